@@ -1,0 +1,19 @@
+"""The one place that reads environment variables."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """Where measured peaks are kept: `$FLEXTUNE_CACHE`, else `$XDG_CACHE_HOME/flextune`, else `~/.cache/flextune`."""
+    if own := os.environ.get("FLEXTUNE_CACHE"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "flextune"
+
+
+def default_database_path() -> Path:
+    """The records file used when `--db` is not given: `$FLEXTUNE_DB`, else `flextune.db` in the current folder."""
+    return Path(os.environ.get("FLEXTUNE_DB", "flextune.db"))

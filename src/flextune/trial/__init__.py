@@ -1,0 +1,1 @@
+"""The values that flow between search, measurement and records."""

@@ -1,0 +1,65 @@
+"""What is measured (`Candidate`) and what came of it (`Measurement`)."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import statistics
+from dataclasses import dataclass
+from enum import StrEnum
+
+from flextune.csp.assignment import Assignment
+from flextune.schedule.trace import Trace
+from flextune.target.target import Target
+from flextune.workload.workload import Workload
+
+
+class Status(StrEnum):
+    """How a trial ended. All of them are recorded; strategies and cost models learn from all of them."""
+
+    OK = "ok"
+    INFEASIBLE = "infeasible"
+    BUILD_ERROR = "build_error"
+    BUILD_TIMEOUT = "build_timeout"
+    RUN_ERROR = "run_error"
+    RUN_TIMEOUT = "run_timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    WRONG_OUTPUT = "wrong_output"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One point of a search space, with all that is needed to build and run it."""
+
+    workload: Workload
+    target: Target
+    trace: Trace
+    assignment: Assignment
+
+    @property
+    def key(self) -> str:
+        """Short stable hex: equal keys build the same program."""
+        parts = (self.workload.key, self.target.key, self.trace.to_json(), str(self.assignment))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """The outcome of one trial. `run_secs` holds every raw repeat in seconds, empty unless the program ran."""
+
+    assignment: Assignment
+    status: Status
+    run_secs: tuple[float, ...] = ()
+    error: str = ""
+    build_secs: float = 0.0
+    elapsed_secs: float = 0.0
+    max_error: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return self.status is Status.OK
+
+    @property
+    def secs(self) -> float:
+        """Median run time in seconds; infinity for a failed trial."""
+        return statistics.median(self.run_secs) if self.ok and self.run_secs else math.inf
