@@ -1,0 +1,296 @@
+"""Structural facts about a PrimFunc: its blocks, their loops, and how each block accesses each buffer.
+
+The functions read are those of `te.create_prim_func` and of Relax legalisation and fusion: a root block
+that holds a sequence of loop nests, each with exactly one block, whose iterators are bound one to one to the loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm import tirx
+from tvm.ir import TensorLoad
+
+SPATIAL, REDUCE = "spatial", "reduce"
+
+Linear = tuple[tuple[str, int], ...]
+
+
+class BlockKind(StrEnum):
+    """What a block computes, as far as scheduling cares."""
+
+    ELEMENTWISE = "elementwise"
+    CONTRACTION = "contraction"
+    REDUCTION = "reduction"
+    OPAQUE = "opaque"
+
+
+@dataclass(frozen=True, slots=True)
+class Iterator:
+    """One block iterator and the loop bound to it."""
+
+    name: str
+    extent: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class BufferFacts:
+    """A buffer: name, shape and element type; `parameter` is its position in the signature or None."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    parameter: int | None
+
+    @property
+    def elements(self) -> int:
+        count = 1
+        for extent in self.shape:
+            count *= extent
+        return count
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One access of a block to a buffer.
+
+    `coefficients[d]` pairs iterator names with their linear coefficients in dimension `d`; it is None where the
+    index is not linear. `uses[d]` names every iterator that occurs in dimension `d`.
+    """
+
+    buffer: BufferFacts
+    coefficients: tuple[Linear | None, ...]
+    uses: tuple[frozenset[str], ...]
+
+    @property
+    def iterators(self) -> frozenset[str]:
+        """Names of all iterators that the access depends on."""
+        return frozenset().union(*self.uses)
+
+    def plain_axes(self) -> tuple[str | None, ...] | None:
+        """The iterator that is each dimension's index (None for a constant zero extent-1 dimension).
+
+        None altogether when some dimension is not exactly one iterator, or one iterator serves two dimensions.
+        """
+        axes: list[str | None] = []
+        for coefficients, extent in zip(self.coefficients, self.buffer.shape, strict=True):
+            if coefficients is None or any(c != 1 for _, c in coefficients) or len(coefficients) > 1:
+                return None
+            if not coefficients and extent != 1:
+                return None
+            axes.append(coefficients[0][0] if coefficients else None)
+        named = [axis for axis in axes if axis is not None]
+        return tuple(axes) if len(set(named)) == len(named) else None
+
+    def stride_of(self, iterator: str) -> int | None:
+        """Elements between accesses of neighbouring values of `iterator` (row-major); None if not linear."""
+        stride, total = 1, 0
+        for coefficients, uses, extent in zip(
+            reversed(self.coefficients), reversed(self.uses), reversed(self.buffer.shape), strict=True
+        ):
+            if iterator in uses:
+                if coefficients is None:
+                    return None
+                total += dict(coefficients).get(iterator, 0) * stride
+            stride *= extent
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFacts:
+    """One block: iterators in loop order, what it reads and writes, and what kind of computation it is."""
+
+    name: str
+    iterators: tuple[Iterator, ...]
+    reads: tuple[Access, ...]
+    writes: tuple[Access, ...]
+    kind: BlockKind
+    factors: tuple[Access, ...] = ()
+    block: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def spatial(self) -> tuple[Iterator, ...]:
+        return tuple(it for it in self.iterators if it.kind == SPATIAL)
+
+    @property
+    def reduce(self) -> tuple[Iterator, ...]:
+        return tuple(it for it in self.iterators if it.kind == REDUCE)
+
+    @property
+    def output(self) -> BufferFacts:
+        return self.writes[0].buffer
+
+    def extent(self, name: str) -> int:
+        """Trip count of an iterator by name."""
+        return next(it.extent for it in self.iterators if it.name == name)
+
+    @property
+    def trips(self) -> int:
+        """Product of all extents."""
+        count = 1
+        for it in self.iterators:
+            count *= it.extent
+        return count
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramFacts:
+    """All blocks of a function, in program order."""
+
+    blocks: tuple[BlockFacts, ...]
+    parameters: tuple[BufferFacts, ...]
+
+    def block(self, name: str) -> BlockFacts:
+        return next(b for b in self.blocks if b.name == name)
+
+    def consumers(self, block: BlockFacts) -> tuple[BlockFacts, ...]:
+        """Blocks that read what `block` writes."""
+        return tuple(b for b in self.blocks if b is not block and any(r.buffer == block.output for r in b.reads))
+
+    def producers(self, block: BlockFacts) -> tuple[BlockFacts, ...]:
+        """Blocks that write what `block` reads."""
+        read = {r.buffer for r in block.reads}
+        return tuple(b for b in self.blocks if b is not block and b.output in read)
+
+
+def read_program(func: Any) -> ProgramFacts | None:
+    """Facts about `func`, or None when its structure is not a plain sequence of loop nests with static shapes."""
+    root = func.body
+    if type(root).__name__ != "SBlockRealize":
+        return None
+    body = root.block.body
+    statements = list(body) if isinstance(body, tirx.SeqStmt) else [body]
+    positions = {parameter: index for index, parameter in enumerate(func.params)}
+    try:
+        blocks = tuple(_read_nest(statement, positions) for statement in statements)
+        parameters = tuple(_buffer_facts(p, positions) for p in func.params)
+    except _NotPlain:
+        return None
+    return ProgramFacts(blocks, parameters)
+
+
+class _NotPlain(Exception):
+    """The nest is not of the plain form that `read_program` documents."""
+
+
+def _read_nest(statement: Any, positions: Mapping[Any, int]) -> BlockFacts:
+    loops: dict[Any, int] = {}
+    while isinstance(statement, tirx.For):
+        loops[statement.loop_var] = _static(statement.extent)
+        statement = statement.body
+    if type(statement).__name__ != "SBlockRealize":
+        raise _NotPlain
+    block = statement.block
+    for value, iterator in zip(statement.iter_values, block.iter_vars, strict=True):
+        if _static(iterator.dom.extent) != 1 and not any(value.same_as(loop) for loop in loops):
+            raise _NotPlain
+    iterators = tuple(_iterator(it) for it in block.iter_vars)
+    if len({it.name for it in iterators}) != len(iterators):
+        raise _NotPlain
+    variables = {it.var: _name_of(it.var) for it in block.iter_vars}
+    if not isinstance(block.body, tirx.BufferStore) or len(block.writes) != 1:
+        return _opaque(block, iterators, positions)
+    store = block.body
+    reads = tuple(dict.fromkeys(_loads(store.value, variables, positions, exclude=store.buffer)))
+    write = _access(store.buffer, store.indices, variables, positions)
+    factors = _product_factors(store, variables, positions)
+    kind = _kind(iterators, block, factors)
+    return BlockFacts(block.name_hint, iterators, reads, (write,), kind, factors, block)
+
+
+def _opaque(block: Any, iterators: tuple[Iterator, ...], positions: Mapping[Any, int]) -> BlockFacts:
+    def region(r: Any) -> Access:
+        facts = _buffer_facts(r.source, positions)
+        everything = frozenset(it.name for it in iterators)
+        return Access(facts, (None,) * len(facts.shape), (everything,) * len(facts.shape))
+
+    reads, writes = tuple(map(region, block.reads)), tuple(map(region, block.writes))
+    return BlockFacts(block.name_hint, iterators, reads, writes, BlockKind.OPAQUE, (), block)
+
+
+def _kind(iterators: tuple[Iterator, ...], block: Any, factors: tuple[Access, ...]) -> BlockKind:
+    if all(it.kind == SPATIAL for it in iterators):
+        return BlockKind.ELEMENTWISE
+    if block.init is None:
+        return BlockKind.OPAQUE
+    return BlockKind.CONTRACTION if factors else BlockKind.REDUCTION
+
+
+def _product_factors(store: Any, variables: Mapping[Any, str], positions: Mapping[Any, int]) -> tuple[Access, ...]:
+    """The two accesses (data, other) of `C[i] = C[i] + f(A[..]) * g(B[..])`, or ()."""
+    value = store.value
+    if not isinstance(value, tirx.Add):
+        return ()
+    for accumulator, term in ((value.a, value.b), (value.b, value.a)):
+        if isinstance(accumulator, TensorLoad) and accumulator.source.same_as(store.buffer):
+            break
+    else:
+        return ()
+    if not isinstance(term, tirx.Mul):
+        return ()
+    sides = [tuple(_loads(side, variables, positions)) for side in (term.a, term.b)]
+    if any(len(side) != 1 for side in sides):
+        return ()
+    return sides[0][0], sides[1][0]
+
+
+def _loads(
+    value: Any, variables: Mapping[Any, str], positions: Mapping[Any, int], exclude: Any = None
+) -> list[Access]:
+    found: list[Access] = []
+
+    def visit(load: Any) -> None:
+        if exclude is None or not load.source.same_as(exclude):
+            found.append(_access(load.source, load.indices, variables, positions))
+
+    tvm_ffi.structural_walk(value, (TensorLoad, visit))
+    return found
+
+
+def _access(buffer: Any, indices: Any, variables: Mapping[Any, str], positions: Mapping[Any, int]) -> Access:
+    coefficients, uses = zip(*(_linear(index, variables) for index in indices), strict=True) if indices else ((), ())
+    return Access(_buffer_facts(buffer, positions), tuple(coefficients), tuple(uses))
+
+
+def _linear(index: Any, variables: Mapping[Any, str]) -> tuple[Linear | None, frozenset[str]]:
+    used: dict[str, Any] = {}
+
+    def visit(var: Any) -> None:
+        if var in variables:
+            used[variables[var]] = var
+
+    tvm_ffi.structural_walk(index, (tirx.Var, visit))
+    if not used:
+        return (), frozenset()
+    parts = tvm.sym.detect_linear_equation(index, list(used.values()))
+    if not parts or not all(isinstance(part, tirx.IntImm) for part in parts[:-1]):
+        return None, frozenset(used)
+    return tuple((name, int(c)) for name, c in zip(used, parts, strict=False) if int(c)), frozenset(used)
+
+
+def _iterator(it: Any) -> Iterator:
+    kinds = {0: SPATIAL, 2: REDUCE}
+    if int(it.iter_type) not in kinds:
+        raise _NotPlain
+    return Iterator(_name_of(it.var), _static(it.dom.extent), kinds[int(it.iter_type)])
+
+
+def _name_of(var: Any) -> str:
+    return str(var.name).removeprefix("v_")
+
+
+def _buffer_facts(buffer: Any, positions: Mapping[Any, int]) -> BufferFacts:
+    shape = tuple(_static(extent) for extent in buffer.ty.shape)
+    return BufferFacts(str(buffer.name), shape, str(buffer.ty.dtype), positions.get(buffer))
+
+
+def _static(extent: Any) -> int:
+    if not isinstance(extent, tirx.IntImm | int):
+        raise _NotPlain
+    return int(extent)
