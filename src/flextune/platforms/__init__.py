@@ -1,0 +1,1 @@
+"""Hardware families, one folder each; `flextune.platforms.registry.get(kind)` finds one."""

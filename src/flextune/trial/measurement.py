@@ -39,8 +39,14 @@ class Candidate:
     @property
     def key(self) -> str:
         """Short stable hex: equal keys build the same program."""
-        parts = (self.workload.key, self.target.key, self.trace.to_json(), str(self.assignment))
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        return candidate_key(self.workload.key, self.target.key, self.trace.to_json(), self.assignment)
+
+
+def candidate_key(workload_key: str, target_key: str, trace: str, assignment: Assignment) -> str:
+    """Key of a candidate from its parts; the order of names in the assignment does not matter."""
+    values = ",".join(f"{name}={assignment[name]}" for name in sorted(assignment))
+    text = "\n".join((workload_key, target_key, trace, values))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,71 @@
+"""Code generation for x86 CPUs: TVM's LLVM back end, in memory or as a shared library."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tvm
+from tvm.ir import IRModule
+
+from flextune.errors import BuildError, EnvironmentFault
+from flextune.target.target import Target
+
+
+def tvm_target(target: Target) -> tvm.target.Target:
+    """TVM's form of the target: LLVM for exactly this CPU."""
+    return tvm.target.Target({"kind": "llvm", "mcpu": target.cpu, "num-cores": target.cores})
+
+
+def compile_module(module: IRModule, target: Target) -> Any:
+    """Compile in memory and return the runtime module.
+
+    TVM compiles machine code at the first look-up of a function; that is done here, so that the
+    first call later does not pay for it.
+    """
+    loaded = tvm.compile(module, target=tvm_target(target)).jit()
+    for variable, function in module.functions.items():
+        if isinstance(function, tvm.tirx.PrimFunc):
+            loaded.get_function(variable.name_hint, query_imports=True)
+    return loaded
+
+
+def export_library(executable: Any, path: Path) -> None:
+    """Write what `tvm.compile` returned as a shared library, linked by the first linker of `linker_command`.
+
+    Raises `EnvironmentFault` when there is no linker, `BuildError` when it fails.
+    """
+    linker = linker_command()
+
+    def link(output: str, objects: Sequence[str], **_options: object) -> None:
+        run_linker(linker, output, objects)
+
+    with tempfile.TemporaryDirectory(prefix="flextune-link-") as folder:
+        executable.export_library(str(path), fcompile=link, workspace_dir=folder)
+
+
+def linker_command() -> tuple[str, ...]:
+    """`gcc`, else `cc`, else the `zig cc` of the `ziglang` package; raises `EnvironmentFault` without any."""
+    for name in ("gcc", "cc"):
+        if found := shutil.which(name):
+            return (found,)
+    if importlib.util.find_spec("ziglang") is not None:
+        return (sys.executable, "-m", "ziglang", "cc")
+    raise EnvironmentFault(
+        "no linker for a shared library: expected gcc or cc on PATH, or the Python package ziglang; "
+        "install one, for instance with `pip install ziglang`"
+    )
+
+
+def run_linker(linker: Sequence[str], output: str, objects: Sequence[str]) -> None:
+    """Link position independent objects into the shared library `output`."""
+    command = [*linker, "-shared", "-fPIC", "-o", output, *objects]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    if outcome.returncode != 0:
+        raise BuildError(f"{' '.join(linker)} could not link {output}: {outcome.stderr.strip()[-500:]}")

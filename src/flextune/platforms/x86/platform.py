@@ -1,0 +1,36 @@
+"""The x86 platform: TVM's LLVM back end with the rules and intrinsics of this folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flextune.platforms.base import Kernel
+from flextune.platforms.tvm_kernel import TvmKernel
+from flextune.platforms.x86.build import compile_module
+from flextune.platforms.x86.intrinsics import register_intrinsics
+from flextune.platforms.x86.rules import generate_space
+from flextune.schedule.apply import ScheduledProgram, apply_trace
+from flextune.schedule.space import SearchSpace
+from flextune.target.target import Target
+from flextune.trial.measurement import Candidate
+from flextune.workload.workload import Workload
+
+
+class X86Platform:
+    """See `flextune.platforms.base.Platform`."""
+
+    name = "x86"
+
+    def search_space(self, workload: Workload, target: Target) -> SearchSpace:
+        return generate_space(workload, target)
+
+    def lower(self, candidate: Candidate) -> ScheduledProgram:
+        register_intrinsics()
+        return apply_trace(candidate.workload, candidate.trace, candidate.assignment)
+
+    def build(self, module: Any, target: Target) -> Any:
+        return compile_module(module, target)
+
+    def kernel(self, candidate: Candidate) -> Kernel:
+        program = self.lower(candidate)
+        return TvmKernel(self.build(program.module, candidate.target), program.packs)
