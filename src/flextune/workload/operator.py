@@ -1,0 +1,66 @@
+"""What an operator declares: parameters, tensors, tensor expression, reference, and counts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from flextune.workload.parameters import Parameter, Params
+from flextune.workload.tensor import FLOAT32_ROUNDING, TensorSpec, Tolerance
+
+if TYPE_CHECKING:
+    from flextune.workload.tensor_builder import TensorBuilder
+
+FLOAT_RELATIVE = 1e-5
+
+
+class Operator(ABC):
+    """One operator. Subclasses are stateless: they hold a declaration and pure functions over `Params`.
+
+    A value of `Params` has been through `check`, so the other methods may trust it. Tensors are listed as in the
+    program's signature: inputs first, then the single output.
+    """
+
+    name: ClassVar[str]
+    parameters: ClassVar[tuple[Parameter, ...]]
+
+    def check(self, params: Params) -> None:  # noqa: B027  (most operators have no conditions between parameters)
+        """Raises `UsageError` when parameters that are right one by one do not fit together."""
+
+    @abstractmethod
+    def inputs(self, params: Params) -> tuple[TensorSpec, ...]: ...
+
+    @abstractmethod
+    def output(self, params: Params) -> TensorSpec: ...
+
+    @abstractmethod
+    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Any]) -> Any:
+        """The output tensor, computed from placeholders for `inputs`, with TVM's tensor expressions."""
+
+    @abstractmethod
+    def reference(self, params: Params, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """The same result by NumPy alone."""
+
+    @abstractmethod
+    def flops(self, params: Params) -> int:
+        """Arithmetic operations of the output (a multiply-add counts two), not of any way to compute it."""
+
+    def reduction_length(self, params: Params) -> int:
+        """How many terms are summed up for one output element."""
+        del params
+        return 1
+
+    def tolerance(self, params: Params) -> Tolerance:
+        """How far two right computations may differ for the inputs that `Workload.random_inputs` draws.
+
+        A sum of K products of numbers in [-1, 1] that is rounded after each addition carries a random-walk error
+        of about 0.14 * u * K (u = 2^-24; partial sums grow like sqrt(K)/3, and so does each rounding error). Two
+        such results differ by less than 1.2 * u * K in 6 standard deviations; allowed is 4 * u * K. A wrong
+        element is off by about sqrt(K)/3, and a single missing term by about 1/4: both far above it.
+        """
+        if "int" in self.output(params).dtype:
+            return Tolerance(0.0, 0.0)
+        return Tolerance(FLOAT_RELATIVE, 4 * FLOAT32_ROUNDING * max(16, self.reduction_length(params)))

@@ -1,0 +1,63 @@
+"""Operators by name, loaded on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+
+from flextune.errors import UsageError
+from flextune.workload.operator import Operator
+from flextune.workload.parameters import nearest
+
+
+def _shipped(module: str, attribute: str) -> Callable[[], Operator]:
+    def load() -> Operator:
+        operator = getattr(import_module(f"flextune.workload.operators.{module}"), attribute)
+        if not isinstance(operator, Operator):
+            raise TypeError(f"{module}.{attribute} is not an Operator")
+        return operator
+
+    return load
+
+
+_FACTORIES: dict[str, Callable[[], Operator]] = {
+    "gemm": _shipped("matmul", "GEMM"),
+    "bmm": _shipped("matmul", "BMM"),
+    "gemv": _shipped("matmul", "GEMV"),
+    "conv1d": _shipped("conv", "CONV1D"),
+    "conv2d": _shipped("conv", "CONV2D"),
+    "conv3d": _shipped("conv", "CONV3D"),
+    "depthwise": _shipped("depthwise", "DEPTHWISE"),
+    "conv2d_transpose": _shipped("conv_transpose", "CONV2D_TRANSPOSE"),
+    "scan": _shipped("scan", "SCAN"),
+    "softmax": _shipped("normalization", "SOFTMAX"),
+    "layer_norm": _shipped("normalization", "LAYER_NORM"),
+    "reduce": _shipped("reduction", "REDUCE"),
+    "pool2d": _shipped("pool", "POOL2D"),
+    "elementwise": _shipped("elementwise", "ELEMENTWISE"),
+}
+
+
+def operator_names() -> tuple[str, ...]:
+    return tuple(_FACTORIES)
+
+
+def find_operator(name: str) -> Operator:
+    """The operator called `name`; raises `UsageError` with the nearest names."""
+    if name not in _FACTORIES:
+        known = operator_names()
+        raise UsageError(f"unknown operator {name!r}{nearest(name, known)} (known: {', '.join(known)})")
+    return _load(name)
+
+
+def register_operator(operator: Operator) -> None:
+    """Makes a new operator known to this process; raises `ValueError` when its name is taken."""
+    if operator.name in _FACTORIES or operator.name == "tir":
+        raise ValueError(f"an operator named {operator.name!r} exists already")
+    _FACTORIES[operator.name] = lambda: operator
+
+
+@cache
+def _load(name: str) -> Operator:
+    return _FACTORIES[name]()

@@ -1,0 +1,130 @@
+"""The words in which operators write their tensor expressions, on top of TVM's `te`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tvm import te, tirx
+
+from flextune.workload.tensor import TensorSpec
+
+Expression = Any
+Tensor = Any
+
+
+class TensorBuilder:
+    """Builds expressions for one element type.
+
+    Every `compute` becomes one block of the program, named as asked; schedule rules know blocks by these names.
+    """
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = dtype
+
+    def placeholder(self, spec: TensorSpec) -> Tensor:
+        return te.placeholder(spec.shape, spec.dtype, name=spec.name)
+
+    def compute(self, shape: Sequence[int], function: Callable[..., Expression], name: str) -> Tensor:
+        return te.compute(tuple(shape), function, name=name)
+
+    def reduce_axis(self, extent: int, name: str) -> Expression:
+        return te.reduce_axis((0, extent), name=name)
+
+    def sum(self, value: Expression, axes: Sequence[Expression]) -> Expression:
+        return te.sum(value, axis=list(axes))
+
+    def max_over(self, value: Expression, axes: Sequence[Expression]) -> Expression:
+        return te.max(value, axis=list(axes))
+
+    def product(self, left: Expression, right: Expression) -> Expression:
+        """The product of two stored elements in the accumulator's type."""
+        return self.widened(left) * self.widened(right)
+
+    def widened(self, value: Expression) -> Expression:
+        """A stored element in the accumulator's type. bfloat16 is the upper half of a float32."""
+        if self.dtype == "uint8":
+            return value.astype("int32")
+        if self.dtype == "bfloat16":
+            return tirx.reinterpret("float32", tirx.shift_left(value.astype("uint32"), tirx.const(16, "uint32")))
+        return value
+
+    def pad(
+        self,
+        tensor: Tensor,
+        before: Sequence[int],
+        after: Sequence[int],
+        *,
+        value: float = 0,
+        name: str = "pad",
+    ) -> Tensor:
+        """`tensor` with `value` around it; the tensor itself, and no block, when nothing is added."""
+        if not any(before) and not any(after):
+            return tensor
+        shape = [int(extent) for extent in tensor.shape]
+
+        def element(*index: Expression) -> Expression:
+            inside = [
+                bound
+                for axis, (low, high) in enumerate(zip(before, after, strict=True))
+                for bound in _bounds(index[axis], low, high, shape[axis])
+            ]
+            source = [position - low if low else position for position, low in zip(index, before, strict=True)]
+            return self.where(inside, tensor(*source), value)
+
+        padded = [low + extent + high for low, extent, high in zip(before, shape, after, strict=True)]
+        return self.compute(padded, element, name)
+
+    def where(self, conditions: Sequence[Expression], value: Expression, otherwise: float) -> Expression:
+        """`value` where all conditions hold (and only there evaluated), else the constant."""
+        other = tirx.const(otherwise, dtype_of(value))
+        if not conditions:
+            return value
+        return tirx.if_then_else(tirx.all(*conditions), value, other)
+
+    def zero_of(self, value: Expression) -> Expression:
+        """Zero in the type of `value`."""
+        return tirx.const(0, dtype_of(value))
+
+    def constant(self, value: float, dtype: str = "float32") -> Expression:
+        return tirx.const(value, dtype)
+
+    def maximum(self, left: Expression, right: Expression) -> Expression:
+        return tirx.max(left, right)
+
+    def minimum(self, left: Expression, right: Expression) -> Expression:
+        return tirx.min(left, right)
+
+    def divide_floor(self, value: Expression, divisor: int) -> Expression:
+        return value if divisor == 1 else tirx.floordiv(value, divisor)
+
+    def remainder(self, value: Expression, divisor: int) -> Expression:
+        return tirx.floormod(value, divisor)
+
+    def exp(self, value: Expression) -> Expression:
+        return tirx.exp(value)
+
+    def erf(self, value: Expression) -> Expression:
+        return tirx.erf(value)
+
+    def tanh(self, value: Expression) -> Expression:
+        return tirx.tanh(value)
+
+    def sqrt(self, value: Expression) -> Expression:
+        return tirx.sqrt(value)
+
+
+def _bounds(position: Expression, low: int, high: int, extent: int) -> list[Expression]:
+    """Only the conditions that can fail: none on a side that is not padded."""
+    conditions = [position >= low] if low else []
+    return [*conditions, position < low + extent] if high else conditions
+
+
+def prim_func(tensors: Sequence[Tensor]) -> Any:
+    """The schedulable function `main` over the placeholders and the output."""
+    return te.create_prim_func(list(tensors))
+
+
+def dtype_of(value: Expression) -> str:
+    """The scalar type of an expression, such as `float32`."""
+    return str(value.ty.dtype)
