@@ -1,0 +1,49 @@
+"""Apply a trace to a workload: a pure function from text-like values to a scheduled program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tvm
+
+from flextune.errors import ScheduleError
+from flextune.schedule.restage import PackedInput
+from flextune.schedule.steps import Program
+from flextune.schedule.trace import Trace
+from flextune.workload.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledProgram:
+    """A TVM module with one function `main`; `packs` says which constant parameters it expects packed."""
+
+    module: Any
+    packs: tuple[PackedInput, ...] = ()
+
+
+def apply_trace(workload: Workload, trace: Trace, assignment: Mapping[str, int]) -> ScheduledProgram:
+    """The program of `workload` under `trace` with the assignment's values.
+
+    Raises `ScheduleError` naming the step when a step is illegal for this program.
+    """
+    return apply_steps(workload.prim_func(), trace, assignment, workload.constants)
+
+
+def apply_steps(
+    function: Any, trace: Trace, assignment: Mapping[str, int], constants: tuple[int, ...] = ()
+) -> ScheduledProgram:
+    """As `apply_trace`, for a bare PrimFunc; `constants` are the indices of constant parameters."""
+    program = Program(function, assignment, constants)
+    for number, step in enumerate(trace.steps):
+        try:
+            step.apply(program)
+        except (tvm.error.TVMError, tvm.s_tir.ScheduleError, ValueError, TypeError) as error:
+            raise ScheduleError(f"step {number} ({step.kind}) is illegal: {_first_line(error)}") from error
+    return ScheduledProgram(program.schedule.mod, tuple(program.packs))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if "rror" in line), lines[0] if lines else type(error).__name__)

@@ -1,0 +1,393 @@
+"""Rewrite a contraction so that register tiles, tails and packed operands become plain schedule primitives.
+
+before:  C[i, j] += A[i, k] * B[k, j];   D[i, j] = f(C[i, j])
+after:   P[jo, k, ji] = B[k, jo*T + ji]              (zero beyond the extent of j; only when packed)
+         L[i', j'] += A[min(i', I-1), k] * P[j'//T, k, j'%T]    with i', j' padded to multiples of the tile
+         D[i, j] = f(L[i, j])                        (only true elements are ever written)
+
+The padded elements of L are computed and dropped, so no guard stays inside the reduction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tvm
+import tvm_ffi
+from tvm import tirx
+from tvm.ir import Range, TensorLoad, TensorRegion
+from tvm.s_tir import SBlock, SBlockRealize
+
+from flextune.analysis.blocks import Access, BlockFacts, ProgramFacts, read_program
+from flextune.errors import ScheduleError
+
+
+@dataclass(frozen=True, slots=True)
+class PackedAxes:
+    """How an operand is laid out: `outer` iterators first, the tiled `vector` iterator's tile last.
+
+    Packed shape: (extents of outer..., with `vector` replaced by its number of tiles), then the last outer iterator is
+    split by `group` when that is above 1; innermost are the tile of `vector` and the group.
+    """
+
+    operand: int
+    outer: tuple[str, ...]
+    vector: str
+    tile: int
+    group: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PackedInput:
+    """A constant function parameter that the scheduled program expects in packed form."""
+
+    index: int
+    shape: tuple[int, ...]
+    dtype: str
+    permutation: tuple[int, ...]
+    padding: tuple[int, ...]
+    tiles: tuple[int, ...]
+
+    def pack(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Pad, split and permute `array` (the parameter's original shape) into the packed shape."""
+        padded = np.pad(array, [(0, extra) for extra in self.padding])
+        split: list[int] = []
+        for extent, tile in zip(padded.shape, self.tiles, strict=True):
+            split += [extent // tile, tile]
+        return np.ascontiguousarray(padded.reshape(split).transpose(self.permutation).reshape(self.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Restaged:
+    """The rewritten function and, when a constant operand was packed, how to pack it."""
+
+    function: Any
+    packed: PackedInput | None
+
+
+def pack_block_name(block: str) -> str:
+    """Name of the block that packs an operand of `block`."""
+    return f"{block}_pack"
+
+
+def store_block_name(block: str) -> str:
+    """Name of the block that writes the result of `block` back when no epilogue does."""
+    return f"{block}_store"
+
+
+def restage(
+    function: Any, block: str, tiles: Mapping[str, int], vector: str, pack: PackedAxes | None, constants: tuple[int, ...], fuse: bool
+) -> Restaged:
+    """Rewrite contraction `block` of `function` as the module text shows.
+
+    `tiles` gives the register tile of spatial iterators (extents are padded to multiples of it). The result is accumulated
+    in scope local with `vector` as its last dimension. A packed operand that is one of the parameters `constants`
+    is replaced by its packed form. With `fuse` false a block that stores the result is added even if there is a consumer.
+    Raises `ScheduleError` if the function is not of the plain form.
+    """
+    program = read_program(function)
+    if program is None or all(b.name != block for b in program.blocks):
+        raise ScheduleError(f"cannot restage block {block!r}: the function has no such plain block")
+    return _Restager(function, program, program.block(block), tiles, vector, pack, constants, fuse).run()
+
+
+class _Restager:
+    def __init__(
+        self,
+        function: Any,
+        program: ProgramFacts,
+        facts: BlockFacts,
+        tiles: Mapping[str, int],
+        vector: str,
+        pack: PackedAxes | None,
+        constants: tuple[int, ...],
+        fuse: bool,
+    ) -> None:
+        self.function, self.program, self.facts = function, program, facts
+        self.tiles, self.vector, self.pack, self.constants, self.fuse = tiles, vector, pack, constants, fuse
+        self.old = {it.var: _name(it.var) for it in facts.block.iter_vars}
+        self.extents = {it.name: it.extent for it in facts.iterators}
+        self.padded = {name: _round_up(extent, tiles.get(name, 1)) for name, extent in self.extents.items()}
+        spatial = [it.name for it in facts.spatial if it.name != vector]
+        self.order = [*spatial, vector]
+        self.source = facts.block.body.buffer
+        self.local = tirx.decl_buffer(
+            tuple(self.padded[name] for name in self.order), str(self.source.ty.dtype), f"{facts.name}_local", scope="local"
+        )
+
+    def run(self) -> Restaged:
+        root = self.function.body.block
+        statements = list(root.body) if isinstance(root.body, tirx.SeqStmt) else [root.body]
+        allocated = [b for b in root.alloc_buffers]
+        extended = self._extensible_producers()
+        body: list[Any] = []
+        added: list[Any] = [self.local]
+        params = list(self.function.params)
+        packed_input, packed_buffer, pack_nest = self._pack_operand() if self.pack is not None else (None, None, None)
+        if packed_input is not None:
+            params[packed_input.index] = packed_buffer
+        elif pack_nest is not None:
+            added.append(packed_buffer)
+        fused = self.fuse and bool(self.program.consumers(self.facts))
+        replaced = {}
+        for facts, statement in zip(self.program.blocks, statements, strict=True):
+            if facts.name in extended:
+                statement, old, new = self._extend(facts, extended[facts.name])
+                replaced[old] = new
+                body.append(statement)
+            elif facts.name == self.facts.name:
+                body += [pack_nest] if pack_nest is not None else []
+                body.append(self._accumulate(packed_buffer))
+                if not fused:
+                    body.append(self._store())
+            else:
+                body.append(self._redirect(statement) if fused else statement)
+        result = tirx.SeqStmt(body)
+        if replaced:
+            result = tvm_ffi.structural_map(result, (tirx.Var, lambda var: replaced.get(var, var)))
+        keep = [replaced.get(b, b) for b in allocated if not (fused and b.same_as(self.source))]
+        block = SBlock([], [], [], root.name_hint, result, alloc_buffers=[*keep, *added], annotations=root.annotations)
+        function = tirx.PrimFunc(params, SBlockRealize([], True, block), self.function.ret_type, attrs=self.function.attrs)
+        return Restaged(function, packed_input)
+
+    def _accumulate(self, packed_buffer: Any) -> Any:
+        nest = _Nest([(name, self.padded[name]) for name in self.order], [(it.name, it.extent) for it in self.facts.reduce])
+        target = [nest.vars[name] for name in self.order]
+        block = self.facts.block
+        regions: list[Any] = []
+        no_clamp = self._unclamped()
+
+        def load(node: Any) -> Any:
+            if node.source.same_as(self.source):
+                return tirx.BufferLoad(self.local, target)
+            if packed_buffer is not None and node.source.same_as(self._operand_buffer()):
+                indices = self._packed_indices(nest.vars)
+                regions.append((packed_buffer, indices))
+                return tirx.BufferLoad(packed_buffer, indices)
+            clamp = node.source not in no_clamp
+            indices = [self._substitute(index, nest.vars, clamp) for index in node.indices]
+            regions.append((node.source, indices))
+            return tirx.BufferLoad(node.source, indices)
+
+        value = tvm_ffi.structural_map(block.body.value, (TensorLoad, load))
+        value = self._substitute(value, nest.vars, clamp=False)
+        init = self._substitute(block.init.value, nest.vars, clamp=False)
+        return nest.wrap(
+            self.facts.name,
+            tirx.BufferStore(self.local, value, target),
+            reads=[_point(buffer, indices) for buffer, indices in regions],
+            writes=[_point(self.local, target)],
+            init=tirx.BufferStore(self.local, init, target),
+            annotations=block.annotations,
+        )
+
+    def _store(self) -> Any:
+        spatial = [it.name for it in self.facts.spatial]
+        nest = _Nest([(name, self.extents[name]) for name in spatial], [])
+        source = [nest.vars[name] for name in self.order]
+        indices = [self._substitute(index, nest.vars, clamp=False) for index in self.facts.block.body.indices]
+        store = tirx.BufferStore(self.source, tirx.BufferLoad(self.local, source), indices)
+        name = store_block_name(self.facts.name)
+        return nest.wrap(name, store, [_point(self.local, source)], [_point(self.source, indices)])
+
+    def _redirect(self, statement: Any) -> Any:
+        """Consumers read the local accumulator, whose dimensions are ordered with the vector last."""
+        dims = self._dimension_of_iterator()
+
+        def permute(items: Sequence[Any]) -> list[Any]:
+            return [items[dims[name]] if dims[name] is not None else 0 for name in self.order]
+
+        def load(node: Any) -> Any:
+            if node.source.same_as(self.source):
+                return tirx.BufferLoad(self.local, permute(list(node.indices)))
+            return node
+
+        def region(node: Any) -> Any:
+            if node.source.same_as(self.source):
+                return tirx.BufferRegion(self.local, permute(list(node.region)))
+            return node
+
+        return tvm_ffi.structural_map(statement, [(TensorLoad, load), (TensorRegion, region)])
+
+    def _dimension_of_iterator(self) -> dict[str, int]:
+        axes = self.facts.writes[0].plain_axes()
+        if axes is None or set(filter(None, axes)) != set(self.order):
+            raise ScheduleError(f"block {self.facts.name!r} does not write each element at its own iterators")
+        return {name: axes.index(name) for name in self.order}
+
+    def _operand_buffer(self) -> Any:
+        assert self.pack is not None
+        access = self.facts.factors[self.pack.operand]
+        return next(r.source for r in self.facts.block.reads if str(r.source.name) == access.buffer.name)
+
+    def _packed_shape(self) -> list[int]:
+        pack = self.pack
+        assert pack is not None
+        shape = [self.padded[n] // pack.tile if n == pack.vector else self.padded[n] for n in pack.outer]
+        shape[-1] //= pack.group
+        return [*shape, pack.tile, *([pack.group] if pack.group > 1 else [])]
+
+    def _packed_indices(self, variables: Mapping[str, Any]) -> list[Any]:
+        pack = self.pack
+        assert pack is not None
+        indices = [variables[n] // pack.tile if n == pack.vector else variables[n] for n in pack.outer]
+        last = indices[-1]
+        if pack.group > 1:
+            indices[-1] = last // pack.group
+        return [*indices, variables[pack.vector] % pack.tile, *([last % pack.group] if pack.group > 1 else [])]
+
+    def _pack_operand(self) -> tuple[PackedInput | None, Any, Any]:
+        pack = self.pack
+        assert pack is not None
+        source = self._operand_buffer()
+        access = self.facts.factors[pack.operand]
+        axes = access.plain_axes()
+        if axes is None or set(filter(None, axes)) != set(pack.outer):
+            raise ScheduleError(f"operand {access.buffer.name!r} of {self.facts.name!r} is not indexed by plain iterators")
+        shape = self._packed_shape()
+        buffer = tirx.decl_buffer(shape, access.buffer.dtype, f"{access.buffer.name}_packed")
+        if access.buffer.parameter in self.constants:
+            return self._packed_input(access, axes, shape), buffer, None
+        names = [f"p{i}" for i in range(len(shape))]
+        nest = _Nest(list(zip(names, shape, strict=True)), [])
+        dims = [nest.vars[n] for n in names]
+        value = {n: dims[i] for i, n in enumerate(pack.outer)}
+        tail = dims[len(pack.outer) :]
+        last = pack.outer[-1]
+        if pack.group > 1:
+            value[last] = value[last] * pack.group + tail[1]
+        value[pack.vector] = value[pack.vector] * pack.tile + tail[0]
+        indices = [value[a] if a is not None else tirx.IntImm("int32", 0) for a in axes]
+        load = tirx.BufferLoad(source, indices)
+        guards = [value[n] < self.extents[n] for n in pack.outer if self.padded[n] != self.extents[n]]
+        if guards:
+            load = tirx.if_then_else(tirx.all(*guards), load, tirx.const(0, access.buffer.dtype))
+        reads = [_point(source, indices)]
+        statement = nest.wrap(
+            pack_block_name(self.facts.name), tirx.BufferStore(buffer, load, dims), reads, [_point(buffer, dims)]
+        )
+        return None, buffer, statement
+
+    def _packed_input(self, access: Access, axes: Sequence[str | None], shape: list[int]) -> PackedInput:
+        pack = self.pack
+        assert pack is not None and access.buffer.parameter is not None
+        tiles = tuple(
+            (pack.tile if a == pack.vector else 1) * (pack.group if a == pack.outer[-1] else 1) for a in axes
+        )
+        padding = tuple(0 if a is None else self.padded[a] - self.extents[a] for a in axes)
+        constant_axes = [2 * i for i, a in enumerate(axes) if a is None]
+        outer = [2 * axes.index(n) for n in pack.outer]
+        inner = [2 * axes.index(pack.vector) + 1]
+        if pack.group > 1:
+            inner.append(2 * axes.index(pack.outer[-1]) + 1)
+        used = {*constant_axes, *outer, *inner}
+        rest = [i for i in range(2 * len(axes)) if i not in used]
+        return PackedInput(
+            access.buffer.parameter, tuple(shape), access.buffer.dtype, (*constant_axes, *outer, *rest, *inner), padding, tiles
+        )
+
+    def _extensible_producers(self) -> dict[str, dict[int, int]]:
+        """Producers of the unpacked operand that can be computed on the padded domain: name -> dimension -> new extent."""
+        found: dict[str, dict[int, int]] = {}
+        for operand, access in enumerate(self.facts.factors):
+            if self.pack is not None and operand == self.pack.operand:
+                continue
+            producer = next((p for p in self.program.producers(self.facts) if p.output == access.buffer), None)
+            if producer is None or len(self.program.consumers(producer)) != 1 or access.buffer.parameter is not None:
+                continue
+            if not producer.reduce and (axes := producer.writes[0].plain_axes()) and None not in axes:
+                needed = self._needed_extents(access)
+                if needed is not None:
+                    found[producer.name] = needed
+        return found
+
+    def _needed_extents(self, access: Access) -> dict[int, int] | None:
+        needed: dict[int, int] = {}
+        for dim, (linear, uses) in enumerate(zip(access.coefficients, access.uses, strict=True)):
+            if all(self.padded[n] == self.extents[n] for n in uses):
+                continue
+            if linear is None or any(c < 0 for _, c in linear):
+                return None
+            growth = sum(c * (self.padded[n] - self.extents[n]) for n, c in linear)
+            needed[dim] = access.buffer.shape[dim] + growth
+        return needed
+
+    def _unclamped(self) -> set[Any]:
+        names = {self.program.block(name).output.name for name in self._extensible_producers()}
+        return {r.source for r in self.facts.block.reads if str(r.source.name) in names}
+
+    def _extend(self, facts: BlockFacts, needed: Mapping[int, int]) -> tuple[Any, Any, Any]:
+        """The producer's nest over the larger domain; elements beyond the original domain are zero and never used."""
+        old = facts.block.body.buffer
+        axes = facts.writes[0].plain_axes()
+        assert axes is not None
+        grown = {axes[dim]: extent for dim, extent in needed.items()}
+        extents = [(it.name, grown.get(it.name, it.extent)) for it in facts.iterators]
+        nest = _Nest(extents, [])
+        shape = tuple(needed.get(d, e) for d, e in enumerate(facts.output.shape))
+        new = tirx.decl_buffer(shape, facts.output.dtype, facts.output.name)
+        mapping = {it.var: nest.vars[_name(it.var)] for it in facts.block.iter_vars}
+        swap = lambda tree: tvm_ffi.structural_map(tree, (tirx.Var, lambda var: mapping.get(var, var)))  # noqa: E731
+        value = swap(facts.block.body.value)
+        guards = [nest.vars[n] < facts.extent(n) for n, e in grown.items() if n is not None and e != facts.extent(n)]
+        if guards:
+            value = tirx.if_then_else(tirx.all(*guards), value, tirx.const(0, facts.output.dtype))
+        indices = [swap(index) for index in facts.block.body.indices]
+        reads = [tirx.BufferRegion(r.source, [Range.from_min_extent(swap(x.min), x.extent) for x in r.region]) for r in facts.block.reads]
+        statement = nest.wrap(facts.name, tirx.BufferStore(new, value, indices), reads, [_point(new, indices)])
+        return statement, old, new
+
+    def _substitute(self, tree: Any, variables: Mapping[str, Any], clamp: bool) -> Any:
+        def swap(var: Any) -> Any:
+            name = self.old.get(var)
+            if name is None:
+                return var
+            if clamp and self.padded[name] != self.extents[name]:
+                return tirx.min(variables[name], self.extents[name] - 1)
+            return variables[name]
+
+        return tvm_ffi.structural_map(tree, (tirx.Var, swap))
+
+
+class _Nest:
+    """Loops with one block inside, iterators bound one to one."""
+
+    def __init__(self, spatial: Sequence[tuple[str, int]], reduce: Sequence[tuple[str, int]]) -> None:
+        self.spatial, self.reduce = list(spatial), list(reduce)
+        self.vars = {name: tirx.Var(f"v_{name}", "int32") for name, _ in [*self.spatial, *self.reduce]}
+
+    def wrap(
+        self,
+        name: str,
+        body: Any,
+        reads: Sequence[Any],
+        writes: Sequence[Any],
+        init: Any = None,
+        annotations: Mapping[str, Any] | None = None,
+    ) -> Any:
+        axes = [(n, e, tirx.IterVar.DataPar) for n, e in self.spatial] + [
+            (n, e, tirx.IterVar.CommReduce) for n, e in self.reduce
+        ]
+        iterators = [tirx.IterVar(Range(0, extent), self.vars[n], kind) for n, extent, kind in axes]
+        loops = [tirx.Var(n, "int32") for n, _, _ in axes]
+        block = SBlock(iterators, list(reads), list(writes), name, body, init, annotations=annotations)
+        statement: Any = SBlockRealize(loops, True, block)
+        for loop, (_, extent, _) in zip(reversed(loops), reversed(axes), strict=True):
+            statement = tirx.For(loop, 0, extent, tirx.ForKind.SERIAL, statement)
+        return statement
+
+
+def _point(buffer: Any, indices: Sequence[Any]) -> Any:
+    return tirx.BufferRegion(buffer, [Range.from_min_extent(index, 1) for index in indices])
+
+
+def _name(var: Any) -> str:
+    return str(var.name).removeprefix("v_")
+
+
+def _round_up(extent: int, tile: int) -> int:
+    return -(-extent // tile) * tile

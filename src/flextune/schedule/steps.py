@@ -1,0 +1,347 @@
+"""Schedule steps: frozen values that name blocks and loops by text, and take factors from an assignment.
+
+A step is applied to a `Program`, the schedule under construction together with the loops that have names.
+Integer fields may hold a variable's name instead: the assignment gives its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from tvm import s_tir
+
+from flextune.errors import ScheduleError
+from flextune.schedule.restage import PackedAxes, PackedInput, restage
+
+Factor = int | str | None
+
+
+@dataclass(slots=True)
+class Program:
+    """The function being scheduled. `loops` maps the names given by steps to loops of the schedule."""
+
+    function: Any
+    assignment: Mapping[str, int]
+    constants: tuple[int, ...] = ()
+    loops: dict[str, Any] = field(default_factory=dict)
+    packs: list[PackedInput] = field(default_factory=list)
+    _schedule: Any = None
+
+    @property
+    def schedule(self) -> Any:
+        """The TVM schedule; made at the first primitive step, after the steps that rewrite the function."""
+        if self._schedule is None:
+            self._schedule = s_tir.Schedule(self.function, debug_mask="none", error_render_level="none")
+        return self._schedule
+
+    @property
+    def started(self) -> bool:
+        return self._schedule is not None
+
+    def value(self, factor: int | str) -> int:
+        """A literal, or the value of the variable with that name."""
+        if isinstance(factor, int):
+            return factor
+        try:
+            return self.assignment[factor]
+        except KeyError:
+            raise ScheduleError(f"the assignment has no variable {factor!r}") from None
+
+    def loop(self, name: str) -> Any:
+        try:
+            return self.loops[name]
+        except KeyError:
+            raise ScheduleError(f"no loop is named {name!r}; named loops: {', '.join(self.loops) or 'none'}") from None
+
+
+class Step:
+    """One change of the program. Subclasses are frozen values; `kind` is their name in the text form."""
+
+    kind: ClassVar[str]
+
+    def apply(self, program: Program) -> None:
+        """Change `program`; raises `ScheduleError` (or a TVM error) when the step is illegal."""
+        raise NotImplementedError
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        """The step as a line of Python over a TVM schedule `sch`, with the assignment's values filled in."""
+        raise NotImplementedError
+
+
+def _filled(factor: Factor, assignment: Mapping[str, int]) -> str:
+    return str(assignment[factor]) if isinstance(factor, str) else str(factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Restage(Step):
+    """Pad the contraction's register tile, accumulate in local scope, and pack an operand: see `restage`."""
+
+    kind: ClassVar[str] = "restage"
+    block: str
+    tiles: tuple[tuple[str, tuple[Factor, ...]], ...]
+    vector: str
+    operand: int | None = None
+    outer: tuple[str, ...] = ()
+    group: int = 1
+    fuse: bool = True
+    when: str | None = None
+
+    def _sizes(self, assignment: Mapping[str, int]) -> dict[str, int]:
+        sizes = {}
+        for name, factors in self.tiles:
+            size = 1
+            for factor in factors:
+                size *= assignment[factor] if isinstance(factor, str) else factor or 1
+            sizes[name] = size
+        return sizes
+
+    def _packs(self, assignment: Mapping[str, int]) -> bool:
+        return self.operand is not None and (self.when is None or bool(assignment[self.when]))
+
+    def apply(self, program: Program) -> None:
+        if program.started:
+            raise ScheduleError("restage must come before every primitive step")
+        sizes, pack, constant = self._sizes(program.assignment), None, False
+        if self._packs(program.assignment):
+            assert self.operand is not None
+            pack = PackedAxes(self.operand, self.outer, self.vector, sizes[self.vector], self.group)
+        result = restage(program.function, self.block, sizes, self.vector, pack, program.constants, self.fuse)
+        program.function = result.function
+        if result.packed is not None:
+            program.packs.append(result.packed)
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        sizes = ", ".join(f"{n}: {s}" for n, s in self._sizes(assignment).items())
+        packed = f", pack operand {self.operand} as ({', '.join(self.outer)})" if self._packs(assignment) else ""
+        return f"# restage {self.block}: register tile {{{sizes}}}, vector {self.vector}{packed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Loops(Step):
+    """Name the innermost `len(into)` loops around a block."""
+
+    kind: ClassVar[str] = "loops"
+    block: str
+    into: tuple[str, ...]
+
+    def apply(self, program: Program) -> None:
+        loops = program.schedule.get_loops(program.schedule.get_sblock(self.block))
+        if len(loops) < len(self.into):
+            raise ScheduleError(f"block {self.block!r} has {len(loops)} loops, {len(self.into)} were expected")
+        program.loops.update(zip(self.into, loops[len(loops) - len(self.into) :], strict=True))
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        names = ", ".join(self.into)
+        return f"{names}{',' if len(self.into) == 1 else ''} = sch.get_loops(sch.get_sblock({self.block!r}))[-{len(self.into)}:]"
+
+
+@dataclass(frozen=True, slots=True)
+class Split(Step):
+    """Split a loop, outermost factor first; None (at most one) takes what the others leave."""
+
+    kind: ClassVar[str] = "split"
+    loop: str
+    factors: tuple[Factor, ...]
+    into: tuple[str, ...]
+
+    def apply(self, program: Program) -> None:
+        factors = [None if f is None else program.value(f) for f in self.factors]
+        parts = program.schedule.split(program.loop(self.loop), factors, preserve_unit_iters=True)
+        program.loops.update(zip(self.into, parts, strict=True))
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        factors = ", ".join(_filled(f, assignment) for f in self.factors)
+        return f"{', '.join(self.into)} = sch.split({self.loop}, [{factors}])"
+
+
+@dataclass(frozen=True, slots=True)
+class Fuse(Step):
+    """Fuse adjacent nested loops into one."""
+
+    kind: ClassVar[str] = "fuse"
+    loops: tuple[str, ...]
+    into: str
+
+    def apply(self, program: Program) -> None:
+        program.loops[self.into] = program.schedule.fuse(*map(program.loop, self.loops), preserve_unit_iters=True)
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"{self.into} = sch.fuse({', '.join(self.loops)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Reorder(Step):
+    """Put nested loops into this order. With `choice`, the assignment picks one of several orders by index."""
+
+    kind: ClassVar[str] = "reorder"
+    orders: tuple[tuple[str, ...], ...]
+    choice: str | None = None
+
+    def _order(self, assignment: Mapping[str, int]) -> tuple[str, ...]:
+        return self.orders[assignment[self.choice] if self.choice is not None else 0]
+
+    def apply(self, program: Program) -> None:
+        program.schedule.reorder(*map(program.loop, self._order(program.assignment)))
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"sch.reorder({', '.join(self._order(assignment))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark(Step):
+    """Make a loop parallel, vectorized or unrolled."""
+
+    kind: ClassVar[str] = "mark"
+    loop: str
+    how: str
+
+    def __post_init__(self) -> None:
+        if self.how not in ("parallel", "vectorize", "unroll"):
+            raise ScheduleError(f"a loop can be marked parallel, vectorize or unroll, not {self.how!r}")
+
+    def apply(self, program: Program) -> None:
+        getattr(program.schedule, self.how)(program.loop(self.loop))
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"sch.{self.how}({self.loop})"
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeAt(Step):
+    """Move a producer block to where its value is needed inside `loop`."""
+
+    kind: ClassVar[str] = "compute_at"
+    block: str
+    loop: str
+
+    def apply(self, program: Program) -> None:
+        schedule = program.schedule
+        schedule.compute_at(schedule.get_sblock(self.block), program.loop(self.loop), preserve_unit_loops=True)
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"sch.compute_at(sch.get_sblock({self.block!r}), {self.loop}, preserve_unit_loops=True)"
+
+
+@dataclass(frozen=True, slots=True)
+class Inline(Step):
+    """Compute an element-wise block inside its consumers (`into="consumer"`) or inside its producer."""
+
+    kind: ClassVar[str] = "inline"
+    block: str
+    into: str = "consumer"
+
+    def _primitive(self) -> str:
+        return "compute_inline" if self.into == "consumer" else "reverse_compute_inline"
+
+    def apply(self, program: Program) -> None:
+        getattr(program.schedule, self._primitive())(program.schedule.get_sblock(self.block))
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"sch.{self._primitive()}(sch.get_sblock({self.block!r}))"
+
+
+@dataclass(frozen=True, slots=True)
+class Decompose(Step):
+    """Split the initialisation of a reduction off before `loop`; the new block is called NAME_init."""
+
+    kind: ClassVar[str] = "decompose"
+    block: str
+    loop: str
+
+    def apply(self, program: Program) -> None:
+        program.schedule.decompose_reduction(program.schedule.get_sblock(self.block), program.loop(self.loop))
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"sch.decompose_reduction(sch.get_sblock({self.block!r}), {self.loop})"
+
+
+@dataclass(frozen=True, slots=True)
+class RFactor(Step):
+    """Keep one partial result per value of a reduce loop; the block of the partial results is called NAME_rf."""
+
+    kind: ClassVar[str] = "rfactor"
+    block: str
+    loop: str
+    axis: int
+
+    def apply(self, program: Program) -> None:
+        program.schedule.rfactor(program.loop(self.loop), self.axis)
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"sch.rfactor({self.loop}, {self.axis})"
+
+
+@dataclass(frozen=True, slots=True)
+class SetScope(Step):
+    """Put the buffer that a block writes into another memory scope."""
+
+    kind: ClassVar[str] = "set_scope"
+    block: str
+    scope: str
+
+    def apply(self, program: Program) -> None:
+        program.schedule.set_scope(program.schedule.get_sblock(self.block), 0, self.scope)
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"sch.set_scope(sch.get_sblock({self.block!r}), 0, {self.scope!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Tensorize(Step):
+    """Replace the loops from `loop` inwards by a registered tensor intrinsic."""
+
+    kind: ClassVar[str] = "tensorize"
+    loop: str
+    intrinsic: str
+
+    def apply(self, program: Program) -> None:
+        program.schedule.tensorize(program.loop(self.loop), self.intrinsic)
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"sch.tensorize({self.loop}, {self.intrinsic!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Annotate(Step):
+    """Attach `key: value` to a loop. Value may name a text that the platform supplies, as `@NAME`."""
+
+    kind: ClassVar[str] = "annotate"
+    loop: str
+    key: str
+    value: int | str
+
+    def apply(self, program: Program) -> None:
+        program.schedule.annotate(program.loop(self.loop), self.key, self.value)
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"sch.annotate({self.loop}, {self.key!r}, {self.value!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Choose(Step):
+    """Apply the steps of the branch that the variable's value selects (by index; beyond the last: none)."""
+
+    kind: ClassVar[str] = "choose"
+    variable: str
+    branches: tuple[tuple[Step, ...], ...]
+
+    def _branch(self, assignment: Mapping[str, int]) -> tuple[Step, ...]:
+        value = assignment[self.variable]
+        return self.branches[value] if value < len(self.branches) else ()
+
+    def apply(self, program: Program) -> None:
+        for step in self._branch(program.assignment):
+            step.apply(program)
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return "\n".join(step.python(assignment) for step in self._branch(assignment))
+
+
+STEP_KINDS: Mapping[str, type[Step]] = {
+    step.kind: step
+    for step in (
+        Restage, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor, SetScope, Tensorize, Annotate, Choose,
+    )
+}  # fmt: skip
