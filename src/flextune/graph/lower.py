@@ -1,0 +1,81 @@
+"""From a `Model` to one Relax function over fused PrimFuncs: simplified, channels last, TVM's default fusion.
+
+This is the only place that decides a model's layout and fusion. Later stages see a Relax `main` made of `call_tir`
+bindings whose weights are Relax constants, and one PrimFunc per distinct fused group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import warnings
+
+import onnx
+import tvm
+from tvm import relax
+from tvm.relax.frontend.onnx import from_onnx
+
+from flextune.errors import ModelError
+from flextune.graph.folding import fold_moved_constants
+from flextune.graph.model import Model
+from flextune.graph.onnx_graph import OnnxGraph
+from flextune.graph.simplify import simplify
+
+CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"]}
+"""Vectors run along channels, which are contiguous in NHWC; pooling, element-wise and concat follow the convolutions."""
+
+
+def lower_model(model: Model) -> tvm.IRModule:
+    """The model as an IRModule: Relax `main` calling fused, unscheduled PrimFuncs. ModelError if import fails."""
+    graph = OnnxGraph.of(model.proto)
+    simplify(graph)
+    return fuse(channels_last(import_onnx(graph.to_proto(), model.name)))
+
+
+def import_onnx(proto: onnx.ModelProto, name: str) -> tvm.IRModule:
+    """TVM's ONNX importer, its complaints on standard output caught and turned into one ModelError."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return from_onnx(proto)
+    except Exception as error:  # noqa: BLE001  any converter may fail in its own way; all mean "cannot import"
+        operator = re.search(r"Error converting operator (\w+)", said.getvalue())
+        raise ModelError(_import_failure(proto, name, operator.group(1) if operator else None, error)) from error
+
+
+def channels_last(module: tvm.IRModule) -> tvm.IRModule:
+    """Convolutions and what is between them in NHWC; weights transposed at compile time."""
+    passes = [
+        fold_moved_constants,
+        relax.transform.ConvertLayout(CHANNELS_LAST),
+        fold_moved_constants,
+        relax.transform.FoldConstant(),
+    ]
+    for run in passes:
+        module = run(module)
+    return module
+
+
+def fuse(module: tvm.IRModule) -> tvm.IRModule:
+    """Every operator as a PrimFunc, grouped by TVM's default fusion."""
+    passes = [
+        relax.transform.LegalizeOps(),
+        relax.transform.AnnotateTIROpPattern(),
+        relax.transform.DeadCodeElimination(["main"]),
+        relax.transform.FuseOps(),
+        relax.transform.FuseTIR(),
+        relax.transform.DeadCodeElimination(["main"]),
+    ]
+    for run in passes:
+        module = run(module)
+    return module
+
+
+def _import_failure(proto: onnx.ModelProto, name: str, operator: str | None, error: Exception) -> str:
+    reason = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+    if operator is None:
+        return f"model {name!r} cannot be imported: {reason}"
+    nodes = [node.name or ", ".join(node.output) for node in proto.graph.node if node.op_type == operator]
+    return f"model {name!r}: operator {operator} cannot be imported as it is used in {', '.join(nodes[:8])}: {reason}"

@@ -1,0 +1,185 @@
+"""Reading a model file: from a path to a checked `Model` with static shapes, or one clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+
+from flextune.errors import ModelError
+from flextune.graph.operators import check_operators
+
+LARGEST_CHECKED_BYTES = 2**31 - 1
+"""ONNX's checker serialises the model into one protobuf message, which cannot be larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSpec:
+    """An input or output of a model: name, static shape, NumPy dtype name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A checked model with static input shapes. `notes` says what was decided on the way, one sentence each."""
+
+    name: str
+    proto: onnx.ModelProto
+    inputs: tuple[ValueSpec, ...]
+    outputs: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model (with its static shapes and present weights) as an ONNX file."""
+        onnx.save(self.proto, str(path))
+        return Path(path)
+
+    def with_proto(self, proto: onnx.ModelProto, *notes: str) -> Model:
+        """The same model with other weights or nodes, and what was changed."""
+        return replace(self, proto=proto, notes=(*self.notes, *notes))
+
+    def random_inputs(self, seed: int) -> dict[str, np.ndarray]:
+        """One seeded array per input: normal for floats, 0 or 1 for integers and booleans (always a valid index)."""
+        rng = np.random.default_rng(seed)
+        return {spec.name: _random_array(spec, rng) for spec in self.inputs}
+
+
+def load_model(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:
+    """Read and check an ONNX file, and give every input a static shape.
+
+    `shapes` sets the shape of inputs with dynamic dimensions. A dynamic first dimension (the batch) that is not set
+    becomes 1, with a note; any other one raises ModelError, as do unreadable files and unsupported operators
+    (all of them, with the names of their nodes).
+    """
+    source = Path(path)
+    proto = _inline_functions(_read(source))
+    check_operators(proto, str(source))
+    _check(proto, source)
+    return _with_static_shapes(proto, source, dict(shapes or {}))
+
+
+def _read(source: Path) -> onnx.ModelProto:
+    if not source.exists():
+        raise ModelError(f"no model file at {source}")
+    if source.is_dir():
+        raise ModelError(f"{source} is a folder; give the path of an .onnx file")
+    if source.stat().st_size == 0:
+        raise ModelError(f"{source} is empty (0 bytes); download or export the model again")
+    try:
+        proto = onnx.load(str(source))
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise ModelError(
+            f"{source} is not an ONNX model, or is truncated or damaged ({source.stat().st_size} bytes: "
+            f"{_first_line(error)}); download or export it again"
+        ) from error
+    except (OSError, onnx.checker.ValidationError, ValueError) as error:
+        raise ModelError(f"cannot read {source}: {_first_line(error)}") from error
+    if not proto.graph.node and not proto.graph.output:
+        raise ModelError(f"{source} holds no graph: it is not an ONNX model, or is truncated; export it again")
+    return proto
+
+
+def _inline_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
+    if not proto.functions:
+        return proto
+    return onnx.inliner.inline_local_functions(proto)
+
+
+def _check(proto: onnx.ModelProto, source: Path) -> None:
+    if proto.ir_version < 3:
+        raise ModelError(f"{source} has ONNX IR version {proto.ir_version}; 3 (ONNX 1.0) or later is needed")
+    if proto.ByteSize() > LARGEST_CHECKED_BYTES:
+        return
+    try:
+        onnx.checker.check_model(proto)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"{source} is not a valid ONNX model: {_first_line(error)}") from error
+
+
+def _with_static_shapes(proto: onnx.ModelProto, source: Path, shapes: dict[str, tuple[int, ...]]) -> Model:
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    inputs = [value for value in proto.graph.input if value.name not in constants]
+    names = [value.name for value in inputs]
+    if unknown := sorted(set(shapes) - set(names)):
+        raise ModelError(f"{source} has no input {unknown[0]!r}; its inputs are {', '.join(names)}")
+    specs, notes = [], []
+    for value in inputs:
+        spec, note = _static_spec(value, shapes.get(value.name), source)
+        _set_shape(value, spec.shape)
+        specs.append(spec)
+        notes.extend(note)
+    del proto.graph.value_info[:]
+    outputs = tuple(value.name for value in proto.graph.output)
+    return Model(source.stem, proto, tuple(specs), outputs, tuple(notes))
+
+
+def _static_spec(
+    value: onnx.ValueInfoProto, asked: tuple[int, ...] | None, source: Path
+) -> tuple[ValueSpec, tuple[str, ...]]:
+    if not value.type.HasField("tensor_type"):
+        raise ModelError(f"{source}: input {value.name!r} is not a tensor; only tensors are supported")
+    tensor = value.type.tensor_type
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
+    hint = f"give its shape with --shape {value.name}=1x3x224x224 (its own sizes)"
+    if not tensor.HasField("shape"):
+        if asked is None:
+            raise ModelError(f"{source}: input {value.name!r} has no shape; {hint}")
+        return ValueSpec(value.name, _positive(asked, value.name), dtype), ()
+    declared = [dim.dim_value if dim.dim_value > 0 else (dim.dim_param or "?") for dim in tensor.shape.dim]
+    if asked is not None:
+        _check_asked(asked, declared, value.name, source)
+        return ValueSpec(value.name, _positive(asked, value.name), dtype), ()
+    dynamic = [axis for axis, size in enumerate(declared) if isinstance(size, str)]
+    if any(axis != 0 for axis in dynamic):
+        text = ", ".join(map(str, declared))
+        raise ModelError(f"{source}: input {value.name!r} has dynamic dimensions [{text}]; {hint}")
+    shape = tuple(1 if isinstance(size, str) else int(size) for size in declared)
+    note = (f"input {value.name!r}: dynamic batch {declared[0]!r} set to 1",) if dynamic else ()
+    return ValueSpec(value.name, shape, dtype), note
+
+
+def _check_asked(asked: tuple[int, ...], declared: list[int | str], name: str, source: Path) -> None:
+    fits = len(asked) == len(declared) and all(
+        isinstance(size, str) or size == wanted for size, wanted in zip(declared, asked, strict=True)
+    )
+    if not fits:
+        raise ModelError(
+            f"{source}: input {name!r} is declared as [{', '.join(map(str, declared))}]; "
+            f"the shape [{', '.join(map(str, asked))}] does not fit it"
+        )
+
+
+def _positive(shape: tuple[int, ...], name: str) -> tuple[int, ...]:
+    if any(size < 1 for size in shape):
+        raise ModelError(f"the shape of input {name!r} must be of sizes >= 1, got [{', '.join(map(str, shape))}]")
+    return tuple(int(size) for size in shape)
+
+
+def _set_shape(value: onnx.ValueInfoProto, shape: tuple[int, ...]) -> None:
+    dims = value.type.tensor_type.shape.dim
+    del dims[:]
+    for size in shape:
+        dims.add().dim_value = size
+    if not shape:
+        value.type.tensor_type.shape.SetInParent()
+
+
+def _random_array(spec: ValueSpec, rng: np.random.Generator) -> np.ndarray:
+    dtype = np.dtype(spec.dtype)
+    if dtype.kind in "iub":
+        return rng.integers(0, 2, spec.shape).astype(dtype)
+    return rng.standard_normal(spec.shape).astype(dtype)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
