@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -99,6 +100,16 @@ def cache_sizes(root: Path, cpu: int) -> tuple[int, int, int]:
     l1 = sizes.get(1, _DEFAULT_CACHES[1])
     l2 = sizes.get(2, max(l1, _DEFAULT_CACHES[2]))
     return l1, l2, max(l2, *(size for level, size in sizes.items() if level >= 2), 0)
+
+
+def last_level_cache_count(root: Path, cpus: Iterable[int]) -> int:
+    """How many instances of the last cache level these logical processors use between them, at least one."""
+    sharers = set()
+    for cpu in cpus:
+        folders = (root / f"sys/devices/system/cpu/cpu{cpu}/cache").glob("index*")
+        levels = [(_word_in(folder / "level"), _word_in(folder / "shared_cpu_list")) for folder in folders]
+        sharers.add(max(levels, default=("", "")))
+    return max(1, len(sharers))
 
 
 def _llvm_cpu() -> str | None:

@@ -34,12 +34,16 @@ class Host:
 
 @lru_cache(maxsize=1)
 def host() -> Host:
-    """This machine, read once per process; call it before the process narrows its own affinity."""
+    """This machine, read once per process."""
     return read_host(ROOT, allowed_cpus())
 
 
+@lru_cache(maxsize=1)
 def allowed_cpus() -> frozenset[int]:
-    """Numbers of the logical processors that the scheduler lets this process run on."""
+    """Logical processors that the scheduler let this process run on when this was first asked.
+
+    Later bindings of a thread to one core do not make the machine smaller.
+    """
     if hasattr(os, "sched_getaffinity"):
         return frozenset(os.sched_getaffinity(0))
     return frozenset(range(os.cpu_count() or 1))

@@ -1,0 +1,204 @@
+"""Measures this host's peaks and prints them as JSON: `python -m flextune.target.peak_measurement TARGET CPU,CPU,...`.
+
+Runs as a process of its own, without TVM's threads: one Python thread per physical core, bound to it, calls a loop
+of machine code, all released together. A repeat's rate is the work of all cores over the time from the first start
+to the last end; the peak is the best repeat. Repeats go on, for a bounded time, until the best ones agree.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from flextune.target.detect import last_level_cache_count
+from flextune.target.host import ROOT
+from flextune.target.peak_kernels import (
+    DATA_BYTES,
+    PeakKernel,
+    bfloat16_kernel,
+    float32_kernel,
+    int8_kernel,
+    read_kernel,
+)
+from flextune.target.peaks import Peaks
+from flextune.target.target import Target
+
+REPEAT_SECS = 0.025
+REPEATS = 10
+"""At least this many repeats of each loop."""
+LIMIT_SECS = 2.0
+"""After this long a loop that never ran undisturbed is given up; four loops stay under 10 seconds."""
+
+_ALIGNMENT = 64
+_SMALLEST_STREAM_BYTES = 256 << 20
+_QUIET_SHARE = 0.97
+
+T = TypeVar("T")
+Loop = Callable[[int, int], object]
+Memory = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """One simultaneous run of all cores: wall time, and the share of it that the threads spent on a processor."""
+
+    secs: float
+    busy_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Work per second of the best repeat; `quiet` unless something else took the cores meanwhile."""
+
+    per_sec: float
+    quiet: bool
+
+
+def measure(target: Target, cpus: Sequence[int]) -> Peaks:
+    """Peaks of `target.cores` cores; `cpus` are the logical processors to choose from, one per physical core."""
+    bound = list(cpus) if len(cpus) == target.cores else [None] * target.cores
+    float32, int8, bfloat16 = float32_kernel(target), int8_kernel(target), bfloat16_kernel(target)
+    read = read_kernel(target)
+    kernels = [kernel for kernel in (float32, int8, bfloat16, read) if kernel]
+    loops = compile_kernels(kernels, target)
+    rates = {}
+    for kernel in kernels:
+        size_bytes = _memory_bytes(kernel, target, cpus)
+        memories = _on_each_core(partial(_aligned, size_bytes), bound)
+        rates[kernel.name] = best_rate(kernel, loops[kernel.name], memories, bound)
+    fastest_bfloat16 = rates[bfloat16.name if bfloat16 else float32.name]
+    return Peaks(
+        float32_flops=rates[float32.name].per_sec,
+        bfloat16_flops=fastest_bfloat16.per_sec,
+        int8_ops=rates[int8.name].per_sec,
+        memory_bytes_per_sec=rates[read.name].per_sec,
+        quiet=all(rate.quiet for rate in rates.values()),
+    )
+
+
+def compile_kernels(kernels: Sequence[PeakKernel], target: Target) -> dict[str, Loop]:
+    """Machine code of each kernel, callable as `loop(address, trips)`; calls release the interpreter's lock."""
+    import tvm
+
+    module = tvm.IRModule({f"run_{kernel.name}": _prim_func(kernel) for kernel in kernels})
+    llvm = tvm.target.Target({"kind": "llvm", "mcpu": target.cpu, "mattr": list(target.llvm_attributes)})
+    library = tvm.compile(module, target=llvm).jit()
+    return {kernel.name: library[f"run_{kernel.name}"] for kernel in kernels}
+
+
+def best_rate(kernel: PeakKernel, loop: Loop, memories: Sequence[Memory], cpus: Sequence[int | None]) -> Rate:
+    """The best of at least `REPEATS` repeats; more of them while they disagree or something else takes the cores."""
+    trips, calls = _calibrate(kernel, loop, memories[0])
+    work = kernel.work_per_trip * trips * calls * len(cpus)
+    repeats: list[Repeat] = []
+    started = time.perf_counter()
+    while not repeats or (not _agree(repeats) and time.perf_counter() - started < LIMIT_SECS):
+        repeats += run_together(loop, memories, trips, calls, cpus)
+    best = min(repeats, key=lambda repeat: repeat.secs)
+    return Rate(work / best.secs, best.busy_share >= _QUIET_SHARE)
+
+
+def run_together(
+    loop: Loop, memories: Sequence[Memory], trips: int, calls: int, cpus: Sequence[int | None]
+) -> list[Repeat]:
+    """`REPEATS` repeats of `calls` calls on every core, each repeat started on all cores at once."""
+    barrier = threading.Barrier(len(cpus))
+
+    def work(index: int) -> list[tuple[float, float, float]]:
+        address, spans = memories[index].ctypes.data, []
+        for _ in range(REPEATS):
+            barrier.wait()
+            start, start_busy = time.perf_counter(), time.thread_time()
+            for _ in range(calls):
+                loop(address, trips)
+            spans.append((start, time.perf_counter(), time.thread_time() - start_busy))
+        return spans
+
+    return [_repeat(spans) for spans in zip(*_on_each_core(work, cpus), strict=True)]
+
+
+def _repeat(spans: Sequence[tuple[float, float, float]]) -> Repeat:
+    secs = max(end for _, end, _ in spans) - min(start for start, _, _ in spans)
+    return Repeat(secs, sum(busy for _, _, busy in spans) / (secs * len(spans)))
+
+
+def _agree(repeats: Sequence[Repeat]) -> bool:
+    """Whether the three best repeats are within 1 % and the best one had the cores to itself."""
+    best, _, third = sorted(repeats, key=lambda repeat: repeat.secs)[:3]
+    return third.secs <= 1.01 * best.secs and best.busy_share >= _QUIET_SHARE
+
+
+def _calibrate(kernel: PeakKernel, loop: Loop, memory: Memory) -> tuple[int, int]:
+    """Trips per call and calls per repeat, so that a repeat takes `REPEAT_SECS` on an undisturbed core."""
+    trips = len(memory) // kernel.work_per_trip if kernel.streams else 20_000
+    secs = min(_elapsed(loop, memory.ctypes.data, trips) for _ in range(5))
+    factor = max(1.0, REPEAT_SECS / secs)
+    return (trips, round(factor + 0.5)) if kernel.streams else (round(trips * factor), 1)
+
+
+def _elapsed(loop: Loop, address: int, trips: int) -> float:
+    start = time.perf_counter()
+    loop(address, trips)
+    return time.perf_counter() - start
+
+
+def _memory_bytes(kernel: PeakKernel, target: Target, cpus: Sequence[int]) -> int:
+    """Size of one core's memory; the buffers of a stream are together 8 times the last-level caches."""
+    if not kernel.streams:
+        return DATA_BYTES
+    total = max(8 * target.l3_bytes * last_level_cache_count(ROOT, cpus), _SMALLEST_STREAM_BYTES)
+    if target.memory_bytes:
+        total = min(total, target.memory_bytes // 4)
+    return total // target.cores
+
+
+def _aligned(size_bytes: int, _core: int) -> Memory:
+    """Memory that is first written, so placed, by the thread that calls this."""
+    memory = np.ones(size_bytes + _ALIGNMENT, dtype=np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size_bytes]
+
+
+def _on_each_core(work: Callable[[int], T], cpus: Sequence[int | None]) -> list[T]:
+    """Results of `work(index)` in one thread per entry of `cpus`, bound to that processor unless it is None."""
+
+    def bound_work(index: int, cpu: int | None) -> T:
+        if cpu is not None:
+            os.sched_setaffinity(threading.get_native_id(), {cpu})
+        return work(index)
+
+    with ThreadPoolExecutor(max_workers=len(cpus)) as threads:
+        return [future.result() for future in [threads.submit(bound_work, *item) for item in enumerate(cpus)]]
+
+
+def _prim_func(kernel: PeakKernel) -> Any:
+    """`(address, trips)` calls the kernel's function, whose LLVM IR travels with it."""
+    import tvm
+    from tvm import tirx
+
+    address, trips = tirx.Var("address", "int64"), tirx.Var("trips", "int64")
+    call = tirx.Evaluate(tirx.call_extern("int32", kernel.name, address, trips))
+    body = tirx.AttrStmt(tirx.IntImm("int32", 0), "pragma_import_llvm", tvm.ir.StringImm(kernel.llvm_ir), call)
+    return tirx.PrimFunc([address, trips], body).with_attr("global_symbol", f"run_{kernel.name}")
+
+
+def main(arguments: Sequence[str]) -> None:
+    text, cpus = arguments
+    peaks = measure(Target.parse(text), [int(cpu) for cpu in cpus.split(",")])
+    sys.stdout.write(json.dumps(asdict(peaks)) + "\n")
+    sys.stdout.flush()
+    os._exit(0)  # a process that holds compiled modules can crash while the interpreter shuts down
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,165 @@
+"""`Peaks`: what this host's cores and memory reach, measured once per host and target and kept in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import flextune
+from flextune.errors import EnvironmentFault, UsageError
+from flextune.settings import cache_folder
+from flextune.target.detect import detect
+from flextune.target.host import host, physical_cpus
+from flextune.target.target import Target
+
+_VERSION = 1
+"""Of the cache file; raise it when the loops that are measured change."""
+
+_ATTEMPTS = 3
+"""How often a disturbed measurement is taken again before it is believed."""
+
+_TIMEOUT_SECS = 60.0
+
+_RATES = ("float32_flops", "bfloat16_flops", "int8_ops", "memory_bytes_per_sec")
+
+_FIELD_OF_DTYPE = {
+    "float32": "float32_flops",
+    "bfloat16": "bfloat16_flops",
+    "uint8": "int8_ops",
+    "int8": "int8_ops",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """Rates of all physical cores together, per second; a multiply-accumulate counts as two operations.
+
+    `quiet` is false when other processes took processor time from the best repeats: the true peaks are then higher.
+    """
+
+    float32_flops: float
+    bfloat16_flops: float
+    int8_ops: float
+    memory_bytes_per_sec: float
+    quiet: bool = True
+
+    def __post_init__(self) -> None:
+        for name in _RATES:
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"expected a positive rate for {name}, got {getattr(self, name)}")
+
+    def for_dtype(self, dtype: str) -> float:
+        """Operations per second on operands of this dtype (`uint8` means u8 x s8 summed in s32)."""
+        if dtype not in _FIELD_OF_DTYPE:
+            raise UsageError(f"no peak is measured for dtype {dtype!r}; measured: {', '.join(_FIELD_OF_DTYPE)}")
+        return float(getattr(self, _FIELD_OF_DTYPE[dtype]))
+
+    def merge(self, other: Peaks) -> Peaks:
+        """The better of two measurements of the same host, rate by rate."""
+        rates = {name: max(getattr(self, name), getattr(other, name)) for name in _RATES}
+        return Peaks(**rates, quiet=self.quiet or other.quiet)
+
+
+def measured_peaks(
+    target: Target, *, remeasure: bool = False, measure: Callable[[Target], Peaks] | None = None
+) -> Peaks:
+    """Peaks of this host for the target's cores and features: from the cache, else measured (1 to 10 seconds).
+
+    A disturbed measurement is taken again at the next calls, a few times at most, and the best is kept.
+    Raises `UsageError` for a target that this host cannot run, `EnvironmentFault` if the measuring process fails.
+    A cache that cannot be written is a warning; a damaged one is measured anew.
+    """
+    path = _cache_path(target)
+    with _locked(path):
+        known, attempts = (None, 0) if remeasure else _read(path, target)
+        if known is not None and (known.quiet or attempts >= _ATTEMPTS):
+            return known
+        peaks = (measure or measure_in_subprocess)(target)
+        best = known.merge(peaks) if known else peaks
+        _write(path, target, best, attempts + 1)
+        return best
+
+
+def measure_in_subprocess(target: Target) -> Peaks:
+    """Measures in a fresh process, since TVM reads its thread settings when it is loaded."""
+    check_runs_here(target, detect())
+    cpus = ",".join(map(str, physical_cpus()))
+    package_folder = str(Path(flextune.__file__).parent.parent)
+    paths = [package_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "TVM_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-m", "flextune.target.peak_measurement", str(target), cpus]
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_SECS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EnvironmentFault(f"the process that measures this host's peaks did not answer: {error}") from error
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise EnvironmentFault(f"measuring this host's peaks failed with status {done.returncode}: {reason}")
+    return Peaks(**json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def check_runs_here(target: Target, here: Target) -> None:
+    """Raises `UsageError` unless a program made for `target` runs on the machine `here`."""
+    missing = set(target.features) - set(here.features)
+    if target.kind != here.kind:
+        raise UsageError(f"peaks can be measured for this host's kind {here.kind}, got target {target}")
+    if missing:
+        raise UsageError(f"this host lacks {'+'.join(sorted(missing))}; its peaks cannot be measured for {target}")
+    if target.cores > here.cores:
+        raise UsageError(f"this host has {here.cores} cores; its peaks cannot be measured for {target}")
+
+
+def _cache_path(target: Target) -> Path:
+    digest = hashlib.sha256(target.key.encode()).hexdigest()[:12]
+    return cache_folder() / f"peaks-{host().fingerprint}-{digest}.json"
+
+
+def _read(path: Path, target: Target) -> tuple[Peaks | None, int]:
+    """The peaks in a cache file and how often they were measured; nothing from a file that is damaged or another's."""
+    try:
+        content = json.loads(path.read_text())
+        if content["version"] != _VERSION or content["target"] != target.key:
+            return None, 0
+        rates = {name: float(content["peaks"][name]) for name in _RATES}
+        return Peaks(**rates, quiet=bool(content["peaks"]["quiet"])), int(content["attempts"])
+    except (OSError, ValueError, KeyError, TypeError, UsageError):
+        return None, 0
+
+
+def _write(path: Path, target: Target, peaks: Peaks, attempts: int) -> None:
+    content = {"version": _VERSION, "target": target.key, "attempts": attempts, "peaks": asdict(peaks)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.stem, delete=False) as file:
+            json.dump(content, file, indent=1)
+        os.replace(file.name, path)
+    except OSError as error:
+        warnings.warn(
+            f"measured peaks are not kept: {path.parent} cannot be written ({error}); "
+            "set FLEXTUNE_CACHE to a folder that can",
+            stacklevel=3,
+        )
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds off other processes that want to measure at the same time; does nothing where no file can be made."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(open(path.with_suffix(".lock"), "w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
