@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import flextune
 from flextune.errors import EnvironmentFault, UsageError
 from flextune.settings import cache_folder
 from flextune.target.detect import detect
@@ -95,7 +94,7 @@ def measure_in_subprocess(target: Target) -> Peaks:
     """Measures in a fresh process, since TVM reads its thread settings when it is loaded."""
     check_runs_here(target, detect())
     cpus = ",".join(map(str, physical_cpus()))
-    package_folder = str(Path(flextune.__file__).parent.parent)
+    package_folder = str(Path(__file__).parents[2])
     paths = [package_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "TVM_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", "flextune.target.peak_measurement", str(target), cpus]
