@@ -1,0 +1,60 @@
+"""What a place for tuning records must do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from flextune.csp.assignment import Assignment
+from flextune.trial.record import TuningRecord
+
+
+class Database(ABC):
+    """An append-only log of tuning records, shared by any number of processes.
+
+    * When `commit` returns, the records survive the death of the process at any later moment; when the process dies
+      inside it, either all of the given records are stored or none is.
+    * Nothing is changed or removed. The same record given twice is stored once. Two measurements of the same candidate
+      are two records: **the latest measurement of a candidate is the one that counts**, so that a finalist which was
+      measured again, or found to be wrong, is judged by the better evidence.
+    * Order is the order of commits.
+    * Keys are the workload's and the target's `key`; `None` means "any".
+    * Everything that can go wrong with the storage is a `DatabaseError` that says what to do.
+
+    `flextune.testing.databases.DatabaseSuite` checks all of this for a class of your own.
+    """
+
+    @abstractmethod
+    def commit_all(self, records: Iterable[TuningRecord]) -> int:
+        """Store these records in one step and return how many of them were not stored before."""
+
+    @abstractmethod
+    def records(self, workload_key: str | None = None, target_key: str | None = None) -> list[TuningRecord]:
+        """All records of this workload and target, failures included."""
+
+    @abstractmethod
+    def best(self, workload_key: str, target_key: str) -> TuningRecord | None:
+        """The record with the smallest median time among the latest ones of each candidate; None when none is ok."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release files and connections. Using the database afterwards is an error."""
+
+    def commit(self, record: TuningRecord) -> bool:
+        """Store one record; False when this very record is stored already."""
+        return self.commit_all((record,)) == 1
+
+    def measured(self, workload_key: str, target_key: str) -> tuple[Assignment, ...]:
+        """The distinct assignments with a record, failures included, in the order of their first one."""
+        found = (Assignment.parse(record.assignment) for record in self.records(workload_key, target_key))
+        return tuple(dict.fromkeys(found))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

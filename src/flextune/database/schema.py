@@ -1,0 +1,59 @@
+"""The tables of a records database, and what makes two records the same.
+
+One row of `records` is one trial: the full record as JSON text, and the columns that are searched, indexed.
+A record is never changed or deleted, so writers never wait for more than one insert.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Final
+
+import sqlalchemy as sql
+
+from flextune.trial.record import TuningRecord
+
+VERSION: Final = 1
+
+metadata: Final = sql.MetaData()
+
+about: Final = sql.Table(
+    "about",
+    metadata,
+    sql.Column("name", sql.Text, primary_key=True),
+    sql.Column("value", sql.Text, nullable=False),
+)
+
+records: Final = sql.Table(
+    "records",
+    metadata,
+    sql.Column("id", sql.Integer, primary_key=True, autoincrement=True),
+    sql.Column("identity", sql.Text, nullable=False, unique=True),
+    sql.Column("candidate", sql.Text, nullable=False),
+    sql.Column("workload_key", sql.Text, nullable=False),
+    sql.Column("target_key", sql.Text, nullable=False),
+    sql.Column("status", sql.Text, nullable=False),
+    sql.Column("secs", sql.Float, nullable=True),
+    sql.Column("record", sql.Text, nullable=False),
+    sql.Index("records_by_task", "workload_key", "target_key", "status", "secs"),
+    sql.Index("records_by_candidate", "candidate", "id"),
+)
+
+
+def record_identity(record: TuningRecord) -> str:
+    """Hex digest of the whole record: two records are the same when every field is."""
+    return hashlib.sha256(record.to_json().encode()).hexdigest()[:32]
+
+
+def record_row(record: TuningRecord) -> dict[str, object]:
+    """The row of table `records` for one record; `secs` is NULL for a failed trial."""
+    return {
+        "identity": record_identity(record),
+        "candidate": record.key,
+        "workload_key": record.workload_key,
+        "target_key": record.target_key,
+        "status": record.status.value,
+        "secs": record.secs if math.isfinite(record.secs) else None,
+        "record": record.to_json(),
+    }

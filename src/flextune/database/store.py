@@ -1,0 +1,172 @@
+"""Records in SQLite (a file) or PostgreSQL (a team), through SQLAlchemy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sql
+from sqlalchemy.dialects import postgresql, sqlite
+
+from flextune.database.base import Database
+from flextune.database.faults import storage_faults
+from flextune.database.schema import VERSION, about, metadata, record_row, records
+from flextune.errors import DatabaseError, FlextuneError
+from flextune.trial.record import TuningRecord
+
+BUSY_SECS: Final = 30.0
+"""How long a writer waits for another process before it gives up."""
+
+
+def open_database(path: str | Path, must_exist: bool = False) -> Database:
+    """Open the records at `path`, a file name or a `postgresql://` URL, and create them when they are not there.
+
+    With `must_exist` a missing file is a `DatabaseError` instead: reading commands never make an empty database.
+    """
+    text = str(path)
+    if text.startswith(("postgresql://", "postgresql+", "postgres://")):
+        return _open_server(text)
+    if "://" in text:
+        raise DatabaseError(f"records database {text!r}: expected a file name or a postgresql:// URL")
+    return _open_file(Path(text), must_exist)
+
+
+class SqlDatabase(Database):
+    """Records behind an SQLAlchemy engine whose schema has been checked; made by `open_database`."""
+
+    def __init__(self, engine: sql.Engine, name: str) -> None:
+        self._engine = engine
+        self._name = name
+
+    def commit_all(self, records: Iterable[TuningRecord]) -> int:
+        rows = [record_row(record) for record in records]
+        with storage_faults(self._name), self._engine.begin() as connection:
+            return sum(connection.execute(self._insert(), row).rowcount for row in rows)
+
+    def records(self, workload_key: str | None = None, target_key: str | None = None) -> list[TuningRecord]:
+        query = sql.select(records.c.id, records.c.record).order_by(records.c.id)
+        if workload_key is not None:
+            query = query.where(records.c.workload_key == workload_key)
+        if target_key is not None:
+            query = query.where(records.c.target_key == target_key)
+        with storage_faults(self._name), self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return [self._parse(row.id, row.record) for row in rows]
+
+    def best(self, workload_key: str, target_key: str) -> TuningRecord | None:
+        newer = records.alias("newer")
+        is_latest = ~sql.exists().where(newer.c.candidate == records.c.candidate, newer.c.id > records.c.id)
+        query = (
+            sql.select(records.c.id, records.c.record)
+            .where(records.c.workload_key == workload_key, records.c.target_key == target_key)
+            .where(records.c.status == "ok", records.c.secs.is_not(None), is_latest)
+            .order_by(records.c.secs, records.c.id)
+            .limit(1)
+        )
+        with storage_faults(self._name), self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else self._parse(row.id, row.record)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _insert(self) -> sql.Insert:
+        if self._engine.dialect.name == "postgresql":
+            return postgresql.insert(records).on_conflict_do_nothing()
+        return sqlite.insert(records).on_conflict_do_nothing()
+
+    def _parse(self, row_id: int, text: str) -> TuningRecord:
+        try:
+            return TuningRecord.from_json(text)
+        except FlextuneError as error:
+            raise DatabaseError(f"records database {self._name}: row {row_id} is damaged: {error}") from error
+
+
+def _open_file(path: Path, must_exist: bool) -> Database:
+    if path.is_dir():
+        raise DatabaseError(f"records database {path}: it is a folder; name a file in it with --db")
+    if not path.exists():
+        if must_exist:
+            raise DatabaseError(
+                f"records database {path}: no such file; `flextune tune` makes it, or choose one with --db"
+            )
+        if not path.parent.is_dir():
+            raise DatabaseError(f"records database {path}: folder {path.parent} does not exist; create it first")
+    url = sql.URL.create("sqlite", database=str(path.absolute()))
+    engine = sql.create_engine(url, connect_args={"timeout": BUSY_SECS})
+    sql.event.listen(engine, "connect", _prepare_sqlite)
+    return _checked(engine, str(path))
+
+
+def _open_server(url: str) -> Database:
+    shown = sql.make_url(url.replace("postgres://", "postgresql://", 1))
+    try:
+        engine = sql.create_engine(shown)
+    except ModuleNotFoundError as error:
+        raise DatabaseError(
+            f"records database {shown.render_as_string()}: the PostgreSQL driver {error.name!r} is not installed; "
+            f"pip install {error.name}, or name another driver as in postgresql+pg8000://"
+        ) from error
+    return _checked(engine, shown.render_as_string())
+
+
+def _prepare_sqlite(connection: object, _record: object) -> None:
+    """Write-ahead log (readers never block writers) and a flush to disk per commit."""
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor.execute("PRAGMA synchronous = FULL")
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        _switch_to_wal(cursor)
+    cursor.close()
+
+
+def _switch_to_wal(cursor: object) -> None:
+    """SQLite does not wait for others here, however long its timeout is; so do it ourselves."""
+    from sqlite3 import OperationalError
+
+    deadline = time.monotonic() + BUSY_SECS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")  # type: ignore[attr-defined]
+        except OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _checked(engine: sql.Engine, name: str) -> Database:
+    try:
+        with storage_faults(name):
+            _check_schema(engine, name)
+    except DatabaseError:
+        engine.dispose()
+        raise
+    return SqlDatabase(engine, name)
+
+
+def _check_schema(engine: sql.Engine, name: str) -> None:
+    tables = set(sql.inspect(engine).get_table_names())
+    if tables and about.name not in tables:
+        raise DatabaseError(f"records database {name}: it belongs to another program; choose another file with --db")
+    if not {about.name, records.name} <= tables:
+        _create_schema(engine)
+    with engine.connect() as connection:
+        found = connection.execute(sql.select(about.c.value).where(about.c.name == "version")).scalar()
+    if found != str(VERSION):
+        raise DatabaseError(
+            f"records database {name}: it is of version {found}, this flextune reads version {VERSION}; choose another "
+            "file with --db, or export it to JSON Lines with the flextune that wrote it and import that file here"
+        )
+
+
+def _create_schema(engine: sql.Engine) -> None:
+    insert = postgresql.insert(about) if engine.dialect.name == "postgresql" else sqlite.insert(about)
+    with engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            connection.execute(sql.schema.CreateTable(table, if_not_exists=True))
+            for index in sorted(table.indexes, key=lambda index: index.name or ""):
+                connection.execute(sql.schema.CreateIndex(index, if_not_exists=True))
+        connection.execute(insert.values(name="version", value=str(VERSION)).on_conflict_do_nothing())

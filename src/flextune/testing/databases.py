@@ -1,0 +1,191 @@
+"""What every records database must pass.
+
+Subclass `DatabaseSuite` in a test module, say how yours is opened, and let pytest find the class:
+
+    class TestMyDatabase(DatabaseSuite):
+        def open(self, folder):
+            return MyDatabase(folder / "records")
+
+The class must be importable by name, since other processes open the same database. One writer is killed in the middle.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from abc import ABC, abstractmethod
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from flextune.csp.assignment import Assignment
+from flextune.database.base import Database
+from flextune.trial.measurement import Status
+from flextune.trial.record import TuningRecord
+
+WORKLOAD = "0123456789abcdef"
+TARGET = "x86:cpu=znver4,cores=2,features=sse4+avx2"
+
+
+def example_record(
+    tile: int,
+    secs: float | None = 0.001,
+    workload_key: str = WORKLOAD,
+    target_key: str = TARGET,
+    seed: int = 0,
+    error: str = "",
+) -> TuningRecord:
+    """A record of one tile size; `secs=None` is a failed trial."""
+    return TuningRecord(
+        workload="gemm:m=64,n=64,k=64,dtype=float32",
+        body=None,
+        constants=(),
+        workload_key=workload_key,
+        target=target_key,
+        target_key=target_key,
+        trace='[["split", "i", ["tile"]]]',
+        assignment=f"tile={tile},unroll=1",
+        status=Status.OK if secs is not None else Status.RUN_ERROR,
+        run_secs=(secs, secs, secs) if secs is not None else (),
+        error=error or ("" if secs is not None else "killed by signal 11"),
+        build_secs=0.05,
+        elapsed_secs=0.1,
+        max_error=0.0,
+        protocol="repeats=3",
+        versions="flextune=0.1.0",
+        seed=seed,
+        strategy="random",
+        host="example",
+        created="2025-01-31T12:00:00+00:00",
+    )
+
+
+class DatabaseSuite(ABC):
+    """Tests of the contract of `Database`. Each gets an empty folder."""
+
+    writers = 3
+    records_per_writer = 40
+
+    @abstractmethod
+    def open(self, folder: Path) -> Database:
+        """Open the database in this folder; the same one each time, from any process."""
+
+    def test_keeps_every_field_in_order(self, tmp_path: Path) -> None:
+        first, second = example_record(2), example_record(4, secs=None, error='line one\n"two" é')
+        with self.open(tmp_path) as database:
+            assert database.commit(first)
+            assert database.commit(second)
+            assert database.records() == [first, second]
+
+    def test_keeps_records_when_opened_again(self, tmp_path: Path) -> None:
+        with self.open(tmp_path) as database:
+            database.commit_all(example_record(tile) for tile in range(1, 6))
+        with self.open(tmp_path) as database:
+            assert [record.assignment for record in database.records()] == [f"tile={n},unroll=1" for n in range(1, 6)]
+
+    def test_same_record_is_stored_once(self, tmp_path: Path) -> None:
+        with self.open(tmp_path) as database:
+            assert database.commit(example_record(2))
+            assert not database.commit(example_record(2))
+            assert database.commit_all([example_record(2), example_record(3), example_record(3)]) == 1
+            assert len(database.records()) == 2
+
+    def test_selects_by_workload_and_target(self, tmp_path: Path) -> None:
+        other = example_record(2, workload_key="other")
+        elsewhere = example_record(2, target_key="x86:cpu=znver3,cores=2")
+        with self.open(tmp_path) as database:
+            database.commit_all([example_record(2), other, elsewhere])
+            assert database.records(WORKLOAD, TARGET) == [example_record(2)]
+            assert database.records("other") == [other]
+            assert database.records(target_key=elsewhere.target_key) == [elsewhere]
+            assert database.records("unknown") == []
+
+    def test_best_is_the_fastest_ok_one(self, tmp_path: Path) -> None:
+        with self.open(tmp_path) as database:
+            assert database.best(WORKLOAD, TARGET) is None
+            database.commit(example_record(1, secs=None))
+            assert database.best(WORKLOAD, TARGET) is None
+            database.commit_all([example_record(2, 0.3), example_record(3, 0.1), example_record(4, 0.2)])
+            database.commit(example_record(5, 0.01, workload_key="other"))
+            assert database.best(WORKLOAD, TARGET) == example_record(3, 0.1)
+
+    def test_latest_measurement_of_a_candidate_counts(self, tmp_path: Path) -> None:
+        with self.open(tmp_path) as database:
+            database.commit_all([example_record(2, 0.1), example_record(3, 0.2), example_record(2, 0.3, seed=1)])
+            assert database.best(WORKLOAD, TARGET) == example_record(3, 0.2)
+            database.commit(example_record(3, None, seed=1))
+            assert database.best(WORKLOAD, TARGET) == example_record(2, 0.3, seed=1)
+
+    def test_measured_lists_each_assignment_once(self, tmp_path: Path) -> None:
+        with self.open(tmp_path) as database:
+            database.commit_all([example_record(4), example_record(2, None), example_record(4, 0.5, seed=1)])
+            expected = (Assignment.parse("tile=4,unroll=1"), Assignment.parse("tile=2,unroll=1"))
+            assert database.measured(WORKLOAD, TARGET) == expected
+
+    def test_several_processes_write_at_once(self, tmp_path: Path) -> None:
+        writers = [_Writer(self, tmp_path, seed, self.records_per_writer) for seed in range(self.writers)]
+        acknowledged = [writer.wait() for writer in writers]
+        assert acknowledged == [self.records_per_writer] * self.writers
+        with self.open(tmp_path) as database:
+            found = database.records()
+        assert len(found) == self.writers * self.records_per_writer
+        for seed in range(self.writers):
+            expected = [_numbered(seed, n).assignment for n in range(self.records_per_writer)]
+            assert [record.assignment for record in found if record.seed == seed] == expected
+
+    def test_killed_writer_loses_at_most_the_record_in_flight(self, tmp_path: Path) -> None:
+        writer = _Writer(self, tmp_path, seed=0, count=100_000)
+        acknowledged = writer.kill_after(20)
+        with self.open(tmp_path) as database:
+            found = database.records()
+            assert found == [_numbered(0, n) for n in range(len(found))]
+            assert acknowledged <= len(found) <= acknowledged + 1
+            assert database.commit(example_record(7, seed=9))
+
+
+class _Writer:
+    """Another process that commits one record after the other and reports each when it is stored."""
+
+    def __init__(self, suite: DatabaseSuite, folder: Path, seed: int, count: int) -> None:
+        processes = multiprocessing.get_context("spawn")
+        self._reports, reports = processes.Pipe(duplex=False)
+        self._process = processes.Process(target=_write, args=(suite, folder, seed, count, reports), daemon=True)
+        self._process.start()
+        reports.close()
+
+    def wait(self) -> int:
+        """Wait for its end and return how many records it has reported."""
+        reported = self._drained()
+        self._process.join(60)
+        return reported
+
+    def kill_after(self, count: int) -> int:
+        """Kill it, without warning, some time after it has reported `count`; return how many it has reported in all."""
+        for _ in range(count):
+            self._reports.recv()
+        time.sleep(0.003)
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signal.SIGKILL)
+        self._process.join(60)
+        return count + self._drained()
+
+    def _drained(self) -> int:
+        reported = 0
+        try:
+            while True:
+                self._reports.recv()
+                reported += 1
+        except EOFError:
+            return reported
+
+
+def _numbered(seed: int, number: int) -> TuningRecord:
+    return example_record(number + 1, seed=seed, secs=0.001 * (number + 1))
+
+
+def _write(suite: DatabaseSuite, folder: Path, seed: int, count: int, reports: Connection) -> None:
+    with suite.open(folder) as database:
+        for number in range(count):
+            database.commit(_numbered(seed, number))
+            reports.send(number)

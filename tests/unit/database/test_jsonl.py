@@ -1,0 +1,62 @@
+import pytest
+
+from flextune.database.jsonl import DamagedLine, export_jsonl, import_jsonl
+from flextune.database.store import open_database
+from flextune.errors import DatabaseError, UsageError
+from flextune.testing.databases import example_record
+
+
+@pytest.fixture
+def database(tmp_path):
+    with open_database(tmp_path / "r.db") as opened:
+        yield opened
+
+
+def test_round_trip_loses_nothing(database, tmp_path):
+    expected = [example_record(2, 0.1), example_record(3, None, error='two\nlines, "quoted" é'), example_record(2, 0.2)]
+    database.commit_all(expected)
+    assert export_jsonl(database, tmp_path / "r.jsonl") == 3
+    with open_database(tmp_path / "other.db") as other:
+        report = import_jsonl(other, tmp_path / "r.jsonl")
+        assert (report.imported, report.duplicates, report.damaged) == (3, 0, ())
+        assert other.records() == expected
+
+
+def test_import_twice_adds_nothing(database, tmp_path):
+    database.commit_all(example_record(tile) for tile in range(1, 600))
+    export_jsonl(database, tmp_path / "r.jsonl")
+    report = import_jsonl(database, tmp_path / "r.jsonl")
+    assert (report.imported, report.duplicates) == (0, 599)
+    assert len(database.records()) == 599
+
+
+def test_damaged_lines_are_numbered_and_skipped(database, tmp_path):
+    good = [example_record(tile).to_json() for tile in (1, 2, 3)]
+    lines = [good[0], "{not json", good[1][: len(good[1]) // 2], "", good[1], '{"format": 9}', "\xff\xfe", good[2]]
+    (tmp_path / "r.jsonl").write_bytes("\n".join(lines).encode("latin-1"))
+    report = import_jsonl(database, tmp_path / "r.jsonl")
+    assert report.imported == 3
+    assert [damage.line for damage in report.damaged] == [2, 3, 6, 7]
+    assert "'format' 1, got 9" in report.damaged[2].reason
+    assert str(DamagedLine(2, "why")) == "line 2: why"
+
+
+def test_export_of_one_task(database, tmp_path):
+    database.commit_all([example_record(1), example_record(1, workload_key="other")])
+    assert export_jsonl(database, tmp_path / "r.jsonl", workload_key="other") == 1
+    assert example_record(1, workload_key="other").to_json() + "\n" == (tmp_path / "r.jsonl").read_text()
+
+
+def test_file_that_cannot_be_read_or_written(database, tmp_path):
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        import_jsonl(database, tmp_path / "none.jsonl")
+    with pytest.raises(DatabaseError, match="cannot be written to"):
+        export_jsonl(database, tmp_path / "none" / "r.jsonl")
+
+
+def test_failed_export_keeps_the_old_file(database, tmp_path):
+    target = tmp_path / "r.jsonl"
+    target.mkdir()
+    with pytest.raises(DatabaseError):
+        export_jsonl(database, target)
+    assert [file.name for file in tmp_path.iterdir() if "partial" in file.name] == []
