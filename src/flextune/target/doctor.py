@@ -1,0 +1,168 @@
+"""What `flextune doctor` shows, as a value: the machine, its peaks, versions, and the parts that are there or missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+from flextune.settings import cache_folder
+from flextune.target.detect import detect
+from flextune.target.host import Host, host
+from flextune.target.peaks import Peaks, measured_peaks
+from flextune.target.target import Target
+
+PINNED = {"apache-tvm": "0.27.0.post1", "apache-tvm-ffi": "0.1.14.post1"}
+"""Exact versions that flextune works with; other pairs of them crash."""
+
+REQUIRED = ("apache-tvm", "apache-tvm-ffi", "numpy", "onnx", "networkx", "pydantic", "sqlalchemy", "xgboost-cpu")
+
+_OPTIONAL = {
+    "onnxruntime": ("a peer to compare models with, and the check of their outputs in the tests", "bench"),
+    "torch": ("a peer to compare operators with, and learned search strategies", "bench"),
+    "cloudpickle": ("TVM's own tuner as a peer in the benchmarks", "bench"),
+    "pytest": ("running the tests", "dev"),
+}
+
+_CPU_PARTS = {
+    "avx2": "256-bit vectors with fused multiply-add",
+    "avx512": "512-bit vectors and 32 registers",
+    "vnni": "uint8 x int8 products at four times the rate of float32",
+    "bf16": "bfloat16 products at twice the rate of float32",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Something flextune can use: what for, what was `found` (empty: missing), and how to get it.
+
+    Nothing works without a part that is `required`.
+    """
+
+    name: str
+    purpose: str
+    found: str
+    how: str
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """Facts about this machine and installation. `peaks` is None where they were not asked for.
+
+    `versions` pairs a package with its version, empty where it is not installed.
+    """
+
+    target: Target
+    host: Host
+    peaks: Peaks | None
+    versions: tuple[tuple[str, str], ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def missing(self) -> tuple[Part, ...]:
+        """Parts that are not there, the required ones first."""
+        return tuple(sorted((part for part in self.parts if not part.found), key=lambda part: not part.required))
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything required is there."""
+        return not any(part.required for part in self.missing)
+
+    def facts(self) -> dict[str, object]:
+        """The report as values that JSON can hold."""
+        return {
+            "target": str(self.target),
+            "target_facts": asdict(self.target) | {"vector_bits": self.target.vector_bits},
+            "host": asdict(self.host),
+            "peaks": asdict(self.peaks) if self.peaks else None,
+            "versions": dict(self.versions),
+            "parts": [asdict(part) for part in self.parts],
+            "missing": [part.name for part in self.missing],
+            "ok": self.ok,
+        }
+
+
+def doctor_report(*, with_peaks: bool = True, remeasure: bool = False) -> DoctorReport:
+    """Looks at this machine. With `with_peaks` measures them where they are not cached, or anew with `remeasure`."""
+    target = detect()
+    versions = installed_versions((*REQUIRED, *_OPTIONAL))
+    parts = (
+        *package_parts(dict(versions)),
+        compiler_part(),
+        cache_part(cache_folder()),
+        *processor_parts(target),
+    )
+    peaks = measured_peaks(target, remeasure=remeasure) if with_peaks else None
+    return DoctorReport(target, host(), peaks, (("python", platform.python_version()), *versions), parts)
+
+
+def installed_versions(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Each distribution's version, empty where it is not installed; flextune's own first."""
+    return tuple((name, _version(name)) for name in ("flextune", *names))
+
+
+def package_parts(versions: dict[str, str]) -> tuple[Part, ...]:
+    """Python packages: the required ones, at the right version where that matters, and the optional ones."""
+    required = [
+        Part(name, "needed by everything", _fitting(name, versions), f"pip install {_requirement(name)}", required=True)
+        for name in REQUIRED
+    ]
+    optional = [
+        Part(name, purpose, versions.get(name, ""), f"pip install 'flextune[{extra}]'")
+        for name, (purpose, extra) in _OPTIONAL.items()
+    ]
+    return (*required, *optional)
+
+
+def compiler_part() -> Part:
+    """What links shared libraries: a C compiler, or the ziglang package."""
+    found = next(filter(None, map(shutil.which, ("gcc", "cc"))), None)
+    if found is None and importlib.util.find_spec("ziglang") is not None:
+        found = f"ziglang {_version('ziglang')}"
+    how = "install gcc with the system's package manager, or pip install ziglang"
+    return Part("linker", "saving compiled operators and models as shared libraries", found or "", how)
+
+
+def cache_part(folder: Path) -> Part:
+    """The folder that keeps measured peaks."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    how = "set FLEXTUNE_CACHE to a folder that can be written"
+    return Part("cache", "measuring this machine's peaks once, not in every run", str(folder) if writable else "", how)
+
+
+def processor_parts(target: Target) -> tuple[Part, ...]:
+    """Instruction sets that make a difference."""
+    if target.kind != "x86":
+        return ()
+    return tuple(
+        Part(name, purpose, _found_feature(name, target), "a processor that has it")
+        for name, purpose in _CPU_PARTS.items()
+    )
+
+
+def _found_feature(name: str, target: Target) -> str:
+    usable = (name, "avxvnni") if name == "vnni" else (name,)
+    return next((feature for feature in usable if target.has(feature)), "")
+
+
+def _fitting(name: str, versions: dict[str, str]) -> str:
+    version = versions.get(name, "")
+    return version if PINNED.get(name, version) == version else ""
+
+
+def _requirement(name: str) -> str:
+    return f"{name}=={PINNED[name]}" if name in PINNED else name
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
