@@ -24,6 +24,8 @@ from flextune.workload.tensor import TensorSpec
 if TYPE_CHECKING:
     from flextune.workload.tensor_builder import TensorBuilder
 
+Operand = tuple[str, tuple[int, ...]]
+
 
 def contraction_parameters(*own: Parameter) -> tuple[Parameter, ...]:
     """`own`, and the ones of every contraction.
@@ -48,7 +50,7 @@ class Contraction(Operator):
     """
 
     @abstractmethod
-    def operands(self, params: Params) -> tuple[tuple[str, tuple[int, ...]], tuple[str, tuple[int, ...]]]:
+    def operands(self, params: Params) -> tuple[Operand, Operand]:
         """Name and shape of the data and of the weight."""
 
     @abstractmethod

@@ -4,7 +4,7 @@ Names are `SET.GROUP.NAME` (or `SET.NAME`, as the data file nests them) for Hero
 for FlexTensor's, as in `heron_dlboost_u8s8s32_fig8.c2d.C2D1` and `flextensor.conv2d.yolo_shapes_b1.0`.
 
 How a list of numbers is read:
-* The data file states the order of each list; `gemm` of Heron multiplies by a transposed B.
+* The data file states the order of each list; `gemm` and `bmm` of Heron multiply by a transposed B.
 * Heron's DL Boost set is uint8 and channels-last, as its packed weights say. The tensor-core sets are float32 (their
   fp16 is not a CPU type) and channels-first, except `c2d_nhwc`. FlexTensor's are float32 and channels-first.
 * A FlexTensor gemm of four numbers is a batch of gemms: the first number is the batch.
@@ -29,7 +29,7 @@ _DLBOOST = "heron_dlboost"
 # list name -> operator, order of its numbers ("_": ignored), what else holds
 _HERON = {
     "gemm": ("gemm", "m k n", "tb"),
-    "bmm": ("bmm", "b m k n", ""),
+    "bmm": ("bmm", "b m k n", "tb"),
     "gemv": ("gemv", "m k", ""),
     "scan": ("scan", "m n k", ""),
     "c1d": ("conv1d", "n w ci co kw stride pad dilation", ""),

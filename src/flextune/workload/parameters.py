@@ -97,7 +97,7 @@ class PerDimension(Parameter):
 
     def canonical(self, value: Value) -> Value:
         numbers = tuple(_integer(part, self.minimum) for part in str(value).split("x"))
-        if self.ends and len(numbers) == 2 * self.dimensions and self.dimensions != len(numbers):
+        if self.ends and len(numbers) == 2 * self.dimensions:
             half = self.dimensions
             if numbers[:half] != numbers[half:]:
                 return "x".join(map(str, numbers))

@@ -75,6 +75,13 @@ class TensorBuilder:
         padded = [low + extent + high for low, extent, high in zip(before, shape, after, strict=True)]
         return self.compute(padded, element, name)
 
+    def pad_spatial(
+        self, tensor: Tensor, before: Sequence[int], after: Sequence[int], *, channels_last: bool, value: float = 0
+    ) -> Tensor:
+        """`tensor` [n, spatial, c] or [n, c, spatial] with padding along its spatial axes."""
+        front, back = ((0,), (0,)) if channels_last else ((0, 0), ())
+        return self.pad(tensor, (*front, *before, *back), (*front, *after, *back), value=value)
+
     def where(self, conditions: Sequence[Expression], value: Expression, otherwise: float) -> Expression:
         """`value` where all conditions hold (and only there evaluated), else the constant."""
         other = tirx.const(otherwise, dtype_of(value))

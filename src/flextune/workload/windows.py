@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -111,3 +112,8 @@ def gather_windows(padded: np.ndarray, window: Window, first_row: int, last_row:
         row_slice = slice(start, start + (rows - 1) * step + 1, step)
         gathered[:, number] = padded[(row_slice, *slices[1:])].reshape(points, channels)
     return gathered
+
+
+def affine(point: Any, stride: int, tap: Any, dilation: int) -> Any:
+    """point * stride + tap * dilation, without multiplications by one."""
+    return (point if stride == 1 else point * stride) + (tap if dilation == 1 else tap * dilation)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from flextune.workload.contraction import Contraction, contraction_parameters, is_exact
+from flextune.workload.contraction import Contraction, Operand, contraction_parameters, is_exact
 from flextune.workload.elements import multiply_matrices, widen
 from flextune.workload.parameters import Choice, Count, Parameter, Params, PerDimension, Size
 from flextune.workload.windows import (
     Window,
+    affine,
     channels_last,
     check_window,
     gather_windows,
@@ -60,7 +60,7 @@ class Convolution(Contraction):
                 raise params.error(f"{name}={params.integer(name)} is not divisible by groups={groups}")
         check_window(params, self.window(params))
 
-    def operands(self, params: Params) -> tuple[tuple[str, tuple[int, ...]], tuple[str, tuple[int, ...]]]:
+    def operands(self, params: Params) -> tuple[Operand, Operand]:
         n, ci, co, groups = params.integers("n", "ci", "co", "groups")
         window, layout = self.window(params), params.text("layout")
         last = layout.endswith("c")
@@ -81,19 +81,15 @@ class Convolution(Contraction):
     def contract(self, build: TensorBuilder, params: Params, data: Any, weight: Any) -> Any:
         window, (ci, co, groups) = self.window(params), params.integers("ci", "co", "groups")
         last = params.text("layout").endswith("c")
-        around = [(0, *window.before, 0), (0, *window.after, 0)] if last else [
-            (0, 0, *window.before),
-            (0, 0, *window.after),
-        ]
-        padded = build.pad(data, *around)
+        padded = build.pad_spatial(data, window.before, window.after, channels_last=last)
         names = spatial_names(self.dimensions)
         rc = build.reduce_axis(ci // groups, "rc")
         taps = [build.reduce_axis(extent, f"r{name}") for name, extent in zip(names, window.kernel, strict=True)]
 
         def element(batch: Any, *index: Any) -> Any:
-            points, channel = (index[:-1], index[-1]) if last else (index[1:], index[0])
+            *points, channel = index if last else (*index[1:], index[0])
             source = [
-                _affine(point, stride, tap, dilation)
+                affine(point, stride, tap, dilation)
                 for point, stride, tap, dilation in zip(points, window.stride, taps, window.dilation, strict=True)
             ]
             input_channel = rc if groups == 1 else build.divide_floor(channel, co // groups) * (ci // groups) + rc
@@ -136,10 +132,6 @@ def convolve_image(
         split = windows.reshape(points, taps, groups, per_group).transpose(2, 0, 1, 3)
         product = multiply_matrices(split.reshape(groups, points, taps * per_group), matrices, exact=exact)
         out[first:last] = product.transpose(1, 0, 2).reshape(last - first, *window.result[1:], channels)
-
-
-def _affine(point: Any, stride: int, tap: Any, dilation: int) -> Any:
-    return (point if stride == 1 else point * stride) + (tap if dilation == 1 else tap * dilation)
 
 
 def _parameters(dimensions: int) -> tuple[Parameter, ...]:

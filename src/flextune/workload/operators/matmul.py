@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flextune.workload.contraction import Contraction, contraction_parameters, is_exact
+from flextune.workload.contraction import Contraction, Operand, contraction_parameters, is_exact
 from flextune.workload.elements import multiply_matrices, widen
 from flextune.workload.parameters import Flag, Params, Size
 
@@ -20,7 +20,7 @@ class Gemm(Contraction):
     name = "gemm"
     parameters = contraction_parameters(Size("m"), Size("n"), Size("k"), Flag("ta"), Flag("tb"))
 
-    def operands(self, params: Params) -> tuple[tuple[str, tuple[int, ...]], tuple[str, tuple[int, ...]]]:
+    def operands(self, params: Params) -> tuple[Operand, Operand]:
         m, n, k = params.integers("m", "n", "k")
         data = (k, m) if params.integer("ta") else (m, k)
         return ("A", data), ("B", (n, k) if params.integer("tb") else (k, n))
@@ -55,7 +55,7 @@ class BatchGemm(Contraction):
     name = "bmm"
     parameters = contraction_parameters(Size("b"), Size("m"), Size("n"), Size("k"), Flag("tb"))
 
-    def operands(self, params: Params) -> tuple[tuple[str, tuple[int, ...]], tuple[str, tuple[int, ...]]]:
+    def operands(self, params: Params) -> tuple[Operand, Operand]:
         b, m, n, k = params.integers("b", "m", "n", "k")
         return ("A", (b, m, k)), ("B", (b, n, k) if params.integer("tb") else (b, k, n))
 
@@ -91,7 +91,7 @@ class MatrixVector(Contraction):
     name = "gemv"
     parameters = contraction_parameters(Size("m"), Size("k"))
 
-    def operands(self, params: Params) -> tuple[tuple[str, tuple[int, ...]], tuple[str, tuple[int, ...]]]:
+    def operands(self, params: Params) -> tuple[Operand, Operand]:
         return ("A", params.integers("m", "k")), ("x", params.integers("k"))
 
     def result_shape(self, params: Params) -> tuple[int, ...]:

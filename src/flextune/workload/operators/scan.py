@@ -1,0 +1,63 @@
+"""Prefix sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flextune.workload.operator import Operator
+from flextune.workload.parameters import Choice, Params, Size
+from flextune.workload.tensor import TensorSpec
+
+if TYPE_CHECKING:
+    from flextune.workload.tensor_builder import TensorBuilder
+
+
+class Scan(Operator):
+    """out[m, n] = sum of A[m, k] over all k <= n: the product of A with the transposed lower-triangular ones [n, k].
+
+    Operations are counted as those of that product, 2 * m * n * k, so that numbers compare with Heron's.
+    dtype=uint8 sums u8 in s32.
+    """
+
+    name = "scan"
+    parameters = (
+        Size("m"),
+        Size("n"),
+        Size("k"),
+        Choice("dtype", "float32", choices=("float32", "uint8"), printed=True),
+    )
+
+    def inputs(self, params: Params) -> tuple[TensorSpec, ...]:
+        return (TensorSpec("A", params.integers("m", "k"), params.text("dtype")),)
+
+    def output(self, params: Params) -> TensorSpec:
+        dtype = "int32" if params.text("dtype") == "uint8" else "float32"
+        return TensorSpec("out", params.integers("m", "n"), dtype)
+
+    def reduction_length(self, params: Params) -> int:
+        return params.integer("k")
+
+    def flops(self, params: Params) -> int:
+        m, n, k = params.integers("m", "n", "k")
+        return 2 * m * n * k
+
+    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Any]) -> Any:
+        k = build.reduce_axis(params.integer("k"), "k")
+        data = tensors[0]
+
+        def element(i: Any, j: Any) -> Any:
+            return build.sum(build.where([k <= j], build.widened(data(i, k)), 0), [k])
+
+        return build.compute(params.integers("m", "n"), element, self.name)
+
+    def reference(self, params: Params, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        exact = params.text("dtype") == "uint8"
+        n, k = params.integers("n", "k")
+        sums = np.cumsum(arrays[0], axis=1, dtype=np.int32 if exact else np.float64)
+        return sums[:, np.minimum(np.arange(n), k - 1)]
+
+
+SCAN = Scan()
