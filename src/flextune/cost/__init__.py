@@ -1,0 +1,1 @@
+"""Cost models: which candidates are worth measuring, learned from those that were."""

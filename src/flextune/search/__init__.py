@@ -1,0 +1,1 @@
+"""Search strategies: which assignments to measure next."""
