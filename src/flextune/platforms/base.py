@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from flextune.schedule.apply import ScheduledProgram
-from flextune.schedule.space import SearchSpace
 from flextune.target.target import Target
 from flextune.trial.measurement import Candidate
 from flextune.workload.workload import Workload
+
+if TYPE_CHECKING:  # these load TVM, which not every platform needs
+    from flextune.schedule.apply import ScheduledProgram
+    from flextune.schedule.space import SearchSpace
 
 Array = npt.NDArray[np.generic]
 
@@ -20,19 +22,21 @@ Array = npt.NDArray[np.generic]
 class Kernel(Protocol):
     """A built program on its device; the worker checks and times it through these three."""
 
-    def bind(self, inputs: Sequence[Array]) -> None:
-        """Place the inputs (one array per `workload.inputs`, constants packed here) and room for the outputs."""
-        ...
+    def bind(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+        """Run on these arrays from now on; constants that the program wants packed are packed here.
 
-    def run(self, poison: Sequence[Array]) -> tuple[list[Array], list[Array]]:
-        """Fill the outputs with `poison`, call once, and return (inputs afterwards, outputs) as seen on the device.
-
-        Packed constants are left out of the inputs: their place holds an empty array.
+        The arrays are contiguous, writable, and start at a multiple of 64 bytes. A kernel on the host uses them in
+        place, so that all candidates meet the same memory.
         """
         ...
 
+    def run(self) -> None:
+        """Call once, starting from what the bound outputs hold; afterwards they hold the results."""
+        ...
+
     def time(self, number: int, repeats: int) -> tuple[float, ...]:
-        """Seconds per call of `repeats` runs of `number` calls each, after one call that is not counted."""
+        """Seconds per call of `repeats` runs of `number` calls each; one run of one call is timed as it is, others after a
+        call that is not counted."""
         ...
 
 

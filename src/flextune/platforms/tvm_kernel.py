@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tvm
 
 from flextune.platforms.base import Array
 from flextune.schedule.apply import PackedInput
-
-_NOTHING = np.empty(0, dtype=np.uint8)
 
 
 class TvmKernel:
@@ -19,27 +17,25 @@ class TvmKernel:
 
     def __init__(self, module: Any, packs: Sequence[PackedInput]) -> None:
         self._module = module
+        self._main = module["main"]
         self._packs = {pack.index: pack for pack in packs}
         self._arguments: list[Any] = []
-        self._input_count = 0
 
-    def bind(self, inputs: Sequence[Array]) -> None:
-        self._arguments = [tvm.runtime.tensor(self._packed(index, array)) for index, array in enumerate(inputs)]
-        self._input_count = len(inputs)
+    def bind(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+        placed = [self._placed(index, array) for index, array in enumerate(inputs)]
+        self._arguments = placed + [tvm.runtime.from_dlpack(array) for array in outputs]
 
-    def _packed(self, index: int, array: Array) -> Array:
+    def _placed(self, index: int, array: Array) -> Any:
         pack = self._packs.get(index)
-        return np.ascontiguousarray(array if pack is None else pack.pack(array))
+        return tvm.runtime.from_dlpack(array) if pack is None else tvm.runtime.tensor(pack.pack(array))
 
-    def run(self, poison: Sequence[Array]) -> tuple[list[Array], list[Array]]:
-        del self._arguments[self._input_count :]
-        self._arguments += [tvm.runtime.tensor(array) for array in poison]
-        self._module["main"](*self._arguments)
-        arrays = [
-            _NOTHING if index in self._packs else argument.numpy() for index, argument in enumerate(self._arguments)
-        ]
-        return arrays[: self._input_count], arrays[self._input_count :]
+    def run(self) -> None:
+        self._main(*self._arguments)
 
     def time(self, number: int, repeats: int) -> tuple[float, ...]:
+        if number == 1 and repeats == 1:
+            start = time.perf_counter()
+            self._main(*self._arguments)
+            return (time.perf_counter() - start,)
         evaluator = self._module.time_evaluator("main", tvm.cpu(), number=number, repeat=repeats)
         return tuple(evaluator(*self._arguments).results)

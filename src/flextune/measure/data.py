@@ -1,0 +1,78 @@
+"""Inputs and reference outputs of a workload, made once and shared between processes as .npy files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flextune.measure.check import poison
+from flextune.platforms.base import Array
+from flextune.workload.workload import Workload
+
+INPUT_SEED = 20_240
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class TestData:
+    """What the kernels of one workload run on: `inputs` and `outputs` are theirs, the others stay as they are."""
+
+    __test__ = False
+
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+    originals: tuple[Array, ...]
+    references: tuple[Array, ...]
+    poisons: tuple[Array, ...]
+
+    def poison_outputs(self) -> None:
+        """Make every output element wrong."""
+        for output, values in zip(self.outputs, self.poisons, strict=True):
+            np.copyto(output, values)
+
+    def restore_inputs(self) -> None:
+        """Undo what a wrong program wrote."""
+        for array, values in zip(self.inputs, self.originals, strict=True):
+            np.copyto(array, values)
+
+
+def save_data(workload: Workload, folder: Path) -> None:
+    """Make inputs, compute the reference, and write both below `folder`."""
+    inputs = workload.random_inputs(INPUT_SEED)
+    _save(folder, "input", inputs)
+    _save(folder, "reference", workload.reference(inputs))
+
+
+def load_data(workload: Workload, folder: Path) -> TestData:
+    """Originals and references stay in the file system's cache; inputs and outputs are aligned as TVM expects."""
+    originals = _load(folder, "input", len(workload.inputs))
+    references = _load(folder, "reference", len(workload.outputs))
+    return TestData(
+        inputs=tuple(map(aligned, originals)),
+        outputs=tuple(map(aligned, references)),
+        originals=originals,
+        references=references,
+        poisons=tuple(map(poison, references)),
+    )
+
+
+def aligned(array: Array) -> Array:
+    """A writable, contiguous copy that starts at a multiple of `ALIGNMENT` bytes."""
+    room = np.empty(array.nbytes + ALIGNMENT, dtype=np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    copy: Array = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    np.copyto(copy, array)
+    return copy
+
+
+def _save(folder: Path, prefix: str, arrays: Sequence[Array]) -> None:
+    for index, array in enumerate(arrays):
+        np.save(folder / f"{prefix}{index}.npy", array, allow_pickle=False)
+
+
+def _load(folder: Path, prefix: str, count: int) -> tuple[Array, ...]:
+    paths = [folder / f"{prefix}{index}.npy" for index in range(count)]
+    return tuple(np.load(path, mmap_mode="r", allow_pickle=False) for path in paths)

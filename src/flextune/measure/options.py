@@ -1,0 +1,70 @@
+"""How candidates are measured, as one frozen value with a text form that goes into every record."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass, fields
+
+from flextune.errors import UsageError
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureOptions:
+    """Limits and timing protocol.
+
+    A run is: one checked call; one call that gives `number` (calls per repeat, unless set) so that a repeat lasts at
+    least `min_repeat_secs`; one repeat. A candidate slower than `slow_factor` times the incumbent stops there, others
+    get `repeats` in all, and as many again when their median is within `noise` (a fraction) of the incumbent.
+
+    `workers` of 0 means one per available core, at most 8. `memory_bytes` is what one candidate may take beyond its
+    inputs and outputs, during its build and during its run.
+
+    >>> MeasureOptions.parse("repeats=3").repeats
+    3
+    """
+
+    workers: int = 0
+    build_timeout_secs: float = 15.0
+    run_timeout_secs: float = 10.0
+    memory_bytes: int = 1024 * MEBIBYTE
+    repeats: int = 5
+    min_repeat_secs: float = 0.004
+    number: int = 0
+    slow_factor: float = 1.5
+    noise: float = 0.02
+
+    def __post_init__(self) -> None:
+        _at_least(self, 0, ("workers", "number", "min_repeat_secs", "noise"))
+        _at_least(self, 1, ("repeats", "slow_factor"))
+        _at_least(self, 16 * MEBIBYTE, ("memory_bytes",))
+        _at_least(self, 0.05, ("build_timeout_secs", "run_timeout_secs"))
+
+    def __str__(self) -> str:
+        return ",".join(f"{field.name}={getattr(self, field.name):.12g}" for field in fields(self))
+
+    @classmethod
+    def parse(cls, text: str) -> MeasureOptions:
+        """Inverse of `str`; what is left out has its default. Raises `UsageError`."""
+        kinds = {field.name: type(field.default) for field in fields(cls)}
+        values: dict[str, float] = {}
+        for part in filter(None, text.split(",")):
+            name, _, value = part.partition("=")
+            if name not in kinds:
+                close = difflib.get_close_matches(name, kinds, 1)
+                hint = f"did you mean {close[0]!r}? " if close else ""
+                raise UsageError(f"unknown measuring option {name!r}; {hint}known: {', '.join(kinds)}")
+            try:
+                values[name] = kinds[name](value)
+            except ValueError:
+                raise UsageError(f"measuring option {name}: expected {kinds[name].__name__}, got {value!r}") from None
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def _at_least(options: MeasureOptions, least: float, names: tuple[str, ...]) -> None:
+    for name in names:
+        value = getattr(options, name)
+        if not math.isfinite(value) or value < least:
+            raise UsageError(f"measuring option {name} must be at least {least:g}, got {value}")

@@ -1,0 +1,230 @@
+"""Worker processes that build candidates in parallel and time them one at a time, alone on the machine."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from types import TracebackType
+from typing import Self
+
+from flextune.errors import EnvironmentFault
+from flextune.measure.folder import PrivateFolder
+from flextune.measure.limits import available_processors
+from flextune.measure.messages import Message, candidate_text, workload_text
+from flextune.measure.options import MeasureOptions
+from flextune.measure.outcome import failure, max_error, went_well, what_happened
+from flextune.measure.process import Ending, Outcome, WorkerProcess, wait_any
+from flextune.measure.slot import Slot
+from flextune.trial.measurement import Candidate, Measurement, Status
+from flextune.workload.workload import Workload
+
+MOST_WORKERS = 8
+BATCH_PER_WORKER = 8
+REFERENCE_TIMEOUT_SECS = 600.0
+_BUILD_DEATHS = 2
+_SETTLES = 3
+
+
+@dataclass(slots=True)
+class _Job:
+    """A candidate on its way through the pool."""
+
+    number: int
+    candidate: Candidate
+    folder: str
+    slot: Slot | None = None
+    generation: int = -1
+    build_secs: float = 0.0
+    elapsed_secs: float = 0.0
+    max_error: float = 0.0
+    run_secs: tuple[float, ...] = ()
+    deaths: int = 0
+    failed: Measurement | None = None
+
+    @property
+    def kernel_lives(self) -> bool:
+        return self.slot is not None and self.slot.generation == self.generation
+
+    def take_build(self, slot: Slot, outcome: Outcome) -> bool:
+        """Whether that was the end of it; not so when a worker, damaged by an earlier candidate perhaps, died the first time."""
+        self.elapsed_secs += outcome.elapsed_secs
+        if went_well(outcome):
+            self.slot, self.generation = slot, slot.generation
+            self.build_secs = outcome.reply["build_secs"]
+            slot.built += 1
+            return True
+        self.deaths += outcome.ending is Ending.DIED
+        if outcome.ending is Ending.DIED and self.deaths < _BUILD_DEATHS:
+            return False
+        self.failed = failure(self.candidate.assignment, outcome, building=True, elapsed_secs=self.elapsed_secs)
+        return True
+
+    def take_run(self, outcome: Outcome) -> bool:
+        """Whether the run went well."""
+        self.elapsed_secs += outcome.elapsed_secs
+        if went_well(outcome):
+            self.run_secs = tuple(outcome.reply["run_secs"])
+            self.max_error = max(self.max_error, max_error(outcome.reply))
+            return True
+        failed = failure(self.candidate.assignment, outcome, building=False, elapsed_secs=self.elapsed_secs)
+        self.failed = replace(failed, build_secs=self.build_secs)
+        return False
+
+    def measurement(self, run_secs: tuple[float, ...]) -> Measurement:
+        return Measurement(
+            self.candidate.assignment,
+            Status.OK,
+            run_secs,
+            build_secs=self.build_secs,
+            elapsed_secs=self.elapsed_secs,
+            max_error=self.max_error,
+        )
+
+
+class WorkerPool:
+    """Measures candidates on this machine; use it in a `with` statement.
+
+    `cores` is the number of physical cores that programs run on. Workers start at `start` or at the first use.
+    """
+
+    def __init__(self, options: MeasureOptions, cores: int) -> None:
+        self._options = options
+        self._cores = cores
+        self._folder: PrivateFolder | None = None
+        self._slots: list[Slot] = []
+        self._folders: dict[str, str] = {}
+        self._numbers = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start all workers; they get ready in the background."""
+        if self._folder is None:
+            self._folder = PrivateFolder()
+            count = self._options.workers or min(MOST_WORKERS, len(available_processors()))
+            path = self._folder.path
+            self._slots = [Slot(self._options, self._cores, path, index) for index in range(count)]
+        for slot in self._slots:
+            slot.start()
+
+    def close(self) -> None:
+        """End all workers and remove the temporary folder. The pool can be started again."""
+        for slot in self._slots:
+            slot.stop()
+        if self._folder is not None:
+            self._folder.close()
+        self._folder, self._slots, self._folders = None, [], {}
+
+    def measure(self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf) -> Iterator[Measurement]:
+        """See `Runner.measure`. Candidates are built in batches, in parallel, and timed while all other workers rest."""
+        self.start()
+        best: dict[str, float] = {}
+        waiting = iter(candidates)
+        try:
+            while batch := deque(map(self._job, islice(waiting, BATCH_PER_WORKER * len(self._slots)))):
+                while batch:
+                    self._build(batch, self._slots)
+                    job = batch.popleft()
+                    key = job.candidate.workload.key
+                    measurement = self._measured(job, min(incumbent_secs, best.get(key, math.inf)))
+                    best[key] = min(measurement.secs, best.get(key, math.inf))
+                    yield measurement
+        finally:
+            self._rest()
+
+    def compare(self, candidates: Sequence[Candidate], rounds: int) -> list[Measurement]:
+        """See `Runner.compare`. All are built and timed in one worker, so that they meet the same memory."""
+        self.start()
+        jobs = [self._job(candidate) for candidate in candidates]
+        times: dict[int, tuple[float, ...]] = {job.number: () for job in jobs}
+        try:
+            for job in jobs * rounds:
+                self._build(jobs, self._slots[:1])
+                if job.failed is None and self._run(job, {"action": "time", "id": job.number}):
+                    times[job.number] += job.run_secs
+        finally:
+            self._rest()
+        return [job.failed or job.measurement(times[job.number]) for job in jobs]
+
+    def _measured(self, job: _Job, incumbent_secs: float) -> Measurement:
+        if job.failed is None:
+            self._run(job, {"action": "run", "id": job.number, "incumbent_secs": incumbent_secs})
+        return job.failed or job.measurement(job.run_secs)
+
+    def _job(self, candidate: Candidate) -> _Job:
+        self._numbers += 1
+        return _Job(self._numbers, candidate, self._data_folder(candidate.workload))
+
+    def _data_folder(self, workload: Workload) -> str:
+        """The folder with inputs and reference of a workload; one worker makes them at the first time."""
+        if workload.key not in self._folders:
+            assert self._folder is not None  # made by `start`
+            folder = self._folder.path / workload.key
+            folder.mkdir(exist_ok=True)
+            request = {"action": "reference", "candidate": workload_text(workload), "folder": str(folder)}
+            _check_reference(workload, self._slots[0].call(request, REFERENCE_TIMEOUT_SECS))
+            self._folders[workload.key] = str(folder)
+        return self._folders[workload.key]
+
+    def _build(self, jobs: Iterable[_Job], slots: Sequence[Slot]) -> None:
+        """Build what is not built yet, or was lost with its worker; each job ends with its kernel in a slot, or failed."""
+        waiting = deque(job for job in jobs if job.failed is None and not job.kernel_lives)
+        running: dict[WorkerProcess, tuple[Slot, _Job]] = {}
+        idle = list(slots)
+        while waiting or running:
+            while waiting and idle:
+                slot, job = idle.pop(), waiting.popleft()
+                running[self._send_build(slot, job)] = slot, job
+            for worker, outcome in wait_any(running):
+                slot, job = running.pop(worker)
+                idle.append(slot)
+                if not job.take_build(slot, slot.ended(outcome)):
+                    waiting.appendleft(job)
+
+    def _send_build(self, slot: Slot, job: _Job) -> WorkerProcess:
+        slot.load(job.candidate, job.folder)
+        worker = slot.ready()
+        request = {
+            "action": "build",
+            "id": job.number,
+            "candidate": candidate_text(job.candidate),
+            "folder": job.folder,
+        }
+        worker.send(request, self._options.build_timeout_secs, self._options.memory_bytes)
+        return worker
+
+    def _run(self, job: _Job, request: Message) -> bool:
+        """Run a request about a built kernel while no other worker does anything, starting included; whether it went well."""
+        for _ in range(_SETTLES):
+            for slot in self._slots:
+                slot.ready()
+            if job.kernel_lives:
+                break
+            self._build([job], self._slots[:1])
+            if job.failed is not None:
+                return False
+        assert job.slot is not None  # it is built
+        outcome = job.slot.call(request, self._options.run_timeout_secs, self._options.memory_bytes)
+        return job.take_run(outcome)
+
+    def _rest(self) -> None:
+        for slot in self._slots:
+            slot.rest()
+
+
+def _check_reference(workload: Workload, outcome: Outcome) -> None:
+    if went_well(outcome):
+        return
+    raise EnvironmentFault(
+        f"the reference of {workload} could not be computed: {what_happened(outcome)}; "
+        "the machine needs memory and temporary disk space for a few times its inputs and outputs"
+    )

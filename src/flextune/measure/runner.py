@@ -1,0 +1,28 @@
+"""The role that measures candidates: worker processes on this machine, later boards, fleets, and replayed records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from flextune.trial.measurement import Candidate, Measurement
+
+
+class Runner(Protocol):
+    """Builds, checks and times candidates. A candidate's failure is a `Measurement`; exceptions mean a broken environment."""
+
+    def measure(self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf) -> Iterator[Measurement]:
+        """One measurement per candidate, in order, each as soon as it is there.
+
+        A candidate much slower than the best known (`incumbent_secs`, or a faster one of this call with the same
+        workload) may get fewer repeats.
+        """
+        ...
+
+    def compare(self, candidates: Sequence[Candidate], rounds: int) -> list[Measurement]:
+        """Times all candidates in turns (A B C A B C ...): what slows the machine down meets all of them alike.
+
+        One measurement per candidate, in order; `run_secs` holds one value per round.
+        """
+        ...

@@ -1,0 +1,158 @@
+"""The worker's side of measuring: builds candidates, keeps the kernels, checks and times them."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flextune.measure.check import OutputCheck, check_inputs, check_outputs
+from flextune.measure.data import TestData, load_data, save_data
+from flextune.measure.limits import ThreadPlaces, memory_limit, resident_bytes
+from flextune.measure.messages import Message, read_candidate, read_workload
+from flextune.measure.options import MeasureOptions
+from flextune.measure.text import lacks_memory, one_line
+from flextune.measure.timing import calls_per_repeat, timed_secs
+from flextune.platforms import registry
+from flextune.platforms.base import Kernel
+from flextune.trial.measurement import Status
+from flextune.workload.workload import Workload
+
+DATA_KEPT = 2
+BIND_EARLY_BYTES = 16 << 20
+
+
+@dataclass(slots=True)
+class _Built:
+    kernel: Kernel
+    workload: Workload
+    folder: str
+    bound: bool = False
+    number: int = 0
+    check: OutputCheck = OutputCheck(0.0)
+
+
+class Service:
+    """Answers requests one at a time; every failure of a candidate becomes a status and a text."""
+
+    def __init__(self, options: MeasureOptions, cores: int) -> None:
+        self._options = options
+        self._cores = cores
+        self._places = ThreadPlaces(cores)
+        self._built: dict[int, _Built] = {}
+        self._data: OrderedDict[str, TestData] = OrderedDict()
+        self._actions: dict[str, Callable[[Message], dict[str, Any]]] = {
+            "reference": self._reference,
+            "load": self._load,
+            "build": self._build,
+            "run": self._run,
+            "time": self._time,
+            "drop": self._drop,
+        }
+
+    def answer(self, request: Message) -> dict[str, Any]:
+        """The reply: `status` and `error`, what the action adds, and this process's `resident_bytes`."""
+        reply = {"status": Status.OK, "error": "", **self._guarded(request)}
+        return {**reply, "resident_bytes": resident_bytes()}
+
+    def _guarded(self, request: Message) -> dict[str, Any]:
+        failure = Status.BUILD_ERROR if request["action"] == "build" else Status.RUN_ERROR
+        try:
+            return self._actions[request["action"]](request)
+        except MemoryError:
+            return {"status": Status.OUT_OF_MEMORY, "error": "MemoryError"}
+        except Exception as error:  # noqa: BLE001 the one place where any failure of a candidate becomes data
+            text = f"{type(error).__name__}: {error}".strip()
+            return {"status": Status.OUT_OF_MEMORY if lacks_memory(text) else failure, "error": one_line(text)}
+
+    def _reference(self, request: Message) -> dict[str, Any]:
+        save_data(read_workload(request["candidate"]), Path(request["folder"]))
+        return {}
+
+    def _load(self, request: Message) -> dict[str, Any]:
+        """Get all that is the same for the candidates of a workload; what fails here is no candidate's fault."""
+        candidate = read_candidate(request["candidate"])
+        registry.get(candidate.target.kind)
+        self._place_data(candidate.workload, request["folder"])
+        return {}
+
+    def _build(self, request: Message) -> dict[str, Any]:
+        start = time.perf_counter()
+        candidate = read_candidate(request["candidate"])
+        with self._memory_limit():
+            kernel = registry.get(candidate.target.kind).kernel(candidate)
+            built = _Built(kernel, candidate.workload, request["folder"])
+            if sum(array.nbytes for array in self._data_of(built).inputs) <= BIND_EARLY_BYTES:
+                self._bind(built)
+        self._built[request["id"]] = built
+        return {"build_secs": time.perf_counter() - start}
+
+    def _run(self, request: Message) -> dict[str, Any]:
+        """Check and time; the kernel is dropped afterwards."""
+        built = self._built.pop(request["id"])
+        incumbent_secs = float(request["incumbent_secs"])
+        with self._places.caller_pinned(), self._memory_limit():
+            check = self._checked(built)
+            times = () if check.error else timed_secs(built.kernel.time, self._options, incumbent_secs)
+        return {**_verdict(check), "run_secs": times}
+
+    def _time(self, request: Message) -> dict[str, Any]:
+        """One repeat; the first time for a kernel it is checked before. The kernel is kept."""
+        built = self._built[request["id"]]
+        with self._places.caller_pinned(), self._memory_limit():
+            if not built.number:
+                built.check = self._checked(built)
+                built.number = self._options.number or self._calls(built)
+            times = () if built.check.error else built.kernel.time(built.number, 1)
+        return {**_verdict(built.check), "run_secs": times}
+
+    def _calls(self, built: _Built) -> int:
+        return calls_per_repeat(built.kernel.time(1, 1)[0], self._options.min_repeat_secs)
+
+    def _drop(self, request: Message) -> dict[str, Any]:
+        del request
+        self._built.clear()
+        return {}
+
+    def _checked(self, built: _Built) -> OutputCheck:
+        data = self._data_of(built)
+        if not built.bound:
+            self._bind(built)
+        data.poison_outputs()
+        built.kernel.run()
+        self._places.place_new_threads()
+        check = check_inputs(built.workload, data.inputs, data.originals)
+        if check.error:
+            data.restore_inputs()
+            return check
+        return check_outputs(built.workload, data.outputs, data.references)
+
+    def _bind(self, built: _Built) -> None:
+        data = self._data_of(built)
+        built.kernel.bind(data.inputs, data.outputs)
+        built.bound = True
+
+    def _memory_limit(self) -> AbstractContextManager[None]:
+        return memory_limit(self._options.memory_bytes, self._cores)
+
+    def _data_of(self, built: _Built) -> TestData:
+        return self._place_data(built.workload, built.folder)
+
+    def _place_data(self, workload: Workload, folder: str) -> TestData:
+        if folder not in self._data:
+            self._data[folder] = load_data(workload, Path(folder))
+            while len(self._data) > DATA_KEPT:
+                self._data.popitem(last=False)
+        self._data.move_to_end(folder)
+        return self._data[folder]
+
+
+def _verdict(check: OutputCheck) -> dict[str, Any]:
+    max_error = check.max_error if check.max_error < float("inf") else None
+    if check.error:
+        return {"status": Status.WRONG_OUTPUT, "error": check.error, "max_error": max_error}
+    return {"max_error": max_error}

@@ -1,0 +1,96 @@
+"""A place for one worker process: starts it, restarts it when it died, and knows what it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flextune.errors import EnvironmentFault, WorkerError
+from flextune.measure.messages import Message, candidate_text
+from flextune.measure.options import MeasureOptions
+from flextune.measure.outcome import went_well, what_happened
+from flextune.measure.process import Ending, Outcome, WorkerProcess, wait_for
+from flextune.trial.measurement import Candidate
+
+LOAD_TIMEOUT_SECS = 120.0
+_STARTS = 2
+
+
+class Slot:
+    """A place for one worker; `generation` counts the workers that have lived here."""
+
+    def __init__(self, options: MeasureOptions, cores: int, folder: Path, index: int) -> None:
+        self._options = options
+        self._cores = cores
+        self._log = folder / f"worker{index}.log"
+        self._process: WorkerProcess | None = None
+        self._started = False
+        self.generation = 0
+        self.built = 0
+        self.loaded = ""
+
+    def start(self) -> None:
+        """Start a worker when there is none; it gets ready in the background."""
+        if self._process is None or not self._process.alive:
+            self.stop()
+            self._process = WorkerProcess(self._options, self._cores, self._log)
+            self._started = False
+
+    def ready(self) -> WorkerProcess:
+        """The worker, idle. Raises `WorkerError` when it dies twice before it takes any work."""
+        for _ in range(_STARTS):
+            self.start()
+            assert self._process is not None  # made by `start`
+            if self._started:
+                return self._process
+            outcome = wait_for(self._process)
+            if outcome.ending is Ending.REPLY:
+                self._started = True
+                return self._process
+            self.stop()
+        raise WorkerError(f"a measuring worker does not start: {what_happened(outcome)}")
+
+    def call(self, request: Message, timeout_secs: float, memory_bytes: int = 0) -> Outcome:
+        """Send a request to the idle worker and wait for its end; the next worker starts when it died."""
+        worker = self.ready()
+        worker.send(request, timeout_secs, memory_bytes)
+        return self.ended(wait_for(worker))
+
+    def load(self, candidate: Candidate, folder: str) -> None:
+        """Have the worker get its platform and the workload's data, so that they are not counted against a candidate.
+
+        Raises `EnvironmentFault` when it cannot.
+        """
+        self.ready()
+        if self.loaded != folder:
+            request = {"action": "load", "candidate": candidate_text(candidate), "folder": folder}
+            outcome = self.call(request, LOAD_TIMEOUT_SECS)
+            if not went_well(outcome):
+                raise EnvironmentFault(f"a worker cannot measure {candidate.workload}: {what_happened(outcome)}")
+            self.loaded = folder
+
+    def ended(self, outcome: Outcome) -> Outcome:
+        """Take note of how a request of this slot ended."""
+        if outcome.ending is not Ending.REPLY:
+            self.stop()
+            self.start()
+        return outcome
+
+    def stop(self) -> None:
+        """End the worker, if there is one."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+            self.generation += 1
+        self.built = 0
+        self.loaded = ""
+
+    def rest(self) -> None:
+        """Forget what is built: end a worker that is busy or has grown, else have it drop its kernels."""
+        if self._process is None or not self._started:
+            return
+        if self._process.busy or self._process.grown_bytes > self._options.memory_bytes // 2:
+            self.stop()
+            self.start()
+        elif self.built:
+            self.call({"action": "drop"}, self._options.run_timeout_secs)
+            self.built = 0
