@@ -1,4 +1,217 @@
+"""Workloads that are arbitrary programs, such as the fused groups of a model.
+
+The program travels as TVM's JSON, which is read without evaluating anything. The unscheduled program is its own
+reference.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
-TirProgram = Any
-def load_program(body, constants): raise NotImplementedError
-def from_prim_func(func, name, constants=()): raise NotImplementedError
+
+import numpy as np
+import tvm
+import tvm_ffi
+from tvm import s_tir, tirx
+from tvm.ir import Call, TensorLoad
+
+from flextune.errors import UsageError
+from flextune.workload.counting import count_flops
+from flextune.workload.elements import random_array
+from flextune.workload.tensor import FLOAT32_ROUNDING, TensorSpec, Tolerance
+from flextune.workload.workload import TIR, Workload, constants_text, program_sha
+
+_KEPT_ATTRIBUTES = ("global_symbol", "tirx.noalias", "s_tir")
+_PARTIAL_DOMAIN = frozenset(f"tirx.{name}" for name in ("sqrt", "rsqrt", "log", "log2", "log10", "log1p", "pow"))
+_REDUCE_AXIS = 2
+
+
+def from_prim_func(func: Any, name: str, constants: Sequence[int] = ()) -> Workload:
+    """The workload that computes what `func` does.
+
+    `func` writes its last parameters and only reads the others; `constants` are positions of inputs that are known
+    before the program runs. Names of its parameters and attributes that do not matter are dropped, so that equal
+    programs have equal keys. `name` is for people and must not hold `,` or `=`. Raises `UsageError` for shapes that are not constants.
+    """
+    body = _canonical_body(func)
+    program = load_program(body, tuple(constants))
+    if not all(0 <= index < len(program.inputs) for index in constants):
+        raise UsageError(f"{name}: constants {list(constants)} must be positions below {len(program.inputs)}")
+    if not name or set(name) & set(",=: \n"):
+        raise UsageError(f"expected a name without ',', '=', ':' and spaces, got {name!r}")
+    positions = tuple(sorted(set(constants)))
+    params: list[tuple[str, int | str]] = [("name", name), ("sha", program_sha(body))]
+    if positions:
+        params.append(("constants", constants_text(positions)))
+    return Workload(TIR, tuple(params), body, positions)
+
+
+@lru_cache(maxsize=256)
+def load_program(body: str, constants: tuple[int, ...]) -> TirProgram:
+    """The program in `body`; raises `UsageError` when the text is damaged or the program cannot be a workload."""
+    try:
+        func = tvm.ir.load_json(body)
+    except (ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
+        raise UsageError(f"the body of a tir workload is not a program of this TVM: {_first_line(error)}") from None
+    if not isinstance(func, tirx.PrimFunc):
+        raise UsageError(f"the body of a tir workload must be one PrimFunc, got {type(func).__name__}")
+    return TirProgram(func, constants)
+
+
+@dataclass(frozen=True)
+class TirProgram:
+    """A PrimFunc as a workload: what it reads and writes, counts, inputs, and how to run it."""
+
+    func: Any
+    constants: tuple[int, ...]
+
+    @cached_property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return self._specs[: self._output_start]
+
+    @cached_property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return self._specs[self._output_start :]
+
+    @cached_property
+    def flops(self) -> int:
+        return count_flops(self.func)
+
+    @property
+    def main_dtype(self) -> str:
+        """uint8 for an integer program over bytes, else float32."""
+        bytes_in = any(spec.dtype in ("uint8", "int8") for spec in self.inputs)
+        return "uint8" if bytes_in and all("int" in spec.dtype for spec in self.outputs) else "float32"
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """As for operators, with the reductions of all blocks added up, and four times wider for their combination."""
+        if all("int" in spec.dtype or spec.dtype == "bool" for spec in self.outputs):
+            return Tolerance(0.0, 0.0)
+        length = self._reduction_length
+        relative = 2e-5 + 16 * FLOAT32_ROUNDING * math.sqrt(length)
+        return Tolerance(relative, 16 * FLOAT32_ROUNDING * max(16, length))
+
+    def random_inputs(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """Floats in [-1, 1], or in [0.5, 1.5] when the program takes roots, logarithms or quotients of data.
+
+        Integers that are used as positions stay within the dimension they index.
+        """
+        return [self._random(spec, rng) for spec in self.inputs]
+
+    def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The outputs of the program as it is, compiled without a schedule for this machine."""
+        module = tvm.compile(self.func, target=tvm.target.Target({"kind": "llvm"})).jit()
+        results = [tvm.runtime.tensor(np.zeros(spec.shape, spec.dtype)) for spec in self.outputs]
+        module["main"](*[tvm.runtime.tensor(np.ascontiguousarray(array)) for array in arrays], *results)
+        return [result.numpy() for result in results]
+
+    @cached_property
+    def _specs(self) -> tuple[TensorSpec, ...]:
+        return tuple(_spec(param, position in self.constants) for position, param in enumerate(self.func.params))
+
+    @cached_property
+    def _output_start(self) -> int:
+        """The position of the first written parameter; all that follow must be written too."""
+        written = _written_buffers(self.func)
+        is_written = [any(param.same_as(buffer) for buffer in written) for param in self.func.params]
+        start = is_written.index(True) if any(is_written) else len(is_written)
+        if start == len(is_written) or not all(is_written[start:]):
+            raise UsageError("a tir workload must write its last parameters and none of those before them")
+        return start
+
+    @cached_property
+    def _reduction_length(self) -> int:
+        lengths: list[int] = []
+
+        def visit(block: Any) -> None:
+            extents = [it.dom.extent for it in block.iter_vars if int(it.iter_type) == _REDUCE_AXIS]
+            lengths.append(math.prod(int(e) for e in extents if isinstance(e, tirx.IntImm)))
+
+        tvm_ffi.structural_walk(self.func.body, (s_tir.SBlock, visit))
+        return max(1, sum(length for length in lengths if length > 1))
+
+    @cached_property
+    def _has_partial_domain(self) -> bool:
+        found = []
+
+        def visit_call(call: Any) -> None:
+            if str(getattr(call.op, "name", "")) in _PARTIAL_DOMAIN:
+                found.append(call)
+
+        def visit_quotient(quotient: Any) -> None:
+            if not isinstance(quotient.b, tirx.FloatImm | tirx.IntImm):
+                found.append(quotient)
+
+        tvm_ffi.structural_walk(self.func.body, [(Call, visit_call), (tirx.Div, visit_quotient)])
+        return bool(found)
+
+    @cached_property
+    def _position_bound(self) -> int | None:
+        """The smallest extent that data of the program is used as a position in; None when it never is."""
+        bounds: list[int] = []
+
+        def visit(load: Any) -> None:
+            for index, extent in zip(load.indices, load.source.ty.shape, strict=True):
+                if _reads_data(index):
+                    bounds.append(int(extent))
+
+        tvm_ffi.structural_walk(self.func.body, (TensorLoad, visit))
+        return min(bounds, default=None)
+
+    def _random(self, spec: TensorSpec, rng: np.random.Generator) -> np.ndarray:
+        kind = np.dtype(spec.dtype).kind
+        if kind in "iu" and self._position_bound is not None:
+            return rng.integers(0, self._position_bound, spec.shape).astype(spec.dtype)
+        if kind == "u" and spec.dtype == "uint16":
+            return rng.integers(0, 2**15, spec.shape).astype(spec.dtype)
+        values = random_array(spec.shape, spec.dtype, rng)
+        return values * values.dtype.type(0.5) + values.dtype.type(1) if kind == "f" and self._has_partial_domain else values
+
+
+def _canonical_body(func: Any) -> str:
+    """The program as JSON with its parameters called p0, p1, ... and no attribute that other parts of TVM left."""
+    func = func.with_attr("global_symbol", "main")
+    for name in list(func.attrs.keys()):
+        if name not in _KEPT_ATTRIBUTES:
+            func = func.without_attr(name)
+    tree = json.loads(tvm.ir.save_json(func))
+    nodes = tree["nodes"]
+    for position, index in enumerate(nodes[nodes[tree["root_index"]]["data"]["params"]]["data"]):
+        nodes.append({"type": "ffi.String", "data": f"p{position}"})
+        nodes[index]["data"]["name"] = len(nodes) - 1
+    return str(tvm.ir.save_json(tvm.ir.load_json(json.dumps(tree))))
+
+
+def _spec(param: Any, constant: bool) -> TensorSpec:
+    shape = getattr(param.ty, "shape", None)
+    if shape is None:
+        raise UsageError(f"parameter {param.name} of a tir workload is not a tensor")
+    if not all(isinstance(extent, tirx.IntImm) for extent in shape):
+        raise UsageError(f"parameter {param.name} has the shape {list(shape)}: bind its symbols to numbers first")
+    return TensorSpec(str(param.name), tuple(int(extent) for extent in shape), str(param.ty.dtype), constant)
+
+
+def _written_buffers(func: Any) -> list[Any]:
+    written: list[Any] = []
+
+    def visit_block(block: Any) -> None:
+        written.extend(region.source for region in block.writes)
+
+    callbacks = [(tirx.BufferStore, lambda store: written.append(store.buffer)), (s_tir.SBlock, visit_block)]
+    tvm_ffi.structural_walk(func.body, callbacks)
+    return written
+
+
+def _reads_data(expression: Any) -> bool:
+    loads: list[Any] = []
+    tvm_ffi.structural_walk(expression, (TensorLoad, loads.append))
+    return bool(loads)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
