@@ -16,7 +16,10 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class OutputCheck:
-    """`max_error` is the largest absolute difference, infinity where only one side is a number; `error` is empty when right."""
+    """`max_error` is the largest absolute difference, infinity where only one side is a number.
+
+    `error` says what is wrong; it is empty when nothing is.
+    """
 
     max_error: float
     error: str = ""
@@ -77,7 +80,7 @@ def _check_one(name: str, output: Array, reference: Array, relative: float, abso
     return OutputCheck(
         max_error,
         f"output {name} is wrong in {count} of {flat.size} elements; "
-        f"the first, {list(position)}, is {flat[first]}, expected {expected[first]}",
+        f"the first, {list(position)}, is {_shown(flat, first)}, expected {_shown(expected, first)}",
     )
 
 
@@ -93,6 +96,10 @@ def _differences(output: Array, reference: Array, start: int, relative: float, a
     count = int(np.count_nonzero(wrong))
     first = start + int(np.argmax(wrong)) if count else -1
     return _Differences(count, first, float(difference.max(initial=0.0)))
+
+
+def _shown(flat: Array, index: int) -> str:
+    return f"{_comparable(flat[index : index + 1])[0]:.9g}"
 
 
 def _comparable(array: Array) -> npt.NDArray[np.float64]:

@@ -48,7 +48,8 @@ class MeasureOptions:
     @classmethod
     def parse(cls, text: str) -> MeasureOptions:
         """Inverse of `str`; what is left out has its default. Raises `UsageError`."""
-        kinds = {field.name: type(field.default) for field in fields(cls)}
+        defaults = cls()
+        kinds: dict[str, type[float]] = {field.name: type(getattr(defaults, field.name)) for field in fields(cls)}
         values: dict[str, float] = {}
         for part in filter(None, text.split(",")):
             name, _, value = part.partition("=")

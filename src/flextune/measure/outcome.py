@@ -32,9 +32,7 @@ def max_error(reply: Message) -> float:
 def failure(assignment: Assignment, outcome: Outcome, *, building: bool, elapsed_secs: float) -> Measurement:
     """The measurement of a candidate whose build or run did not go well."""
     status, error = _status(outcome, building)
-    return Measurement(
-        assignment, status, error=error, elapsed_secs=elapsed_secs, max_error=max_error(outcome.reply)
-    )
+    return Measurement(assignment, status, error=error, elapsed_secs=elapsed_secs, max_error=max_error(outcome.reply))
 
 
 def _status(outcome: Outcome, building: bool) -> tuple[Status, str]:

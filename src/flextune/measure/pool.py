@@ -49,7 +49,10 @@ class _Job:
         return self.slot is not None and self.slot.generation == self.generation
 
     def take_build(self, slot: Slot, outcome: Outcome) -> bool:
-        """Whether that was the end of it; not so when a worker, damaged by an earlier candidate perhaps, died the first time."""
+        """Whether that was the end of it.
+
+        Not so when a worker died for the first time: an earlier candidate may have damaged it.
+        """
         self.elapsed_secs += outcome.elapsed_secs
         if went_well(outcome):
             self.slot, self.generation = slot, slot.generation
@@ -125,7 +128,7 @@ class WorkerPool:
         self._folder, self._slots, self._folders = None, [], {}
 
     def measure(self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf) -> Iterator[Measurement]:
-        """See `Runner.measure`. Candidates are built in batches, in parallel, and timed while all other workers rest."""
+        """See `Runner.measure`. Candidates are built in batches, in parallel, and timed while other workers rest."""
         self.start()
         best: dict[str, float] = {}
         waiting = iter(candidates)
@@ -176,7 +179,7 @@ class WorkerPool:
         return self._folders[workload.key]
 
     def _build(self, jobs: Iterable[_Job], slots: Sequence[Slot]) -> None:
-        """Build what is not built yet, or was lost with its worker; each job ends with its kernel in a slot, or failed."""
+        """Build what is not built yet, or was lost with its worker; a job ends with its kernel in a slot, or failed."""
         waiting = deque(job for job in jobs if job.failed is None and not job.kernel_lives)
         running: dict[WorkerProcess, tuple[Slot, _Job]] = {}
         idle = list(slots)
@@ -203,7 +206,10 @@ class WorkerPool:
         return worker
 
     def _run(self, job: _Job, request: Message) -> bool:
-        """Run a request about a built kernel while no other worker does anything, starting included; whether it went well."""
+        """Run a request about a built kernel while no other worker does anything, starting included.
+
+        Returns whether it went well.
+        """
         for _ in range(_SETTLES):
             for slot in self._slots:
                 slot.ready()

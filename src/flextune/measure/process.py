@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -87,10 +88,8 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End the worker and everything it started, now."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._popen.wait()
         for pipe in (self._popen.stdin, self._popen.stdout):
             try:
@@ -101,7 +100,8 @@ class WorkerProcess:
 
     def fileno(self) -> int:
         """For selectors: readable when there may be a reply."""
-        return _pipe(self._popen.stdout).fileno()
+        number: int = _pipe(self._popen.stdout).fileno()
+        return number
 
     def poll(self, readable: bool) -> Outcome | None:
         """The outcome of the request under way, if it has ended."""
@@ -137,10 +137,8 @@ class WorkerProcess:
         return Outcome(Ending.REPLY, reply, elapsed_secs=time.monotonic() - self._sent)
 
     def _died(self) -> Outcome:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it closed the pipe but lives on: killed below
             self._popen.wait(1.0)
-        except subprocess.TimeoutExpired:
-            pass  # it closed the pipe but lives on; killed below
         code = self._popen.poll()
         return self._killed(Ending.DIED, exit_text(code))
 

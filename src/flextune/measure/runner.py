@@ -10,7 +10,10 @@ from flextune.trial.measurement import Candidate, Measurement
 
 
 class Runner(Protocol):
-    """Builds, checks and times candidates. A candidate's failure is a `Measurement`; exceptions mean a broken environment."""
+    """Builds, checks and times candidates.
+
+    A candidate's failure is a `Measurement`; an exception means a broken environment.
+    """
 
     def measure(self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf) -> Iterator[Measurement]:
         """One measurement per candidate, in order, each as soon as it is there.

@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class _Built:
     folder: str
     bound: bool = False
     number: int = 0
-    check: OutputCheck = OutputCheck(0.0)
+    check: OutputCheck = field(default_factory=lambda: OutputCheck(0.0))
 
 
 class Service:

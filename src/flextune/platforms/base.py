@@ -35,8 +35,10 @@ class Kernel(Protocol):
         ...
 
     def time(self, number: int, repeats: int) -> tuple[float, ...]:
-        """Seconds per call of `repeats` runs of `number` calls each; one run of one call is timed as it is, others after a
-        call that is not counted."""
+        """Seconds per call of `repeats` runs of `number` calls each.
+
+        One run of one call is timed as it is, all others after a call that is not counted.
+        """
         ...
 
 

@@ -116,12 +116,13 @@ class TuningRecord:
         values = _json_object(text)
         _check_format(values.pop("format", None))
         _check_names(values)
-        return cls(**{name: _field(name, values[name]) for name in _TYPES})
+        fields: dict[str, typing.Any] = {name: _field(name, values[name]) for name in _TYPES}
+        return cls(**fields)
 
 
 def installed_versions() -> str:
     """The versions that decide what code a trace becomes, as `flextune=0.1.0,tvm=0.27.0.post1`."""
-    return ",".join(f"{short}={_version(package)}" for short, package in (("flextune", "flextune"), ("tvm", "apache-tvm")))
+    return f"flextune={_version('flextune')},tvm={_version('apache-tvm')}"
 
 
 def _version(package: str) -> str:
@@ -207,8 +208,8 @@ _TYPES: Mapping[str, str] = {field.name: str(field.type) for field in dataclasse
 
 def _check_created(created: str) -> None:
     try:
-        moment = datetime.fromisoformat(created)
+        known = datetime.fromisoformat(created).utcoffset() is not None
     except ValueError:
-        moment = None
-    if moment is None or moment.utcoffset() is None:
-        raise UsageError(f"'created' must be an ISO time with its offset such as 2025-01-31T12:00:00+00:00, got {created!r}")
+        known = False
+    if not known:
+        raise UsageError(f"'created' must be an ISO time with offset like 2025-01-31T12:00:00+00:00, got {created!r}")

@@ -46,11 +46,11 @@ class NullPlatform:
         return SearchSpace(workload, target, Trace(()), problem, default, (_RULE,))
 
     def lower(self, candidate: Candidate) -> ScheduledProgram:
-        raise UsageError(f"the null platform makes no code, so {candidate.workload} cannot be lowered; use another target")
+        raise UsageError(f"the null platform makes no code: {candidate.workload} needs another target to be lowered")
 
     def build(self, module: Any, target: Target) -> Any:
         del module
-        raise UsageError(f"the null platform makes no code, so nothing can be built for {target}; use another target")
+        raise UsageError(f"the null platform makes no code: nothing can be built for {target}")
 
     def kernel(self, candidate: Candidate) -> Kernel:
         fault = Fault(candidate.assignment.get(Fault.variable(), Fault.NONE))

@@ -19,8 +19,9 @@ from flextune.target.target import Target
 
 
 def tvm_target(target: Target) -> tvm.target.Target:
-    """TVM's form of the target: LLVM for exactly this CPU."""
-    return tvm.target.Target({"kind": "llvm", "mcpu": target.cpu, "num-cores": target.cores})
+    """TVM's form of the target: LLVM for exactly this CPU and these features."""
+    attributes = list(target.llvm_attributes)
+    return tvm.target.Target({"kind": "llvm", "mcpu": target.cpu, "mattr": attributes, "num-cores": target.cores})
 
 
 def compile_module(module: IRModule, target: Target) -> Any:
