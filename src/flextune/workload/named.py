@@ -66,7 +66,7 @@ def named_workload(name: str) -> Workload:
         node = node.get(part) if isinstance(node, dict) else None
     if not isinstance(node, list):
         raise _unknown(name)
-    return _heron_workload(source, str(node[0]), node[1])
+    return heron_workload(str(node[0]), node[1], dlboost=source.startswith(_DLBOOST))
 
 
 def list_workload_names() -> tuple[str, ...]:
@@ -92,10 +92,22 @@ def _nested_names(prefix: str, node: object) -> Iterator[str]:
         yield prefix
 
 
-def _heron_workload(source: str, title: str, numbers: Sequence[Value]) -> Workload:
+def heron_workload(title: str, numbers: Sequence[Value], dlboost: bool) -> Workload:
+    """The workload of one of Heron's cases: its name of the operator, and its parameters in Heron's order.
+
+    `dlboost` makes it uint8 and channels-last. Raises `UsageError` for an unknown operator or parameters that do not fit.
+
+    >>> str(heron_workload("gemv", [8, 4], dlboost=False))
+    'gemv:m=8,k=4,dtype=float32'
+    """
+    if title not in _HERON:
+        raise UsageError(f"unknown operator {title!r}{nearest(title, tuple(_HERON))}; Heron's are {', '.join(_HERON)}")
     operator, order, extra = _HERON[title]
-    given = _read(order, numbers)  # a last word, Heron's packed layout of the weight, is a matter of schedules here
-    dlboost = source.startswith(_DLBOOST)
+    sizes = numbers[:-1] if numbers and isinstance(numbers[-1], str) else numbers
+    # a last word, Heron's packed layout of the weight, is a matter of schedules here
+    if len(sizes) != len(order.split()) or not all(isinstance(size, int) for size in sizes):
+        raise UsageError(f"expected the whole numbers [{order}] for {title}, got {list(numbers)}")
+    given = _read(order, sizes)
     last = extra or (_HERON_LAST.get(title, "") if dlboost else "")
     if last:
         given.update([_EXTRA[last]])

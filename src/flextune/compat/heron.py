@@ -1,0 +1,190 @@
+"""Heron's own JSON configurations: read, checked, and run case by case with flextune.
+
+A configuration names an output folder, a method, a number of trials, the measuring options and `cases`:
+`{"config": {"out_name": "OPS/GEMM", "method": "CGA", ..., "cases": {"G1": ["gemm", [64, 64, 64]]}}}`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flextune.errors import UsageError
+from flextune.workload.named import heron_workload
+from flextune.workload.workload import Workload
+
+PLATFORMS = ("dlboost", "tensorcore", "vta")
+METHODS: Mapping[str, tuple[str, str]] = {
+    "CGA": ("cga", "trees"),
+    "CRAND": ("random", "trees"),
+    "RAND": ("random", "none"),
+}
+"""Heron's method -> strategy and cost model here. CRAND ranks its random samples by the cost model, RAND does not."""
+METHODS_TO_COME = ("RCGA", "GA", "SRGA", "SDGA", "IDEA", "SA")
+
+_DTYPES: Mapping[str, str] = {"uint8": "uint8", "int8": "uint8"}
+_REQUIRED: Mapping[str, type] = {
+    "out_name": str,
+    "method": str,
+    "max_trials": int,
+    "runner_number": int,
+    "runner_repeat": int,
+    "runner_timeout": int,
+    "build_timeout": int,
+    "in_dtype": str,
+    "out_dtype": str,
+    "cases": dict,
+}
+_OPTIONAL: Mapping[str, type] = {"temperature": float}
+
+CaseParameter = int | str
+
+
+@dataclass(frozen=True, slots=True)
+class HeronCase:
+    """One problem: an operator in Heron's name and its parameters in Heron's order (without the dtypes)."""
+
+    name: str
+    operator: str
+    parameters: tuple[CaseParameter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeronConfig:
+    """A checked configuration. Timeouts are seconds; each of `runner_repeat` repeats averages `runner_number` runs."""
+
+    out_name: str
+    method: str
+    max_trials: int
+    runner_number: int
+    runner_repeat: int
+    runner_timeout: int
+    build_timeout: int
+    in_dtype: str
+    out_dtype: str
+    cases: tuple[HeronCase, ...]
+
+    @property
+    def strategy(self) -> str:
+        return METHODS[self.method][0]
+
+    @property
+    def cost_model(self) -> str:
+        return METHODS[self.method][1]
+
+    @property
+    def dtype(self) -> str:
+        """The workloads' dtype: `uint8` for DL Boost's u8 x s8 -> s32, which Heron's files call uint8 or int8."""
+        return _DTYPES[self.in_dtype]
+
+
+def check_platform(platform: str) -> None:
+    """Only DL Boost runs here so far. Raises `UsageError` for anything else."""
+    if platform == "dlboost":
+        return
+    if platform in PLATFORMS:
+        raise UsageError(f"platform {platform!r} is not supported yet; what works is -p dlboost (int8 on x86)")
+    raise UsageError(f"unknown platform {platform!r}{_nearest(platform, PLATFORMS)}; expected {', '.join(PLATFORMS)}")
+
+
+def read_config(path: Path) -> HeronConfig:
+    """Reads and checks a configuration file. Raises `UsageError` naming the file and the key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"no configuration file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read configuration {path}: {error}") from None
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, where: str = "configuration") -> HeronConfig:
+    """Checks the text of a configuration; its keys stand under `config` or at the top level."""
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{where}: not valid JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise UsageError(f"{where}: expected a JSON object, got {type(document).__name__}")
+    values = document.get("config", document)
+    if not isinstance(values, dict):
+        raise UsageError(f"{where}: expected an object under 'config', got {type(values).__name__}")
+    if values is document and (close := difflib.get_close_matches("config", [*document], 1)) and len(document) == 1:
+        raise UsageError(f"{where}: unknown key {close[0]!r}; did you mean 'config'?")
+    _check_keys(values, where)
+    checked = {key: _typed(key, values[key], kind, where) for key, kind in _REQUIRED.items() if key != "cases"}
+    config = HeronConfig(**checked, cases=_cases(values["cases"], where))  # type: ignore[arg-type]
+    _check_values(config, where)
+    return config
+
+
+def _nearest(name: str, known: tuple[str, ...] | list[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _check_keys(values: Mapping[str, object], where: str) -> None:
+    known = [*_REQUIRED, *_OPTIONAL]
+    missing = [key for key in _REQUIRED if key not in values]
+    for key in values:
+        if key not in known:
+            candidates = missing or known
+            hint = _nearest(key, candidates) or _nearest(key, known)
+            raise UsageError(f"{where}: unknown key {key!r}{hint or '; known keys: ' + ', '.join(known)}")
+    if missing:
+        raise UsageError(f"{where}: missing key{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}")
+
+
+def _typed(key: str, value: object, kind: type, where: str) -> int | str:
+    if kind is int and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str) or not isinstance(value, kind):
+        expected = {int: "a whole number", str: "a text"}[kind]
+        raise UsageError(f"{where}: expected {expected} for {key!r}, got {json.dumps(value)}")
+    if value == "":
+        raise UsageError(f"{where}: {key!r} must not be empty")
+    if isinstance(value, int) and value <= 0:
+        raise UsageError(f"{where}: {key!r} must be positive, got {value}")
+    return value
+
+
+def _cases(value: object, where: str) -> tuple[HeronCase, ...]:
+    if not isinstance(value, dict) or not value:
+        shown = json.dumps(value)[:80]
+        raise UsageError(f"{where}: 'cases' must be an object of name: [operator, [parameters]], got {shown}")
+    return tuple(_case(name, case, where) for name, case in value.items())
+
+
+def _case(name: str, case: object, where: str) -> HeronCase:
+    if not name or name in (".", "..") or "/" in name or "\\" in name:
+        raise UsageError(f"{where}: case {name!r} cannot be the name of a folder")
+    match case:
+        case [str(operator), [*items]]:
+            parameters = tuple(item for item in items if isinstance(item, int | str) and not isinstance(item, bool))
+            if len(parameters) == len(items):
+                return HeronCase(name, operator, parameters)
+    raise UsageError(f"{where}: case {name!r}: expected [operator, [parameters]], got {json.dumps(case)[:120]}")
+
+
+def _check_values(config: HeronConfig, where: str) -> None:
+    if config.method in METHODS_TO_COME:
+        raise UsageError(f"{where}: method {config.method!r} is not here yet; use one of {', '.join(METHODS)}")
+    if config.method not in METHODS:
+        known = [*METHODS, *METHODS_TO_COME]
+        hint = _nearest(config.method, known)
+        raise UsageError(f"{where}: unknown method {config.method!r}{hint}; use one of {', '.join(METHODS)}")
+    if config.in_dtype not in _DTYPES:
+        raise UsageError(f"{where}: in_dtype {config.in_dtype!r} does not run on dlboost; use 'uint8' (or 'int8')")
+    if config.out_dtype != "int32":
+        raise UsageError(f"{where}: out_dtype {config.out_dtype!r} does not run on dlboost; use 'int32'")
+
+
+def case_workload(case: HeronCase, config: HeronConfig) -> Workload:
+    """The case as a workload here. Raises `UsageError` naming the case."""
+    try:
+        return heron_workload(case.operator, case.parameters, dlboost=config.dtype == "uint8")
+    except UsageError as error:
+        raise UsageError(f"case {case.name!r}: {error}") from None

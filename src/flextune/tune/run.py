@@ -1,0 +1,153 @@
+"""One tuning run: its clock, its runner, its watchers, and the three things that happen to a task in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+
+from flextune.csp.assignment import Assignment
+from flextune.database.base import Database
+from flextune.measure.runner import Runner
+from flextune.platforms.base import Platform
+from flextune.target.target import Target
+from flextune.trial.measurement import Candidate, Measurement
+from flextune.trial.record import Provenance
+from flextune.tune.callbacks import RecordWriter
+from flextune.tune.events import Callback, Event, FinalistMeasured, RoundFinished, TaskOpened, TrialMeasured
+from flextune.tune.options import TuneOptions
+from flextune.tune.task import TaskSearch, TuningTask, mean_secs
+
+_FINALS_AT_MOST = 3
+
+
+class TuningRun:
+    """Opens tasks, plays rounds and compares finalists; everything measured goes to the callbacks, records first."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        platform: Platform,
+        target: Target,
+        database: Database,
+        options: TuneOptions,
+        provenance: Provenance,
+        callbacks: Sequence[Callback] = (),
+        started: float | None = None,
+    ) -> None:
+        self.options = options
+        self.interrupted = False
+        self._runner = runner
+        self._platform = platform
+        self._target = target
+        self._database = database
+        self._callbacks: tuple[Callback, ...] = (RecordWriter(database, provenance), *callbacks)
+        self._started = time.perf_counter() if started is None else started
+        self._trial_ends: list[float] = []
+
+    @property
+    def elapsed_secs(self) -> float:
+        return time.perf_counter() - self._started
+
+    @property
+    def secs_left(self) -> float:
+        """Seconds left for measuring; infinity without a limit."""
+        return self.options.budget.secs_left(self.elapsed_secs)
+
+    @property
+    def trials_measured(self) -> int:
+        """Trials of this run, recorded ones and the final comparison left out."""
+        return len(self._trial_ends)
+
+    @property
+    def trials_per_sec(self) -> float:
+        """Between the end of the first trial and the end of the last one; 0 with fewer than two."""
+        if len(self._trial_ends) < 2 or self._trial_ends[-1] <= self._trial_ends[0]:
+            return 0.0
+        return (len(self._trial_ends) - 1) / (self._trial_ends[-1] - self._trial_ends[0])
+
+    def open(self, task: TuningTask) -> TaskSearch:
+        """The task's space and strategy, told what the records hold."""
+        space = self._platform.search_space(task.workload, self._target)
+        search = TaskSearch(task, space, self.options)
+        if self.options.resume:
+            search.recall(self._database.records(task.workload.key, self._target.key))
+        self._notify(TaskOpened(task.name, space.solutions.count, search.recorded, search.best_secs))
+        return search
+
+    def play_round(self, search: TaskSearch, reserve_secs: float = 0.0, trials: int = 2**31) -> None:
+        """Asks for candidates, measures them, and tells the strategy. Stops early when only `reserve_secs` are left."""
+        began = time.perf_counter()
+        candidates = search.propose(min(self.options.round_trials, trials))
+        measured: list[Measurement] = []
+        best_secs = search.best_secs
+        with closing(_generator(self._runner.measure(candidates, best_secs))) as measurements:
+            for candidate, measurement in zip(candidates, measurements, strict=False):
+                measured.append(measurement)
+                best_secs = min(best_secs, measurement.secs)
+                self._trial_ends.append(time.perf_counter())
+                trials_known = search.trials + len(measured)
+                self._notify(TrialMeasured(search.task.name, candidate, measurement, trials_known, best_secs))
+                if self.secs_left <= reserve_secs:
+                    break
+        if measured:
+            search.tell(measured)
+            search.round_secs.append(time.perf_counter() - began)
+            self._notify(_round_event(search, measured))
+
+    def compare_finalists(self, search: TaskSearch) -> None:
+        """Times the best candidates and the default in turns, until the best of all that is known is one of them.
+
+        Nothing is timed when an earlier run has compared all that is known. The winner is never slower than the
+        default, and never one that was merely lucky in its only trial.
+        """
+        if search.compared:
+            return
+        compared: set[Assignment] = set()
+        for _ in range(_FINALS_AT_MOST):
+            finalists = self._finalists(search)
+            if not finalists or finalists[0].assignment in compared:
+                break
+            for candidate, measurement in zip(
+                finalists, self._runner.compare(finalists, self.options.final_rounds), strict=True
+            ):
+                compared.add(candidate.assignment)
+                search.revise(measurement)
+                self._notify(FinalistMeasured(search.task.name, candidate, measurement))
+        search.compared = True
+
+    @contextmanager
+    def until_interrupted(self) -> Iterator[None]:
+        """Ends the block at Ctrl-C; the records and the result so far stay."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def _finalists(self, search: TaskSearch) -> list[Candidate]:
+        best = [measurement.assignment for measurement in search.ranking()[: self.options.finalists]]
+        default = search.space.default
+        if best and default not in best and search.known.get(default) is not None and search.known[default].ok:
+            best.append(default)
+        return [search.candidate(assignment) for assignment in best]
+
+    def _notify(self, event: Event) -> None:
+        for callback in self._callbacks:
+            callback(event)
+
+
+def _round_event(search: TaskSearch, measured: Sequence[Measurement]) -> RoundFinished:
+    return RoundFinished(
+        task=search.task.name,
+        number=len(search.round_best_secs),
+        trials=search.trials,
+        failed=search.failed,
+        best_secs=search.best_secs,
+        mean_secs=mean_secs(measured),
+        elapsed_secs=search.round_secs[-1],
+    )
+
+
+def _generator(measurements: Iterator[Measurement]) -> Generator[Measurement, None, None]:
+    """The same as something that can be closed: leaving it early then ends what the runner still has in flight."""
+    yield from measurements

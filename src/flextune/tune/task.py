@@ -1,0 +1,144 @@
+"""A task (a workload to tune) and the state of its search."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flextune.cost.registry import create_cost_model
+from flextune.csp.assignment import Assignment
+from flextune.schedule.space import SearchSpace
+from flextune.search.registry import create_strategy
+from flextune.target.peaks import Peaks
+from flextune.trial.measurement import Candidate, Measurement
+from flextune.trial.record import TuningRecord
+from flextune.tune.callbacks import FINAL
+from flextune.tune.options import TuneOptions
+from flextune.workload.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class TuningTask:
+    """A workload, how often a model runs it, and what to call it (its text where nothing else is given)."""
+
+    workload: Workload
+    count: int = 1
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.label or str(self.workload)
+
+
+class TaskSearch:
+    """The search of one task: what is known about its space, and which candidates come next.
+
+    The default is the first proposal unless it is known already. Nothing known is ever proposed. `compared` says
+    that the last thing known is a comparison of finalists.
+    """
+
+    def __init__(self, task: TuningTask, space: SearchSpace, options: TuneOptions) -> None:
+        self.task = task
+        self.space = space
+        self.known: dict[Assignment, Measurement] = {}
+        self.recorded = 0
+        self.compared = False
+        self.exhausted = False
+        self.round_best_secs: list[float] = []
+        self.trials_without_gain = 0
+        self.round_secs: list[float] = []
+        self._round_trials = options.round_trials
+        self._strategy = create_strategy(
+            options.strategy,
+            space.solutions,
+            rng=np.random.default_rng(options.seed),
+            default=space.default,
+            cost_model=create_cost_model(options.cost_model, space.solutions.names, options.seed),
+            options=dict(options.strategy_options),
+        )
+
+    def recall(self, records: Iterable[TuningRecord]) -> None:
+        """Takes recorded trials of this very space for known; of several of one candidate the last one counts."""
+        trace = self.space.trace.to_json()
+        same = [record for record in records if record.trace == trace]
+        latest = {measurement.assignment: measurement for measurement in (record.measurement for record in same)}
+        inside = [measurement for assignment, measurement in latest.items() if assignment in self.space.solutions]
+        self.recorded = len(inside)
+        for start in range(0, len(inside), self._round_trials):
+            self.tell(inside[start : start + self._round_trials])
+        if same:
+            self.compared = same[-1].protocol.startswith(FINAL)
+
+    def propose(self, count: int) -> list[Candidate]:
+        """At most `count` candidates that are not known yet; none when the space is exhausted."""
+        asked = self._strategy.ask(count)
+        self.exhausted = not asked
+        return [self.candidate(assignment) for assignment in asked]
+
+    def tell(self, measurements: Sequence[Measurement]) -> None:
+        """The outcome of a round, for the strategy (which tells its cost model) and the statistics."""
+        before, self.compared = self.best_secs, False
+        self.known.update((measurement.assignment, measurement) for measurement in measurements)
+        self._strategy.tell(measurements)
+        self.round_best_secs.append(self.best_secs)
+        self.trials_without_gain = 0 if self.best_secs < before else self.trials_without_gain + len(measurements)
+
+    def candidate(self, assignment: Assignment) -> Candidate:
+        return Candidate(self.task.workload, self.space.target, self.space.trace, assignment)
+
+    def revise(self, measurement: Measurement) -> None:
+        """Better evidence about a known candidate; the strategy has learned what it needs already."""
+        self.known[measurement.assignment] = measurement
+
+    def ranking(self) -> list[Measurement]:
+        """The ok trials, fastest first."""
+        return sorted((m for m in self.known.values() if m.ok), key=lambda measurement: measurement.secs)
+
+    @property
+    def best(self) -> Measurement | None:
+        """The fastest trial; the default where it is as fast."""
+        default = self.known.get(self.space.default)
+        fastest = min(self.known.values(), key=lambda measurement: measurement.secs, default=None)
+        if fastest is None or not fastest.ok:
+            return None
+        return default if default is not None and default.secs <= fastest.secs else fastest
+
+    @property
+    def best_secs(self) -> float:
+        return min((measurement.secs for measurement in self.known.values()), default=math.inf)
+
+    @property
+    def default_secs(self) -> float:
+        default = self.known.get(self.space.default)
+        return default.secs if default else math.inf
+
+    @property
+    def secs_per_round(self) -> float:
+        """Mean seconds of a round of this run; 0 before the first."""
+        return statistics.fmean(self.round_secs) if self.round_secs else 0.0
+
+    @property
+    def trials(self) -> int:
+        """Distinct candidates known, recorded ones included."""
+        return len(self.known)
+
+    @property
+    def failed(self) -> int:
+        return sum(not measurement.ok for measurement in self.known.values())
+
+
+def peak_flops(peaks: Peaks | None, workload: Workload) -> float:
+    """Operations per second that the machine reaches in the workload's dtype; 0 where that is not known."""
+    if peaks is None or workload.dtype not in ("float32", "bfloat16", "uint8"):
+        return 0.0
+    return peaks.for_dtype(workload.dtype)
+
+
+def mean_secs(measurements: Iterable[Measurement]) -> float:
+    """Mean run time of the ok ones in seconds; infinity without one."""
+    times = [measurement.secs for measurement in measurements if measurement.ok]
+    return statistics.fmean(times) if times else math.inf
