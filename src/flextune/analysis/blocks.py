@@ -6,6 +6,7 @@ that holds a sequence of loop nests, each with exactly one block, whose iterator
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -61,7 +62,7 @@ class Access:
     """One access of a block to a buffer.
 
     `coefficients[d]` pairs iterator names with their linear coefficients in dimension `d`; it is None where the
-    index is not linear. `uses[d]` names every iterator that occurs in dimension `d`.
+    index is not linear. An iterator divided by a constant counts as an iterator of its own, named `i//8`. `uses[d]` names every iterator that occurs in dimension `d`.
     """
 
     buffer: BufferFacts
@@ -82,11 +83,22 @@ class Access:
         for coefficients, extent in zip(self.coefficients, self.buffer.shape, strict=True):
             if coefficients is None or any(c != 1 for _, c in coefficients) or len(coefficients) > 1:
                 return None
-            if not coefficients and extent != 1:
+            if (not coefficients and extent != 1) or any("//" in name for name, _ in coefficients):
                 return None
             axes.append(coefficients[0][0] if coefficients else None)
         named = [axis for axis in axes if axis is not None]
         return tuple(axes) if len(set(named)) == len(named) else None
+
+    def uniform_within(self, iterator: str) -> int | None:
+        """The largest g such that aligned groups of g neighbours along `iterator` access the same element, or None."""
+        groups: list[int] = []
+        for linear, uses in zip(self.coefficients, self.uses, strict=True):
+            if iterator in uses:
+                divided = [n for n, _ in linear or () if n.startswith(f"{iterator}//")]
+                if linear is None or not divided or any(n == iterator for n, _ in linear):
+                    return None
+                groups += [int(n.partition("//")[2]) for n in divided]
+        return math.gcd(*groups) if groups else None
 
     def stride_of(self, iterator: str) -> int | None:
         """Elements between accesses of neighbouring values of `iterator` (row-major); None if not linear."""
@@ -96,6 +108,8 @@ class Access:
         ):
             if iterator in uses:
                 if coefficients is None:
+                    return None
+                if any(n.startswith(f"{iterator}//") for n, _ in coefficients):
                     return None
                 total += dict(coefficients).get(iterator, 0) * stride
             stride *= extent
@@ -113,6 +127,11 @@ class BlockFacts:
     kind: BlockKind
     factors: tuple[Access, ...] = ()
     block: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def operands(self) -> tuple[Access, ...]:
+        """The two factors of a contraction; whatever is read otherwise."""
+        return self.factors or self.reads
 
     @property
     def spatial(self) -> tuple[Iterator, ...]:
@@ -259,19 +278,30 @@ def _access(buffer: Any, indices: Any, variables: Mapping[Any, str], positions: 
 
 
 def _linear(index: Any, variables: Mapping[Any, str]) -> tuple[Linear | None, frozenset[str]]:
-    used: dict[str, Any] = {}
+    used: set[str] = set()
+    names: dict[Any, str] = {}
+    divided: dict[str, Any] = {}
 
     def visit(var: Any) -> None:
         if var in variables:
-            used[variables[var]] = var
+            used.add(variables[var])
+            names[var] = variables[var]
+
+    def divide(node: Any) -> Any:
+        if node.a in variables and isinstance(node.b, tirx.IntImm):
+            name = f"{variables[node.a]}//{int(node.b)}"
+            return divided.setdefault(name, tirx.Var(name, "int32"))
+        return node
 
     tvm_ffi.structural_walk(index, (tirx.Var, visit))
     if not used:
         return (), frozenset()
-    parts = tvm.sym.detect_linear_equation(index, list(used.values()))
+    index = tvm_ffi.structural_map(index, (tirx.FloorDiv, divide))
+    names |= {var: name for name, var in divided.items()}
+    parts = tvm.sym.detect_linear_equation(index, list(names))
     if not parts or not all(isinstance(part, tirx.IntImm) for part in parts[:-1]):
         return None, frozenset(used)
-    return tuple((name, int(c)) for name, c in zip(used, parts, strict=False) if int(c)), frozenset(used)
+    return tuple((name, int(c)) for name, c in zip(names.values(), parts, strict=False) if int(c)), frozenset(used)
 
 
 def _iterator(it: Any) -> Iterator:

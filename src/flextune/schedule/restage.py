@@ -221,7 +221,7 @@ class _Restager:
 
     def _operand_buffer(self) -> Any:
         assert self.pack is not None
-        access = self.facts.factors[self.pack.operand]
+        access = self.facts.operands[self.pack.operand]
         return next(r.source for r in self.facts.block.reads if str(r.source.name) == access.buffer.name)
 
     def _packed_shape(self) -> list[int]:
@@ -244,7 +244,7 @@ class _Restager:
         pack = self.pack
         assert pack is not None
         source = self._operand_buffer()
-        access = self.facts.factors[pack.operand]
+        access = self.facts.operands[pack.operand]
         axes = access.plain_axes()
         if axes is None or set(filter(None, axes)) != set(pack.outer):
             raise ScheduleError(f"operand {access.buffer.name!r} of {self.facts.name!r} is not indexed by plain iterators")
@@ -293,7 +293,7 @@ class _Restager:
     def _extensible_producers(self) -> dict[str, dict[int, int]]:
         """Producers of the unpacked operand that can be computed on the padded domain: name -> dimension -> new extent."""
         found: dict[str, dict[int, int]] = {}
-        for operand, access in enumerate(self.facts.factors):
+        for operand, access in enumerate(self.facts.operands):
             if self.pack is not None and operand == self.pack.operand:
                 continue
             producer = next((p for p in self.program.producers(self.facts) if p.output == access.buffer), None)

@@ -60,6 +60,8 @@ class Step:
     """One change of the program. Subclasses are frozen values; `kind` is their name in the text form."""
 
     kind: ClassVar[str]
+    rewrites: ClassVar[bool] = False
+    """Whether the step rewrites the function, which must come before every primitive."""
 
     def apply(self, program: Program) -> None:
         """Change `program`; raises `ScheduleError` (or a TVM error) when the step is illegal."""
@@ -79,6 +81,7 @@ class Restage(Step):
     """Pad the contraction's register tile, accumulate in local scope, and pack an operand: see `restage`."""
 
     kind: ClassVar[str] = "restage"
+    rewrites: ClassVar[bool] = True
     block: str
     tiles: tuple[tuple[str, tuple[Factor, ...]], ...]
     vector: str
@@ -304,19 +307,28 @@ class Tensorize(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class Annotate(Step):
-    """Attach `key: value` to a loop. Value may name a text that the platform supplies, as `@NAME`."""
+class ImportCode(Step):
+    """Link LLVM code that the platform registered under `name` into the kernel that holds `loop`."""
 
-    kind: ClassVar[str] = "annotate"
+    kind: ClassVar[str] = "import_code"
     loop: str
-    key: str
-    value: int | str
+    name: str
 
     def apply(self, program: Program) -> None:
-        program.schedule.annotate(program.loop(self.loop), self.key, self.value)
+        if self.name not in _CODE:
+            raise ScheduleError(f"no code is registered as {self.name!r}; registered: {', '.join(_CODE) or 'none'}")
+        program.schedule.annotate(program.loop(self.loop), "pragma_import_llvm", _CODE[self.name])
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"sch.annotate({self.loop}, {self.key!r}, {self.value!r})"
+        return f"sch.annotate({self.loop}, 'pragma_import_llvm', {self.name})"
+
+
+_CODE: dict[str, str] = {}
+
+
+def register_code(name: str, llvm: str) -> None:
+    """Make LLVM text known to `ImportCode`; traces from files can only name what is registered here."""
+    _CODE[name] = llvm
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +354,6 @@ class Choose(Step):
 STEP_KINDS: Mapping[str, type[Step]] = {
     step.kind: step
     for step in (
-        Restage, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor, SetScope, Tensorize, Annotate, Choose,
+        Restage, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor, SetScope, Tensorize, ImportCode, Choose,
     )
 }  # fmt: skip

@@ -1,0 +1,119 @@
+"""The ordered rules that turn a workload into a schedule space for an x86 processor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flextune.analysis.blocks import BlockFacts, BlockKind, ProgramFacts, read_program
+from flextune.csp import Assignment, Problem
+from flextune.errors import InfeasibleError, ScheduleError
+from flextune.platforms.x86.intrinsics import available_intrinsics, register_intrinsics
+from flextune.schedule.apply import apply_trace
+from flextune.schedule.limits import CpuLimits
+from flextune.schedule.rules.fusion import inlinable
+from flextune.schedule.rules.nests import ElementwiseRule, ParallelNestRule
+from flextune.schedule.rules.register_tile import RegisterTileRule, choose_anchor
+from flextune.schedule.rules.rows import RowRule, reduces_contiguously, row_dimensions
+from flextune.schedule.space import Draft, SearchSpace
+from flextune.schedule.steps import Inline
+from flextune.schedule.trace import Trace
+from flextune.target.target import Target
+from flextune.workload.workload import Workload
+
+UNTUNED_RULE = "untuned"
+
+RulePass = Callable[[Draft, CpuLimits], None]
+
+
+def generate_space(workload: Workload, target: Target) -> SearchSpace:
+    """The space of schedules of `workload` on `target`.
+
+    The rules are tried from the most to the least demanding set; a set whose default schedule TVM rejects is passed
+    over. A program that no rule knows gets a space with one member, the unscheduled program (`tunable` is False).
+    """
+    register_intrinsics()
+    program = read_program(workload.prim_func())
+    if program is not None:
+        limits = CpuLimits.of(target, available_intrinsics(target))
+        for passes in (_FULL, _WITHOUT_ROWS, _NESTS_ONLY):
+            space = _try_passes(workload, target, program, limits, passes)
+            if space is not None:
+                return space
+    return SearchSpace(workload, target, Trace(()), Problem((), ()), Assignment({}), (UNTUNED_RULE,))
+
+
+def _try_passes(
+    workload: Workload, target: Target, program: ProgramFacts, limits: CpuLimits, passes: tuple[RulePass, ...]
+) -> SearchSpace | None:
+    draft = Draft(program, target, workload.constants)
+    for rule in passes:
+        rule(draft, limits)
+    try:
+        space = draft.finish(workload)
+        apply_trace(workload, space.trace, space.default)
+    except (ScheduleError, InfeasibleError):
+        return None
+    return space
+
+
+def _remaining(draft: Draft) -> list[BlockFacts]:
+    return [b for b in draft.program.blocks if b.name not in draft.scheduled]
+
+
+def contractions(draft: Draft, limits: CpuLimits) -> None:
+    """Every contraction with a vector axis gets a register tile, the largest first."""
+    found = [b for b in _remaining(draft) if b.kind is BlockKind.CONTRACTION]
+    _register_tiles(draft, limits, sorted(found, key=lambda b: -b.trips))
+
+
+def spatial_reductions(draft: Draft, limits: CpuLimits) -> None:
+    """Reductions over outer axes (pooling, column sums) get a register tile too."""
+    _register_tiles(draft, limits, [b for b in _remaining(draft) if b.reduce and b.kind is not BlockKind.OPAQUE])
+
+
+def _register_tiles(draft: Draft, limits: CpuLimits, blocks: list[BlockFacts]) -> None:
+    for block in blocks:
+        anchor = choose_anchor(draft.program, block, limits, draft.constants)
+        if anchor is None or block.name in draft.scheduled:
+            continue
+        RegisterTileRule(draft, anchor, limits, f"{block.name}." if draft.rules else "").apply()
+
+
+def inlining(draft: Draft, limits: CpuLimits) -> None:
+    """Element-wise blocks with one element-wise consumer are computed inside it."""
+    for block in _remaining(draft):
+        if inlinable(draft.program, block):
+            draft.add(Inline(block.name))
+            draft.scheduled.add(block.name)
+
+
+def rows(draft: Draft, limits: CpuLimits) -> None:
+    """What remains, if it reduces along rows, is computed row by row."""
+    blocks = _remaining(draft)
+    if not any(b.reduce and reduces_contiguously(b) for b in blocks) or any(b.kind is BlockKind.OPAQUE for b in blocks):
+        return
+    count = row_dimensions(blocks)
+    if count:
+        RowRule(draft, blocks, count, limits).apply()
+
+
+def nests(draft: Draft, limits: CpuLimits) -> None:
+    """Every block left is a loop nest of its own."""
+    for number, block in enumerate(_remaining(draft)):
+        if block.kind is BlockKind.ELEMENTWISE:
+            ElementwiseRule(draft, block, limits, f"n{number}." if number else "").apply()
+        else:
+            ParallelNestRule(draft, block).apply()
+
+
+def bare_nests(draft: Draft, limits: CpuLimits) -> None:
+    """Parallel outer loops only."""
+    for block in _remaining(draft):
+        ParallelNestRule(draft, block).apply()
+
+
+_FULL: tuple[RulePass, ...] = (inlining, contractions, rows, spatial_reductions, nests)
+_WITHOUT_ROWS: tuple[RulePass, ...] = (inlining, contractions, spatial_reductions, nests)
+_NESTS_ONLY: tuple[RulePass, ...] = (bare_nests,)
+
+

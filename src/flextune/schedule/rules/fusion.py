@@ -1,0 +1,71 @@
+"""Which blocks around a reduction can be computed together with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flextune.analysis.blocks import Access, BlockFacts, BlockKind, ProgramFacts
+
+
+@dataclass(frozen=True, slots=True)
+class EpilogueChain:
+    """Element-wise blocks after a reduction, each reading the one before at its own iterators.
+
+    `axes` maps the reduction's spatial iterators to the loops of the last block (of the reduction itself when the chain is
+    empty); iterators of extent 1 may be missing.
+    """
+
+    blocks: tuple[BlockFacts, ...]
+    axes: Mapping[str, str]
+
+
+def epilogue_chain(program: ProgramFacts, anchor: BlockFacts) -> EpilogueChain:
+    """The longest chain of single element-wise consumers over the anchor's own index space."""
+    dims = anchor.writes[0].plain_axes()
+    axes = {it.name: it.name for it in anchor.spatial}
+    blocks: list[BlockFacts] = []
+    current = anchor
+    while dims is not None and current.output.parameter is None:
+        consumers = program.consumers(current)
+        if len(consumers) != 1 or consumers[0].kind is not BlockKind.ELEMENTWISE:
+            break
+        link = _link(current, consumers[0], dims)
+        if link is None:
+            break
+        axes = {name: link[loop] for name, loop in axes.items() if loop in link}
+        current = consumers[0]
+        blocks.append(current)
+        dims = current.writes[0].plain_axes()
+    return EpilogueChain(tuple(blocks), axes)
+
+
+def _link(block: BlockFacts, consumer: BlockFacts, dims: tuple[str | None, ...]) -> dict[str, str] | None:
+    """Loop of `block` -> loop of `consumer`, if the consumer reads each element once, at its own iterators."""
+    reads = [r for r in consumer.reads if r.buffer == block.output]
+    axes = reads[0].plain_axes() if len(reads) == 1 else None
+    if axes is None or consumer.writes[0].plain_axes() is None:
+        return None
+    link = {dim: axis for dim, axis in zip(dims, axes, strict=True) if dim is not None and axis is not None}
+    mapped = set(link.values())
+    if any(it.extent > 1 and it.name not in mapped for it in consumer.iterators):
+        return None
+    return link if all(consumer.extent(loop) == block.extent(name) for name, loop in link.items()) else None
+
+
+def stage_of(program: ProgramFacts, anchor: BlockFacts, operand: Access) -> BlockFacts | None:
+    """The element-wise block that computes `operand` for `anchor` alone, if there is one."""
+    for producer in program.producers(anchor):
+        if producer.output == operand.buffer and producer.kind is BlockKind.ELEMENTWISE:
+            return producer if len(program.consumers(producer)) == 1 else None
+    return None
+
+
+def inlinable(program: ProgramFacts, block: BlockFacts) -> bool:
+    """Whether an element-wise block is best computed inside its element-wise consumers."""
+    if block.kind is not BlockKind.ELEMENTWISE or block.output.parameter is not None:
+        return False
+    consumers = program.consumers(block)
+    if not consumers or any(c.kind is not BlockKind.ELEMENTWISE for c in consumers):
+        return False
+    return len(consumers) == 1 and block.writes[0].plain_axes() is not None

@@ -1,0 +1,161 @@
+"""Rows: reductions along the contiguous axis, all their stages computed row by row.
+
+Softmax, layer norm, sums of rows, matrix-vector products: one core takes a row through every stage while it is in
+cache; each reduction keeps one partial result per lane (rfactor) so that it vectorises without reassociating blindly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from flextune.analysis.blocks import BlockFacts, BlockKind
+from flextune.schedule.limits import CpuLimits
+from flextune.schedule.space import Columns, Draft
+from flextune.schedule.steps import (
+    ComputeAt,
+    Decompose,
+    Fuse,
+    Loops,
+    Mark,
+    Reorder,
+    RFactor,
+    SetScope,
+    Split,
+    Step,
+)
+
+RULE = "rows"
+
+
+def row_dimensions(blocks: Sequence[BlockFacts]) -> int:
+    """How many leading dimensions all blocks share: the rows. 0 if the blocks do not form rows."""
+    last = blocks[-1]
+    extents = [it.extent for it in last.spatial]
+    shared = min((len(b.spatial) - _trailing_units(b) for b in blocks if b.reduce), default=0)
+    for block in blocks:
+        own = [it.extent for it in block.spatial][:shared]
+        if own != extents[: len(own)] or len(own) < shared:
+            return 0
+    return shared
+
+
+def _trailing_units(block: BlockFacts) -> int:
+    count = 0
+    for it in reversed(block.spatial):
+        if it.extent != 1:
+            break
+        count += 1
+    return min(count, max(len(block.spatial) - 1, 0))
+
+
+def reduces_contiguously(block: BlockFacts) -> bool:
+    """Whether the innermost reduce axis is contiguous in some operand."""
+    return bool(block.reduce) and any(a.stride_of(block.reduce[-1].name) == 1 for a in block.operands)
+
+
+class RowRule:
+    """Schedules connected blocks that share their leading dimensions; see the module text."""
+
+    def __init__(self, draft: Draft, blocks: Sequence[BlockFacts], rows: int, limits: CpuLimits) -> None:
+        self.draft, self.blocks, self.rows, self.limits = draft, list(blocks), rows, limits
+        self.last = self.blocks[-1]
+
+    def apply(self) -> None:
+        draft = self.draft
+        draft.used(RULE)
+        factored = {b.name: lanes for b in self.blocks if (lanes := self._declare_lanes(b)) is not None}
+        for block in self.blocks:
+            if block.name in factored:
+                draft.add(*self._factor_steps(block))
+        draft.add(*self._row_loop_steps())
+        for block in reversed(self.blocks[:-1]):
+            draft.add(ComputeAt(block.name, self.row_loop))
+            if block.name in factored:
+                draft.add(ComputeAt(f"{block.name}_rf", self.row_loop))
+        if self.last.name in factored:
+            draft.add(ComputeAt(f"{self.last.name}_rf", self.row_loop))
+        for block in self.blocks:
+            if block.name in factored:
+                draft.add(*self._lane_steps(block))
+            elif block.kind is BlockKind.ELEMENTWISE:
+                draft.add(*self._vector_steps(block))
+        draft.scheduled |= {b.name for b in self.blocks}
+
+    def _declare_lanes(self, block: BlockFacts) -> str | None:
+        """A variable for the partial results of a reduction, if its length allows any."""
+        if not reduces_contiguously(block) or block.kind not in (BlockKind.REDUCTION, BlockKind.CONTRACTION):
+            return None
+        extent = block.reduce[-1].extent
+        full = self.limits.lanes(block.output.dtype)
+        choices = [n for n in (full // 2, full, 2 * full, 4 * full, 8 * full) if n > 1 and extent % n == 0]
+        if not choices:
+            choices = [d for d in range(2, 4 * full + 1) if extent % d == 0][-2:]
+        if not choices:
+            return None
+        name = self.draft.variable(f"lanes_{block.name}", choices)
+
+        def merit(columns: Columns) -> np.ndarray:
+            return 1.0 / (1.0 + np.abs(np.log2(columns[name] / (2.0 * full))))
+
+        self.draft.merits.append(merit)
+        return name
+
+    def _factor_steps(self, block: BlockFacts) -> list[Step]:
+        loops = tuple(f"{block.name}.{it.name}" for it in block.iterators)
+        inner = block.iterators.index(block.reduce[-1])
+        outer, lane = f"{block.name}.steps", f"{block.name}.lane"
+        return [
+            Loops(block.name, loops),
+            Split(loops[inner], (None, f"lanes_{block.name}"), (outer, lane)),
+            RFactor(block.name, lane, len(block.spatial)),
+            SetScope(f"{block.name}_rf", "local"),
+        ]
+
+    def _row_loop_steps(self) -> list[Step]:
+        rows = tuple(f"{self.last.name}.row.{it.name}" for it in self.last.spatial[: self.rows])
+        rest = tuple(f"{self.last.name}.col.{it.name}" for it in self.last.spatial[self.rows :])
+        factored = any(isinstance(s, RFactor) and s.block == self.last.name for s in self.draft.steps)
+        reduce = tuple(f"{self.last.name}.red.{it.name}" for it in self.last.reduce)
+        if factored:
+            reduce = (f"{self.last.name}.red.lane",)
+        self.row_loop = f"{self.last.name}.row"
+        return [
+            Loops(self.last.name, (*rows, *rest, *reduce)),
+            Fuse(rows, self.row_loop),
+            Mark(self.row_loop, "parallel"),
+        ]
+
+    def _lane_steps(self, block: BlockFacts) -> list[Step]:
+        """The partial sums: vectorised over the lanes, zeroed before the loop over steps."""
+        name = f"{block.name}_rf"
+        spatial = [f"{name}.{it.name}" for it in block.spatial]
+        reduce = [f"{name}.{it.name}" for it in block.reduce[:-1]]
+        steps_loop, lane = f"{name}.steps", f"{name}.lanes"
+        init = f"{name}_init"
+        return [
+            Loops(name, (lane, *reduce, steps_loop)),
+            Reorder(((*reduce, steps_loop, lane),)),
+            Mark(lane, "vectorize"),
+            Decompose(name, (reduce + [steps_loop])[0]),
+            Loops(init, (f"{init}.lane",)),
+            Mark(f"{init}.lane", "vectorize"),
+        ] if spatial else []
+
+    def _vector_steps(self, block: BlockFacts) -> list[Step]:
+        """Vectorise an element-wise stage over its contiguous axis where full vectors fit."""
+        cols = block.spatial[self.rows :]
+        lanes = self.limits.lanes(block.output.dtype)
+        if not cols or cols[-1].extent % lanes or cols[-1].extent < lanes:
+            return []
+        if any(r.stride_of(cols[-1].name) not in (0, 1) for r in (*block.reads, *block.writes)):
+            return []
+        loop = f"{block.name}.col"
+        return [
+            Loops(block.name, (loop,)),
+            Split(loop, (None, lanes), (f"{loop}.v", f"{loop}.l")),
+            Mark(f"{loop}.l", "vectorize"),
+        ]
+
+

@@ -1,0 +1,114 @@
+"""A search space: a trace with open parameters and the constraint problem its parameters must satisfy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from flextune.csp import Assignment, Constraint, Domain, Problem, SolutionSet, Variable
+from flextune.errors import InfeasibleError
+from flextune.schedule.trace import Trace
+from flextune.target.target import Target
+from flextune.workload.workload import Workload
+
+if TYPE_CHECKING:
+    from flextune.analysis.blocks import ProgramFacts
+    from flextune.schedule.steps import Step
+
+Columns = Mapping[str, npt.NDArray[np.int64]]
+Merit = Callable[[Columns], npt.NDArray[np.float64]]
+
+_DEFAULT_CANDIDATES = 4096
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """All schedules of a workload that the rules allow on a target.
+
+    `default` is the member measured first. `rules` names the rules that made the space, in order; a space that only holds
+    the default schedule (no rule knows the program) has `tunable` False.
+    """
+
+    workload: Workload
+    target: Target
+    trace: Trace
+    problem: Problem
+    default: Assignment
+    rules: tuple[str, ...]
+
+    @cached_property
+    def solutions(self) -> SolutionSet:
+        """The compiled set of feasible assignments."""
+        return self.problem.solve()
+
+    @property
+    def tunable(self) -> bool:
+        """Whether there is anything to choose."""
+        return bool(self.problem.variables)
+
+
+@dataclass
+class Draft:
+    """What rules append to: steps, variables and constraints, and how promising an assignment looks.
+
+    The merit functions (higher is better, multiplied) only pick the default member; they never exclude anything.
+    """
+
+    program: ProgramFacts
+    target: Target
+    constants: tuple[int, ...]
+    steps: list[Step] = field(default_factory=list)
+    variables: list[Variable] = field(default_factory=list)
+    constraints: list[Constraint] = field(default_factory=list)
+    merits: list[Merit] = field(default_factory=list)
+    rules: list[str] = field(default_factory=list)
+    scheduled: set[str] = field(default_factory=set)
+
+    def variable(self, name: str, values: Sequence[int]) -> str:
+        """Add a free variable; returns its name."""
+        self.variables.append(Variable(name, Domain.of(*values)))
+        return name
+
+    def derived(self, name: str) -> str:
+        """Add an auxiliary variable that one constraint defines; returns its name."""
+        self.variables.append(Variable(name, None))
+        return name
+
+    def add(self, *steps: Step) -> None:
+        self.steps += steps
+
+    def require(self, *constraints: Constraint) -> None:
+        self.constraints += constraints
+
+    def used(self, rule: str) -> None:
+        """Note that `rule` contributed."""
+        if rule not in self.rules:
+            self.rules.append(rule)
+
+    def finish(self, workload: Workload) -> SearchSpace:
+        """The space; raises `InfeasibleError` naming the conflict if the constraints have no solution."""
+        problem = Problem(tuple(self.variables), tuple(self.constraints))
+        solutions = problem.solve()
+        if solutions.count == 0:
+            conflict = solutions.explain()
+            raise InfeasibleError(f"no schedule of {workload} satisfies: {conflict.text}", conflict.names)
+        default = _most_promising(solutions, self.merits)
+        steps = sorted(self.steps, key=lambda step: not step.rewrites)
+        space = SearchSpace(workload, self.target, Trace(tuple(steps)), problem, default, tuple(self.rules))
+        space.__dict__["solutions"] = solutions
+        return space
+
+
+def _most_promising(solutions: SolutionSet, merits: Sequence[Merit]) -> Assignment:
+    candidates = solutions.sample(np.random.default_rng(0), _DEFAULT_CANDIDATES)
+    if not candidates.columns:
+        return Assignment({})
+    score = np.ones(len(candidates))
+    for merit in merits:
+        score = score * merit(candidates.columns)
+    return candidates[int(np.argmax(score))]
