@@ -3,7 +3,10 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+ifndef PYTHON
+PYTHON := $(shell for p in python3.11 python3 python3.12 python3.13; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v "$$p" && break; done)
+endif
 VENV := .venv
 PY := $(VENV)/bin/python
 SETUP := $(VENV)/.setup-done
@@ -21,9 +24,9 @@ help:
 setup: $(SETUP)
 
 $(SETUP): pyproject.toml
-	@test -n "$(PYTHON)" || { echo "flextune needs Python 3.11 or newer: no python3 found on PATH; install it or run make PYTHON=/path/to/python3.11"; exit 1; }
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "flextune needs Python 3.11 or newer; $(PYTHON) is $$("$(PYTHON)" -V 2>&1); run make PYTHON=/path/to/python3.11"; exit 1; }
-	@test -x $(PY) || "$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) -m venv failed: install the venv module of this Python (on Debian: apt install python3-venv)"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "flextune needs Python 3.11 or newer, and found none on PATH (python3 is $$(python3 -V 2>&1)); install it, or run: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "flextune needs Python 3.11 or newer; $(PYTHON) is $$("$(PYTHON)" -V 2>&1)"; exit 1; }
+	@$(PY) -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment: install its venv module (on Debian and Ubuntu: apt install python3-venv)"; exit 1; }
 	@echo "installing flextune and what it needs in $(VENV) ..."
 	@$(PY) -m pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $@
@@ -40,10 +43,11 @@ lint: $(SETUP)
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
 
-# torch first: the plain index would otherwise answer a bare requirement with a build for GPUs, gigabytes large
+# torch comes first and alone, so that TORCH_FLAGS can name the index with its build for CPUs, which is far smaller:
+# make bench TORCH_FLAGS='--index-url https://download.pytorch.org/whl/cpu'
 $(BENCH_SETUP): $(SETUP)
 	@echo "installing the peers of the benchmarks in $(VENV) ..."
-	@$(PY) -m pip install -q --disable-pip-version-check torch==2.13.0
+	@$(PY) -m pip install -q --disable-pip-version-check $(TORCH_FLAGS) torch==2.13.0
 	@$(PY) -m pip install -q --disable-pip-version-check -e '.[bench]'
 	@touch $@
 

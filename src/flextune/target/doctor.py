@@ -1,4 +1,4 @@
-"""What `flextune doctor` shows, as a value: the machine, its peaks, versions, and the parts that are there or missing."""
+"""What `flextune doctor` shows, as a value: the machine, its peaks, versions, and the parts that it has or lacks."""
 
 from __future__ import annotations
 

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -37,7 +36,7 @@ from flextune.target.target import Target
 REPEAT_SECS = 0.025
 REPEATS = 10
 """At least this many repeats of each loop."""
-LIMIT_SECS = 2.0
+LIMIT_SECS = 1.5
 """After this long a loop that never ran undisturbed is given up; four loops stay under 10 seconds."""
 
 _ALIGNMENT = 64
@@ -71,11 +70,10 @@ def measure(target: Target, cpus: Sequence[int]) -> Peaks:
     float32, int8, bfloat16 = float32_kernel(target), int8_kernel(target), bfloat16_kernel(target)
     read = read_kernel(target)
     kernels = [kernel for kernel in (float32, int8, bfloat16, read) if kernel]
-    loops = compile_kernels(kernels, target)
+    loops = load_kernels(kernels, target)
     rates = {}
     for kernel in kernels:
-        size_bytes = _memory_bytes(kernel, target, cpus)
-        memories = _on_each_core(partial(_aligned, size_bytes), bound)
+        memories = _own_memories(_memory_bytes(kernel, target, cpus), bound)
         rates[kernel.name] = best_rate(kernel, loops[kernel.name], memories, bound)
     fastest_bfloat16 = rates[bfloat16.name if bfloat16 else float32.name]
     return Peaks(
@@ -87,14 +85,19 @@ def measure(target: Target, cpus: Sequence[int]) -> Peaks:
     )
 
 
-def compile_kernels(kernels: Sequence[PeakKernel], target: Target) -> dict[str, Loop]:
-    """Machine code of each kernel, callable as `loop(address, trips)`; calls release the interpreter's lock."""
+def load_kernels(kernels: Sequence[PeakKernel], target: Target) -> dict[str, Loop]:
+    """Each kernel callable as `loop(address, trips)`; a call lets the interpreter's other threads run."""
+    library = compile_kernels(kernels, target).jit()
+    return {kernel.name: library[f"run_{kernel.name}"] for kernel in kernels}
+
+
+def compile_kernels(kernels: Sequence[PeakKernel], target: Target) -> Any:
+    """TVM's executable with a function `run_<name>` for each kernel."""
     import tvm
 
     module = tvm.IRModule({f"run_{kernel.name}": _prim_func(kernel) for kernel in kernels})
     llvm = tvm.target.Target({"kind": "llvm", "mcpu": target.cpu, "mattr": list(target.llvm_attributes)})
-    library = tvm.compile(module, target=llvm).jit()
-    return {kernel.name: library[f"run_{kernel.name}"] for kernel in kernels}
+    return tvm.compile(module, target=llvm)
 
 
 def best_rate(kernel: PeakKernel, loop: Loop, memories: Sequence[Memory], cpus: Sequence[int | None]) -> Rate:
@@ -163,8 +166,13 @@ def _memory_bytes(kernel: PeakKernel, target: Target, cpus: Sequence[int]) -> in
     return total // target.cores
 
 
-def _aligned(size_bytes: int, _core: int) -> Memory:
-    """Memory that is first written, so placed, by the thread that calls this."""
+def _own_memories(size_bytes: int, cpus: Sequence[int | None]) -> list[Memory]:
+    """One memory per core, first written by a thread on that core, which places it near."""
+    return _on_each_core(lambda _: aligned_memory(size_bytes), cpus)
+
+
+def aligned_memory(size_bytes: int) -> Memory:
+    """Ones, at an address that vectors can be loaded from."""
     memory = np.ones(size_bytes + _ALIGNMENT, dtype=np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
     return memory[start : start + size_bytes]

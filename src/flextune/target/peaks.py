@@ -10,7 +10,6 @@ import math
 import os
 import subprocess
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -140,12 +139,14 @@ def _read(path: Path, target: Target) -> tuple[Peaks | None, int]:
 
 def _write(path: Path, target: Target, peaks: Peaks, attempts: int) -> None:
     content = {"version": _VERSION, "target": target.key, "attempts": attempts, "peaks": asdict(peaks)}
+    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.stem, delete=False) as file:
-            json.dump(content, file, indent=1)
-        os.replace(file.name, path)
+        unfinished.write_text(json.dumps(content, indent=1))
+        os.replace(unfinished, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
         warnings.warn(
             f"measured peaks are not kept: {path.parent} cannot be written ({error}); "
             "set FLEXTUNE_CACHE to a folder that can",

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from flextune.errors import EnvironmentFault
+from flextune.target.detect import (
+    cache_sizes,
+    detect,
+    features_of,
+    generic_cpu,
+    last_level_cache_count,
+    read_target,
+)
+from flextune.target.target import Target, known_devices
+
+CACHES = {
+    "1d": ("Data", "48K", "0"),
+    "1i": ("Instruction", "32K", "0"),
+    "2": ("Unified", "2M", "0"),
+    "3": ("Unified", "107520K", "0-1"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "cpu"),
+    [
+        ("sse4", ("sse4",), "x86-64-v2"),
+        ("avx2", ("sse4", "avx2"), "x86-64-v3"),
+        ("avx512", ("sse4", "avx2", "avx512"), "x86-64-v4"),
+        ("zen4", ("sse4", "avx2", "avx512", "vnni", "bf16"), "x86-64-v4"),
+        ("alderlake", ("sse4", "avx2", "avxvnni"), "x86-64-v3"),
+        ("sapphirerapids", ("sse4", "avx2", "avx512", "vnni", "bf16", "avxvnni", "amx"), "x86-64-v4"),
+        ("avx512-incomplete", ("sse4", "avx2"), "x86-64-v3"),
+        ("avx2-without-fma", ("sse4",), "x86-64-v2"),
+    ],
+)
+def test_features_and_generic_cpu(flags: Mapping[str, str], name: str, features: tuple[str, ...], cpu: str) -> None:
+    given = frozenset(flags[name].split())
+    assert features_of(given) == features
+    assert generic_cpu(given) == cpu
+
+
+def test_cpu_without_any_level() -> None:
+    assert generic_cpu(frozenset({"fpu"})) == "x86-64"
+    assert features_of(frozenset({"fpu"})) == ()
+
+
+def test_whole_target(make_machine: Callable[..., Path], flags: Mapping[str, str]) -> None:
+    root = make_machine(flags=flags["zen4"], siblings=((0, 2), (1, 3)), caches=CACHES)
+    assert read_target(root, frozenset({0, 1, 2, 3}), "znver4") == Target(
+        "x86", "znver4", 2, ("sse4", "avx2", "avx512", "vnni", "bf16"), 48 << 10, 2 << 20, 105 << 20, 16 << 30
+    )
+
+
+def test_unsure_llvm_name_gives_the_generic_level(make_machine: Callable[..., Path], flags: Mapping[str, str]) -> None:
+    assert read_target(make_machine(flags=flags["avx2"]), frozenset({0}), None).cpu == "x86-64-v3"
+
+
+def test_memory_limit_of_the_control_group(make_machine: Callable[..., Path]) -> None:
+    files = {"proc/self/cgroup": "0::/box\n", "sys/fs/cgroup/box/memory.max": "1073741824\n"}
+    assert read_target(make_machine(files=files), frozenset({0}), None).memory_bytes == 1 << 30
+
+
+def test_no_cpuinfo_is_an_environment_fault(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault, match="--target x86:avx2-generic"):
+        read_target(tmp_path, frozenset({0}), None)
+
+
+def test_cache_sizes_without_l3_and_without_anything(make_machine: Callable[..., Path]) -> None:
+    root = make_machine(caches={"1d": ("Data", "32K", "0"), "2": ("Unified", "4096K", "0-3")})
+    assert cache_sizes(root, 0) == (32 << 10, 4 << 20, 4 << 20)
+    shutil.rmtree(root / "sys")
+    assert cache_sizes(root, 0) == (32 << 10, 512 << 10, 8 << 20)
+
+
+def test_last_level_caches_are_counted_once(make_machine: Callable[..., Path]) -> None:
+    root = make_machine(caches=CACHES)
+    assert last_level_cache_count(root, [0, 1]) == 1
+    (root / "sys/devices/system/cpu/cpu1/cache/index3/shared_cpu_list").write_text("1")
+    assert last_level_cache_count(root, [0, 1]) == 2
+    assert last_level_cache_count(root / "nowhere", [0, 1]) == 1
+
+
+@pytest.mark.hardware("x86")
+def test_this_host_is_a_target_llvm_can_compile_for() -> None:
+    target = detect()
+    assert _llvm_knows(target.cpu)
+    assert Target.parse(str(target)) == target
+
+
+@pytest.mark.parametrize("name", known_devices())
+def test_llvm_knows_every_device(name: str) -> None:
+    assert _llvm_knows(Target.parse(name).cpu)
+
+
+def test_llvm_refuses_a_name_it_does_not_know() -> None:
+    assert not _llvm_knows("znver44")
+
+
+def _llvm_knows(cpu: str) -> bool:
+    import tvm  # noqa: F401  (loads the functions looked up below)
+    from tvm_ffi import get_global_func
+
+    return bool(get_global_func("target.llvm_is_valid_cpu")(cpu, "x86_64-unknown-linux-gnu"))

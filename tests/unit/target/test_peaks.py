@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flextune.errors import EnvironmentFault, UsageError
+from flextune.target import peaks as peaks_module
+from flextune.target.detect import detect
+from flextune.target.peak_measurement import Repeat, _agree, _repeat
+from flextune.target.peaks import Peaks, check_runs_here, measure_in_subprocess, measured_peaks
+from flextune.target.target import Target
+
+ZEN4 = Target.parse("x86:znver4,cores=2")
+QUIET = Peaks(2e11, 4e11, 8e11, 3e10)
+DISTURBED = Peaks(1e11, 2e11, 9e11, 1e10, quiet=False)
+
+
+class Measurer:
+    """Hands out prepared peaks, and counts how often it was asked."""
+
+    def __init__(self, *answers: Peaks) -> None:
+        self.answers: Iterator[Peaks] = iter(answers)
+        self.calls = 0
+
+    def __call__(self, target: Target) -> Peaks:
+        self.calls += 1
+        return next(self.answers)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FLEXTUNE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_measured_once(cache: Path) -> None:
+    measure = Measurer(QUIET)
+    assert measured_peaks(ZEN4, measure=measure) == QUIET
+    assert measured_peaks(ZEN4, measure=measure) == QUIET
+    assert measure.calls == 1
+    assert len(list(cache.glob("peaks-*.json"))) == 1
+
+
+def test_memory_is_no_part_of_what_is_cached_but_cores_are() -> None:
+    measure = Measurer(QUIET, DISTURBED)
+    measured_peaks(ZEN4, measure=measure)
+    assert measured_peaks(Target.parse(f"{ZEN4.key},memory=5000"), measure=measure) == QUIET
+    assert measured_peaks(Target.parse("x86:znver4,cores=1"), measure=measure) == DISTURBED
+
+
+def test_remeasure_forgets_what_was_known() -> None:
+    lower = Peaks(1e11, 2e11, 4e11, 1e10)
+    measure = Measurer(QUIET, lower)
+    measured_peaks(ZEN4, measure=measure)
+    assert measured_peaks(ZEN4, remeasure=True, measure=measure) == lower
+    assert measured_peaks(ZEN4, measure=measure) == lower
+
+
+def test_disturbed_measurement_is_taken_again_and_the_best_kept() -> None:
+    measure = Measurer(DISTURBED, QUIET)
+    assert measured_peaks(ZEN4, measure=measure) == DISTURBED
+    assert measured_peaks(ZEN4, measure=measure) == Peaks(2e11, 4e11, 9e11, 3e10, quiet=True)
+    measured_peaks(ZEN4, measure=measure)
+    assert measure.calls == 2
+
+
+def test_always_disturbed_host_is_believed_after_a_few_times() -> None:
+    measure = Measurer(*[DISTURBED] * 10)
+    for _ in range(10):
+        assert measured_peaks(ZEN4, measure=measure) == DISTURBED
+    assert measure.calls == 3
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[: len(text) // 2],
+        lambda text: "[]",
+        lambda text: json.dumps(json.loads(text) | {"version": 0}),
+        lambda text: json.dumps(json.loads(text) | {"target": "x86:cpu=other"}),
+        lambda text: json.dumps(json.loads(text) | {"peaks": {}}),
+        lambda text: text.replace("200000000000.0", "-1.0"),
+        lambda text: text.replace("200000000000.0", "NaN"),
+        lambda text: text.replace("200000000000.0", '"fast"'),
+    ],
+)
+def test_damaged_cache_is_measured_anew(cache: Path, damage: Callable[[str], str]) -> None:
+    measured_peaks(ZEN4, measure=Measurer(DISTURBED, QUIET))
+    measured_peaks(ZEN4, remeasure=True, measure=Measurer(QUIET))
+    (path,) = cache.glob("peaks-*.json")
+    damaged = damage(path.read_text())
+    assert damaged != path.read_text()
+    path.write_text(damaged)
+    measure = Measurer(QUIET)
+    assert measured_peaks(ZEN4, measure=measure) == QUIET
+    assert measure.calls == 1
+    assert measured_peaks(ZEN4, measure=measure) == QUIET
+
+
+def test_cache_that_is_not_text_is_measured_anew(cache: Path) -> None:
+    measured_peaks(ZEN4, measure=Measurer(QUIET))
+    (path,) = cache.glob("peaks-*.json")
+    path.write_bytes(b"\xff\xfe\x00")
+    assert measured_peaks(ZEN4, measure=Measurer(QUIET)) == QUIET
+
+
+def test_cache_that_cannot_be_written_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FLEXTUNE_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.warns(UserWarning, match="FLEXTUNE_CACHE"):
+        assert measured_peaks(ZEN4, measure=Measurer(QUIET)) == QUIET
+
+
+def test_failed_write_leaves_no_files(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(peaks_module.os, "replace", full)
+    with pytest.warns(UserWarning, match="No space left"):
+        measured_peaks(ZEN4, measure=Measurer(QUIET))
+    assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+
+def test_peaks_by_dtype() -> None:
+    assert [QUIET.for_dtype(dtype) for dtype in ("float32", "bfloat16", "uint8", "int8")] == [2e11, 4e11, 8e11, 8e11]
+    with pytest.raises(UsageError, match="float64"):
+        QUIET.for_dtype("float64")
+
+
+def test_rates_are_positive() -> None:
+    with pytest.raises(UsageError, match="int8_ops"):
+        Peaks(1e11, 1e11, 0.0, 1e10)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("x86:sapphirerapids,cores=2", "amx"), ("x86:znver4,cores=4", "2 cores"), ("null:cpu=none,cores=1", "kind x86")],
+)
+def test_only_targets_that_run_here(text: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        check_runs_here(Target.parse(text), ZEN4)
+
+
+def test_lesser_targets_run_here() -> None:
+    check_runs_here(Target.parse("x86:avx2-generic,cores=1"), ZEN4)
+
+
+def test_repeat_spans_all_cores() -> None:
+    repeat = _repeat([(1.0, 3.0, 2.0), (1.5, 3.5, 1.0)])
+    assert repeat == Repeat(2.5, 3.0 / 5.0)
+
+
+@pytest.mark.parametrize(
+    ("repeats", "agree"),
+    [
+        ([Repeat(1.0, 1.0), Repeat(1.005, 0.5), Repeat(1.009, 1.0), Repeat(9.0, 1.0)], True),
+        ([Repeat(1.0, 1.0), Repeat(1.005, 1.0), Repeat(1.02, 1.0)], False),
+        ([Repeat(1.0, 0.5), Repeat(1.0, 0.5), Repeat(1.0, 0.5)], False),
+    ],
+)
+def test_repeats_agree(repeats: list[Repeat], agree: bool) -> None:
+    assert _agree(repeats) is agree
+
+
+def test_process_that_fails_is_an_environment_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(peaks_module, "detect", lambda: ZEN4)
+    failing = tmp_path / "python"
+    failing.write_text("#!/bin/sh\necho Illegal instruction >&2\nexit 132\n")
+    failing.chmod(0o755)
+    monkeypatch.setattr(peaks_module.sys, "executable", str(failing))
+    with pytest.raises(EnvironmentFault, match="132: Illegal instruction"):
+        measure_in_subprocess(ZEN4)
+
+
+@pytest.mark.slow
+@pytest.mark.hardware("x86")
+@pytest.mark.xdist_group("measure")
+def test_this_host_is_measured_sanely(cache: Path) -> None:
+    peaks = measured_peaks(detect())
+    assert 1e9 < peaks.float32_flops < 1e15
+    assert peaks.bfloat16_flops >= 0.5 * peaks.float32_flops
+    assert peaks.int8_ops > 0.5 * peaks.float32_flops
+    assert 1e8 < peaks.memory_bytes_per_sec < 1e13
+    assert len(list(cache.glob("peaks-*.json"))) == 1
