@@ -56,9 +56,9 @@ class Contraction(Operator):
     @abstractmethod
     def result_shape(self, params: Params) -> tuple[int, ...]: ...
 
-    @abstractmethod
     def channel_axis(self, params: Params) -> int:
-        """The axis of the result that a bias runs along."""
+        """The axis of the result that a bias runs along: the last one unless an operator says otherwise."""
+        return len(self.result_shape(params)) - 1
 
     @abstractmethod
     def contract(self, build: TensorBuilder, params: Params, data: Any, weight: Any) -> Any:

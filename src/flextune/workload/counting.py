@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import tvm_ffi
 from tvm import s_tir, tirx
 from tvm.ir import Call, TensorLoad
 
 _BINARY = (tirx.Add, tirx.Sub, tirx.Mul, tirx.Div, tirx.Mod, tirx.FloorDiv, tirx.FloorMod, tirx.Min, tirx.Max)
-_SELECTING = ("tirx.if_then_else",)
 # Calls that move or relabel bits rather than compute.
 _FREE_CALLS = frozenset(
-    f"tirx.{name}"
-    for name in (
+    [
         "reinterpret",
         "shift_left",
         "shift_right",
@@ -25,7 +24,7 @@ _FREE_CALLS = frozenset(
         "likely",
         "address_of",
         "tvm_access_ptr",
-    )
+    ]
 )
 
 
@@ -77,6 +76,13 @@ def value_flops(value: Any) -> int:
     return _count(value)[0]
 
 
+def reads_data(expression: Any) -> bool:
+    """Whether any tensor is read below `expression`."""
+    loads: list[Any] = []
+    tvm_ffi.structural_walk(expression, (TensorLoad, loads.append))
+    return bool(loads)
+
+
 def _count(value: Any) -> tuple[int, bool]:
     """(operations on data, whether the value depends on data)."""
     if isinstance(value, TensorLoad):
@@ -91,12 +97,12 @@ def _count(value: Any) -> tuple[int, bool]:
         return _combine(0, (value.value, value.body))
     if isinstance(value, Call):
         return _count_call(value)
-    return 0, False
+    return 0, reads_data(value)
 
 
 def _count_call(call: Any) -> tuple[int, bool]:
-    name = str(getattr(call.op, "name", ""))
-    if name in _SELECTING:
+    name = str(getattr(call.op, "name", "")).rpartition(".")[2]
+    if name == "if_then_else":
         return _larger(call.args[1], call.args[2])
     return _combine(0 if name in _FREE_CALLS else 1, tuple(call.args))
 

@@ -17,12 +17,18 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from flextune.errors import UsageError
 from flextune.workload.parameters import Value, nearest
 from flextune.workload.workload import Workload
 
-_EXTRA = {"nhwc": ("layout", "nhwc"), "ndhwc": ("layout", "ndhwc"), "nwc": ("layout", "nwc"), "tb": ("tb", 1)}
+_EXTRA: dict[str, tuple[str, Value]] = {
+    "nwc": ("layout", "nwc"),
+    "nhwc": ("layout", "nhwc"),
+    "ndhwc": ("layout", "ndhwc"),
+    "tb": ("tb", 1),
+}
 _POWERS = tuple(2**exponent for exponent in range(5, 13))
 _DLBOOST = "heron_dlboost"
 
@@ -58,10 +64,9 @@ _FLEXTENSOR = {
 def named_workload(name: str) -> Workload:
     """The shipped shape called `name`; `UsageError` for an unknown one, or one whose operator is not supported."""
     source, _, rest = name.partition(".")
-    data = _data()
     if source == "flextensor":
         return _flextensor_workload(name, rest)
-    node: object = data.get(source) if source.startswith("heron") else None
+    node: object = _data().get(source) if source.startswith("heron") else None
     for part in rest.split(".") if rest else []:
         node = node.get(part) if isinstance(node, dict) else None
     if not isinstance(node, list):
@@ -80,7 +85,7 @@ def _names() -> Iterator[str]:
             for title in groups:
                 if _flextensor_order(title) is not None:
                     yield from (f"flextensor.{title}.{index}" for index in range(_flextensor_count(title)))
-        elif source.startswith("heron"):
+        else:
             yield from _nested_names(source, groups)
 
 
@@ -95,7 +100,8 @@ def _nested_names(prefix: str, node: object) -> Iterator[str]:
 def heron_workload(title: str, numbers: Sequence[Value], dlboost: bool) -> Workload:
     """The workload of one of Heron's cases: its name of the operator, and its parameters in Heron's order.
 
-    `dlboost` makes it uint8 and channels-last. Raises `UsageError` for an unknown operator or parameters that do not fit.
+    `dlboost` makes it uint8 and channels-last. Raises `UsageError` for an unknown operator or parameters that
+    do not fit.
 
     >>> str(heron_workload("gemv", [8, 4], dlboost=False))
     'gemv:m=8,k=4,dtype=float32'
@@ -165,7 +171,7 @@ def _unknown(name: str) -> UsageError:
 
 
 @cache
-def _data() -> dict[str, dict[str, object]]:  # as json.loads gives it: nested dictionaries down to lists
+def _data() -> dict[str, Any]:
+    """The sets of the data file as it nests them: dictionaries down to lists of numbers."""
     text = files("flextune.workload").joinpath("data/workloads.json").read_text(encoding="utf-8")
-    tree: dict[str, dict[str, object]] = json.loads(text)
-    return tree
+    return {name: content for name, content in json.loads(text).items() if not name.endswith(("source", "_order"))}

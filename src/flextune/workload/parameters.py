@@ -200,9 +200,7 @@ def complete(operator: str, declared: tuple[Parameter, ...], given: Mapping[str,
     names = [parameter.name for parameter in declared]
     for name in given:
         if name not in names:
-            raise UsageError(
-                f"{operator} has no parameter {name!r}{nearest(name, names)} (it has: {', '.join(names)})"
-            )
+            raise UsageError(f"{operator} has no parameter {name!r}{nearest(name, names)} (it has: {', '.join(names)})")
     missing = [p.name for p in declared if p.default is None and p.name not in given]
     if missing:
         sample = ",".join(f"{name}=..." for name in missing)

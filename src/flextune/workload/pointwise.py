@@ -72,10 +72,10 @@ def _build_gelu_tanh(b: TensorBuilder, x: Any, _: Any) -> Any:
 POINTWISE = {
     op.name: op
     for op in (
-        Pointwise("bias", lambda b, x, y: x + y, lambda x, y: x + y, "channel", integers=True),
-        Pointwise("add", lambda b, x, y: x + y, lambda x, y: x + y, "same"),
-        Pointwise("sub", lambda b, x, y: x - y, lambda x, y: x - y, "same"),
-        Pointwise("mul", lambda b, x, y: x * y, lambda x, y: x * y, "same"),
+        Pointwise("bias", lambda _, x, y: x + y, lambda x, y: x + y, "channel", integers=True),
+        Pointwise("add", lambda _, x, y: x + y, lambda x, y: x + y, "same"),
+        Pointwise("sub", lambda _, x, y: x - y, lambda x, y: x - y, "same"),
+        Pointwise("mul", lambda _, x, y: x * y, lambda x, y: x * y, "same"),
         Pointwise(
             "relu",
             lambda b, x, _: b.maximum(x, b.zero_of(x)),

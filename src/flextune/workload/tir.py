@@ -20,13 +20,13 @@ from tvm import s_tir, tirx
 from tvm.ir import Call, TensorLoad
 
 from flextune.errors import UsageError
-from flextune.workload.counting import count_flops
+from flextune.workload.counting import count_flops, reads_data
 from flextune.workload.elements import random_array
 from flextune.workload.tensor import FLOAT32_ROUNDING, TensorSpec, Tolerance
 from flextune.workload.workload import TIR, Workload, constants_text, program_sha
 
 _KEPT_ATTRIBUTES = ("global_symbol", "tirx.noalias", "s_tir")
-_PARTIAL_DOMAIN = frozenset(f"tirx.{name}" for name in ("sqrt", "rsqrt", "log", "log2", "log10", "log1p", "pow"))
+_PARTIAL_DOMAIN = frozenset(("sqrt", "rsqrt", "log", "log2", "log10", "log1p", "pow"))
 _REDUCE_AXIS = 2
 
 
@@ -35,7 +35,8 @@ def from_prim_func(func: Any, name: str, constants: Sequence[int] = ()) -> Workl
 
     `func` writes its last parameters and only reads the others; `constants` are positions of inputs that are known
     before the program runs. Names of its parameters and attributes that do not matter are dropped, so that equal
-    programs have equal keys. `name` is for people and must not hold `,` or `=`. Raises `UsageError` for shapes that are not constants.
+    programs have equal keys. `name` is for people and must not hold `,` or `=`. Raises `UsageError` for shapes that
+    are not constants.
     """
     body = _canonical_body(func)
     program = load_program(body, tuple(constants))
@@ -140,7 +141,7 @@ class TirProgram:
         found = []
 
         def visit_call(call: Any) -> None:
-            if str(getattr(call.op, "name", "")) in _PARTIAL_DOMAIN:
+            if str(getattr(call.op, "name", "")).rpartition(".")[2] in _PARTIAL_DOMAIN:
                 found.append(call)
 
         def visit_quotient(quotient: Any) -> None:
@@ -157,7 +158,7 @@ class TirProgram:
 
         def visit(load: Any) -> None:
             for index, extent in zip(load.indices, load.source.ty.shape, strict=True):
-                if _reads_data(index):
+                if reads_data(index):
                     bounds.append(int(extent))
 
         tvm_ffi.structural_walk(self.func.body, (TensorLoad, visit))
@@ -170,7 +171,9 @@ class TirProgram:
         if kind == "u" and spec.dtype == "uint16":
             return rng.integers(0, 2**15, spec.shape).astype(spec.dtype)
         values = random_array(spec.shape, spec.dtype, rng)
-        return values * values.dtype.type(0.5) + values.dtype.type(1) if kind == "f" and self._has_partial_domain else values
+        if kind != "f" or not self._has_partial_domain:
+            return values
+        return values * values.dtype.type(0.5) + values.dtype.type(1)
 
 
 def _canonical_body(func: Any) -> str:
@@ -205,12 +208,6 @@ def _written_buffers(func: Any) -> list[Any]:
     callbacks = [(tirx.BufferStore, lambda store: written.append(store.buffer)), (s_tir.SBlock, visit_block)]
     tvm_ffi.structural_walk(func.body, callbacks)
     return written
-
-
-def _reads_data(expression: Any) -> bool:
-    loads: list[Any] = []
-    tvm_ffi.structural_walk(expression, (TensorLoad, loads.append))
-    return bool(loads)
 
 
 def _first_line(error: Exception) -> str:

@@ -146,7 +146,9 @@ def _check_program(params: tuple[tuple[str, Value], ...], body: str | None, cons
     if set(given) - {"constants"} != {"name", "sha"}:
         raise UsageError(f"tir expects name=...,sha=..., got {', '.join(given) or 'nothing'}")
     if body is None:
-        raise UsageError(f"tir:name={given['name']} is a model's program: it needs its body, which the text does not hold")
+        raise UsageError(
+            f"tir:name={given['name']} is a model's program: it needs its body, which the text does not hold"
+        )
     if given["sha"] != program_sha(body):
         raise UsageError(f"tir:name={given['name']}: the body does not match sha={given['sha']}")
     listed = str(given.get("constants", "none"))

@@ -21,9 +21,9 @@ class TransposedConvolution2d(Contraction):
     """Each input element adds weight * element to a window of the output: the gradient of a convolution.
 
     The output has (h - 1) * stride - pads + dilation * (kh - 1) + 1 + output_padding rows. Weights are stored as
-    [ci, co, kh, kw] for nchw (as ONNX does) and [kh, kw, ci, co] for nhwc. The program first spreads the input out with zeros between
-    and around (block `dilate_pad`), then convolves with the flipped kernel. Multiply-adds are counted for the
-    input's own elements only, not for the zeros between them.
+    [ci, co, kh, kw] for nchw (as ONNX does) and [kh, kw, ci, co] for nhwc. The program first spreads the input out
+    with zeros between and around (block `dilate_pad`), then convolves with the flipped kernel. Multiply-adds are
+    counted for the input's own elements only, not for the zeros between them.
     """
 
     name = "conv2d_transpose"

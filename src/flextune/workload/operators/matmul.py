@@ -28,9 +28,6 @@ class Gemm(Contraction):
     def result_shape(self, params: Params) -> tuple[int, ...]:
         return params.integers("m", "n")
 
-    def channel_axis(self, params: Params) -> int:
-        return 1
-
     def reduction_length(self, params: Params) -> int:
         return params.integer("k")
 
@@ -61,9 +58,6 @@ class BatchGemm(Contraction):
 
     def result_shape(self, params: Params) -> tuple[int, ...]:
         return params.integers("b", "m", "n")
-
-    def channel_axis(self, params: Params) -> int:
-        return 2
 
     def reduction_length(self, params: Params) -> int:
         return params.integer("k")
@@ -96,9 +90,6 @@ class MatrixVector(Contraction):
 
     def result_shape(self, params: Params) -> tuple[int, ...]:
         return params.integers("m")
-
-    def channel_axis(self, params: Params) -> int:
-        return 0
 
     def reduction_length(self, params: Params) -> int:
         return params.integer("k")

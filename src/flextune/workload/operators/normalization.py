@@ -50,7 +50,7 @@ class Softmax(Operator):
         return build.compute(shape, lambda i, j: raised[i, j] / total[i], self.name)
 
     def reference(self, params: Params, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        wide = arrays[0].astype(np.float64)
+        wide = arrays[0].astype(np.float64).reshape(params.integers("rows", "cols"))
         raised = np.exp(wide - wide.max(axis=1, keepdims=True))
         return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
