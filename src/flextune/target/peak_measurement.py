@@ -36,7 +36,7 @@ from flextune.target.target import Target
 REPEAT_SECS = 0.025
 REPEATS = 10
 """At least this many repeats of each loop."""
-LIMIT_SECS = 1.5
+LIMIT_SECS = 1.2
 """After this long a loop that never ran undisturbed is given up; four loops stay under 10 seconds."""
 
 _ALIGNMENT = 64
