@@ -1,0 +1,383 @@
+"""Compiling one component of a network into a layered diagram of its solutions.
+
+The variables are walked in order, all partial solutions at once. A state is what later statements still read: the
+partial result of every unfinished product and sum, and the values that selections and checks wait for, each reduced to
+its class (`Equivalence`). Equal states share one node. States are kept as codes into small tables of values, so that
+arithmetic happens once per table entry, and per partial solution there are only look-ups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flextune.csp import arithmetic
+from flextune.csp.arithmetic import Numbers
+from flextune.csp.constraint import Predicate
+from flextune.csp.diagram import Diagram, Layer
+from flextune.csp.equivalence import Equivalence, Ids
+from flextune.csp.network import Check, Kind, Network, Node, inputs_of
+from flextune.csp.reach import Reaches
+from flextune.errors import UsageError
+
+Codes = npt.NDArray[np.int32]
+Rows = npt.NDArray[np.intp]
+
+_TABLE_LIMIT = 1 << 22
+_DENSE_LIMIT = 1 << 26
+_CHUNK = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a diagram may become. The defaults keep a compilation under about 2 GB."""
+
+    edges: int = 80_000_000
+    layer_edges: int = 25_000_000
+
+
+class DiagramTooLarge(UsageError):
+    """Compilation stopped because the diagram grew past its limits."""
+
+
+@dataclass
+class Register:
+    """One part of the state: a code per row into a table of values."""
+
+    codes: Codes
+    values: Numbers
+
+    def take(self, rows: Rows) -> Register:
+        return Register(self.codes[rows], self.values)
+
+
+class Compilation:
+    """The walk over the variables of one component; `diagram` is the result of `run`."""
+
+    def __init__(self, network: Network, reaches: Reaches, equivalence: Equivalence, limits: Limits) -> None:
+        self.network = network
+        self.reaches = reaches
+        self.equivalence = equivalence
+        self.limits = limits
+        self.size = 1
+        self.edges = 0
+        self.partial: dict[str, Register] = {}
+        self.final: dict[str, Register] = {}
+        self.remaining = {n.name: frozenset(inputs_of(n)) for n in network.nodes.values() if n.kind is not Kind.LEAF}
+        self.pending = {name: self._waiting(name) for name in network.nodes}
+        self.layers: list[Layer] = []
+
+    def run(self, order: Sequence[str]) -> Diagram:
+        """Compile along this order of the leaves."""
+        self._start()
+        for name in order:
+            self._step(name)
+        return Diagram(tuple(self.layers), self.size)
+
+    def _waiting(self, name: str) -> frozenset[str]:
+        selections = [user for user in self.reaches.users[name] if not self.network.nodes[user].accumulates]
+        return frozenset((*selections, *(check.key for check in self.reaches.checks[name])))
+
+    def _start(self) -> None:
+        """Finish the nodes that read no variable."""
+        done = [node.name for node in self.network.nodes.values() if node.kind is not Kind.LEAF and not inputs_of(node)]
+        for name in done:
+            node = self.network.nodes[name]
+            if node.kind is Kind.SELECTION:
+                values, valid = arithmetic.chosen(*_split(_constants(node.operands)))
+                values = np.atleast_1d(values)[np.atleast_1d(valid)]
+            else:
+                values = np.array([node.constant])
+            register = self.canonical(values, self.equivalence.final(name, values)) if values.size else None
+            if register is None or (register.codes < 0).any():
+                self.size = 0
+                return
+            self.final[name] = register
+        frame = _Frame(self, np.zeros(1, dtype=np.intp))
+        frame.finish(done)
+        self.size = frame.merged(1)[2]
+
+    def _step(self, name: str) -> None:
+        domain = self.reaches.of[name].values
+        assert domain is not None
+        if not self.size:
+            none = np.zeros(0, dtype=np.int64)
+            self.layers.append(Layer(name, domain, np.zeros(1, np.int64), none.astype(np.uint32), none.astype(np.int32)))
+            return
+        absorbed = self._absorb(name, domain)
+        rows, choice = self._expand(name, absorbed, len(domain))
+        frame = _Frame(self, rows)
+        for user, (table, values) in absorbed.items():
+            old = self.partial.get(user)
+            codes = table[0][choice] if old is None else table[old.codes[rows], choice]
+            self._advance(user, name, Register(codes, values), frame)
+        frame.fresh[name] = Register(choice.astype(np.int32), domain)
+        finished = [user for user in absorbed if not self.remaining[user]]
+        frame.choice = choice
+        frame.finish([name, *finished])
+        start, target, size = frame.merged(self.size)
+        assert frame.choice is not None
+        self.layers.append(Layer(name, domain, start, frame.choice, target))
+        self.size = size
+        self.edges += len(target)
+        if self.edges > self.limits.edges:
+            raise self.too_large(name)
+
+    def too_large(self, name: str) -> DiagramTooLarge:
+        done, every = len(self.layers), len(self.network.leaves())
+        return DiagramTooLarge(
+            f"the solution diagram grew past {self.limits.edges:,} edges at variable {name!r}"
+            f" ({done} of {every} variables placed, {self.size:,} states in the last layer);"
+            " add bounds (Le on products and sums), use smaller domains, split predicates over many variables into"
+            " Prod, Sum and Le, or raise Limits"
+        )
+
+    def _absorb(self, name: str, domain: Numbers) -> dict[str, tuple[Codes, Numbers]]:
+        """For every product and sum over the variable: new code by old code and value of the variable (-1: dead)."""
+        found: dict[str, tuple[Codes, Numbers]] = {}
+        for user in self.reaches.users[name]:
+            node = self.network.nodes[user]
+            if not node.accumulates:
+                continue
+            old = self.partial[user].values if user in self.partial else start_value(node)
+            results = node.accumulated(old[:, None], node.contribution(name, domain)[None, :]).ravel()
+            unique, inverse = np.unique(results, return_inverse=True)
+            register = self.canonical(unique, self.equivalence.partial(node, self.remaining[user] - {name}, unique))
+            found[user] = register.codes[inverse].reshape(len(old), len(domain)), register.values
+        return found
+
+    def canonical(self, values: Numbers, ids: Ids) -> Register:
+        """A table with one value per class, and the code of each given value."""
+        classes, first, codes = np.unique(ids, return_index=True, return_inverse=True)
+        dead = int(classes.size > 0 and classes[0] < 0)
+        return Register((codes.reshape(-1) - dead).astype(np.int32), values[first[dead:]])
+
+    def _expand(
+        self, name: str, absorbed: dict[str, tuple[Codes, Numbers]], width: int
+    ) -> tuple[Rows, npt.NDArray[np.uint32]]:
+        """The pairs of a state and a value of the variable that no product or sum forbids, in order."""
+        masks = [(self.partial.get(user), table >= 0) for user, (table, _) in absorbed.items()]
+        masks = [(register, mask) for register, mask in masks if not mask.all()]
+        chunk = max(1, _CHUNK // max(1, width))
+        rows: list[Rows] = []
+        choices: list[npt.NDArray[np.uint32]] = []
+        count = 0
+        for begin in range(0, self.size, chunk):
+            end = min(self.size, begin + chunk)
+            alive = np.ones((end - begin, width), dtype=bool)
+            for register, mask in masks:
+                alive &= mask[0] if register is None else mask[register.codes[begin:end]]
+            row, choice = np.nonzero(alive)
+            rows.append(row + begin)
+            choices.append(choice.astype(np.uint32))
+            count += len(row)
+            if count > self.limits.layer_edges:
+                raise self.too_large(name)
+        if not rows:
+            return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.uint32)
+        return (rows[0], choices[0]) if len(rows) == 1 else (np.concatenate(rows), np.concatenate(choices))
+
+    def _advance(self, user: str, child: str, register: Register, frame: _Frame) -> None:
+        """A child of a product or sum has come in: note its new partial (or final) result."""
+        self.remaining[user] = self.remaining[user] - {child}
+        if self.remaining[user]:
+            frame.partial[user] = register
+        else:
+            self.partial.pop(user, None)
+            frame.partial.pop(user, None)
+            frame.fresh[user] = register
+
+
+class _Frame:
+    """The edges of one layer while it is built: which state each comes from, and the parts of the state that changed."""
+
+    def __init__(self, owner: Compilation, rows: Rows) -> None:
+        self.owner = owner
+        self.rows = rows
+        self.choice: npt.NDArray[np.uint32] | None = None
+        self.fresh: dict[str, Register] = {}
+        self.partial: dict[str, Register] = {}
+
+    def finish(self, names: Sequence[str]) -> None:
+        """These nodes now have values: bring them into what reads them, evaluate what is complete, repeat."""
+        owner = self.owner
+        queue = list(names)
+        while queue:
+            name = queue.pop(0)
+            node = owner.network.nodes[name]
+            for user in owner.reaches.users[name]:
+                if owner.network.nodes[user].accumulates:
+                    if node.kind is not Kind.LEAF:
+                        queue += self._accumulate(user, name)
+                else:
+                    queue += self._select(user, name)
+            for check in owner.reaches.checks[name]:
+                self._check(check, name)
+
+    def _final(self, name: str) -> Register:
+        return self.fresh[name] if name in self.fresh else self.owner.final[name].take(self.rows)
+
+    def _partial(self, user: str) -> Register | None:
+        if user in self.partial:
+            return self.partial[user]
+        return self.owner.partial[user].take(self.rows) if user in self.owner.partial else None
+
+    def _accumulate(self, user: str, child: str) -> list[str]:
+        owner, node = self.owner, self.owner.network.nodes[user]
+        value, old = self._final(child), self._partial(user)
+        if old is None:
+            old = Register(np.zeros(len(self.rows), dtype=np.int32), start_value(node))
+        joint, (left, right) = _joined([old, value])
+        results = np.asarray(node.accumulated(left, node.contribution(child, right)))
+        unique, inverse = np.unique(results, return_inverse=True)
+        register = owner.canonical(unique, owner.equivalence.partial(node, owner.remaining[user] - {child}, unique))
+        codes = register.codes[inverse.reshape(-1)][joint]
+        owner._advance(user, child, Register(codes, register.values), self)
+        self._filter(codes >= 0)
+        return [] if owner.remaining[user] else [user]
+
+    def _select(self, user: str, child: str) -> list[str]:
+        owner = self.owner
+        owner.remaining[user] = owner.remaining[user] - {child}
+        if owner.remaining[user]:
+            return []
+        node = owner.network.nodes[user]
+        names = inputs_of(node)
+        joint, columns = _joined([self._final(name) for name in names])
+        known = dict(zip(names, columns, strict=True))
+        operands = [known[o] if isinstance(o, str) else np.array([o], dtype=np.int64) for o in node.operands]
+        results, valid = arithmetic.chosen(*_split(operands))
+        register = owner.canonical(results, np.where(valid, owner.equivalence.final(user, results), -1))
+        codes = register.codes[joint]
+        self.fresh[user] = Register(codes, register.values)
+        self._filter(codes >= 0)
+        for name in names:
+            owner.pending[name] = owner.pending[name] - {user}
+        return [user]
+
+    def _check(self, check: Check, latest: str) -> None:
+        """Evaluate a check once all it reads is known."""
+        owner = self.owner
+        if check.key not in owner.pending[latest]:
+            return
+        if not all(name in self.fresh or name in owner.final for name in check.scope):
+            return
+        sparse = isinstance(check.constraint, Predicate)
+        joint, columns = _joined([self._final(name) for name in check.scope], sparse=sparse)
+        holds = np.broadcast_to(check.holds(columns), columns[0].shape)
+        for name in check.scope:
+            owner.pending[name] = owner.pending[name] - {check.key}
+        if not holds.all():
+            self._filter(holds[joint])
+
+    def _filter(self, keep: npt.NDArray[np.bool_]) -> None:
+        if keep.all():
+            return
+        self.rows = self.rows[keep]
+        if self.choice is not None:
+            self.choice = self.choice[keep]
+        for registers in (self.fresh, self.partial):
+            for name, register in registers.items():
+                registers[name] = Register(register.codes[keep], register.values)
+
+    def _reduce(self) -> None:
+        """Bring the kept values down to what the selections and checks still to come can tell apart."""
+        owner = self.owner
+        for registers in (owner.final, self.fresh):
+            for name in [name for name in registers if not owner.pending[name]]:
+                del registers[name]
+        for name in dict.fromkeys((*owner.final, *self.fresh)):
+            home = self.fresh if name in self.fresh else owner.final
+            register = home[name]
+            ids = owner.equivalence.final(name, register.values, owner.pending[name])
+            table = owner.canonical(register.values, ids)
+            home[name] = Register(table.codes[register.codes], table.values)
+            if (ids < 0).any():
+                self._filter(self._final(name).codes >= 0)
+
+    def merged(self, size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], int]:
+        """Merge edges with equal new states: first edge by old state, new state by edge, number of new states.
+
+        The owner's state becomes the new one.
+        """
+        self._reduce()
+        owner = self.owner
+        key, span = np.zeros(len(self.rows), dtype=np.int64), 1
+        parts = [(owner.partial, self.partial, name) for name in dict.fromkeys((*owner.partial, *self.partial))]
+        parts += [(owner.final, self.fresh, name) for name in dict.fromkeys((*owner.final, *self.fresh))]
+        for old, new, name in parts:
+            width = len((new if name in new else old)[name].values)
+            if width > 1:
+                if span * width >= 2**62:
+                    unique, key = np.unique(key, return_inverse=True)
+                    span = len(unique)
+                key *= width
+                key += new[name].codes if name in new else old[name].codes[self.rows]
+                span *= width
+        target, first, count = _grouped(key, span)
+        for old, new, name in parts:
+            old[name] = new[name].take(first) if name in new else old[name].take(self.rows[first])
+        start = np.searchsorted(self.rows, np.arange(size + 1))
+        return start.astype(np.int64), target, count
+
+
+def start_value(node: Node) -> Numbers:
+    """The partial result before any child has come in, as an array of one."""
+    return arithmetic.narrowed(np.array([node.constant], dtype=object))
+
+
+def _constants(operands: Sequence[str | int]) -> list[Numbers]:
+    return [np.array([operand], dtype=np.int64) for operand in operands]
+
+
+def _split(operands: Sequence[Numbers]) -> tuple[Numbers, Sequence[Numbers]]:
+    return operands[0], operands[1:]
+
+
+def _joined(registers: Sequence[Register], *, sparse: bool = False) -> tuple[Rows, list[Numbers]]:
+    """Combinations of the registers' values, and for each row the combination it has.
+
+    All combinations while they are few, only those that occur where they are many (or `sparse`).
+    """
+    sizes = [len(register.values) for register in registers]
+    rows = len(registers[0].codes)
+    combinations = int(np.prod(np.array(sizes, dtype=object)))
+    if combinations >= 2**62:
+        head, columns = _joined(registers[:-1], sparse=True)
+        merged = Register(head.astype(np.int32), np.arange(len(columns[0]) if columns else 1))
+        joint, (first, last) = _joined([merged, registers[-1]], sparse=True)
+        return joint, [*(column[first] for column in columns), last]
+    joint = np.zeros(rows, dtype=np.int64)
+    for register, size in zip(registers, sizes, strict=True):
+        joint *= size
+        joint += register.codes
+    present = np.arange(combinations) if not sparse and combinations <= max(1 << 12, min(_TABLE_LIMIT, 2 * rows)) else None
+    if present is None:
+        target, first, _ = _grouped(joint, combinations)
+        present, joint = joint[first], target.astype(np.int64)
+    columns: list[Numbers] = []
+    rest = present
+    for register, size in zip(reversed(registers), reversed(sizes), strict=True):
+        rest, codes = np.divmod(rest, size)
+        columns.append(register.values[codes])
+    return joint, columns[::-1]
+
+
+def _grouped(key: npt.NDArray[np.int64], span: int) -> tuple[npt.NDArray[np.int32], Rows, int]:
+    """Number equal keys (all in [0, span)) alike: the number of each, one position of each number, how many numbers."""
+    if span <= max(4 * len(key), 1 << 12) and span <= _DENSE_LIMIT:
+        seen = np.zeros(span, dtype=bool)
+        seen[key] = True
+        present = np.flatnonzero(seen)
+        number = np.zeros(span, dtype=np.int32)
+        number[present] = np.arange(len(present), dtype=np.int32)
+        target, count = number[key], len(present)
+    else:
+        unique, inverse = np.unique(key.astype(np.uint32) if span < 2**32 else key, return_inverse=True)
+        target, count = inverse.astype(np.int32), len(unique)
+    first = np.zeros(count, dtype=np.intp)
+    first[target] = np.arange(len(key))
+    return target, first, count

@@ -1,0 +1,195 @@
+"""A layered decision diagram: exact counts, ranks, samples, marginals and restriction of a set of assignments.
+
+One layer per variable. The edges of a layer are sorted by the state they leave and then by value; an edge leads to a
+state of the next layer. Every state leads to at least one solution, states after the last layer are one: the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from flextune.csp.arithmetic import Numbers
+from flextune.csp.constraint import Truth
+
+_SAFE = 2**62
+Columns = dict[str, Numbers]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Edges of one variable: those of state s are `start[s]:start[s+1]`; edge e takes values[choice[e]] to target[e]."""
+
+    name: str
+    values: Numbers
+    start: npt.NDArray[np.int64]
+    choice: npt.NDArray[np.uint32]
+    target: npt.NDArray[np.int32]
+
+    @property
+    def states(self) -> int:
+        return len(self.start) - 1
+
+
+class Diagram:
+    """The solutions of some variables as paths from the one state of the first layer to the end."""
+
+    def __init__(self, layers: tuple[Layer, ...], ends: int) -> None:
+        self.layers, self.weights = _alive(layers, ends)
+        self.count = int(self.weights[0][0]) if len(self.weights[0]) else 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(layer.name for layer in self.layers)
+
+    @property
+    def edges(self) -> int:
+        return sum(len(layer.target) for layer in self.layers)
+
+    @property
+    def states(self) -> int:
+        return sum(layer.states for layer in self.layers)
+
+    @cached_property
+    def _before(self) -> tuple[Numbers, ...]:
+        """Per layer, the number of solutions through edges before each edge (and one entry for all)."""
+        return tuple(_running(weights[layer.target]) for layer, weights in zip(self.layers, self.weights[1:], strict=True))
+
+    def unranked(self, ranks: Numbers) -> Columns:
+        """The solutions with these ranks (0 <= rank < count), by variable."""
+        state = np.zeros(len(ranks), dtype=np.int64)
+        rank = ranks
+        columns: Columns = {}
+        for layer, before in zip(self.layers, self._before, strict=True):
+            if len(layer.target) == layer.states:
+                edge = state
+            else:
+                rank = rank + before[layer.start[state]]
+                edge = np.searchsorted(before, rank, side="right") - 1
+                rank = rank - before[edge]
+            columns[layer.name] = layer.values[layer.choice[edge]]
+            state = layer.target[edge].astype(np.int64)
+        return columns
+
+    def ranked(self, columns: Mapping[str, Numbers]) -> tuple[Numbers, Truth]:
+        """The rank of each row and whether it is a solution (elsewhere the rank means nothing)."""
+        rows = len(columns[self.layers[0].name]) if self.layers else 1
+        exact = np.int64 if self.count < _SAFE else object
+        state, rank, known = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=exact), np.full(rows, self.count > 0)
+        if not self.count:
+            return rank, known
+        for layer, before in zip(self.layers, self._before, strict=True):
+            edge, found = self._edge(layer, state, columns[layer.name])
+            known &= found
+            rank = rank + np.where(known, before[edge] - before[layer.start[state]], 0)
+            state = layer.target[edge].astype(np.int64)
+        return rank, known
+
+    def _edge(self, layer: Layer, state: Numbers, values: Numbers) -> tuple[Numbers, Truth]:
+        """The edge of each state with this value, and whether there is one."""
+        wanted = np.minimum(np.searchsorted(layer.values, values), len(layer.values) - 1)
+        width = len(layer.values)
+        keys = edge_keys(layer)
+        edge = np.minimum(np.searchsorted(keys, state * width + wanted), len(keys) - 1)
+        return edge, (layer.values[wanted] == values) & (keys[edge] == state * width + wanted)
+
+    def marginal(self, name: str) -> dict[int, int]:
+        """The exact number of solutions with each value of a variable; values without solutions are left out."""
+        if not self.count:
+            return {}
+        reaching = _object_if(np.ones(1, dtype=np.int64), self.count)
+        for layer, weights in zip(self.layers, self.weights[1:], strict=True):
+            source = np.repeat(np.arange(layer.states), np.diff(layer.start))
+            if layer.name == name:
+                through = reaching[source] * weights[layer.target]
+                totals = np.zeros(len(layer.values), dtype=through.dtype)
+                np.add.at(totals, layer.choice, through)
+                return {int(v): int(t) for v, t in zip(layer.values, totals, strict=True) if t}
+            following = np.zeros(len(weights), dtype=reaching.dtype)
+            np.add.at(following, layer.target, reaching[source])
+            reaching = following
+        raise KeyError(name)
+
+    def restricted(self, allowed: Mapping[str, Truth]) -> Diagram:
+        """Only the solutions whose variables have allowed values: a mask over `layer.values` per variable."""
+        reached = np.arange(1 if self.count else 0)
+        layers: list[Layer] = []
+        for layer, weights in zip(self.layers, self.weights[1:], strict=True):
+            begin, length = layer.start[reached], layer.start[reached + 1] - layer.start[reached]
+            edge = _ranges(begin, length)
+            source = np.repeat(np.arange(len(reached)), length)
+            if layer.name in allowed:
+                keep = allowed[layer.name][layer.choice[edge]]
+                edge, source = edge[keep], source[keep]
+            old = layer.target[edge]
+            seen = np.zeros(len(weights), dtype=bool)
+            seen[old] = True
+            following = np.flatnonzero(seen)
+            number = np.zeros(len(weights), dtype=np.int32)
+            number[following] = np.arange(len(following), dtype=np.int32)
+            start = np.searchsorted(source, np.arange(len(reached) + 1)).astype(np.int64)
+            layers.append(Layer(layer.name, layer.values, start, layer.choice[edge], number[old]))
+            reached = following
+        return Diagram(tuple(layers), len(reached))
+
+
+def edge_keys(layer: Layer) -> Numbers:
+    """state * number of values + choice, by edge: increasing."""
+    source = np.repeat(np.arange(layer.states), np.diff(layer.start))
+    return source * len(layer.values) + layer.choice
+
+
+def _ranges(begin: Numbers, length: Numbers) -> Numbers:
+    """begin[0], begin[0]+1, ... (length[0] of them), begin[1], ..."""
+    after = np.cumsum(length)
+    total = int(after[-1]) if len(after) else 0
+    return np.arange(total) + np.repeat(begin - after + length, length)
+
+
+def _object_if(values: Numbers, bound: int) -> Numbers:
+    return values if bound < _SAFE else values.astype(object)
+
+
+def _running(values: Numbers) -> Numbers:
+    """0, values[0], values[0] + values[1], ...; exact."""
+    if values.dtype != object and float(values.sum(dtype=np.float64)) >= _SAFE:
+        values = values.astype(object)
+    result = np.zeros(len(values) + 1, dtype=values.dtype)
+    np.cumsum(values, out=result[1:])
+    return result
+
+
+def _alive(layers: Sequence[Layer], ends: int) -> tuple[tuple[Layer, ...], tuple[Numbers, ...]]:
+    """Without the states that lead to no solution, and the number of solutions below each state of each layer."""
+    weights = [np.ones(ends, dtype=np.int64)]
+    kept: list[Layer] = []
+    alive = np.ones(ends, dtype=bool)
+    for layer in reversed(layers):
+        if not alive.all():
+            layer = _without(layer, alive)
+        running = _running(weights[-1][layer.target])
+        weight = running[layer.start[1:]] - running[layer.start[:-1]]
+        if weight.dtype == object and len(weight) and max(weight) < _SAFE:
+            weight = weight.astype(np.int64)
+        alive = layer.start[1:] > layer.start[:-1]
+        weights.append(weight[alive])
+        kept.append(Layer(layer.name, layer.values, _compact(layer.start, alive), layer.choice, layer.target))
+    return tuple(reversed(kept)), tuple(reversed(weights))
+
+
+def _compact(start: npt.NDArray[np.int64], alive: Truth) -> npt.NDArray[np.int64]:
+    return start if alive.all() else np.concatenate((start[:1], start[1:][alive]))
+
+
+def _without(layer: Layer, alive: Truth) -> Layer:
+    """The layer without edges to dead states, targets renumbered."""
+    keep = alive[layer.target]
+    number = np.cumsum(alive, dtype=np.int64) - 1
+    before = np.zeros(len(keep) + 1, dtype=np.int64)
+    np.cumsum(keep, out=before[1:])
+    target = number[layer.target[keep]].astype(np.int32)
+    return Layer(layer.name, layer.values, before[layer.start], layer.choice[keep], target)

@@ -1,0 +1,176 @@
+"""Which values can be treated alike: two that no later statement can tell apart share one state of the diagram.
+
+For a product that only has to stay below a bound this leaves floor(bound / product) (or fewer classes: only the
+factors that can still come matter), for "multiple of m" the greatest common divisor with m, for an exact total what is
+left; it is computed from the sets of possible values, so that every mixture of such uses is covered by one rule.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flextune.csp.arithmetic import Numbers, magnitude
+from flextune.csp.constraint import Predicate, Truth
+from flextune.csp.network import Check, Kind, Network, Node
+from flextune.csp.reach import PAIR_LIMIT, Reach, Reaches, is_interval
+
+Ids = npt.NDArray[np.int64]
+"""A class per value; -1 where the value cannot occur in a solution."""
+
+_MATRIX_LIMIT = 4 * PAIR_LIMIT
+_HUGE = 2**61
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Classes of the final values of one node: `ids` by position in its value set; None: all alike, or (exact) none."""
+
+    exact: bool
+    ids: Ids | None = None
+
+
+class Equivalence:
+    """Classes of final and partial values, remembered by what is still to come."""
+
+    def __init__(self, network: Network, reaches: Reaches) -> None:
+        self.network = network
+        self.reaches = reaches
+        self._final: dict[tuple[str, frozenset[str] | None], Classes] = {}
+        self._hash_weights = np.random.default_rng(20).integers(1, 2**62, _MATRIX_LIMIT // 4, dtype=np.int64) | 1
+
+    def final(self, name: str, values: Numbers, pending: frozenset[str] | None = None) -> Ids:
+        """Classes of final values of a node.
+
+        `pending` names the selections and checks (by position) that still read it; None: everything that ever does.
+        """
+        classes = self._classes(name, pending)
+        reach = self.reaches.of[name]
+        if reach.values is not None:
+            positions = reach.positions(values)
+            if classes.exact:
+                return positions
+            found = np.zeros(1, dtype=np.int64) if classes.ids is None else classes.ids
+            return np.where(positions < 0, -1, found[np.minimum(positions, len(found) - 1)])
+        possible = self._possible(name, values)
+        if not classes.exact:
+            return np.where(possible, 0, -1)
+        return np.where(possible, np.unique(values, return_inverse=True)[1].reshape(values.shape), -1)
+
+    def partial(self, node: Node, remaining: frozenset[str], values: Numbers) -> Ids:
+        """Classes of partial results of a product or sum to which the remaining children are still to be added."""
+        if not remaining:
+            return self.final(node.name, values)
+        return self._against(node, values, self.reaches.rest(node, remaining))
+
+    def _possible(self, name: str, values: Numbers) -> Truth:
+        possible = self.reaches.of[name].contains(values)
+        for check in self.reaches.unary[name]:
+            possible = possible & check.holds([values])
+        return possible
+
+    def _against(self, node: Node, values: Numbers, rest: Reach) -> Ids:
+        if rest.empty:
+            return np.full(len(values), -1, dtype=np.int64)
+        classes = self._classes(node.name, None)
+        if not classes.exact and classes.ids is None and is_interval(self.reaches.unary[node.name]):
+            found = _interval_classes(node, values, rest, self.reaches.of[node.name])
+            if found is not None:
+                return found
+        if rest.values is None or values.size * rest.values.size > _MATRIX_LIMIT:
+            return np.where(self.reaches.supported(node, values, rest), np.arange(len(values)), -1)
+        outcomes = self.final(node.name, node.accumulated(values[:, None], rest.values[None, :]))
+        if classes.exact:
+            return np.where((outcomes >= 0).any(axis=1), np.arange(len(values)), -1)
+        return self._rows(outcomes)
+
+    def _rows(self, outcomes: Ids) -> Ids:
+        """A class per different row; -1 for rows of -1 only."""
+        hashes = (outcomes + 2) @ self._hash_weights[: outcomes.shape[1]]
+        _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+        if not np.array_equal(outcomes[first[inverse]], outcomes):  # two different rows with one hash
+            inverse = np.arange(len(outcomes))
+        return np.where((outcomes >= 0).any(axis=1), inverse, -1)
+
+    def _classes(self, name: str, pending: frozenset[str] | None) -> Classes:
+        key = (name, pending)
+        if key not in self._final:
+            self._final[key] = self._classified(name, pending)
+        return self._final[key]
+
+    def _classified(self, name: str, pending: frozenset[str] | None) -> Classes:
+        users = [self.network.nodes[user] for user in self.reaches.users[name]]
+        checks = self.reaches.checks[name]
+        if pending is not None:
+            users = [user for user in users if user.name in pending]
+            checks = [check for check in checks if check.key in pending]
+        if not users and not checks:
+            return Classes(exact=False)
+        values = self.reaches.of[name].values
+        if values is None or not values.size:
+            return Classes(exact=True)
+        columns: list[Ids] = []
+        by_users = (self._by_user(user, name, values) for user in users)
+        by_checks = (self._by_check(check, name, values) for check in checks)
+        for found in itertools.chain(by_users, by_checks):
+            if found is None:
+                return Classes(exact=True)
+            columns.append(found)
+        joint = self._rows(np.stack(columns, axis=1))
+        joint[np.min(np.stack(columns, axis=1), axis=1) < 0] = -1
+        return Classes(exact=False, ids=joint)
+
+    def _by_user(self, user: Node, name: str, values: Numbers) -> Ids | None:
+        if user.accumulates:
+            constant = np.array(user.constant, dtype=np.int64 if abs(user.constant) < 2**62 else object)
+            start = user.accumulated(constant, user.contribution(name, values))
+            return self._against(user, start, self.reaches.rest(user, frozenset(user.children) - {name}))
+        if user.operands[0] == name:
+            return None
+        return self.final(user.name, values) + 1  # an impossible result only matters where the option is chosen
+
+    def _by_check(self, check: Check, name: str, values: Numbers) -> Ids | None:
+        if isinstance(check.constraint, Predicate):
+            return None
+        others = [self.reaches.of[other] for other in check.scope if other != name]
+        size = len(values)
+        grids: list[Numbers] = []
+        for position, other in enumerate(others):
+            if other.values is None or size * other.values.size > _MATRIX_LIMIT:
+                return None
+            size *= max(1, other.values.size)
+            grids.append(other.values.reshape([-1 if axis == position else 1 for axis in range(len(others))]))
+        shape = np.broadcast_shapes(*(grid.shape for grid in grids))
+        operands = iter(np.broadcast_to(grid, shape).ravel()[None, :] for grid in grids)
+        holds = check.holds([values[:, None] if other == name else next(operands) for other in check.scope])
+        return self._rows(np.where(np.broadcast_to(holds, (len(values), int(np.prod(shape)))), 0, -1))
+
+
+def _interval_classes(node: Node, values: Numbers, rest: Reach, target: Reach) -> Ids | None:
+    """Classes where only the bounds of the result matter; None where signs make this rule wrong."""
+    if values.dtype == object or not values.size or rest.low < -_HUGE or rest.high > _HUGE:
+        return None
+    low, high = max(target.low, -2 * _HUGE), min(target.high, 2 * _HUGE)
+    if node.kind is Kind.PRODUCT:
+        if values.min() <= 0 or rest.low <= 0 or high < 0 or int(values.max()) * rest.high > 2 * _HUGE:
+            return None
+        least, most = -(-low // values), high // values
+    elif magnitude(values) > _HUGE:
+        return None
+    else:
+        least, most = low - values, high - values
+    if rest.values is not None and rest.values.dtype != object:
+        first = np.searchsorted(rest.values, least, side="left")
+        after = np.searchsorted(rest.values, most, side="right")
+    else:
+        first, after = np.maximum(least, rest.low), np.minimum(most, rest.high) + 1
+    base = int(first.min()) if first.size else 0
+    spread = int(first.max()) - base + 1 if first.size else 1
+    span = int(after.max()) - int(after.min()) + 1 if after.size else 1
+    if spread * span >= 2**62:
+        return None
+    codes = (after - after.min()) * spread + (first - base)
+    return np.where(first < after, codes, -1)

@@ -1,0 +1,219 @@
+"""A problem as a network of values and checks: what the compiler walks over.
+
+Values are the chosen variables (leaves), products, sums and selections. A definition that nothing reads is left out,
+a product used only as a factor of one other product (a sum: as a term of one other sum) is merged into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+from flextune.csp import arithmetic
+from flextune.csp.arithmetic import Numbers
+from flextune.csp.constraint import Constraint, Definition, Eq, Operand, Prod, Select, Sum, Truth
+from flextune.csp.domain import INT64_MAX, INT64_MIN
+from flextune.csp.problem import Problem
+
+
+class Kind(Enum):
+    """How a value comes about."""
+
+    LEAF = "leaf"
+    PRODUCT = "product"
+    SUM = "sum"
+    SELECTION = "selection"
+
+
+@dataclass
+class Node:
+    """One value of the network. Children are names of other nodes, each with how often it occurs.
+
+    `constant` is the constant factor of a product or the constant term of a sum. `operands` are those of a selection:
+    the index, then the options. `bounded` says that the value must fit 64 bits (it is an auxiliary variable's).
+    """
+
+    name: str
+    kind: Kind
+    children: dict[str, int] = field(default_factory=dict)
+    constant: int = 0
+    operands: tuple[Operand, ...] = ()
+    values: Numbers | None = None
+    bounded: bool = False
+
+    def contribution(self, child: str, values: Numbers) -> Numbers:
+        """What a child with these values brings into the product or sum (its multiplicity applied)."""
+        times = self.children[child]
+        if self.kind is Kind.SUM:
+            return arithmetic.times(values, np.array(times, dtype=np.int64))
+        result = values
+        for _ in range(times - 1):
+            result = arithmetic.times(result, values)
+        return result
+
+    def accumulated(self, left: Numbers, right: Numbers) -> Numbers:
+        """The two partial results together."""
+        return arithmetic.times(left, right) if self.kind is Kind.PRODUCT else arithmetic.plus(left, right)
+
+    @property
+    def accumulates(self) -> bool:
+        return self.kind in (Kind.PRODUCT, Kind.SUM)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A constraint that filters, with the nodes it reads."""
+
+    key: str
+    constraint: Constraint
+    scope: tuple[str, ...]
+
+    def holds(self, values: Sequence[Numbers]) -> Truth:
+        """By element; `values` in the order of `scope`."""
+        return self.constraint.holds(dict(zip(self.scope, values, strict=True)))
+
+
+@dataclass
+class Network:
+    """Nodes in an order in which they can be computed, and the checks over them."""
+
+    nodes: dict[str, Node]
+    checks: list[Check]
+    feasible: bool = True
+
+    def users(self) -> dict[str, list[str]]:
+        """For each node the nodes that have it as child or operand."""
+        found: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for node in self.nodes.values():
+            for child in inputs_of(node):
+                found[child].append(node.name)
+        return found
+
+    def leaves(self) -> list[str]:
+        return [name for name, node in self.nodes.items() if node.kind is Kind.LEAF]
+
+
+def inputs_of(node: Node) -> tuple[str, ...]:
+    """The names of the nodes it is computed from, each once."""
+    if node.kind is Kind.SELECTION:
+        return tuple(dict.fromkeys(operand for operand in node.operands if isinstance(operand, str)))
+    return tuple(node.children)
+
+
+def build_network(problem: Problem) -> Network:
+    """Lower a problem: every constraint that is no definition becomes a check, over as few values as possible."""
+    network = Network({}, [])
+    for variable in problem.variables:
+        if variable.domain is not None:
+            values = np.array(variable.domain.values, dtype=np.int64)
+            network.nodes[variable.name] = Node(variable.name, Kind.LEAF, values=values)
+    for name, definition in problem.definitions.items():
+        network.nodes[name] = _node(name, definition, bounded=True)
+    defining = {id(definition) for definition in problem.definitions.values()}
+    for constraint in problem.constraints:
+        if id(constraint) not in defining:
+            _add_check(network, constraint)
+    _drop_unused(network)
+    _merge_nested(network)
+    return network
+
+
+def _node(name: str, definition: Definition, *, bounded: bool) -> Node:
+    if isinstance(definition, Select):
+        return Node(name, Kind.SELECTION, operands=definition.inputs(), bounded=bounded)
+    kind = Kind.PRODUCT if isinstance(definition, Prod) else Kind.SUM
+    children: dict[str, int] = {}
+    constant = 1 if kind is Kind.PRODUCT else 0
+    for operand in definition.inputs():
+        if isinstance(operand, str):
+            children[operand] = children.get(operand, 0) + 1
+        else:
+            constant = constant * operand if kind is Kind.PRODUCT else constant + operand
+    return Node(name, kind, children, constant, bounded=bounded)
+
+
+def _add_check(network: Network, constraint: Constraint) -> None:
+    if not constraint.scope:
+        network.feasible = network.feasible and bool(constraint.holds({}))
+    elif isinstance(constraint, Prod | Sum):
+        name = f"#{len(network.nodes)}"
+        network.nodes[name] = _node(name, constraint, bounded=False)
+        _add_check(network, Eq(name, constraint.result))
+    else:
+        network.checks.append(Check(f"!{len(network.checks)}", constraint, constraint.scope))
+
+
+def _drop_unused(network: Network) -> None:
+    """Leave out computed values that no check reads and that always exist."""
+    used = {name for check in network.checks for name in check.scope}
+    bounds = intervals(network)
+    for name in reversed(list(network.nodes)):
+        node = network.nodes[name]
+        if name in used or node.kind is Kind.LEAF or not _always_exists(node, bounds):
+            used.update(inputs_of(node))
+            used.add(name)
+    network.nodes = {name: node for name, node in network.nodes.items() if name in used or node.kind is Kind.LEAF}
+
+
+def _always_exists(node: Node, bounds: dict[str, tuple[int, int]]) -> bool:
+    if node.kind is Kind.SELECTION:
+        low, high = _interval(node.operands[0], bounds)
+        return low >= 0 and high < len(node.operands) - 1
+    low, high = bounds[node.name]
+    return not node.bounded or (low >= INT64_MIN and high <= INT64_MAX)
+
+
+def _merge_nested(network: Network) -> None:
+    """Merge a product into the only product that uses it, once, and reads it as nothing else; sums alike."""
+    checked = {name for check in network.checks for name in check.scope}
+    bounds = intervals(network)
+    for name in list(network.nodes):
+        inner, users = network.nodes[name], network.users()[name]
+        if name in checked or len(users) != 1 or not inner.accumulates or not _always_exists(inner, bounds):
+            continue
+        outer = network.nodes[users[0]]
+        if outer.kind is not inner.kind or outer.children[name] != 1:
+            continue
+        del outer.children[name], network.nodes[name]
+        for child, times in inner.children.items():
+            outer.children[child] = outer.children.get(child, 0) + times
+        outer.constant = (
+            outer.constant * inner.constant if outer.kind is Kind.PRODUCT else outer.constant + inner.constant
+        )
+
+
+def intervals(network: Network) -> dict[str, tuple[int, int]]:
+    """Bounds of each node's value from the leaves' domains alone, as Python integers."""
+    bounds: dict[str, tuple[int, int]] = {}
+    for node in network.nodes.values():
+        if node.values is not None:
+            bounds[node.name] = (int(node.values[0]), int(node.values[-1]))
+        elif node.kind is Kind.SELECTION:
+            options = [_interval(option, bounds) for option in node.operands[1:]]
+            bounds[node.name] = (min(low for low, _ in options), max(high for _, high in options))
+        else:
+            bounds[node.name] = _accumulated_interval(node, bounds)
+    return bounds
+
+
+def _interval(operand: Operand, bounds: dict[str, tuple[int, int]]) -> tuple[int, int]:
+    return bounds[operand] if isinstance(operand, str) else (operand, operand)
+
+
+def _accumulated_interval(node: Node, bounds: dict[str, tuple[int, int]]) -> tuple[int, int]:
+    result = (node.constant, node.constant)
+    for child, times in node.children.items():
+        for _ in range(times):
+            result = combined_interval(node.kind, result, bounds[child])
+    return result
+
+
+def combined_interval(kind: Kind, left: tuple[int, int], right: tuple[int, int]) -> tuple[int, int]:
+    """Bounds of the product or sum of two bounded values."""
+    if kind is Kind.SUM:
+        return left[0] + right[0], left[1] + right[1]
+    corners = [a * b for a in left for b in right]
+    return min(corners), max(corners)

@@ -1,0 +1,285 @@
+"""Which values each node of a network can take at all: explicit sets while they are small, else bounds.
+
+`propagate` narrows them until nothing changes: a value stays only while every product, sum and check that reads it can
+still hold with some values of the others (arc consistency over the whole network). Nothing here removes a solution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flextune.csp import arithmetic
+from flextune.csp.arithmetic import Numbers
+from flextune.csp.constraint import Eq, Le, Lt, Predicate, Truth
+from flextune.csp.domain import INT64_MAX, INT64_MIN
+from flextune.csp.network import Check, Kind, Network, Node, combined_interval
+
+SET_LIMIT = 1 << 14
+"""Larger value sets are kept as bounds only."""
+PAIR_LIMIT = 1 << 18
+"""Pairs of values looked at in one step."""
+_TABLE_LIMIT = 1 << 20
+_ROUNDS = 4
+
+
+@dataclass
+class Reach:
+    """Possible values between `low` and `high` (both included): exactly `values` (sorted) unless that is None."""
+
+    low: int
+    high: int
+    values: Numbers | None = None
+    _table: npt.NDArray[np.int32] | None = None
+
+    @classmethod
+    def of(cls, values: Numbers) -> Reach:
+        """Exactly these sorted values; an empty set has `low > high`."""
+        if not values.size:
+            return cls(1, 0, values.astype(np.int64))
+        bounds = int(values[0]), int(values[-1])
+        return cls(*bounds, values if len(values) <= SET_LIMIT else None)
+
+    @property
+    def empty(self) -> bool:
+        return self.low > self.high
+
+    @property
+    def size(self) -> int:
+        """Number of values, an upper bound where they are not known."""
+        return self.high - self.low + 1 if self.values is None else len(self.values)
+
+    def positions(self, values: Numbers) -> npt.NDArray[np.int64]:
+        """The index of each value in the set, -1 where it is no member. Only for known sets."""
+        known = self.values
+        assert known is not None
+        if not known.size:
+            return np.full(values.shape, -1, dtype=np.int64)
+        if self.high - self.low < _TABLE_LIMIT and values.dtype != object:
+            if self._table is None:
+                self._table = np.full(self.high - self.low + 1, -1, dtype=np.int32)
+                self._table[(known - self.low).astype(np.int64)] = np.arange(len(known), dtype=np.int32)
+            inside = (values >= self.low) & (values <= self.high)
+            return np.where(inside, self._table[np.where(inside, values - self.low, 0)], -1).astype(np.int64)
+        found = np.minimum(np.searchsorted(known, values), len(known) - 1)
+        return np.where(known[found] == values, found, -1).astype(np.int64)
+
+    def contains(self, values: Numbers) -> Truth:
+        """Which of the values are possible (for bounds: within them)."""
+        if self.values is not None:
+            return self.positions(values) >= 0
+        return np.asarray((values >= self.low) & (values <= self.high), dtype=bool)
+
+
+def folded(node: Node, left: Reach, right: Reach) -> Reach:
+    """What the node's product or sum of the two can be."""
+    if left.empty or right.empty:
+        return Reach(1, 0, np.zeros(0, dtype=np.int64))
+    if left.values is not None and right.values is not None and left.values.size * right.values.size <= PAIR_LIMIT:
+        return Reach.of(np.unique(node.accumulated(left.values[:, None], right.values[None, :])))
+    return Reach(*combined_interval(node.kind, (left.low, left.high), (right.low, right.high)))
+
+
+class Reaches:
+    """The possible values of every node, and of the unassigned part of every product and sum."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.users = network.users()
+        self.unary: dict[str, list[Check]] = {name: [] for name in network.nodes}
+        self.checks: dict[str, list[Check]] = {name: [] for name in network.nodes}
+        for check in network.checks:
+            into = self.unary if len(check.scope) == 1 else self.checks
+            for name in check.scope:
+                into[name].append(check)
+        self.of: dict[str, Reach] = {}
+        self._rest: dict[tuple[str, frozenset[str]], Reach] = {}
+        for node in network.nodes.values():
+            self.of[node.name] = self._checked(node, self._computed(node))
+        self.feasible = network.feasible and not any(reach.empty for reach in self.of.values())
+
+    def rest(self, node: Node, remaining: frozenset[str]) -> Reach:
+        """What the remaining children of a product or sum can bring in together (its constant not included)."""
+        key = (node.name, remaining)
+        if key not in self._rest:
+            neutral = 1 if node.kind is Kind.PRODUCT else 0
+            result = Reach.of(np.array([neutral], dtype=np.int64))
+            for child in node.children:
+                if child in remaining:
+                    result = folded(node, result, self.contribution(node, child))
+            self._rest[key] = result
+        return self._rest[key]
+
+    def contribution(self, node: Node, child: str) -> Reach:
+        """What one child can bring into the product or sum."""
+        reach, times = self.of[child], node.children[child]
+        if times == 1 or reach.empty:
+            return reach
+        if reach.values is not None:
+            return Reach.of(np.unique(node.contribution(child, reach.values)))
+        bounds = (reach.low, reach.high)
+        result = bounds
+        for _ in range(times - 1):
+            result = combined_interval(node.kind, result, bounds)
+        return Reach(*result)
+
+    def _computed(self, node: Node) -> Reach:
+        if node.values is not None:
+            return Reach.of(node.values) if len(node.values) <= SET_LIMIT else _large_leaf(node.values)
+        if node.kind is Kind.SELECTION:
+            return self._selected(node)
+        constant = Reach.of(np.array([node.constant], dtype=object if abs(node.constant) > INT64_MAX else np.int64))
+        return folded(node, constant, self.rest(node, frozenset(node.children)))
+
+    def _operand(self, operand: str | int) -> Reach:
+        return self.of[operand] if isinstance(operand, str) else Reach.of(np.array([operand], dtype=np.int64))
+
+    def _selected(self, node: Node) -> Reach:
+        index, *options = map(self._operand, node.operands)
+        chosen = [option for i, option in enumerate(options) if index.contains(np.array([i], dtype=np.int64))[0]]
+        chosen = [option for option in chosen if not option.empty]
+        if not chosen:
+            return Reach(1, 0, np.zeros(0, dtype=np.int64))
+        sets = [option.values for option in chosen if option.values is not None]
+        if len(sets) == len(chosen):
+            return Reach.of(np.unique(np.concatenate(sets)))
+        return Reach(min(option.low for option in chosen), max(option.high for option in chosen))
+
+    def _checked(self, node: Node, reach: Reach) -> Reach:
+        """Narrowed by what concerns this node alone."""
+        if reach.values is not None:
+            keep = np.ones(len(reach.values), dtype=bool)
+            for check in self.unary[node.name]:
+                keep &= check.holds([reach.values])
+            if node.bounded:
+                keep &= np.asarray((reach.values >= INT64_MIN) & (reach.values <= INT64_MAX), dtype=bool)
+            return reach if keep.all() else Reach.of(arithmetic.narrowed(reach.values[keep]))
+        low, high = reach.low, reach.high
+        if node.bounded:
+            low, high = max(low, INT64_MIN), min(high, INT64_MAX)
+        for check in self.unary[node.name]:
+            low, high = _tightened(check, low, high)
+        return Reach(low, high)
+
+    def propagate(self) -> None:
+        """Narrow until nothing changes (or a few rounds are over); `feasible` becomes false when a set empties."""
+        for _ in range(_ROUNDS):
+            before = {name: (reach.low, reach.high, reach.size) for name, reach in self.of.items()}
+            for node in self.network.nodes.values():
+                self._narrow(node)
+            for check in self.network.checks:
+                self._narrow_pair(check)
+            if any(reach.empty for reach in self.of.values()):
+                self.feasible = False
+            if not self.feasible or before == {n: (r.low, r.high, r.size) for n, r in self.of.items()}:
+                return
+
+    def _narrow(self, node: Node) -> None:
+        if node.kind is Kind.LEAF:
+            return
+        self._keep(node.name, self._checked(node, self._computed(node)))
+        if node.accumulates:
+            for child in node.children:
+                others = frozenset(node.children) - {child}
+                values = self.of[child].values
+                if values is not None:
+                    constant = np.array(node.constant, dtype=object if abs(node.constant) > INT64_MAX else np.int64)
+                    start = node.accumulated(constant, node.contribution(child, values))
+                    self._filter(child, self.supported(node, start, self.rest(node, others)))
+        elif isinstance(node.operands[0], str):
+            values = self.of[node.operands[0]].values
+            if values is not None:
+                self._filter(node.operands[0], self._selectable(node, values))
+
+    def _selectable(self, node: Node, indices: Numbers) -> Truth:
+        keep = (indices >= 0) & (indices < len(node.operands) - 1)
+        target = self.of[node.name]
+        for position in np.flatnonzero(keep):
+            option = self._operand(node.operands[1 + int(indices[position])])
+            keep[position] = _overlap(option, target)
+        return np.asarray(keep, dtype=bool)
+
+    def supported(self, node: Node, partial: Numbers, rest: Reach) -> Truth:
+        """Which partial results of the node can still end in a possible value with the rest."""
+        target = self.of[node.name]
+        if rest.empty or target.empty:
+            return np.zeros(len(partial), dtype=bool)
+        if rest.values is not None and partial.size * rest.values.size <= PAIR_LIMIT:
+            return target.contains(node.accumulated(partial[:, None], rest.values[None, :])).any(axis=1)
+        ends = [node.accumulated(partial, np.array(end, dtype=object)) for end in (rest.low, rest.high)]
+        low, high = np.minimum(*ends), np.maximum(*ends)
+        return np.asarray((high >= target.low) & (low <= target.high), dtype=bool)
+
+    def _narrow_pair(self, check: Check) -> None:
+        if len(check.scope) != 2 or isinstance(check.constraint, Predicate):
+            return
+        left, right = (self.of[name].values for name in check.scope)
+        if left is None or right is None or left.size * right.size > PAIR_LIMIT:
+            return
+        holds = np.broadcast_to(check.holds([left[:, None], right[None, :]]), (left.size, right.size))
+        self._filter(check.scope[0], holds.any(axis=1))
+        self._filter(check.scope[1], holds.any(axis=0))
+
+    def _filter(self, name: str, keep: Truth) -> None:
+        if not keep.all():
+            values = self.of[name].values
+            assert values is not None
+            self._keep(name, Reach.of(values[keep]))
+
+    def _keep(self, name: str, narrowed: Reach) -> None:
+        """Intersect what is known of the node with `narrowed`."""
+        known = self.of[name]
+        if narrowed.values is not None:
+            inside = known.contains(narrowed.values)
+            new = narrowed if inside.all() else Reach.of(narrowed.values[inside])
+        elif known.values is not None:
+            inside = narrowed.contains(known.values)
+            new = known if inside.all() else Reach.of(known.values[inside])
+        else:
+            new = Reach(max(known.low, narrowed.low), min(known.high, narrowed.high))
+        if (new.low, new.high, new.size) != (known.low, known.high, known.size) or known.values is None:
+            self.of[name] = new
+            for user in self.users[name]:
+                for key in [key for key in self._rest if key[0] == user]:
+                    del self._rest[key]
+
+
+def _large_leaf(values: Numbers) -> Reach:
+    return Reach(int(values[0]), int(values[-1]), values)
+
+
+def _overlap(one: Reach, other: Reach) -> bool:
+    if one.values is not None:
+        return bool(other.contains(one.values).any())
+    if other.values is not None:
+        return bool(one.contains(other.values).any())
+    return max(one.low, other.low) <= min(one.high, other.high)
+
+
+def _tightened(check: Check, low: int, high: int) -> tuple[int, int]:
+    """Bounds after a check of this node against a constant; other checks leave them as they are."""
+    constraint = check.constraint
+    if not isinstance(constraint, Eq | Le | Lt):
+        return low, high
+    strict = isinstance(constraint, Lt)
+    if isinstance(constraint.right, int):
+        high = min(high, constraint.right - strict)
+        return (max(low, constraint.right), high) if isinstance(constraint, Eq) else (low, high)
+    if isinstance(constraint.left, int):
+        low = max(low, constraint.left + strict)
+        return (low, min(high, constraint.left)) if isinstance(constraint, Eq) else (low, high)
+    return low, high
+
+
+def is_interval(checks: Iterable[Check]) -> bool:
+    """Whether these checks of one node against constants say no more than bounds."""
+    for check in checks:
+        constraint = check.constraint
+        if not isinstance(constraint, Eq | Le | Lt):
+            return False
+        if isinstance(constraint.left, str) and isinstance(constraint.right, str):
+            return False
+    return True

@@ -1,0 +1,173 @@
+"""All solutions of a problem as one value: count, sample, enumerate, rank, restrict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+
+import numpy as np
+
+from flextune.csp.arithmetic import Numbers
+from flextune.csp.assignment import Assignment, Assignments
+from flextune.csp.compile import Compilation, Limits
+from flextune.csp.constraint import Constraint, Truth
+from flextune.csp.diagram import Diagram
+from flextune.csp.equivalence import Equivalence
+from flextune.csp.network import build_network
+from flextune.csp.problem import Problem, unknown_name
+from flextune.csp.reach import Reaches
+from flextune.errors import UsageError
+
+_ENUMERATED_AT_ONCE = 4096
+
+
+def solve(problem: Problem, limits: Limits | None = None) -> SolutionSet:
+    """Compile the problem; see `Problem.solve`."""
+    network = build_network(problem)
+    reaches = Reaches(network)
+    if reaches.feasible:
+        reaches.propagate()
+    if not reaches.feasible:
+        return SolutionSet(problem, ())
+    diagram = Compilation(network, reaches, Equivalence(network, reaches), limits or Limits()).run(network.leaves())
+    return SolutionSet(problem, (diagram,))
+
+
+class SolutionSet:
+    """Every solution of `problem`, as independent parts whose product is the set. Immutable."""
+
+    def __init__(self, problem: Problem, parts: tuple[Diagram, ...]) -> None:
+        self.problem = problem
+        self._parts = parts
+        feasible = bool(parts) or (not problem.variables and not problem.constraints)
+        self.count = int(np.prod(np.array([part.count for part in parts], dtype=object))) if feasible else 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All variables in the problem's order, auxiliary ones included."""
+        return self.problem.names
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __repr__(self) -> str:
+        return f"SolutionSet({self.count:,} solutions of {len(self.names)} variables)"
+
+    def sample(self, rng: np.random.Generator, n: int) -> Assignments:
+        """`n` solutions, independent and uniform. `UsageError` when there is none (and n > 0)."""
+        self._need_solutions(n)
+        return self._assembled([part.unranked(random_ranks(rng, part.count, n)) for part in self._parts], n)
+
+    def sample_distinct(self, rng: np.random.Generator, n: int) -> Assignments:
+        """`n` different solutions, uniform among the sets of that size, in random order; all of them if there are fewer."""
+        if 2 * n >= self.count:
+            return self.unrank_many(rng.permutation(self.count)[:n])
+        picked: dict[int, None] = {}
+        while len(picked) < n:
+            picked.update(dict.fromkeys(random_ranks(rng, self.count, n - len(picked)).tolist()))
+        return self.unrank_many(np.array(list(picked), dtype=_rank_type(self.count)))
+
+    def enumerate(self) -> Iterator[Assignment]:
+        """Every solution once, in the order of `rank`."""
+        for begin in range(0, self.count, _ENUMERATED_AT_ONCE):
+            end = min(self.count, begin + _ENUMERATED_AT_ONCE)
+            ranks = np.array(range(begin, end), dtype=_rank_type(self.count))
+            yield from self.unrank_many(ranks)
+
+    def __iter__(self) -> Iterator[Assignment]:
+        return self.enumerate()
+
+    def __contains__(self, assignment: object) -> bool:
+        if not isinstance(assignment, Mapping) or not set(self._chosen) <= set(assignment) <= set(self.names):
+            return False
+        columns = {name: np.array([value], dtype=np.int64) for name, value in assignment.items()}
+        return bool(self.contains_many(Assignments(columns))[0])
+
+    def contains_many(self, assignments: Assignments) -> Truth:
+        """Which of the assignments are solutions. Auxiliary variables may be left out; where given they must agree."""
+        return self.problem.satisfied(assignments.columns)
+
+    def rank(self, assignment: Mapping[str, int]) -> int:
+        """The position of a solution in `enumerate`; `UsageError` if it is none."""
+        if assignment not in self:
+            raise UsageError(f"not a solution of this problem: {Assignment(assignment)}")
+        result = 0
+        for part in self._parts:
+            rank, _ = part.ranked({name: np.array([assignment[name]], dtype=np.int64) for name in part.names})
+            result = result * part.count + int(rank[0])
+        return result
+
+    def unrank(self, rank: int) -> Assignment:
+        """The solution at this position of `enumerate`."""
+        return self.unrank_many(np.array([rank], dtype=_rank_type(max(self.count, abs(rank)))))[0]
+
+    def unrank_many(self, ranks: Numbers) -> Assignments:
+        """The solutions at these positions of `enumerate`; an integer array (dtype object for counts past 64 bits)."""
+        ranks = np.asarray(ranks)
+        if ranks.size and not (0 <= ranks.min() and ranks.max() < self.count):
+            raise UsageError(f"rank out of range: expected 0 <= rank < {self.count}, got {ranks.min()}..{ranks.max()}")
+        found = []
+        for part in reversed(self._parts):
+            found.append(part.unranked((ranks % part.count).astype(_rank_type(part.count))))
+            ranks = ranks // part.count
+        return self._assembled(found, len(ranks))
+
+    def marginal(self, name: str) -> dict[int, int]:
+        """The exact number of solutions with each value of a variable; values without solutions are left out."""
+        if name not in self.names:
+            raise UsageError(unknown_name(name, self.names))
+        for part in self._parts:
+            if name in part.names:
+                others = self.count // max(1, part.count)
+                return {value: count * others for value, count in part.marginal(name).items()}
+        raise NotImplementedError
+
+    def restrict(self, constraints: Iterable[Constraint]) -> SolutionSet:
+        """The solutions that also satisfy these constraints. Fast where each reads one chosen variable only."""
+        constraints = tuple(constraints)
+        problem = self.problem.with_constraints(constraints)
+        if any(len(c.scope) != 1 or c.scope[0] not in self._chosen for c in constraints):
+            return solve(problem)
+        parts = []
+        for part in self._parts:
+            allowed: dict[str, Truth] = {}
+            for layer in part.layers:
+                for constraint in constraints:
+                    if constraint.scope == (layer.name,):
+                        holds = constraint.holds({layer.name: layer.values})
+                        allowed[layer.name] = allowed.get(layer.name, True) & holds
+            parts.append(part.restricted(allowed) if allowed else part)
+        return SolutionSet(problem, tuple(parts))
+
+    @cached_property
+    def _chosen(self) -> tuple[str, ...]:
+        return tuple(variable.name for variable in self.problem.variables if variable.domain is not None)
+
+    def _need_solutions(self, n: int) -> None:
+        if n and not self.count:
+            raise UsageError("there is no solution to sample; explain() names the conflicting constraints")
+
+    def _assembled(self, parts: list[dict[str, Numbers]], n: int) -> Assignments:
+        chosen: dict[str, Numbers] = {}
+        for columns in parts:
+            chosen |= columns
+        complete, _ = self.problem.computed(chosen)
+        return Assignments({name: np.broadcast_to(complete[name], (n,)) for name in self.names})
+
+
+def _rank_type(count: int) -> type:
+    return np.int64 if count < 2**62 else object
+
+
+def random_ranks(rng: np.random.Generator, count: int, n: int) -> Numbers:
+    """`n` independent integers, uniform in [0, count), for counts of any size."""
+    if count < 2**62:
+        return rng.integers(0, max(1, count), n, dtype=np.int64)
+    size = (count.bit_length() + 7) // 8
+    excess = 8 * size - count.bit_length()
+    found: list[int] = []
+    while len(found) < n:
+        data = rng.bytes(size * (n - len(found)))
+        drawn = (int.from_bytes(data[i : i + size], "little") >> excess for i in range(0, len(data), size))
+        found.extend(value for value in drawn if value < count)
+    return np.array(found, dtype=object)
