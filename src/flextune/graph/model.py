@@ -28,6 +28,13 @@ class ValueSpec:
     def __str__(self) -> str:
         return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
 
+    def random_array(self, rng: np.random.Generator) -> np.ndarray:
+        """Normal values for floats, 0 or 1 for integers and booleans (always a valid index)."""
+        dtype = np.dtype(self.dtype)
+        if dtype.kind in "iub":
+            return rng.integers(0, 2, self.shape).astype(dtype)
+        return rng.standard_normal(self.shape).astype(dtype)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
@@ -49,9 +56,9 @@ class Model:
         return replace(self, proto=proto, notes=(*self.notes, *notes))
 
     def random_inputs(self, seed: int) -> dict[str, np.ndarray]:
-        """One seeded array per input: normal for floats, 0 or 1 for integers and booleans (always a valid index)."""
+        """One seeded array per input; see `ValueSpec.random_array`."""
         rng = np.random.default_rng(seed)
-        return {spec.name: _random_array(spec, rng) for spec in self.inputs}
+        return {spec.name: spec.random_array(rng) for spec in self.inputs}
 
 
 def load_model(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:
@@ -172,13 +179,6 @@ def _set_shape(value: onnx.ValueInfoProto, shape: tuple[int, ...]) -> None:
         dims.add().dim_value = size
     if not shape:
         value.type.tensor_type.shape.SetInParent()
-
-
-def _random_array(spec: ValueSpec, rng: np.random.Generator) -> np.ndarray:
-    dtype = np.dtype(spec.dtype)
-    if dtype.kind in "iub":
-        return rng.integers(0, 2, spec.shape).astype(dtype)
-    return rng.standard_normal(spec.shape).astype(dtype)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,72 @@
+"""Putting scheduled functions into a lowered model: calls redirected, constant weights packed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from flextune.errors import ScheduleError
+from flextune.graph.calls import is_call_tir, is_constant
+from flextune.schedule.restage import PackedInput
+
+SCHEDULED = "tirx.is_scheduled"
+"""Tells TVM's default schedules to leave a function alone."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replacement:
+    """A scheduled PrimFunc, and which of its constant arguments it expects packed."""
+
+    function: Any
+    packs: tuple[PackedInput, ...] = ()
+
+
+def replace_functions(module: tvm.IRModule, replacements: Mapping[str, Replacement]) -> tvm.IRModule:
+    """A module whose calls of the named functions go to their replacements; functions without one stay.
+
+    before: y = call_tir(conv, (x, const w))   -->   after: y = call_tir(conv_scheduled, (x, const pack(w)))
+    """
+    rewriter = _Rewriter(module, replacements)
+    for variable, function in module.functions_items():
+        if isinstance(function, relax.Function):
+            rewriter.builder_.update_func(variable, rewriter.visit_expr(function))
+    return relax.transform.DeadCodeElimination(["main"])(rewriter.builder_.get())
+
+
+@relax.expr_functor.mutator
+class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
+    def __init__(self, module: tvm.IRModule, replacements: Mapping[str, Replacement]) -> None:
+        super().__init__(module)
+        self._replacements = replacements
+        self._variables: dict[int, Any] = {}
+
+    def visit_call_(self, call: Any) -> Any:
+        call = self.visit_expr_post_order(call)
+        replacement = self._replacements.get(call.args[0].name_hint) if is_call_tir(call) else None
+        if replacement is None:
+            return call
+        packs = {pack.index: pack for pack in replacement.packs}
+        arguments = [
+            _packed(argument, packs[index]) if index in packs else argument
+            for index, argument in enumerate(call.args[1].fields)
+        ]
+        return relax.call_tir(self._variable(call.args[0].name_hint, replacement), arguments, out_ty=call.ty)
+
+    def _variable(self, name: str, replacement: Replacement) -> Any:
+        """The replacement's variable in the new module; equal functions of one task share it."""
+        if id(replacement) not in self._variables:
+            function = replacement.function.without_attr("global_symbol").with_attr(SCHEDULED, True)
+            self._variables[id(replacement)] = self.builder_.add_func(function, f"{name}_scheduled")
+        return self._variables[id(replacement)]
+
+
+def _packed(argument: Any, pack: PackedInput) -> Any:
+    if not is_constant(argument):
+        raise ScheduleError(f"the schedule packs input {pack.index}, which is not a constant here")
+    array: np.ndarray = argument.value.numpy()
+    return relax.const(pack.pack(array), pack.dtype)

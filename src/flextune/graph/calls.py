@@ -1,0 +1,51 @@
+"""Reading the Relax `main` of a lowered model: which PrimFunc is called where, and with which constants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import tvm
+from tvm import relax
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CallSite:
+    """One `call_tir` binding: the variable it defines, the called function's name, and its arguments."""
+
+    variable: Any
+    function: str
+    arguments: tuple[Any, ...]
+
+    @property
+    def constants(self) -> frozenset[int]:
+        """Positions of the arguments that are Relax constants."""
+        return frozenset(index for index, argument in enumerate(self.arguments) if is_constant(argument))
+
+
+def call_sites(module: tvm.IRModule) -> tuple[CallSite, ...]:
+    """Every `call_tir` of every Relax function, in program order."""
+    functions = (function for _, function in module.functions_items() if isinstance(function, relax.Function))
+    return tuple(site for function in functions for site in _sites_of(function.body))
+
+
+def is_call_tir(value: Any) -> bool:
+    """Whether a bound value is a `call_tir` of a function of the module."""
+    return isinstance(value, tvm.ir.Call) and getattr(value.op, "name", "") == "relax.call_tir"
+
+
+def is_constant(value: Any) -> bool:
+    """Whether an argument is a tensor whose value is known at compile time."""
+    return isinstance(value, tvm.ir.GenericConst)
+
+
+def _sites_of(body: Any) -> Iterator[CallSite]:
+    for block in body.blocks:
+        for binding in block.bindings:
+            value = binding.value
+            if isinstance(value, relax.If):
+                yield from _sites_of(value.true_branch)
+                yield from _sites_of(value.false_branch)
+            elif is_call_tir(value):
+                yield CallSite(binding.var, value.args[0].name_hint, tuple(value.args[1].fields))

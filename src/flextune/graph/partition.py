@@ -1,0 +1,115 @@
+"""A lowered model as a list of distinct workloads with the number of times each one is called."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import tvm
+from tvm import relax, tirx
+
+from flextune.errors import UsageError
+from flextune.graph.calls import CallSite, call_sites
+from flextune.graph.lower import lower_model
+from flextune.graph.model import Model
+from flextune.workload.tir import from_prim_func
+from flextune.workload.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTask:
+    """One distinct fused group of a model.
+
+    `count` is how often it is called per run, `functions` the names of the module's functions that are equal to it,
+    `flops_share` its part of the model's arithmetic (all calls, 0..1).
+    """
+
+    workload: Workload
+    count: int
+    functions: tuple[str, ...]
+    flops_share: float
+
+    @property
+    def name(self) -> str:
+        return self.functions[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Partition:
+    """A lowered model and its workloads, those with most arithmetic first.
+
+    `module` holds Relax `main` and the unscheduled PrimFuncs. `fallbacks` names the functions that are no workload
+    (for instance because their shapes are not static); they are built without any search. Pure reshapes are in
+    neither: they become views.
+    """
+
+    model: Model
+    module: Any
+    tasks: tuple[ModelTask, ...]
+    fallbacks: tuple[str, ...]
+
+    @property
+    def flops(self) -> int:
+        """Arithmetic operations of one run, as far as it is in workloads."""
+        return sum(task.workload.flops * task.count for task in self.tasks)
+
+
+def partition_model(model: Model) -> Partition:
+    """Lower the model and split it into tasks; equal functions (up to names) are one task."""
+    return partition_module(model, lower_model(model))
+
+
+def partition_module(model: Model, module: tvm.IRModule) -> Partition:
+    """Split an already lowered module into tasks."""
+    sites = call_sites(module)
+    counts = Counter(site.function for site in sites)
+    functions: dict[Workload, list[str]] = {}
+    fallbacks = []
+    for name in counts:
+        function = module[name]
+        if relax.analysis.has_reshape_pattern(function):
+            continue
+        workload = _workload(name, function, sites)
+        if workload is None:
+            fallbacks.append(name)
+        else:
+            functions.setdefault(workload, []).append(name)
+    return Partition(model, module, _tasks(functions, counts), tuple(fallbacks))
+
+
+def _tasks(functions: dict[Workload, list[str]], counts: Counter[str]) -> tuple[ModelTask, ...]:
+    calls = {workload: sum(counts[name] for name in names) for workload, names in functions.items()}
+    flops = {workload: workload.flops * calls[workload] for workload in functions}
+    total = max(sum(flops.values()), 1)
+    tasks = [
+        ModelTask(workload, calls[workload], tuple(names), flops[workload] / total)
+        for workload, names in functions.items()
+    ]
+    return tuple(sorted(tasks, key=lambda task: (-task.flops_share, task.name)))
+
+
+def _workload(name: str, function: tirx.PrimFunc, sites: tuple[CallSite, ...]) -> Workload | None:
+    constants = frozenset.intersection(*(site.constants for site in sites if site.function == name))
+    try:
+        return from_prim_func(with_canonical_names(function), "group", tuple(sorted(constants)))
+    except UsageError:
+        return None
+
+
+def with_canonical_names(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """The function with its parameters named p0, p1, ... and no name or fusion attributes of its own.
+
+    Fusion names parameters after the variables of the model they came from; without this, one computation would have
+    a different text, and so different records, in every model.
+    """
+    for attribute in ("global_symbol", "op_pattern"):
+        function = function.without_attr(attribute)
+    document = json.loads(tvm.ir.save_json(function))
+    nodes = document["nodes"]
+    parameters = nodes[nodes[document["root_index"]]["data"]["params"]]["data"]
+    for number, parameter in enumerate(parameters):
+        nodes.append({"type": "ffi.String", "data": f"p{number}"})
+        nodes[parameter]["data"]["name"] = len(nodes) - 1
+    return tvm.ir.load_json(json.dumps(document))
