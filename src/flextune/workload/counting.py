@@ -14,16 +14,8 @@ _BINARY = (tirx.Add, tirx.Sub, tirx.Mul, tirx.Div, tirx.Mod, tirx.FloorDiv, tirx
 # Calls that move or relabel bits rather than compute.
 _FREE_CALLS = frozenset(
     [
-        "reinterpret",
-        "shift_left",
-        "shift_right",
-        "bitwise_and",
-        "bitwise_or",
-        "bitwise_xor",
-        "bitwise_not",
-        "likely",
-        "address_of",
-        "tvm_access_ptr",
+        *("reinterpret", "likely", "address_of", "tvm_access_ptr"),
+        *("shift_left", "shift_right", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not"),
     ]
 )
 

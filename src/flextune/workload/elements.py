@@ -30,14 +30,15 @@ ELEMENT_TYPES = {
 def bfloat16_to_float32(stored: np.ndarray) -> np.ndarray:
     """Widens bfloat16 kept as uint16; exact."""
     widened: np.ndarray = stored.astype(np.uint32) << 16
-    return widened.view(np.float32)
+    values: np.ndarray = widened.view(np.float32)
+    return values
 
 
 def float32_to_bfloat16(values: np.ndarray) -> np.ndarray:
     """Rounds finite numbers to nearest even bfloat16, kept as uint16."""
     bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    rounded: np.ndarray = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-    return rounded.astype(np.uint16)
+    stored: np.ndarray = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    return stored
 
 
 def widen(array: np.ndarray) -> np.ndarray:

@@ -171,9 +171,9 @@ class TirProgram:
         if kind == "u" and spec.dtype == "uint16":
             return rng.integers(0, 2**15, spec.shape).astype(spec.dtype)
         values = random_array(spec.shape, spec.dtype, rng)
-        if kind != "f" or not self._has_partial_domain:
-            return values
-        return values * values.dtype.type(0.5) + values.dtype.type(1)
+        if kind == "f" and self._has_partial_domain:
+            values = (values * 0.5 + 1).astype(spec.dtype, copy=False)
+        return values
 
 
 def _canonical_body(func: Any) -> str:

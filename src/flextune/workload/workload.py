@@ -147,7 +147,7 @@ def _check_program(params: tuple[tuple[str, Value], ...], body: str | None, cons
         raise UsageError(f"tir expects name=...,sha=..., got {', '.join(given) or 'nothing'}")
     if body is None:
         raise UsageError(
-            f"tir:name={given['name']} is a model's program: it needs its body, which the text does not hold"
+            f"tir:name={given['name']} is a model's program; its text does not hold the body, which is needed"
         )
     if given["sha"] != program_sha(body):
         raise UsageError(f"tir:name={given['name']}: the body does not match sha={given['sha']}")
