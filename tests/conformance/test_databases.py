@@ -1,12 +1,7 @@
-"""Every database flextune opens passes the suite."""
+"""Every kind of database flextune opens passes the suite."""
 
-from pathlib import Path
-
-from flextune.database.base import Database
-from flextune.database.store import open_database
-from flextune.testing.databases import DatabaseSuite
+from flextune.testing.databases import DatabaseSuite, open_sqlite
 
 
 class TestSqlite(DatabaseSuite):
-    def open(self, folder: Path) -> Database:
-        return open_database(folder / "records.db")
+    open = staticmethod(open_sqlite)

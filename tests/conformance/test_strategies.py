@@ -1,10 +1,12 @@
 """Every registered strategy passes the suite, with and without a cost model."""
 
+from typing import ClassVar
+
 import numpy as np
+from flextune.csp.solutions import SolutionSet
 
 from flextune.cost.registry import create_cost_model
 from flextune.csp.assignment import Assignment
-from flextune.csp.solutions import SolutionSet
 from flextune.search.registry import create_strategy, strategy_names
 from flextune.search.strategy import SearchStrategy
 from flextune.testing.strategies import StrategySuite
@@ -13,7 +15,7 @@ from flextune.testing.strategies import StrategySuite
 class Registered(StrategySuite):
     name: str
     model = "none"
-    options: dict[str, str] = {}
+    options: ClassVar[dict[str, str]] = {}
 
     def create(self, solutions: SolutionSet, rng: np.random.Generator, default: Assignment | None) -> SearchStrategy:
         model = create_cost_model(self.model, solutions.names, seed=0)
@@ -41,7 +43,7 @@ class TestCgaWithTrees(Registered):
 class TestCgaWithoutLitters(Registered):
     name = "cga"
     model = "trees"
-    options = {"litter": "1", "generations": "2", "offspring": "40", "keys": "random"}
+    options: ClassVar[dict[str, str]] = {"litter": "1", "generations": "2", "offspring": "40", "keys": "random"}
     trials = 70
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,8 @@ from flextune.trial.record import TuningRecord
 
 BUSY_SECS: Final = 30.0
 """How long a writer waits for another process before it gives up."""
+
+_WAITING: Final = {"timeout": BUSY_SECS}
 
 
 def open_database(path: str | Path, must_exist: bool = False) -> Database:
@@ -94,10 +97,17 @@ def _open_file(path: Path, must_exist: bool) -> Database:
             )
         if not path.parent.is_dir():
             raise DatabaseError(f"records database {path}: folder {path.parent} does not exist; create it first")
-    url = sql.URL.create("sqlite", database=str(path.absolute()))
-    engine = sql.create_engine(url, connect_args={"timeout": BUSY_SECS})
+    if path.exists() and not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
+        return _checked(_engine_for_reading(path), str(path))
+    engine = sql.create_engine(sql.URL.create("sqlite", database=str(path.absolute())), connect_args=_WAITING)
     sql.event.listen(engine, "connect", _prepare_sqlite)
     return _checked(engine, str(path))
+
+
+def _engine_for_reading(path: Path) -> sql.Engine:
+    """For a file in a folder that cannot be written: SQLite could not make its side files there."""
+    query = {"mode": "ro", "immutable": "1", "uri": "true"}
+    return sql.create_engine(sql.URL.create("sqlite", database=path.absolute().as_uri(), query=query))
 
 
 def _open_server(url: str) -> Database:

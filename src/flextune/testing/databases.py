@@ -3,10 +3,10 @@
 Subclass `DatabaseSuite` in a test module, say how yours is opened, and let pytest find the class:
 
     class TestMyDatabase(DatabaseSuite):
-        def open(self, folder):
-            return MyDatabase(folder / "records")
+        open = staticmethod(my_package.open_in_folder)
 
-The class must be importable by name, since other processes open the same database. One writer is killed in the middle.
+Other processes open the same database, so the function must belong to a module that they can import (test modules often
+cannot be). One writer is killed in the middle.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from flextune.csp.assignment import Assignment
 from flextune.database.base import Database
+from flextune.database.store import open_database
 from flextune.trial.measurement import Status
 from flextune.trial.record import TuningRecord
 
@@ -59,6 +61,11 @@ def example_record(
         host="example",
         created="2025-01-31T12:00:00+00:00",
     )
+
+
+def open_sqlite(folder: Path) -> Database:
+    """The default kind of database, as the suite wants it opened."""
+    return open_database(folder / "records.db")
 
 
 class DatabaseSuite(ABC):
@@ -150,7 +157,7 @@ class _Writer:
     def __init__(self, suite: DatabaseSuite, folder: Path, seed: int, count: int) -> None:
         processes = multiprocessing.get_context("spawn")
         self._reports, reports = processes.Pipe(duplex=False)
-        self._process = processes.Process(target=_write, args=(suite, folder, seed, count, reports), daemon=True)
+        self._process = processes.Process(target=_write, args=(suite.open, folder, seed, count, reports), daemon=True)
         self._process.start()
         reports.close()
 
@@ -184,8 +191,8 @@ def _numbered(seed: int, number: int) -> TuningRecord:
     return example_record(number + 1, seed=seed, secs=0.001 * (number + 1))
 
 
-def _write(suite: DatabaseSuite, folder: Path, seed: int, count: int, reports: Connection) -> None:
-    with suite.open(folder) as database:
+def _write(opened: Callable[[Path], Database], folder: Path, seed: int, count: int, reports: Connection) -> None:
+    with opened(folder) as database:
         for number in range(count):
             database.commit(_numbered(seed, number))
             reports.send(number)

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+from flextune.csp.solutions import SolutionSet
+
+from flextune.cost.registry import create_cost_model
+from flextune.errors import UsageError
+from flextune.search.cga import CgaOptions, CgaStrategy, roulette
+from flextune.search.registry import create_strategy, register_strategy, strategy_names, strategy_options
+from flextune.testing.strategies import HUGE, SMALL, example_measurement, solved
+
+
+def started(solutions, trials=32, model="none", **options):
+    """A strategy that has been told of its first round."""
+    strategy = CgaStrategy(
+        solutions,
+        rng=np.random.default_rng(0),
+        cost_model=create_cost_model(model, solutions.names, 0),
+        options=CgaOptions(**options),
+    )
+    strategy.tell([example_measurement(assignment) for assignment in strategy.ask(trials)])
+    return strategy
+
+
+def recorded_restrictions(monkeypatch):
+    seen = []
+    restrict = SolutionSet.restrict
+    monkeypatch.setattr(SolutionSet, "restrict", lambda self, items: seen.append(list(items)) or restrict(self, items))
+    return seen
+
+
+def test_roulette_follows_fitness():
+    rng = np.random.default_rng(0)
+    drawn = roulette(rng, np.array([3.0, 1.0, 0.0, -5.0]), 8000)
+    shares = np.bincount(drawn, minlength=4) / 8000
+    assert np.abs(shares - [0.75, 0.25, 0, 0]).max() < 0.02
+    everything_failed = np.bincount(roulette(rng, np.zeros(4), 8000), minlength=4) / 8000
+    assert np.abs(everything_failed - 0.25).max() < 0.02
+    assert sorted(roulette(rng, np.array([1.0, 0, 0]), 3, replace=False).tolist()) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("litter", "couples"), [(8, 25), (1, 200), (150, 2)])
+def test_every_generation_has_its_couples(monkeypatch, litter, couples):
+    strategy = started(solved(HUGE), litter=litter, generations=2)
+    seen = recorded_restrictions(monkeypatch)
+    strategy.propose()
+    assert len(seen) == 2 * couples
+
+
+def test_children_keep_the_parents_values_of_the_key_variables(monkeypatch):
+    strategy = started(solved(HUGE), key_fraction=0.5)
+    seen = recorded_restrictions(monkeypatch)
+    strategy.propose()
+    for constraints in seen:
+        assert len({constraint.variable for constraint in constraints}) == 6 - 1
+        assert all(1 <= len(constraint.values) <= 2 for constraint in constraints)
+
+
+def test_key_variables_are_the_most_important_ones():
+    strategy = started(solved(HUGE), key_fraction=0.25)
+    strategy._importance = lambda: {"v3": 0.5, "v7": 0.3, "v1": 0.2}
+    assert set(strategy._key_variables()) == {"v3", "v7", "v1"}
+
+
+def test_random_keys_change():
+    strategy = started(solved(HUGE), keys="random", model="trees")
+    assert len({strategy._key_variables() for _ in range(10)}) > 5
+
+
+def test_mutation_leaves_out_each_key_variable_at_times():
+    strategy = started(solved(HUGE))
+    left_out = {tuple({"a", "b", "c"} - set(strategy._mutated(("a", "b", "c")))) for _ in range(60)}
+    assert left_out == {("a",), ("b",), ("c",)}
+    assert strategy._mutated(()) == []
+
+
+@pytest.mark.parametrize(
+    "options", [{"history": 0}, {"key_fraction": 0.0}, {"key_fraction": 1.0}, {"epsilon": 0.0}, {"epsilon": 1.0}]
+)
+def test_extreme_options(options):
+    strategy = started(solved(SMALL), population=5, parents=2, offspring=3, **options)
+    assert len(set(strategy.ask(32))) == 32
+
+
+@pytest.mark.parametrize("model", ["none", "trees"])
+def test_finds_better_ones_than_chance(model):
+    def best_secs(name, model_name, seed):
+        solutions = solved(HUGE)
+        model = create_cost_model(model_name, solutions.names, seed)
+        options = {"generations": "3"} if name == "cga" else {}
+        strategy = create_strategy(name, solutions, rng=np.random.default_rng(seed), cost_model=model, options=options)
+        told = []
+        while len(told) < 160:
+            told += [example_measurement(assignment) for assignment in strategy.ask(32)]
+            strategy.tell(told[-32:])
+        return min(measurement.secs for measurement in told)
+
+    chance = np.mean([best_secs("random", "none", seed) for seed in range(4)])
+    assert np.mean([best_secs("cga", model, seed) for seed in range(4)]) < chance
+
+
+def test_registry_lists_and_refuses():
+    assert strategy_names() == ("random", "cga")
+    assert [text.name for text in strategy_options("random")] == ["round_size", "population", "epsilon"]
+    with pytest.raises(UsageError, match=r"unknown strategy 'cag': expected one of random, cga; did you mean 'cga'\?"):
+        create_strategy("cag", solved(SMALL), rng=np.random.default_rng(0))
+    with pytest.raises(UsageError, match=r"unknown strategy option 'generation'.*did you mean 'generations'\?"):
+        create_strategy("cga", solved(SMALL), rng=np.random.default_rng(0), options={"generation": "2"})
+    with pytest.raises(UsageError, match="strategy 'cga' is registered already"):
+        register_strategy("cga", CgaStrategy)
