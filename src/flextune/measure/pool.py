@@ -127,6 +127,11 @@ class WorkerPool:
             self._folder.close()
         self._folder, self._slots, self._folders = None, [], {}
 
+    @property
+    def worker_pids(self) -> tuple[int, ...]:
+        """Process numbers of the workers that are there."""
+        return tuple(slot.pid for slot in self._slots if slot.pid is not None)
+
     def measure(self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf) -> Iterator[Measurement]:
         """See `Runner.measure`. Candidates are built in batches, in parallel, and timed while other workers rest."""
         self.start()

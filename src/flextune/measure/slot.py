@@ -28,6 +28,11 @@ class Slot:
         self.built = 0
         self.loaded = ""
 
+    @property
+    def pid(self) -> int | None:
+        """Process number of the worker, if there is one."""
+        return None if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start a worker when there is none; it gets ready in the background."""
         if self._process is None or not self._process.alive:

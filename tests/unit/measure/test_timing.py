@@ -1,0 +1,69 @@
+"""The timing protocol, with a clock that is made up."""
+
+import math
+
+import pytest
+
+from flextune.measure.options import MeasureOptions
+from flextune.measure.timing import MOST_CALLS, calls_per_repeat, timed_secs
+
+OPTIONS = MeasureOptions(repeats=5, min_repeat_secs=0.004, slow_factor=1.5, noise=0.02, run_timeout_secs=10.0)
+
+
+class Clock:
+    """Every call takes `secs`; remembers what was asked of it."""
+
+    def __init__(self, secs: float) -> None:
+        self.secs = secs
+        self.asked: list[tuple[int, int]] = []
+
+    def __call__(self, number: int, repeats: int) -> tuple[float, ...]:
+        self.asked.append((number, repeats))
+        return (self.secs,) * repeats
+
+
+def test_first_candidate_gets_all_repeats() -> None:
+    clock = Clock(0.0005)
+    assert timed_secs(clock, OPTIONS, math.inf) == (0.0005,) * 5
+    assert clock.asked == [(1, 1), (8, 1), (8, 4)]
+
+
+def test_a_clearly_slow_candidate_stops_after_one_repeat() -> None:
+    clock = Clock(0.0008)
+    assert timed_secs(clock, OPTIONS, 0.0005) == (0.0008,)
+    assert clock.asked == [(1, 1), (5, 1)]
+
+
+def test_a_very_slow_candidate_stops_after_one_call() -> None:
+    clock = Clock(0.5)
+    assert timed_secs(clock, OPTIONS, 0.1) == (0.5,)
+    assert clock.asked == [(1, 1)]
+
+
+@pytest.mark.parametrize(("secs", "repeats"), [(0.000505, 10), (0.000495, 10), (0.0006, 5), (0.0004, 5)])
+def test_more_repeats_within_the_noise_of_the_incumbent(secs: float, repeats: int) -> None:
+    assert len(timed_secs(Clock(secs), OPTIONS, 0.0005)) == repeats
+
+
+def test_a_long_call_is_its_own_repeat() -> None:
+    clock = Clock(0.01)
+    assert timed_secs(clock, OPTIONS, math.inf) == (0.01,) * 5
+    assert clock.asked == [(1, 1), (1, 4)]
+
+
+@pytest.mark.parametrize(("secs", "repeats"), [(2.0, 2), (4.0, 1), (9.0, 1)])
+def test_repeats_stay_within_half_the_time_limit(secs: float, repeats: int) -> None:
+    assert len(timed_secs(Clock(secs), OPTIONS, math.inf)) == repeats
+
+
+def test_a_set_number_of_calls_is_kept() -> None:
+    clock = Clock(0.0005)
+    timed_secs(clock, MeasureOptions(number=3, repeats=2), math.inf)
+    assert clock.asked == [(1, 1), (3, 1), (3, 1)]
+
+
+@pytest.mark.parametrize(
+    ("secs", "number"), [(0.004, 1), (0.003, 2), (0.001, 4), (3e-6, 1334), (0.0, MOST_CALLS), (1.0, 1)]
+)
+def test_calls_per_repeat(secs: float, number: int) -> None:
+    assert calls_per_repeat(secs, 0.004) == number
