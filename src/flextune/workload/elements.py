@@ -29,21 +29,18 @@ ELEMENT_TYPES = {
 
 def bfloat16_to_float32(stored: np.ndarray) -> np.ndarray:
     """Widens bfloat16 kept as uint16; exact."""
-    widened: np.ndarray = stored.astype(np.uint32) << 16
-    values: np.ndarray = widened.view(np.float32)
-    return values
+    return np.asarray((stored.astype(np.uint32) << 16).view(np.float32))
 
 
 def float32_to_bfloat16(values: np.ndarray) -> np.ndarray:
     """Rounds finite numbers to nearest even bfloat16, kept as uint16."""
     bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    stored: np.ndarray = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-    return stored
+    return np.asarray(((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16))
 
 
 def widen(array: np.ndarray) -> np.ndarray:
     """A stored operand as float32, which holds every value of every element type exactly."""
-    return bfloat16_to_float32(array) if array.dtype == np.uint16 else array.astype(np.float32, copy=False)
+    return bfloat16_to_float32(array) if array.dtype == np.uint16 else np.asarray(array, dtype=np.float32)
 
 
 def multiply_matrices(left: np.ndarray, right: np.ndarray, *, exact: bool) -> np.ndarray:
@@ -53,9 +50,9 @@ def multiply_matrices(left: np.ndarray, right: np.ndarray, *, exact: bool) -> np
     512 such terms are exact, and the pieces are added up as integers.
     """
     if not exact:
-        return left @ right
+        return np.asarray(left @ right)
     length = left.shape[-1]
-    total = (left[..., :EXACT_TERMS] @ right[..., :EXACT_TERMS, :]).astype(np.int32)
+    total: np.ndarray = (left[..., :EXACT_TERMS] @ right[..., :EXACT_TERMS, :]).astype(np.int32)
     for start in range(EXACT_TERMS, length, EXACT_TERMS):
         stop = start + EXACT_TERMS
         total += (left[..., start:stop] @ right[..., start:stop, :]).astype(np.int32)

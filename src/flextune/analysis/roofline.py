@@ -1,0 +1,56 @@
+"""The least time that a program can take on a machine, by its operations and its bytes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from flextune.analysis.report import ProgramAnalysis
+from flextune.target.peaks import Peaks
+from flextune.target.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """Bounds in seconds for data that come from memory (Williams, Waterman, Patterson 2009).
+
+    `limited_by` is `compute` or `memory`. `ridge_intensity` is the number of operations per byte above which
+    programs are limited by compute. `fits` names the smallest cache that holds all parameters (`l1`, `l2`: per core,
+    times the cores of the target; `l3`), or `memory`: a program whose data stay in a cache between runs can be
+    faster than the memory bound.
+    """
+
+    bound_secs: float
+    limited_by: str
+    compute_secs: float
+    memory_secs: float
+    peak_flops: float
+    ridge_intensity: float
+    fits: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def roofline(analysis: ProgramAnalysis, target: Target, peaks: Peaks) -> Roofline:
+    """The bound for `analysis` on a machine with `peaks`; a program without operations is limited by memory."""
+    peak = peaks.for_dtype(analysis.dtype)
+    compute, memory = analysis.flops / peak, analysis.bytes / peaks.memory_bytes_per_sec
+    return Roofline(
+        bound_secs=max(compute, memory),
+        limited_by="compute" if compute > memory else "memory",
+        compute_secs=compute,
+        memory_secs=memory,
+        peak_flops=peak,
+        ridge_intensity=peak / peaks.memory_bytes_per_sec,
+        fits=_smallest_cache(analysis.bytes, target),
+    )
+
+
+def _smallest_cache(data_bytes: int, target: Target) -> str:
+    sizes = (
+        ("l1", target.l1_bytes * target.cores),
+        ("l2", target.l2_bytes * target.cores),
+        ("l3", target.l3_bytes),
+    )
+    return next((name for name, size in sizes if data_bytes <= size), "memory")
