@@ -55,7 +55,11 @@ REPORTED = (
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """One task of a model: `count` is how often the model runs it, `share` its part of all trials measured."""
+    """One task of a model.
+
+    `count` is how often the model runs it, `share` its part of all trials; a task that is not `tunable` has no rule
+    yet and keeps its default schedule.
+    """
 
     name: str
     workload: str
@@ -64,6 +68,7 @@ class TaskResult:
     best_secs: float
     default_secs: float
     share: float
+    tunable: bool = True
 
     def to_dict(self) -> dict[str, str | int | float]:
         return asdict(self)

@@ -24,7 +24,7 @@ _FINAL_SECS_PER_TASK = 0.8
 
 @dataclass(frozen=True, slots=True)
 class TasksResult:
-    """The outcome of all tasks. `space_size` is the sum of the tasks' spaces; the other sums are as in `TuningResult`."""
+    """The outcome of all tasks. `space_size` sums the tasks' spaces, the other figures are as in `TuningResult`."""
 
     tasks: tuple[TaskResult, ...]
     trials: int
@@ -92,6 +92,7 @@ def _result(run: TuningRun, searches: Sequence[TaskSearch]) -> TasksResult:
             best_secs=search.best_secs,
             default_secs=search.default_secs,
             share=share,
+            tunable=search.space.tunable,
         )
         for search, share in zip(searches, parts, strict=True)
     )

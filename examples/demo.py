@@ -1,0 +1,124 @@
+"""Tunes a real ONNX model on this machine and shows what came of it; `make demo` runs this.
+
+SqueezeNet comes with the onnx package, without trained weights, so it gets random ones. After a hundred seconds of
+tuning the model is timed with default and with tuned schedules next to ONNX Runtime on as many threads, in turns, and
+the tuned model is written as a shared library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from flextune.apply.artifact import save_executable
+from flextune.apply.check import MAX_RELATIVE_ERROR, OnnxRuntime, max_relative_error
+from flextune.apply.executable import Executable
+from flextune.cli.live import LiveView
+from flextune.cli.models import best_records, build_with
+from flextune.cli.output import seconds
+from flextune.cli.tune_model import model_tasks
+from flextune.database.store import open_database
+from flextune.errors import EnvironmentFault
+from flextune.graph.model import Model, load_model
+from flextune.graph.partition import partition_model
+from flextune.graph.random_weights import with_random_weights
+from flextune.target.detect import detect
+from flextune.target.peaks import measured_peaks
+from flextune.tune.budget import Budget
+from flextune.tune.options import TuneOptions
+from flextune.tune.tasks import tune_tasks
+
+ROUNDS = 9
+RUNS_PER_ROUND = 8
+
+Run = Callable[[], object]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=1.7, help="time for tuning")
+    parser.add_argument("--out", type=Path, default=Path("demo-out"), help="folder of the records and the library")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+
+    target = detect()
+    print(f"machine  {target}", flush=True)
+    options = TuneOptions(Budget(minutes=arguments.minutes), peaks=measured_peaks(target))
+    model = with_random_weights(load_model(squeezenet()), seed=0)
+    model.save(arguments.out / "squeezenet.onnx")
+    partition = partition_model(model)
+    tasks = model_tasks(partition)
+    print(f"model    {model.name}: {sum(task.count for task in tasks)} fused groups, {len(tasks)} distinct", flush=True)
+
+    with open_database(arguments.out / "records.db") as database:
+        with LiveView(options.budget, f"tuning {model.name}") as view:
+            result = tune_tasks(tasks, target, options, database, (view,))
+        if result.interrupted:
+            sys.exit("interrupted; `make demo` goes on from the records that are there")
+        records = best_records(partition, database, target)
+    print(f"tuned    {result.trials} trials, {result.failed} failed, {result.elapsed_secs:.0f} s", flush=True)
+
+    before, after = build_with(partition, {}, target).executable, build_with(partition, records, target).executable
+    library = save_executable(after, arguments.out / "squeezenet.so")
+    inputs = model.random_inputs(seed=1)
+    runs: dict[str, Run] = {"before": runner(before, inputs), "after": runner(after, inputs)}
+    if (peer := onnx_runtime(model, after, inputs)) is not None:
+        runs["ONNX Runtime"] = peer
+    print(summary(medians(runs), library))
+
+
+def squeezenet() -> Path:
+    return Path(onnx.__file__).parent / "backend/test/data/light/light_squeezenet.onnx"
+
+
+def runner(executable: Executable, inputs: dict[str, np.ndarray]) -> Run:
+    return lambda: executable.run(inputs)
+
+
+def onnx_runtime(model: Model, executable: Executable, inputs: dict[str, np.ndarray]) -> Run | None:
+    """One run of the same model by ONNX Runtime on as many threads, after a check that both compute the same.
+
+    None where ONNX Runtime is not installed.
+    """
+    try:
+        peer = OnnxRuntime(model, executable.signature.threads)
+    except EnvironmentFault as error:
+        print(f"peer     {error}")
+        return None
+    error = max_relative_error(executable.run(inputs), peer.run(inputs))
+    if error > MAX_RELATIVE_ERROR:
+        sys.exit(f"the tuned model computes something else than ONNX Runtime: largest relative error {error:.2g}")
+    print(f"checked  outputs equal ONNX Runtime's, largest relative error {error:.2g}", flush=True)
+    return lambda: peer.run(inputs)
+
+
+def medians(runs: dict[str, Run]) -> dict[str, float]:
+    """Median seconds of one run each, timed in turns so that disturbances meet all of them alike."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(ROUNDS):
+        for name, run in runs.items():
+            run()
+            for _ in range(RUNS_PER_ROUND):
+                start = time.perf_counter()
+                run()
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def summary(secs: dict[str, float], library: Path) -> str:
+    gain = secs["before"] / secs["after"]
+    parts = [f"before {seconds(secs['before'])}", f"after {seconds(secs['after'])} ({gain:.2f}x)"]
+    if "ONNX Runtime" in secs:
+        parts.append(f"ONNX Runtime {seconds(secs['ONNX Runtime'])}")
+    return f"squeezenet: {', '.join(parts)}; library {library}"
+
+
+if __name__ == "__main__":
+    main()

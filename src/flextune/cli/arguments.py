@@ -1,0 +1,25 @@
+"""Arguments and options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WorkloadText = Annotated[
+    str, typer.Argument(help="A workload such as gemm:m=512,n=512,k=512,dtype=float32, or a shipped name.")
+]
+WorkloadOrModel = Annotated[
+    str, typer.Argument(help="A workload such as gemm:m=512,n=512,k=512,dtype=float32, a shipped name, or MODEL.onnx.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+DatabasePath = Annotated[
+    Path | None, typer.Option("--db", help="Records file (default: $FLEXTUNE_DB, else flextune.db here).")
+]
+TargetText = Annotated[
+    str | None, typer.Option("--target", help="Target text as printed by doctor (default: this machine).")
+]
+Shapes = Annotated[
+    list[str] | None, typer.Option("--shape", help="Shape of a model's dynamic input, as NAME=1x3x224x224; repeatable.")
+]

@@ -1,0 +1,50 @@
+"""From the words on the command line to values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flextune.errors import UsageError
+from flextune.registry import nearest
+from flextune.settings import default_database_path
+from flextune.target.detect import detect
+from flextune.target.peaks import Peaks, measured_peaks
+from flextune.target.target import Target
+
+
+def is_model(text: str) -> bool:
+    """Whether the argument names a model file rather than a workload."""
+    return text.lower().endswith(".onnx") or ("/" in text and ":" not in text)
+
+
+def read_target(text: str | None) -> Target:
+    """The named target, or this machine."""
+    return Target.parse(text) if text else detect()
+
+
+def peaks_of(target: Target) -> Peaks | None:
+    """The measured peaks of this machine; None for a target that is another kind of machine."""
+    return measured_peaks(target) if target.kind == detect().kind else None
+
+
+def read_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
+    """`["x=1x3x224x224"]` -> `{"x": (1, 3, 224, 224)}`. Raises `UsageError`."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in texts or ():
+        name, equals, sizes = text.rpartition("=")
+        parts = sizes.split("x")
+        if not equals or not name or not all(part.isascii() and part.isdigit() for part in parts):
+            raise UsageError(f"expected --shape NAME=1x3x224x224, got {text!r}")
+        shapes[name] = tuple(map(int, parts))
+    return shapes
+
+
+def database_path(given: Path | None) -> str:
+    return str(given or default_database_path())
+
+
+def require_known(kind: str, name: str, known: Sequence[str]) -> None:
+    """Raises `UsageError` with the nearest name for an unknown one."""
+    if name not in known:
+        raise UsageError(f"unknown {kind} {name!r}: {nearest(name, tuple(known))}")

@@ -1,0 +1,111 @@
+"""The `flextune` command: one verb per file, one place that turns errors into exit codes.
+
+Verbs import what they work with inside their function, not at the top: `flextune --help` and a mistyped option must
+answer in a fraction of a second, and TVM alone takes longer than that to load.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from flextune.cli import analyze, compile_model, doctor, records, replay, run, show, space, tune
+from flextune.errors import FlextuneError
+
+_DEBUG = "--debug"
+
+
+class _Verbs(TyperGroup):
+    """Turns Ctrl-C into an error like any other, so that `main` alone decides about exit codes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise FlextuneError("interrupted") from error
+
+
+def describe(error: Exception) -> tuple[str, int]:
+    """The one-line message and the exit code an error ends with."""
+    if isinstance(error, FlextuneError):
+        return " ".join(str(error).splitlines()), error.exit_code
+    if isinstance(error, MemoryError):
+        return "out of memory: close other programs or take a smaller problem", 1
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"disk full while writing {error.filename or 'a file'}: free some space and run it again", 1
+    if isinstance(error, OSError):
+        return f"{error.strerror}: {error.filename}" if error.filename else str(error), 1
+    first_line = next(iter(str(error).splitlines()), "")
+    return f"internal error ({type(error).__name__}: {first_line[:300]}); run again with --debug and report it", 1
+
+
+app = typer.Typer(
+    name="flextune",
+    cls=_Verbs,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Tunes tensor programs and whole models for the machine at hand; the result is never slower than the default.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"flextune {version('flextune')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option(_DEBUG, help="Show the traceback of an error.")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options that hold for every verb."""
+    del debug, show_version
+
+
+app.command("doctor")(doctor.doctor)
+app.command("analyze")(analyze.analyze)
+app.command("space")(space.space)
+app.command("tune")(tune.tune)
+app.command("show")(show.show)
+app.command("compile")(compile_model.compile_model)
+app.command("replay")(replay.replay)
+app.command("run")(run.run)
+app.add_typer(records.app, name="records")
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point. `--debug` may stand anywhere on the line; SIGTERM ends a run as Ctrl-C does."""
+    if arguments is None:
+        sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # TVM loads it when it is there: 1.5 s, 200 MB
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = _DEBUG in given
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app([_DEBUG] * debug + [argument for argument in given if argument != _DEBUG], prog_name="flextune")
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001 - the outermost frame: everything ends in one line and an exit code
+        message, code = describe(error)
+        if debug:
+            traceback.print_exception(error)
+        print(f"flextune: {message}", file=sys.stderr)
+        sys.exit(code)

@@ -1,0 +1,70 @@
+"""What the verbs print: JSON objects, aligned tables, and times and rates in readable units."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias, Union
+
+JsonValue: TypeAlias = Union[bool, int, float, str, Sequence["JsonValue"], Mapping[str, "JsonValue"], None]  # noqa: UP007
+
+
+def print_json(value: JsonValue) -> None:
+    """One JSON object on stdout. JSON has no infinity: what was never measured is null."""
+    print(json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def finite(value: JsonValue) -> JsonValue:
+    """The same value with null for infinities and NaN."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [finite(item) for item in value]
+    return value
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") -> str:
+    """Aligned columns; a column whose cells all look like numbers is aligned to the right.
+
+    >>> print(table(("name", "secs"), [("a", "1.5"), ("bb", "12.0")]))
+    name  secs
+    a      1.5
+    bb    12.0
+    """
+    columns = list(zip(headers, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    right = [all(cell[:1].isdigit() or cell in ("", "-") for cell in column[1:]) for column in columns]
+    cells = [
+        [text.rjust(width) if to_right else text.ljust(width) for text in column]
+        for column, width, to_right in zip(columns, widths, right, strict=True)
+    ]
+    return "\n".join((indent + "  ".join(row)).rstrip() for row in zip(*cells, strict=True))
+
+
+def seconds(value: float) -> str:
+    """`1.234 ms`, `56.7 µs`, `2.50 s`; `-` for what was never measured."""
+    if not math.isfinite(value):
+        return "-"
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= scale:
+            return f"{value / scale:.4g} {unit}"
+    return f"{value * 1e9:.3g} ns"
+
+
+def rate(value: float, unit: str = "FLOP/s") -> str:
+    """`512.3 GFLOP/s`."""
+    for prefix, scale in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
+        if value >= scale:
+            return f"{value / scale:.4g} {prefix}{unit}"
+    return f"{value:.4g} {unit}"
+
+
+def size(value: float) -> str:
+    """`32 KiB`, `1.5 GiB`."""
+    for prefix, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if value >= scale:
+            return f"{value / scale:.4g} {prefix}"
+    return f"{value:.0f} B"

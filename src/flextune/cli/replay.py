@@ -1,0 +1,139 @@
+"""`flextune replay`: build a recorded candidate again, check its output, and time it."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flextune.cli.arguments import DatabasePath, Json
+from flextune.cli.output import print_json, seconds
+from flextune.errors import FlextuneError, UsageError
+
+if TYPE_CHECKING:
+    from flextune.trial.measurement import Candidate, Measurement
+    from flextune.trial.record import TuningRecord
+
+
+def replay(
+    what: Annotated[str, typer.Argument(help="A record's id (as `show` prints it), or a workload: its best record.")],
+    records: Annotated[
+        Path | None, typer.Option("--records", help="Take the record from this JSON Lines file instead of a database.")
+    ] = None,
+    db: DatabasePath = None,
+    as_json: Json = False,
+) -> None:
+    """Build a record again, check its output and time it; exit code 1 when it fails or computes something else."""
+    record = choose_record(read_records(records, db), what)
+    measurement = measure_record(record)
+    if as_json:
+        print_json(
+            {
+                "id": record.key,
+                "workload": record.workload,
+                "target": record.target,
+                "assignment": record.assignment,
+                "status": str(measurement.status),
+                "secs": measurement.secs,
+                "recorded_secs": record.secs,
+                "max_error": measurement.max_error,
+                "error": measurement.error,
+            }
+        )
+    else:
+        print(_text(record, measurement))
+    if not measurement.ok:
+        raise FlextuneError(f"record {record.key} of {record.workload}: {measurement.status}: {measurement.error}")
+
+
+def read_records(file: Path | None, db: Path | None) -> list[TuningRecord]:
+    """All records of a JSON Lines file (damaged lines reported and skipped), or of the database."""
+    from flextune.cli.inputs import database_path
+    from flextune.database.jsonl import import_jsonl
+    from flextune.database.store import open_database
+
+    if file is None:
+        with open_database(database_path(db), must_exist=True) as database:
+            return database.records()
+    with tempfile.TemporaryDirectory() as folder, open_database(Path(folder) / "records.db") as database:
+        for damaged in import_jsonl(database, file).damaged:
+            print(f"flextune: {file}: {damaged}; skipped", file=sys.stderr)
+        return database.records()
+
+
+def choose_record(records: Sequence[TuningRecord], what: str) -> TuningRecord:
+    """The latest record with this id (or the only one whose id begins so), else the best record of this workload."""
+    latest = {record.key: record for record in records}
+    matches = [key for key in latest if len(what) >= 4 and key.startswith(what.lower())]
+    if len(matches) == 1:
+        return latest[matches[0]]
+    if len(matches) > 1:
+        raise UsageError(f"{len(matches)} records have an id that begins with {what!r}; give more of it")
+    if re.fullmatch(r"[0-9a-f]{4,16}", what.lower()):
+        raise UsageError(f"no record has the id {what!r}; `flextune show` lists the best ones, `records export` all")
+    return best_record(list(latest.values()), what)
+
+
+def best_record(latest: Sequence[TuningRecord], workload: str) -> TuningRecord:
+    """The fastest of the workload's records. Raises `UsageError` when there is none that ran."""
+    of_workload = of_this(latest, workload)
+    best = min(of_workload, key=lambda record: record.secs, default=None)
+    if best is None:
+        raise UsageError(f"no record of {workload}; `flextune show` lists what is recorded")
+    if not best.measurement.ok:
+        raise UsageError(f"none of the {len(of_workload)} records of {workload} ran; `flextune show` says why")
+    return best
+
+
+def of_this(records: Sequence[TuningRecord], workload: str) -> list[TuningRecord]:
+    """The records of a workload, named as the records name it or in any other way that `parse_workload` takes."""
+    from flextune.workload.parse import parse_workload
+
+    named = [record for record in records if record.workload == workload]
+    if named:
+        return named
+    key = parse_workload(workload).key
+    return [record for record in records if record.workload_key == key]
+
+
+def recorded_candidate(record: TuningRecord) -> Candidate:
+    """What was measured, rebuilt from the record's text. Raises `UsageError` when the record was changed."""
+    from flextune.csp.assignment import Assignment
+    from flextune.schedule.trace import Trace
+    from flextune.target.target import Target
+    from flextune.trial.measurement import Candidate
+    from flextune.workload.parse import parse_workload
+
+    workload = parse_workload(record.workload, record.body)
+    target, trace = Target.parse(record.target), Trace.from_json(record.trace)
+    candidate = Candidate(workload, target, trace, Assignment.parse(record.assignment))
+    if workload.key != record.workload_key:
+        raise UsageError(f"record {record.key}: its key does not belong to its workload {record.workload}")
+    return candidate
+
+
+def measure_record(record: TuningRecord) -> Measurement:
+    """One checked measurement of the recorded candidate on this machine."""
+    from flextune.measure.options import MeasureOptions
+    from flextune.measure.pool import WorkerPool
+
+    candidate = recorded_candidate(record)
+    with WorkerPool(MeasureOptions(workers=1), candidate.target.cores) as pool:
+        return next(iter(pool.measure([candidate])))
+
+
+def _text(record: TuningRecord, measurement: Measurement) -> str:
+    checked = "output correct" if measurement.ok else f"{measurement.status}: {measurement.error}"
+    return "\n".join(
+        (
+            f"{record.workload}  id {record.key}",
+            f"  {record.assignment}",
+            f"  {checked}, largest error {measurement.max_error:.3g}",
+            f"  now {seconds(measurement.secs)}, recorded {seconds(record.secs)} at {record.created}",
+        )
+    )

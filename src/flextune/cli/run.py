@@ -1,0 +1,159 @@
+"""`flextune run`: Heron's command, its JSON configurations run with flextune."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flextune.cli.arguments import Json
+from flextune.cli.output import JsonValue, print_json, rate, seconds
+from flextune.errors import FlextuneError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flextune.compat.heron import HeronConfig
+    from flextune.compat.heron_case import CaseFolder
+    from flextune.database.base import Database
+    from flextune.measure.options import MeasureOptions
+    from flextune.tune.events import Event
+    from flextune.tune.options import TuneOptions
+    from flextune.tune.result import TuningResult
+    from flextune.workload.workload import Workload
+
+
+def run(
+    config: Annotated[Path, typer.Option("-c", "--config", help="Heron's JSON configuration.")],
+    platform: Annotated[str, typer.Option("-p", "--platform", help="dlboost (int8 on x86).")] = "dlboost",
+    tuned: Annotated[
+        Path | None, typer.Option("-t", "--tuned", help="Replay the best of this records file instead of searching.")
+    ] = None,
+    max_trials: Annotated[
+        int | None, typer.Option("-m", "--max-trials", min=1, help="At most so many trials per case.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Run the cases of a Heron configuration; each leaves records.jsonl, stat.csv, schedule.py and constraints.json.
+
+    A second run into the same folder goes on with the records that are there.
+    """
+    from flextune.compat.heron import case_workload, check_platform, read_config
+
+    check_platform(platform)
+    checked = read_config(config)
+    workloads = {case.name: case_workload(case, checked) for case in checked.cases}
+    if tuned is not None:
+        cases = _replay(workloads, tuned)
+    else:
+        cases = _tune(workloads, checked, min(checked.max_trials, max_trials or checked.max_trials), seed)
+    if as_json:
+        print_json({"out_name": checked.out_name, "cases": cases})
+
+
+def _tune(workloads: Mapping[str, Workload], config: HeronConfig, trials: int, seed: int) -> list[JsonValue]:
+    from flextune.database.store import open_database
+    from flextune.target.detect import detect
+    from flextune.target.peaks import measured_peaks
+    from flextune.tune.budget import Budget
+    from flextune.tune.options import TuneOptions
+
+    options = TuneOptions(
+        Budget(trials=trials),
+        config.strategy,
+        config.cost_model,
+        seed,
+        measure=measure_options(config),
+        peaks=measured_peaks(detect()),
+    )
+    out = Path(config.out_name)
+    out.mkdir(parents=True, exist_ok=True)
+    cases: list[JsonValue] = []
+    with open_database(out / "records.db") as database:
+        for name, workload in workloads.items():
+            result = _tune_case(out / name, workload, options, database)
+            print(_case_line(name, result), file=sys.stderr)
+            cases.append({"case": name, **result.to_dict()})
+            if result.interrupted:
+                raise FlextuneError(f"interrupted in case {name}; the same command goes on from there")
+    return cases
+
+
+def _tune_case(path: Path, workload: Workload, options: TuneOptions, database: Database) -> TuningResult:
+    from flextune.cli.live import LiveView
+    from flextune.cli.space import problem_facts
+    from flextune.compat.heron_case import CaseFolder
+    from flextune.platforms import registry
+    from flextune.target.detect import detect
+    from flextune.tune.loop import tune_workload
+
+    target, folder = detect(), CaseFolder(path)
+    folder.create(resumed=bool(database.measured(workload.key, target.key)))
+    space = registry.get(target.kind).search_space(workload, target)
+    folder.write_constraints(problem_facts(space.problem))
+    with LiveView(options.budget, f"{path.name}: {workload}") as view:
+        watchers = (view, _StatisticsWriter(folder))
+        result = tune_workload(workload, target, options, database, watchers, str(path.parent / "records.db"))
+    best = result.best or space.default
+    secs = result.best_secs if result.best else None
+    folder.write_schedule(space.trace.python(best), str(workload), str(best), secs)
+    folder.write_records(database, workload.key)
+    return result
+
+
+class _StatisticsWriter:
+    """A callback that adds each round to the case's `stat.csv`."""
+
+    def __init__(self, folder: CaseFolder) -> None:
+        self._folder = folder
+
+    def __call__(self, event: Event) -> None:
+        from flextune.compat.heron_case import RoundStatistics
+        from flextune.tune.events import RoundFinished
+
+        if isinstance(event, RoundFinished):
+            row = RoundStatistics(
+                event.number, event.trials, event.best_secs, event.mean_secs, event.failed, event.elapsed_secs
+            )
+            self._folder.add_round(row)
+
+
+def _replay(workloads: Mapping[str, Workload], file: Path) -> list[JsonValue]:
+    from flextune.cli.replay import best_record, measure_record, read_records
+
+    latest = list({record.key: record for record in read_records(file, None)}.values())
+    best = {name: best_record(latest, str(workload)) for name, workload in workloads.items()}
+    cases: list[JsonValue] = []
+    for name, record in best.items():
+        measurement = measure_record(record)
+        print(f"{name}: {seconds(measurement.secs)}, recorded {seconds(record.secs)}", file=sys.stderr)
+        times = {"secs": measurement.secs, "recorded_secs": record.secs}
+        cases.append({"case": name, "workload": record.workload, **times})
+        if not measurement.ok:
+            raise FlextuneError(f"case {name}: {measurement.status}: {measurement.error}")
+    return cases
+
+
+def measure_options(config: HeronConfig) -> MeasureOptions:
+    """Heron's measuring options.
+
+    Each repeat is as many calls as last long enough to be timed, at least one; so `runner_number * runner_repeat`
+    repeats run the program at least as often as Heron does.
+    """
+    from flextune.measure.options import MeasureOptions
+
+    return MeasureOptions(
+        build_timeout_secs=float(config.build_timeout),
+        run_timeout_secs=float(config.runner_timeout),
+        repeats=config.runner_number * config.runner_repeat,
+    )
+
+
+def _case_line(name: str, result: TuningResult) -> str:
+    return (
+        f"{name}: {seconds(result.best_secs)}, {rate(result.best_gflops * 1e9, 'OP/s')}, default "
+        f"{seconds(result.default_secs)}, {result.trials} trials, {result.failed} failed"
+    )

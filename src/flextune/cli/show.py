@@ -1,0 +1,113 @@
+"""`flextune show`: what the records hold, the best of each workload and failures by cause."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flextune.cli.arguments import DatabasePath, Json
+from flextune.cli.output import JsonValue, print_json, seconds, table
+from flextune.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flextune.trial.record import TuningRecord
+
+
+def show(
+    workload: Annotated[str | None, typer.Argument(help="Only this workload (default: all).")] = None,
+    schedule: Annotated[bool, typer.Option("--schedule", help="Also print the best schedule as code.")] = False,
+    db: DatabasePath = None,
+    as_json: Json = False,
+) -> None:
+    """Print the best records of each workload, and failures grouped by cause."""
+    from flextune.cli.inputs import database_path
+    from flextune.cli.replay import of_this
+    from flextune.database.store import open_database
+
+    path = database_path(db)
+    with open_database(path, must_exist=True) as database:
+        records = database.records()
+    if workload and not (records := of_this(records, workload)):
+        raise UsageError(f"no records of {workload} in {path}; `flextune show` without a workload lists what is there")
+    groups = summarise(records)
+    if as_json:
+        print_json({"db": path, "workloads": [group.to_dict() for group in groups]})
+    else:
+        print("\n".join(_text(group, schedule) for group in groups) if groups else f"{path} holds no records")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The records of one workload on one target; the latest record of a candidate counts."""
+
+    workload: str
+    target: str
+    trials: int
+    failed: int
+    best: TuningRecord | None
+    failures: tuple[tuple[str, int], ...]
+
+    def to_dict(self) -> JsonValue:
+        return {
+            "workload": self.workload,
+            "target": self.target,
+            "trials": self.trials,
+            "failed": self.failed,
+            "best": None if self.best is None else _best(self.best),
+            "failures": [{"cause": cause, "count": count} for cause, count in self.failures],
+        }
+
+
+def summarise(records: Sequence[TuningRecord]) -> list[Summary]:
+    """One summary per workload and target, in the order of their first record."""
+    from flextune.tune.progress import failure_text
+
+    groups: dict[tuple[str, str], dict[str, TuningRecord]] = {}
+    for record in records:
+        groups.setdefault((record.workload_key, record.target_key), {})[record.key] = record
+    summaries = []
+    for latest in groups.values():
+        ok = [record for record in latest.values() if record.measurement.ok]
+        failures = Counter(failure_text(record.measurement) for record in latest.values() if not record.measurement.ok)
+        best = min(ok, key=lambda record: record.secs, default=None)
+        first = next(iter(latest.values()))
+        counted = tuple(failures.most_common())
+        summaries.append(Summary(first.workload, first.target_key, len(latest), failures.total(), best, counted))
+    return summaries
+
+
+def _best(record: TuningRecord) -> JsonValue:
+    return {
+        "id": record.key,
+        "secs": record.secs,
+        "assignment": record.assignment,
+        "strategy": record.strategy,
+        "seed": record.seed,
+        "created": record.created,
+        "versions": record.versions,
+    }
+
+
+def _text(summary: Summary, schedule: bool) -> str:
+    lines = [summary.workload, f"  on {summary.target}", f"  {summary.trials} trials, {summary.failed} failed"]
+    if best := summary.best:
+        lines.append(f"  best {seconds(best.secs)}  id {best.key}  {best.created}  {best.strategy}")
+        lines.append(f"       {best.assignment}")
+        if schedule:
+            lines.append(_schedule(best))
+    if summary.failures:
+        lines.append(table(("cause", "count"), [(cause, str(count)) for cause, count in summary.failures], "    "))
+    return "\n".join(lines)
+
+
+def _schedule(record: TuningRecord) -> str:
+    from flextune.csp.assignment import Assignment
+    from flextune.schedule.trace import Trace
+
+    code = Trace.from_json(record.trace).python(Assignment.parse(record.assignment))
+    return "\n".join("    " + line for line in code.splitlines())

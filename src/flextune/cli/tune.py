@@ -1,0 +1,131 @@
+"""`flextune tune`: search schedules for a workload or for every part of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flextune.cli.arguments import DatabasePath, Json, Shapes, TargetText, WorkloadOrModel
+from flextune.cli.output import print_json, rate, seconds
+from flextune.errors import FlextuneError, UsageError
+
+if TYPE_CHECKING:
+    from flextune.cli.live import LiveView
+    from flextune.target.target import Target
+    from flextune.tune.budget import Budget
+    from flextune.tune.options import TuneOptions
+    from flextune.tune.result import TuningResult
+
+_WORKLOAD_TRIALS = 64
+_MODEL_MINUTES = 2.0
+
+
+def tune(
+    what: WorkloadOrModel,
+    trials: Annotated[
+        int | None, typer.Option(help="Trials in all, recorded ones counted (default for a workload: 64).")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Wall-clock limit (default for a model: 2).")] = None,
+    strategy: Annotated[str, typer.Option(help="Search strategy: random or cga.")] = "cga",
+    cost_model: Annotated[str, typer.Option(help="Learned cost model: none or trees.")] = "trees",
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    resume: Annotated[bool, typer.Option(help="Take recorded trials of the same key for known.")] = True,
+    patience: Annotated[int | None, typer.Option(help="End a task after so many trials without a better one.")] = None,
+    target: TargetText = None,
+    shape: Shapes = None,
+    db: DatabasePath = None,
+    as_json: Json = False,
+) -> None:
+    """Search for the fastest schedules; every trial is recorded, and a run goes on where an earlier one ended."""
+    from flextune.cli.inputs import is_model, read_shapes
+    from flextune.tune.budget import Budget
+
+    model = is_model(what)
+    if trials is None and minutes is None:
+        trials, minutes = (None, _MODEL_MINUTES) if model else (_WORKLOAD_TRIALS, None)
+    budget, shapes = Budget(trials, minutes, patience), read_shapes(shape)
+    request = Request(budget, strategy, cost_model, seed, resume, target, db)
+    if model:
+        from flextune.cli.tune_model import tune_model
+
+        tune_model(Path(what), shapes, request, as_json)
+    elif shapes:
+        raise UsageError(f"--shape is for models; {what!r} is a workload, its sizes are its parameters")
+    else:
+        _tune_workload(what, request, as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the options ask for, before anything that takes long is loaded."""
+
+    budget: Budget
+    strategy: str
+    cost_model: str
+    seed: int
+    resume: bool
+    target: str | None
+    db: Path | None
+
+    def options(self, target: Target) -> TuneOptions:
+        """The run's options, with the machine's peaks. Unknown names are refused before anything is measured."""
+        from flextune.cli.inputs import peaks_of, require_known
+        from flextune.cost.registry import cost_model_names
+        from flextune.search.registry import strategy_names
+        from flextune.tune.options import TuneOptions
+
+        for kind, name, known in (
+            ("strategy", self.strategy, strategy_names()),
+            ("cost model", self.cost_model, cost_model_names()),
+        ):
+            require_known(kind, name, known)
+        peaks = peaks_of(target)
+        return TuneOptions(self.budget, self.strategy, self.cost_model, self.seed, self.resume, peaks=peaks)
+
+
+def _tune_workload(text: str, request: Request, as_json: bool) -> None:
+    from flextune.cli.inputs import database_path, read_target
+    from flextune.cli.live import LiveView
+    from flextune.database.store import open_database
+    from flextune.tune.loop import tune_workload
+    from flextune.workload.parse import parse_workload
+
+    workload, target, path = parse_workload(text), read_target(request.target), database_path(request.db)
+    options = request.options(target)
+    with open_database(path) as database, LiveView(request.budget, str(workload)) as view:
+        result = tune_workload(workload, target, options, database, (view,), path)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        print(_report(result))
+    end_with(result.interrupted, result.best is not None, view)
+
+
+def _report(result: TuningResult) -> str:
+    if result.best is None:
+        return f"{result.workload}: none of {result.trials} trials ran"
+    gain = result.default_secs / result.best_secs
+    lines = [
+        result.workload,
+        f"  best     {seconds(result.best_secs)}  {rate(result.best_gflops * 1e9)}  "
+        f"{result.fraction_of_peak:.0%} of peak",
+        f"  default  {seconds(result.default_secs)}  {gain:.2f}x slower than the best",
+        f"  trials   {result.trials} ({result.failed} failed) of {result.space_size} in the space, "
+        f"{result.trials_per_sec:.1f} per second, {result.elapsed_secs:.1f} s in all",
+        f"  records  {result.db}",
+    ]
+    return "\n".join(lines)
+
+
+def end_with(interrupted: bool, found: bool, view: LiveView) -> None:
+    """Raises what makes the exit code 1: an interrupted run, or one in which nothing ran."""
+    from flextune.cli.live import failure_lines
+
+    if interrupted:
+        raise FlextuneError("interrupted; every finished trial is recorded, the same command goes on from there")
+    if not found:
+        reason = next(iter(failure_lines(view.progress)), "no trial within the budget")
+        raise FlextuneError(f"no candidate ran: {reason.strip()}; see `flextune show` for all failures")
