@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import numpy as np
 import tvm
 from tvm import relax
 
@@ -15,7 +14,7 @@ from flextune.apply.executable import Executable, Signature
 from flextune.apply.generic import generic_schedule
 from flextune.apply.rewrite import Replacement, replace_functions
 from flextune.apply.threads import default_thread_count
-from flextune.errors import FlextuneError, ScheduleError
+from flextune.errors import FlextuneError
 from flextune.graph.model import ValueSpec
 from flextune.graph.partition import ModelTask, Partition
 from flextune.platforms import registry as platforms

@@ -7,7 +7,7 @@ import statistics
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,9 @@ class Signature:
     outputs: tuple[ValueSpec, ...]
     target: str
     threads: int
+
+    def with_threads(self, threads: int) -> Signature:
+        return replace(self, threads=threads)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -112,7 +115,7 @@ class Executable:
 
     def _invoke(self, arguments: list[Any]) -> list[Any]:
         result = self._machine["main"](*arguments)
-        return list(result) if isinstance(result, list | tuple | tvm.ir.Array) else [result]
+        return list(result) if not isinstance(result, tvm.runtime.Tensor) else [result]
 
     def _arguments(self, inputs: Mapping[str, np.ndarray]) -> list[Any]:
         names = [spec.name for spec in self.inputs]

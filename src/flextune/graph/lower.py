@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
 import warnings
 
 import onnx
 import tvm
-from tvm import relax
+from tvm import relax, tirx
 from tvm.relax.frontend.onnx import from_onnx
 
 from flextune.errors import ModelError
@@ -30,11 +31,23 @@ def lower_model(model: Model) -> tvm.IRModule:
     """The model as an IRModule: Relax `main` calling fused, unscheduled PrimFuncs. ModelError if import fails."""
     graph = OnnxGraph.of(model.proto)
     simplify(graph)
-    return fuse(channels_last(import_onnx(graph.to_proto(), model.name)))
+    return fuse(channels_last(import_onnx(graph, model.name)))
 
 
-def import_onnx(proto: onnx.ModelProto, name: str) -> tvm.IRModule:
-    """TVM's ONNX importer, its complaints on standard output caught and turned into one ModelError."""
+def import_onnx(graph: OnnxGraph, name: str) -> tvm.IRModule:
+    """Relax `main` with the graph's constants as Relax constants.
+
+    Large constants are imported as parameters and bound afterwards: the importer would copy them several times.
+    """
+    proto = graph.skeleton()
+    module = _from_onnx(proto, name)
+    parameters = dict(zip((value.name for value in proto.graph.input), module["main"].params, strict=True))
+    bound = {parameters[key]: tvm.runtime.tensor(graph.constants[key]) for key in parameters if key in graph.constants}
+    return relax.transform.BindParams("main", bound)(module)
+
+
+def _from_onnx(proto: onnx.ModelProto, name: str) -> tvm.IRModule:
+    """TVM's ONNX importer; what it prints is caught, and any failure becomes one ModelError."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said), warnings.catch_warnings():
@@ -67,10 +80,29 @@ def fuse(module: tvm.IRModule) -> tvm.IRModule:
         relax.transform.FuseOps(),
         relax.transform.FuseTIR(),
         relax.transform.DeadCodeElimination(["main"]),
+        narrow_indices,
     ]
     for run in passes:
         module = run(module)
     return module
+
+
+def narrow_indices(module: tvm.IRModule) -> tvm.IRModule:
+    """Indices as int32, as in programs made by `te.create_prim_func`; functions where that could overflow stay as they are."""
+    narrowed = {}
+    for variable, function in module.functions_items():
+        if isinstance(function, tirx.PrimFunc) and _fits_int32(function):
+            with contextlib.suppress(RuntimeError, TypeError):  # data in int64 is refused by the pass
+                one = tvm.IRModule({"main": function})
+                narrowed[variable] = tirx.transform.ForceNarrowIndexToInt32()(one)["main"]
+    for variable, function in narrowed.items():
+        module.update_func(variable, function)
+    return module
+
+
+def _fits_int32(function: tirx.PrimFunc) -> bool:
+    sizes = [[int(size) for size in p.ty.shape if isinstance(size, tirx.IntImm)] for p in function.params]
+    return all(math.prod(shape) < 2**30 for shape in sizes)
 
 
 def _import_failure(proto: onnx.ModelProto, name: str, operator: str | None, error: Exception) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import tvm
-from tvm import relax, tirx
+from tvm import relax
 
 from flextune.errors import UsageError
 from flextune.graph.calls import CallSite, call_sites
@@ -90,26 +90,18 @@ def _tasks(functions: dict[Workload, list[str]], counts: Counter[str]) -> tuple[
     return tuple(sorted(tasks, key=lambda task: (-task.flops_share, task.name)))
 
 
-def _workload(name: str, function: tirx.PrimFunc, sites: tuple[CallSite, ...]) -> Workload | None:
+def _workload(name: str, function: Any, sites: tuple[CallSite, ...]) -> Workload | None:
     constants = frozenset.intersection(*(site.constants for site in sites if site.function == name))
     try:
-        return from_prim_func(with_canonical_names(function), "group", tuple(sorted(constants)))
+        return from_prim_func(function, operators_of(name), tuple(sorted(constants)))
     except UsageError:
         return None
 
 
-def with_canonical_names(function: tirx.PrimFunc) -> tirx.PrimFunc:
-    """The function with its parameters named p0, p1, ... and no name or fusion attributes of its own.
+def operators_of(name: str) -> str:
+    """The operators in a function's name, without the numbers that make it unique in its module.
 
-    Fusion names parameters after the variables of the model they came from; without this, one computation would have
-    a different text, and so different records, in every model.
+    >>> operators_of("fused_conv2d10_add6_relu6")
+    'conv2d_add_relu'
     """
-    for attribute in ("global_symbol", "op_pattern"):
-        function = function.without_attr(attribute)
-    document = json.loads(tvm.ir.save_json(function))
-    nodes = document["nodes"]
-    parameters = nodes[nodes[document["root_index"]]["data"]["params"]]["data"]
-    for number, parameter in enumerate(parameters):
-        nodes.append({"type": "ffi.String", "data": f"p{number}"})
-        nodes[parameter]["data"]["name"] = len(nodes) - 1
-    return tvm.ir.load_json(json.dumps(document))
+    return re.sub(r"(\d+d)?\d*(?=_|$)", r"\1", name.removeprefix("fused_"))

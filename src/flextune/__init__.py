@@ -1,0 +1,57 @@
+"""flextune: an autotuning compiler stack for tensor programs.
+
+Everything here is loaded on first use, so that `import flextune` stays light.
+
+>>> import flextune
+>>> executable = flextune.load("model.so")   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flextune.apply.artifact import load_executable as load
+    from flextune.apply.artifact import save_executable as save
+    from flextune.apply.build import compile_model
+    from flextune.graph.model import load_model
+    from flextune.graph.partition import partition_model
+    from flextune.target.detect import detect
+    from flextune.workload.parse import parse_workload
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "compile_model": "flextune.apply.build:compile_model",
+    "detect": "flextune.target.detect:detect",
+    "load": "flextune.apply.artifact:load_executable",
+    "load_model": "flextune.graph.model:load_model",
+    "parse_workload": "flextune.workload.parse:parse_workload",
+    "partition_model": "flextune.graph.partition:partition_model",
+    "save": "flextune.apply.artifact:save_executable",
+}
+
+__all__ = [
+    "__version__",
+    "compile_model",
+    "detect",
+    "load",
+    "load_model",
+    "parse_workload",
+    "partition_model",
+    "save",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'flextune' has no attribute {name!r}; it has {', '.join(sorted(_EXPORTS))}")
+    module, _, attribute = _EXPORTS[name].partition(":")
+    value: object = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
