@@ -2,13 +2,15 @@
 
 Runs as a process of its own, without TVM's threads: one Python thread per physical core, bound to it, calls a loop
 of machine code, all released together. A repeat's rate is the work of all cores over the time from the first start
-to the last end; the peak is the best repeat. Repeats go on, for a bounded time, until the best ones agree.
+to the last end; the peak is the best repeat. Repeats go on, for a bounded time, until the best ones agree. Where other
+processes took the cores all the while, the loops that only compute are rated by the processor time they got instead.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import statistics
 import sys
 import threading
 import time
@@ -36,7 +38,7 @@ from flextune.target.target import Target
 REPEAT_SECS = 0.025
 REPEATS = 10
 """At least this many repeats of each loop."""
-LIMIT_SECS = 1.2
+LIMIT_SECS = 0.8
 """After this long a loop that never ran undisturbed is given up; four loops stay under 10 seconds."""
 
 _ALIGNMENT = 64
@@ -50,15 +52,17 @@ Memory = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """One simultaneous run of all cores: wall time, and the share of it that the threads spent on a processor."""
+    """One simultaneous run of all cores: wall time, the share of it that the threads spent on a processor, and
+    `busy_secs`, the time it would have taken had each thread's processor time been all."""
 
     secs: float
     busy_share: float
+    busy_secs: float
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Work per second of the best repeat; `quiet` unless something else took the cores meanwhile."""
+    """Work per second of the best repeat; not `quiet` if something else took the cores in all of them."""
 
     per_sec: float
     quiet: bool
@@ -109,7 +113,9 @@ def best_rate(kernel: PeakKernel, loop: Loop, memories: Sequence[Memory], cpus: 
     while not repeats or (not _agree(repeats) and time.perf_counter() - started < LIMIT_SECS):
         repeats += run_together(loop, memories, trips, calls, cpus)
     best = min(repeats, key=lambda repeat: repeat.secs)
-    return Rate(work / best.secs, best.busy_share >= _QUIET_SHARE)
+    if best.busy_share >= _QUIET_SHARE or kernel.streams:
+        return Rate(work / best.secs, best.busy_share >= _QUIET_SHARE)
+    return Rate(work / min(repeat.busy_secs for repeat in repeats), quiet=False)
 
 
 def run_together(
@@ -133,7 +139,8 @@ def run_together(
 
 def _repeat(spans: Sequence[tuple[float, float, float]]) -> Repeat:
     secs = max(end for _, end, _ in spans) - min(start for start, _, _ in spans)
-    return Repeat(secs, sum(busy for _, _, busy in spans) / (secs * len(spans)))
+    busy = [busy for _, _, busy in spans]
+    return Repeat(secs, sum(busy) / (secs * len(busy)), statistics.harmonic_mean(busy))
 
 
 def _agree(repeats: Sequence[Repeat]) -> bool:

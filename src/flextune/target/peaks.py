@@ -43,7 +43,8 @@ _FIELD_OF_DTYPE = {
 class Peaks:
     """Rates of all physical cores together, per second; a multiply-accumulate counts as two operations.
 
-    `quiet` is false when other processes took processor time from the best repeats: the true peaks are then higher.
+    `quiet` is false when other processes took processor time from the best repeats: memory's true rate is then higher,
+    and the others are estimates.
     """
 
     float32_flops: float
@@ -64,9 +65,11 @@ class Peaks:
         return float(getattr(self, _FIELD_OF_DTYPE[dtype]))
 
     def merge(self, other: Peaks) -> Peaks:
-        """The better of two measurements of the same host, rate by rate."""
+        """What to believe after `other` was measured on the same host too: a quiet one, else the best, rate by rate."""
+        if self.quiet != other.quiet:
+            return self if self.quiet else other
         rates = {name: max(getattr(self, name), getattr(other, name)) for name in _RATES}
-        return Peaks(**rates, quiet=self.quiet or other.quiet)
+        return Peaks(**rates, quiet=self.quiet)
 
 
 def measured_peaks(
@@ -74,7 +77,7 @@ def measured_peaks(
 ) -> Peaks:
     """Peaks of this host for the target's cores and features: from the cache, else measured (1 to 10 seconds).
 
-    A disturbed measurement is taken again at the next calls, a few times at most, and the best is kept.
+    A disturbed measurement is taken again at the next calls, a few times at most.
     Raises `UsageError` for a target that this host cannot run, `EnvironmentFault` if the measuring process fails.
     A cache that cannot be written is a warning; a damaged one is measured anew.
     """
