@@ -12,9 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flextune.apply.artifact import load_executable as load
-    from flextune.apply.artifact import save_executable as save
     from flextune.apply.build import compile_model
+    from flextune.apply.executable import load_executable as load
     from flextune.graph.model import load_model
     from flextune.graph.partition import partition_model
     from flextune.target.detect import detect
@@ -25,11 +24,10 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "compile_model": "flextune.apply.build:compile_model",
     "detect": "flextune.target.detect:detect",
-    "load": "flextune.apply.artifact:load_executable",
+    "load": "flextune.apply.executable:load_executable",
     "load_model": "flextune.graph.model:load_model",
     "parse_workload": "flextune.workload.parse:parse_workload",
     "partition_model": "flextune.graph.partition:partition_model",
-    "save": "flextune.apply.artifact:save_executable",
 }
 
 __all__ = [
@@ -40,7 +38,6 @@ __all__ = [
     "load_model",
     "parse_workload",
     "partition_model",
-    "save",
 ]
 
 

@@ -15,13 +15,13 @@ import struct
 import tempfile
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import tvm
 from tvm.target import codegen
 
-from flextune.apply.executable import Executable, Signature
 from flextune.apply.quiet import without_noise
+from flextune.apply.signature import Signature
 from flextune.errors import BuildError, EnvironmentFault, UsageError
 from flextune.platforms.x86.build import export_library
 from flextune.target.detect import detect
@@ -31,25 +31,22 @@ MAGIC = b"flextune-model-1"
 TRAILER = struct.Struct(f"<IQ{len(MAGIC)}s")
 CHUNK_BYTES = 1 << 22
 
-INSTRUCTION_FEATURES = ("sse", "avx", "fma", "bmi", "f16c", "amx", "vaes", "vpclmul", "gfni", "lzcnt", "popcnt", "movbe")
+INSTRUCTION_FEATURES = ("sse", "avx", "fma", "bmi", "f16c", "amx", "vaes", "vpclmul", "gfni", "lzcnt", "popcnt")
 """Prefixes of LLVM's names for features that stand for instructions, not for tuning."""
 
 
-def save_executable(executable: Executable, path: str | Path) -> Path:
-    """Write the executable as a shared library at `path`, all or nothing. Needs a linker (see `export_library`)."""
-    target = Path(path)
-    if executable.library is None:
-        raise UsageError("an executable that was loaded from a file cannot be saved again; copy its file")
-    if target.is_dir() or not target.parent.exists():
+def write_library(library: Any, signature: Signature, target: Path) -> Path:
+    """Write a compiled module and its signature as a shared library at `target`, all or nothing."""
+    if target.is_dir() or not target.parent.is_dir():
         raise UsageError(f"cannot write {target}: expected a file in an existing folder")
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".so", dir=target.parent)
+    handle, name = _temporary(target)
     os.close(handle)
     partial = Path(name)
     try:
         with without_noise():
-            export_library(executable.library, partial)
-        _append_trailer(partial, executable.signature)
-        os.chmod(partial, 0o755)
+            export_library(library, partial)
+        _append_trailer(partial, signature)
+        partial.chmod(0o755)
         partial.replace(target)
     except OSError as error:
         raise EnvironmentFault(f"cannot write {target}: {error.strerror or error}") from error
@@ -58,18 +55,13 @@ def save_executable(executable: Executable, path: str | Path) -> Path:
     return target
 
 
-def load_executable(path: str | Path, threads: int | None = None) -> Executable:
-    """The executable saved at `path`, checked to be whole and made for a processor like this one.
-
-    `threads` overrides the number it was saved with. UsageError for any other file, EnvironmentFault for another CPU.
-    """
-    source = Path(path)
+def open_library(source: Path) -> tuple[Any, Signature]:
+    """The module and the signature of a saved executable; see `load_executable` for what is checked."""
     signature = read_signature(source)
     check_processor(Target.parse(signature.target), detect(), str(source))
     try:
         with without_noise():
-            module = tvm.runtime.load_module(str(source.resolve()))
-            return Executable(module, signature if threads is None else signature.with_threads(threads))
+            return tvm.runtime.load_module(str(source.resolve())), signature
     except (RuntimeError, OSError) as error:
         raise BuildError(f"{source} cannot be loaded: {str(error).strip().splitlines()[-1]}") from error
 
@@ -105,9 +97,17 @@ def check_processor(made_for: Target, present: Target, source: str) -> None:
         )
 
 
+def _temporary(target: Path) -> tuple[int, str]:
+    try:
+        return tempfile.mkstemp(prefix=f".{target.name}-", suffix=".so", dir=target.parent)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write in {target.parent}: {error.strerror or error}") from error
+
+
 def _instructions(target: Target) -> set[str]:
     described = tvm.target.Target({"kind": "llvm", "mcpu": target.cpu})
-    return {str(name) for name in codegen.llvm_get_cpu_features(described) if str(name).startswith(INSTRUCTION_FEATURES)}
+    names = map(str, codegen.llvm_get_cpu_features(described))
+    return {name for name in names if name.startswith(INSTRUCTION_FEATURES)}
 
 
 def _append_trailer(path: Path, signature: Signature) -> None:

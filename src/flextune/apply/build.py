@@ -10,11 +10,12 @@ from typing import Any
 import tvm
 from tvm import relax
 
-from flextune.apply.executable import Executable, Signature
+from flextune.apply.executable import Executable
 from flextune.apply.generic import generic_schedule
 from flextune.apply.rewrite import Replacement, replace_functions
+from flextune.apply.signature import Signature
 from flextune.apply.threads import default_thread_count
-from flextune.errors import FlextuneError
+from flextune.errors import BuildError, FlextuneError
 from flextune.graph.model import ValueSpec
 from flextune.graph.partition import ModelTask, Partition
 from flextune.platforms import registry as platforms
@@ -59,40 +60,75 @@ def compile_model(
 ) -> Build:
     """Build the model with `schedules` (by workload key); every other task gets its platform's default schedule.
 
-    A task without any rule, or whose schedule turns out to be illegal, gets a generic schedule, and `Build.tasks` says so.
+    A task without any rule, or whose schedule turns out to be illegal, gets a generic one, and `Build.tasks` says so.
     With no schedules at all this is the model as it is without tuning.
     """
-    replacements: dict[str, Replacement] = {}
-    built = []
-    for task in partition.tasks:
-        replacement, record = _scheduled(task, schedules.get(task.workload.key), target)
-        built.append(record)
-        replacements.update(dict.fromkeys(task.functions, replacement))
-    for name in partition.fallbacks:
-        replacements[name] = Replacement(generic_schedule(partition.module[name], target))
-    module = replace_functions(partition.module, replacements)
-    library = tvm.compile(module, target=tvm_target(target))
+    candidates = {task.name: _scheduled(task, schedules.get(task.workload.key), target) for task in partition.tasks}
+    module = _module(partition, candidates, target)
+    try:
+        library = tvm.compile(module, target=tvm_target(target))
+    except RuntimeError:
+        candidates = {name: _buildable(candidate, target) for name, candidate in candidates.items()}
+        library = _compile(_module(partition, candidates, target), target)
     signature = _signature(partition, target, threads or default_thread_count())
-    return Build(Executable(library.jit(), signature, library), tuple(built))
+    return Build(Executable(library.jit(), signature, library), tuple(each.built for each in candidates.values()))
 
 
-def _scheduled(task: ModelTask, schedule: Schedule | None, target: Target) -> tuple[Replacement, BuiltTask]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidate:
+    task: ModelTask
+    replacement: Replacement
+    built: BuiltTask
+
+
+def _scheduled(task: ModelTask, schedule: Schedule | None, target: Target) -> _Candidate:
     """The scheduled function of one task: the given schedule, else the default one, else a generic one."""
-    reasons = []
-    for origin, find in ((Origin.TUNED, lambda: schedule), (Origin.DEFAULT, lambda: _default(task, target))):
+    reasons: list[str] = []
+    for origin in (Origin.TUNED, Origin.DEFAULT):
         try:
-            found = find()
-            if found is None:
+            chosen = schedule if origin is Origin.TUNED else _default(task, target)
+            if chosen is None:
                 continue
-            program = apply_trace(task.workload, *found)
+            program = apply_trace(task.workload, *chosen)
         except FlextuneError as error:
             reasons.append(f"{origin}: {error}")
             continue
-        replacement = Replacement(program.module["main"], program.packs)
-        return replacement, BuiltTask(task.name, task.workload.key, task.count, origin, "; ".join(reasons))
-    function = generic_schedule(task.workload.prim_func(), target)
-    record = BuiltTask(task.name, task.workload.key, task.count, Origin.GENERIC, "; ".join(reasons))
-    return Replacement(function), record
+        return _candidate(task, Replacement(program.module["main"], program.packs), origin, "; ".join(reasons))
+    return _generic(task, target, "; ".join(reasons))
+
+
+def _buildable(candidate: _Candidate, target: Target) -> _Candidate:
+    """The candidate, or a generic one where its function alone cannot be compiled."""
+    try:
+        tvm.compile(candidate.replacement.function, target=tvm_target(target))
+    except RuntimeError as error:
+        reason = f"{candidate.built.origin}: {str(error).strip().splitlines()[-1]}"
+        return _generic(candidate.task, target, reason)
+    return candidate
+
+
+def _generic(task: ModelTask, target: Target, reason: str) -> _Candidate:
+    return _candidate(task, Replacement(generic_schedule(task.workload.prim_func(), target)), Origin.GENERIC, reason)
+
+
+def _candidate(task: ModelTask, replacement: Replacement, origin: Origin, reason: str) -> _Candidate:
+    return _Candidate(task, replacement, BuiltTask(task.name, task.workload.key, task.count, origin, reason))
+
+
+def _module(partition: Partition, candidates: Mapping[str, _Candidate], target: Target) -> tvm.IRModule:
+    replacements = {
+        name: candidate.replacement for candidate in candidates.values() for name in candidate.task.functions
+    }
+    for name in partition.fallbacks:
+        replacements[name] = Replacement(generic_schedule(partition.module[name], target))
+    return replace_functions(partition.module, replacements)
+
+
+def _compile(module: tvm.IRModule, target: Target) -> Any:
+    try:
+        return tvm.compile(module, target=tvm_target(target))
+    except RuntimeError as error:
+        raise BuildError(f"the model cannot be compiled: {str(error).strip().splitlines()[-1]}") from error
 
 
 def _default(task: ModelTask, target: Target) -> Schedule:

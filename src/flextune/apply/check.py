@@ -74,7 +74,9 @@ def _relative_error(output: np.ndarray, wanted: np.ndarray) -> float:
     return error / scale if scale > 0 else error
 
 
-def interleaved(first: Any, second: Any, inputs: dict[str, np.ndarray], rounds: int = 5) -> tuple[float, float]:
+def interleaved(
+    first: Executable | OnnxRuntime, second: Executable | OnnxRuntime, inputs: dict[str, np.ndarray], rounds: int = 5
+) -> tuple[float, float]:
     """Median seconds of two runners (both with `benchmark`), timed in turns so that noise hits both alike."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):

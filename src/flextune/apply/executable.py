@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tvm
 from tvm import relax
 
+from flextune.apply.artifact import open_library, write_library
+from flextune.apply.quiet import without_noise
+from flextune.apply.signature import Signature
 from flextune.apply.threads import PoolThreads
 from flextune.errors import UsageError
 from flextune.graph.model import ValueSpec
 
 ALIGNMENT_BYTES = 64
 """What the generated code assumes of every buffer; arrays that are placed otherwise are copied."""
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What an executable takes, gives and was made for. The text form (JSON) is stored with a saved executable."""
-
-    name: str
-    inputs: tuple[ValueSpec, ...]
-    outputs: tuple[ValueSpec, ...]
-    target: str
-    threads: int
-
-    def with_threads(self, threads: int) -> Signature:
-        return replace(self, threads=threads)
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Signature:
-        raw = json.loads(text)
-        inputs, outputs = (
-            tuple(ValueSpec(spec["name"], tuple(spec["shape"]), spec["dtype"]) for spec in raw[side])
-            for side in ("inputs", "outputs")
-        )
-        return cls(raw["name"], inputs, outputs, raw["target"], int(raw["threads"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +46,7 @@ class Executable:
 
     def __init__(self, module: Any, signature: Signature, library: Any | None = None) -> None:
         self.signature = signature
-        self.library = library
-        """What `tvm.compile` returned, while it is there to be saved; None after loading."""
+        self._library = library  # what `tvm.compile` returned; None after loading
         self._machine = relax.VirtualMachine(module, tvm.cpu())
         self._threads = PoolThreads(signature.threads)
         self._lock = threading.Lock()
@@ -90,8 +66,19 @@ class Executable:
             results = self._threads.call(lambda: self._invoke(arguments))
             return {spec.name: array.numpy() for spec, array in zip(self.outputs, results, strict=True)}
 
+    def save(self, path: str | Path) -> Path:
+        """Write one shared library that `flextune.load` takes, all or nothing. Needs a linker (see platforms)."""
+        if self._library is None:
+            raise UsageError("an executable that was loaded from a file cannot be saved again; copy its file")
+        return write_library(self._library, self.signature, Path(path))
+
     def benchmark(
-        self, inputs: Mapping[str, np.ndarray] | None = None, *, min_runs: int = 10, min_secs: float = 0.5, warmup: int = 3
+        self,
+        inputs: Mapping[str, np.ndarray] | None = None,
+        *,
+        min_runs: int = 10,
+        min_secs: float = 0.5,
+        warmup: int = 3,
     ) -> Latency:
         """Time single runs (inputs in place, outputs left where they are) until both minima are reached."""
         arguments = self._arguments(self.random_inputs(0) if inputs is None else inputs)
@@ -125,6 +112,16 @@ class Executable:
         if missing := [name for name in names if name not in inputs]:
             raise UsageError(f"{self.signature.name}: input {missing[0]!r} is missing; it takes {listed}")
         return [_tensor(spec, inputs[spec.name], self.signature.name) for spec in self.inputs]
+
+
+def load_executable(path: str | Path, threads: int | None = None) -> Executable:
+    """The executable saved at `path`, checked to be whole and made for a processor like this one.
+
+    `threads` overrides the number it was saved with. UsageError for any other file, EnvironmentFault for another CPU.
+    """
+    module, signature = open_library(Path(path))
+    with without_noise():
+        return Executable(module, signature if threads is None else signature.with_threads(threads))
 
 
 def _tensor(spec: ValueSpec, value: np.ndarray, model: str) -> Any:

@@ -7,6 +7,7 @@ result; at worst the program stays as it was.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tvm import s_tir, tirx
@@ -21,12 +22,13 @@ SCHEDULE_FAILURES = (RuntimeError, ValueError, TypeError)
 
 
 def generic_schedule(function: tirx.PrimFunc, target: Target) -> tirx.PrimFunc:
-    """The function with element-wise blocks inlined, outer loops parallel, inner loops vectorised where that is legal."""
+    """The function with element-wise blocks inlined, outer loops parallel, inner ones vectorised where legal."""
     schedule = s_tir.Schedule(function)
+    lanes = target.vector_lanes(32)
     for block in _blocks(schedule):
-        schedule = _attempt(schedule, lambda trial, name=block: _inline(trial, name))
+        schedule = _attempt(schedule, partial(_inline, name=block))
     for block in _blocks(schedule):
-        schedule = _attempt(schedule, lambda trial, name=block: _parallel_and_vector(trial, name, target.vector_lanes(32)))
+        schedule = _attempt(schedule, partial(_parallel_and_vector, name=block, lanes=lanes))
     return schedule.mod["main"]
 
 

@@ -14,7 +14,7 @@ NOISE = (b"Scope Saving:", b"Scope Loaded:")
 
 @contextmanager
 def without_noise() -> Iterator[None]:
-    """Inside, what native code writes to standard error is held back; lines that are no known noise follow afterwards."""
+    """Inside, what native code writes to standard error is held back; all but known noise follows afterwards."""
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as held:

@@ -1,9 +1,9 @@
 """TVM's thread pool for a user's process: all physical cores, no thread bound to one of them.
 
 TVM starts one pool per calling thread, by default with half of the logical processors, and binds the workers to fixed
-cores while the caller floats. When the scheduler puts the caller on a worker's core, both run at half speed, and a second
-process with its own pool binds to the very same cores. Here the workers share all cores of the pool and the operating
-system spreads them; the caller keeps the affinity it had.
+cores while the caller floats. When the scheduler puts the caller on a worker's core, both run at half speed, and a
+second process with its own pool binds to the very same cores. Here the workers share all cores of the pool and the
+operating system spreads them; the caller keeps the affinity it had.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class PoolThreads:
 
 
 def start_pool(count: int) -> int:
-    """Give the calling thread's pool `count` unbound threads; returns how many it has (fewer if it was started before)."""
+    """Give the calling thread's pool `count` unbound threads; returns how many it has (fewer if it was there)."""
     configure = tvm_ffi.get_global_func("runtime.config_threadpool")
     affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     configure(SHARE_ALL_CORES, count, [str(cpu) for cpu in pool_cpus(count)])

@@ -24,7 +24,7 @@ from flextune.graph.onnx_graph import OnnxGraph
 from flextune.graph.simplify import simplify
 
 CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"]}
-"""Vectors run along channels, which are contiguous in NHWC; pooling, element-wise and concat follow the convolutions."""
+"""Vectors run along channels, which are contiguous in NHWC; pooling, element-wise and concat follow."""
 
 
 def lower_model(model: Model) -> tvm.IRModule:
@@ -53,7 +53,7 @@ def _from_onnx(proto: onnx.ModelProto, name: str) -> tvm.IRModule:
         with contextlib.redirect_stdout(said), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return from_onnx(proto)
-    except Exception as error:  # noqa: BLE001  any converter may fail in its own way; all mean "cannot import"
+    except Exception as error:  # any converter may fail in its own way; all mean "cannot import"
         operator = re.search(r"Error converting operator (\w+)", said.getvalue())
         raise ModelError(_import_failure(proto, name, operator.group(1) if operator else None, error)) from error
 
@@ -88,7 +88,7 @@ def fuse(module: tvm.IRModule) -> tvm.IRModule:
 
 
 def narrow_indices(module: tvm.IRModule) -> tvm.IRModule:
-    """Indices as int32, as in programs made by `te.create_prim_func`; functions where that could overflow stay as they are."""
+    """Indices as int32, as `te.create_prim_func` makes them; functions where that could overflow stay as they are."""
     narrowed = {}
     for variable, function in module.functions_items():
         if isinstance(function, tirx.PrimFunc) and _fits_int32(function):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from flextune.errors import ModelError
 from flextune.graph.operators import check_operators
@@ -119,7 +119,8 @@ def _with_static_shapes(proto: onnx.ModelProto, source: Path, shapes: dict[str, 
     names = [value.name for value in inputs]
     if unknown := sorted(set(shapes) - set(names)):
         raise ModelError(f"{source} has no input {unknown[0]!r}; its inputs are {', '.join(names)}")
-    specs, notes = [], []
+    specs: list[ValueSpec] = []
+    notes: list[str] = []
     for value in inputs:
         spec, note = _static_spec(value, shapes.get(value.name), source)
         _set_shape(value, spec.shape)

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
+
+Value = TypeVar("Value", int, float, str, tuple[int, ...])
 
 MIN_IR_VERSION = 8
 """From IR version 4 on initializers need not be listed among the inputs; 8 is what every current runtime reads."""
@@ -50,7 +53,7 @@ class OnnxGraph:
         return self._proto(self.inputs, initializers)
 
     def skeleton(self, largest: int = 1024) -> onnx.ModelProto:
-        """The model with constants of more than `largest` elements as typed inputs: small enough for shape inference."""
+        """The model with constants of more than `largest` elements as typed inputs: small whatever the weights."""
         used = self.use_counts()
         small, typed = [], []
         for name, array in self.constants.items():
@@ -100,14 +103,12 @@ def opset_version(proto: onnx.ModelProto) -> int:
     return max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=1)
 
 
-def attribute(node: onnx.NodeProto, name: str, default: int | float | str | tuple[int, ...]) -> object:
-    """The value of a node's attribute, or `default`; integer lists come as tuples."""
+def attribute(node: onnx.NodeProto, name: str, default: Value) -> Value:
+    """The value of a node's attribute, or `default`, whose type it has; lists come as tuples."""
     for entry in node.attribute:
         if entry.name == name:
             value = onnx.helper.get_attribute_value(entry)
-            if isinstance(value, bytes):
-                return value.decode()
-            return tuple(value) if isinstance(default, tuple) else value
+            return value.decode() if isinstance(value, bytes) else type(default)(value)
     return default
 
 

@@ -95,9 +95,7 @@ def _fan_in(node: onnx.NodeProto, shape: tuple[int, ...]) -> int:
     return shape[1] if attribute(node, "transB", 0) else shape[-2]
 
 
-def _uniform(
-    bounds: tuple[float, float], graph: OnnxGraph, name: str, rng: np.random.Generator
-) -> np.ndarray:
+def _uniform(bounds: tuple[float, float], graph: OnnxGraph, name: str, rng: np.random.Generator) -> np.ndarray:
     return rng.uniform(*bounds, graph.constants[name].shape).astype(np.float32)
 
 

@@ -1,7 +1,7 @@
 """Batch norm and constant scale-and-shift: merged with each other and into the convolution before them.
 
 Everything here is one fact: `BatchNormalization`, `Mul` by and `Add` of one constant per channel are maps
-x -> scale * x + shift per channel; a chain of them is again one, and a convolution absorbs it into its weights and bias.
+x -> scale * x + shift per channel; a chain of them is one again, and a convolution absorbs it into weights and bias.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import onnx
 
 from flextune.graph.onnx_graph import OnnxGraph, attribute
 from flextune.graph.simplify.constants import static_shapes
-
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -121,7 +120,7 @@ def _batch_norm(node: onnx.NodeProto, graph: OnnxGraph) -> tuple[str, _Affine] |
         return None
     gamma, beta, mean, variance = (graph.constants[name].astype(np.float64) for name in node.input[1:5])
     epsilon = attribute(node, "epsilon", 1e-5)
-    scale = gamma / np.sqrt(variance + np.float64(epsilon))
+    scale = gamma / np.sqrt(variance + epsilon)
     return node.input[0], _Affine(scale, beta - mean * scale)
 
 
@@ -135,9 +134,7 @@ def _per_channel(constant: np.ndarray, data: tuple[int, ...]) -> np.ndarray | No
     return constant.reshape(-1).astype(np.float64)
 
 
-def _merged_convolution(
-    node: onnx.NodeProto, affine: _Affine, result: str, graph: OnnxGraph
-) -> onnx.NodeProto | None:
+def _merged_convolution(node: onnx.NodeProto, affine: _Affine, result: str, graph: OnnxGraph) -> onnx.NodeProto | None:
     weight = graph.constants.get(node.input[1])
     has_bias = len(node.input) > 2 and node.input[2]
     bias = graph.constants.get(node.input[2]) if has_bias else None
@@ -159,9 +156,7 @@ def _merged_convolution(
     return merged
 
 
-def _scale_and_shift(
-    source: str, affine: _Affine, result: str, rank: int, graph: OnnxGraph
-) -> list[onnx.NodeProto]:
+def _scale_and_shift(source: str, affine: _Affine, result: str, rank: int, graph: OnnxGraph) -> list[onnx.NodeProto]:
     """`Mul` then `Add` by per-channel constants; the half that would do nothing is left out."""
     shape = (1, -1, *[1] * (rank - 2))
     scales, shifts = bool(np.any(affine.scale != 1.0)), bool(np.any(affine.shift != 0.0))

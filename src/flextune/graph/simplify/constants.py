@@ -8,7 +8,9 @@ from onnx.reference import ReferenceEvaluator
 
 from flextune.graph.onnx_graph import OnnxGraph, attribute, nested_graphs
 
-RANDOM = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"})
+RANDOM = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
+)
 TENSOR_FREE = frozenset({"If", "Loop", "Scan", "SequenceConstruct", "SequenceEmpty", "Optional"})
 
 

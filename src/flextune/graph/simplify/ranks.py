@@ -7,7 +7,9 @@ import onnx
 from flextune.graph.onnx_graph import OnnxGraph
 from flextune.graph.simplify.constants import static_shapes
 
-BROADCASTING = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu", "Less", "Greater", "Equal", "Where"})
+BROADCASTING = frozenset(
+    {"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu", "Less", "Greater", "Equal", "Where"}
+)
 
 
 def full_rank_constants(graph: OnnxGraph) -> None:
