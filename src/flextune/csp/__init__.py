@@ -16,6 +16,7 @@ from flextune.csp.constraint import (
     When,
 )
 from flextune.csp.domain import Domain, Variable
+from flextune.csp.explain import Conflict
 from flextune.csp.problem import Problem
 from flextune.csp.solutions import SolutionSet
 from flextune.csp.text import register_predicate
@@ -23,6 +24,7 @@ from flextune.csp.text import register_predicate
 __all__ = [
     "Assignment",
     "Assignments",
+    "Conflict",
     "Constraint",
     "Divides",
     "Domain",

@@ -17,10 +17,10 @@ import numpy.typing as npt
 from flextune.csp import arithmetic
 from flextune.csp.arithmetic import Numbers
 from flextune.csp.constraint import Predicate
-from flextune.csp.diagram import Diagram, Layer
+from flextune.csp.diagram import Diagram, Layer, without
 from flextune.csp.equivalence import Equivalence, Ids
 from flextune.csp.network import Check, Kind, Network, Node, inputs_of
-from flextune.csp.reach import Reaches
+from flextune.csp.reach import Reaches, start_value
 from flextune.errors import UsageError
 
 Codes = npt.NDArray[np.int32]
@@ -55,9 +55,17 @@ class Register:
 
 
 class Compilation:
-    """The walk over the variables of one component; `diagram` is the result of `run`."""
+    """The walk over the variables of one component.
 
-    def __init__(self, network: Network, reaches: Reaches, equivalence: Equivalence, limits: Limits) -> None:
+    With a `beam` at most so many states of a layer are kept (`thinned` says whether any was lost): the diagram then
+    holds some of the solutions only.
+    """
+
+    def __init__(
+        self, network: Network, reaches: Reaches, equivalence: Equivalence, limits: Limits, beam: int | None = None
+    ) -> None:
+        self.beam = beam
+        self.thinned = False
         self.network = network
         self.reaches = reaches
         self.equivalence = equivalence
@@ -120,11 +128,25 @@ class Compilation:
         frame.finish([name, *finished])
         start, target, size = frame.merged(self.size)
         assert frame.choice is not None
-        self.layers.append(Layer(name, domain, start, frame.choice, target))
+        layer = Layer(name, domain, start, frame.choice, target)
+        if self.beam is not None and size > self.beam:
+            layer, size = self._thinned(layer, size, self.beam)
+        self.layers.append(layer)
         self.size = size
         self.edges += len(target)
         if self.edges > self.limits.edges:
             raise self.too_large(name)
+
+    def _thinned(self, layer: Layer, size: int, beam: int) -> tuple[Layer, int]:
+        """Keep `beam` of the new states, drawn with a fixed seed."""
+        self.thinned = True
+        kept = np.sort(np.random.default_rng(size).choice(size, beam, replace=False))
+        for registers in (self.partial, self.final):
+            for name in registers:
+                registers[name] = registers[name].take(kept)
+        alive = np.zeros(size, dtype=bool)
+        alive[kept] = True
+        return without(layer, alive), beam
 
     def too_large(self, name: str) -> DiagramTooLarge:
         done, every = len(self.layers), len(self.network.leaves())
@@ -322,11 +344,6 @@ class _Frame:
             old[name] = new[name].take(first) if name in new else old[name].take(self.rows[first])
         start = np.searchsorted(self.rows, np.arange(size + 1))
         return start.astype(np.int64), target, count
-
-
-def start_value(node: Node) -> Numbers:
-    """The partial result before any child has come in, as an array of one."""
-    return arithmetic.narrowed(np.array([node.constant], dtype=object))
 
 
 def _constants(operands: Sequence[str | int]) -> list[Numbers]:

@@ -59,6 +59,10 @@ class Diagram:
         """Per layer, the number of solutions through edges before each edge (and one entry for all)."""
         return tuple(_running(weights[layer.target]) for layer, weights in zip(self.layers, self.weights[1:], strict=True))
 
+    @cached_property
+    def _keys(self) -> tuple[Numbers, ...]:
+        return tuple(map(edge_keys, self.layers))
+
     def unranked(self, ranks: Numbers) -> Columns:
         """The solutions with these ranks (0 <= rank < count), by variable."""
         state = np.zeros(len(ranks), dtype=np.int64)
@@ -82,20 +86,38 @@ class Diagram:
         state, rank, known = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=exact), np.full(rows, self.count > 0)
         if not self.count:
             return rank, known
-        for layer, before in zip(self.layers, self._before, strict=True):
-            edge, found = self._edge(layer, state, columns[layer.name])
+        for layer, keys, before in zip(self.layers, self._keys, self._before, strict=True):
+            edge, found = self._edge(layer, keys, state, columns[layer.name])
             known &= found
             rank = rank + np.where(known, before[edge] - before[layer.start[state]], 0)
             state = layer.target[edge].astype(np.int64)
         return rank, known
 
-    def _edge(self, layer: Layer, state: Numbers, values: Numbers) -> tuple[Numbers, Truth]:
+    def _edge(self, layer: Layer, keys: Numbers, state: Numbers, values: Numbers) -> tuple[Numbers, Truth]:
         """The edge of each state with this value, and whether there is one."""
         wanted = np.minimum(np.searchsorted(layer.values, values), len(layer.values) - 1)
-        width = len(layer.values)
-        keys = edge_keys(layer)
-        edge = np.minimum(np.searchsorted(keys, state * width + wanted), len(keys) - 1)
-        return edge, (layer.values[wanted] == values) & (keys[edge] == state * width + wanted)
+        key = state * len(layer.values) + wanted
+        edge = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
+        return edge, (layer.values[wanted] == values) & (keys[edge] == key)
+
+    def followed(self, wanted: Numbers, forced: Truth) -> Numbers:
+        """For each row of wanted values (a column per layer), the solution that has them, or the closest one.
+
+        Where a value that is not forced cannot be had, the only possible one is taken; rows for which there are
+        several, or whose forced values cannot be had, are left out.
+        """
+        state, known = np.zeros(len(wanted), dtype=np.int64), np.full(len(wanted), self.count > 0)
+        taken = np.zeros(wanted.shape, dtype=np.int64)
+        if not self.count:
+            return taken[:0]
+        for position, (layer, keys) in enumerate(zip(self.layers, self._keys, strict=True)):
+            edge, found = self._edge(layer, keys, state, wanted[:, position])
+            only = (layer.start[state + 1] - layer.start[state] == 1) & ~forced[:, position]
+            edge = np.where(found, edge, layer.start[state])
+            known &= found | only
+            taken[:, position] = layer.values[layer.choice[edge]]
+            state = layer.target[edge].astype(np.int64)
+        return taken[known]
 
     def marginal(self, name: str) -> dict[int, int]:
         """The exact number of solutions with each value of a variable; values without solutions are left out."""
@@ -170,7 +192,7 @@ def _alive(layers: Sequence[Layer], ends: int) -> tuple[tuple[Layer, ...], tuple
     alive = np.ones(ends, dtype=bool)
     for layer in reversed(layers):
         if not alive.all():
-            layer = _without(layer, alive)
+            layer = without(layer, alive)
         running = _running(weights[-1][layer.target])
         weight = running[layer.start[1:]] - running[layer.start[:-1]]
         if weight.dtype == object and len(weight) and max(weight) < _SAFE:
@@ -185,8 +207,8 @@ def _compact(start: npt.NDArray[np.int64], alive: Truth) -> npt.NDArray[np.int64
     return start if alive.all() else np.concatenate((start[:1], start[1:][alive]))
 
 
-def _without(layer: Layer, alive: Truth) -> Layer:
-    """The layer without edges to dead states, targets renumbered."""
+def without(layer: Layer, alive: Truth) -> Layer:
+    """The layer without edges to states that are not alive, targets renumbered."""
     keep = alive[layer.target]
     number = np.cumsum(alive, dtype=np.int64) - 1
     before = np.zeros(len(keep) + 1, dtype=np.int64)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from flextune.csp.arithmetic import Numbers, magnitude
 from flextune.csp.constraint import Predicate, Truth
 from flextune.csp.network import Check, Kind, Network, Node
-from flextune.csp.reach import PAIR_LIMIT, Reach, Reaches, is_interval
+from flextune.csp.reach import PAIR_LIMIT, Reach, Reaches, is_interval, start_value
 
 Ids = npt.NDArray[np.int64]
 """A class per value; -1 where the value cannot occur in a solution."""
@@ -125,8 +125,7 @@ class Equivalence:
 
     def _by_user(self, user: Node, name: str, values: Numbers) -> Ids | None:
         if user.accumulates:
-            constant = np.array(user.constant, dtype=np.int64 if abs(user.constant) < 2**62 else object)
-            start = user.accumulated(constant, user.contribution(name, values))
+            start = user.accumulated(start_value(user), user.contribution(name, values))
             return self._against(user, start, self.reaches.rest(user, frozenset(user.children) - {name}))
         if user.operands[0] == name:
             return None

@@ -103,8 +103,11 @@ def inputs_of(node: Node) -> tuple[str, ...]:
     return tuple(node.children)
 
 
-def build_network(problem: Problem) -> Network:
-    """Lower a problem: every constraint that is no definition becomes a check, over as few values as possible."""
+def build_network(problem: Problem, observed: str | None = None) -> Network:
+    """Lower a problem: every constraint that is no definition becomes a check, over as few values as possible.
+
+    An `observed` auxiliary variable keeps its own node even if nothing reads it.
+    """
     network = Network({}, [])
     for variable in problem.variables:
         if variable.domain is not None:
@@ -116,8 +119,9 @@ def build_network(problem: Problem) -> Network:
     for constraint in problem.constraints:
         if id(constraint) not in defining:
             _add_check(network, constraint)
-    _drop_unused(network)
-    _merge_nested(network)
+    kept = {name for check in network.checks for name in check.scope} | ({observed} if observed else set())
+    _drop_unused(network, kept)
+    _merge_nested(network, kept)
     return network
 
 
@@ -146,9 +150,9 @@ def _add_check(network: Network, constraint: Constraint) -> None:
         network.checks.append(Check(f"!{len(network.checks)}", constraint, constraint.scope))
 
 
-def _drop_unused(network: Network) -> None:
-    """Leave out computed values that no check reads and that always exist."""
-    used = {name for check in network.checks for name in check.scope}
+def _drop_unused(network: Network, kept: set[str]) -> None:
+    """Leave out computed values that nothing kept reads and that always exist."""
+    used = set(kept)
     bounds = intervals(network)
     for name in reversed(list(network.nodes)):
         node = network.nodes[name]
@@ -166,13 +170,12 @@ def _always_exists(node: Node, bounds: dict[str, tuple[int, int]]) -> bool:
     return not node.bounded or (low >= INT64_MIN and high <= INT64_MAX)
 
 
-def _merge_nested(network: Network) -> None:
-    """Merge a product into the only product that uses it, once, and reads it as nothing else; sums alike."""
-    checked = {name for check in network.checks for name in check.scope}
+def _merge_nested(network: Network, kept: set[str]) -> None:
+    """Merge a product into the only product that uses it, once, if nothing else reads it; sums alike."""
     bounds = intervals(network)
     for name in list(network.nodes):
         inner, users = network.nodes[name], network.users()[name]
-        if name in checked or len(users) != 1 or not inner.accumulates or not _always_exists(inner, bounds):
+        if name in kept or len(users) != 1 or not inner.accumulates or not _always_exists(inner, bounds):
             continue
         outer = network.nodes[users[0]]
         if outer.kind is not inner.kind or outer.children[name] != 1:
@@ -217,3 +220,25 @@ def combined_interval(kind: Kind, left: tuple[int, int], right: tuple[int, int])
         return left[0] + right[0], left[1] + right[1]
     corners = [a * b for a in left for b in right]
     return min(corners), max(corners)
+
+
+def components(network: Network) -> list[Network]:
+    """The parts of the network that share nothing: their solutions multiply."""
+    parent = {name: name for name in network.nodes}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    groups = [(node.name, *inputs_of(node)) for node in network.nodes.values()]
+    for first, *others in (*groups, *(check.scope for check in network.checks)):
+        for other in others:
+            parent[root(other)] = root(first)
+    found: dict[str, Network] = {}
+    for name, node in network.nodes.items():
+        found.setdefault(root(name), Network({}, [])).nodes[name] = node
+    for check in network.checks:
+        found[root(check.scope[0])].checks.append(check)
+    return list(found.values())

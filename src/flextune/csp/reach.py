@@ -58,7 +58,7 @@ class Reach:
         assert known is not None
         if not known.size:
             return np.full(values.shape, -1, dtype=np.int64)
-        if self.high - self.low < _TABLE_LIMIT and values.dtype != object:
+        if self.high - self.low < _TABLE_LIMIT and object not in (values.dtype, known.dtype):
             if self._table is None:
                 self._table = np.full(self.high - self.low + 1, -1, dtype=np.int32)
                 self._table[(known - self.low).astype(np.int64)] = np.arange(len(known), dtype=np.int32)
@@ -81,6 +81,11 @@ def folded(node: Node, left: Reach, right: Reach) -> Reach:
     if left.values is not None and right.values is not None and left.values.size * right.values.size <= PAIR_LIMIT:
         return Reach.of(np.unique(node.accumulated(left.values[:, None], right.values[None, :])))
     return Reach(*combined_interval(node.kind, (left.low, left.high), (right.low, right.high)))
+
+
+def start_value(node: Node) -> Numbers:
+    """The result of a product or sum before any child has come in, as an array of one."""
+    return arithmetic.narrowed(np.array([node.constant], dtype=object))
 
 
 class Reaches:
@@ -131,8 +136,7 @@ class Reaches:
             return Reach.of(node.values) if len(node.values) <= SET_LIMIT else _large_leaf(node.values)
         if node.kind is Kind.SELECTION:
             return self._selected(node)
-        constant = Reach.of(np.array([node.constant], dtype=object if abs(node.constant) > INT64_MAX else np.int64))
-        return folded(node, constant, self.rest(node, frozenset(node.children)))
+        return folded(node, Reach.of(start_value(node)), self.rest(node, frozenset(node.children)))
 
     def _operand(self, operand: str | int) -> Reach:
         return self.of[operand] if isinstance(operand, str) else Reach.of(np.array([operand], dtype=np.int64))
@@ -186,8 +190,7 @@ class Reaches:
                 others = frozenset(node.children) - {child}
                 values = self.of[child].values
                 if values is not None:
-                    constant = np.array(node.constant, dtype=object if abs(node.constant) > INT64_MAX else np.int64)
-                    start = node.accumulated(constant, node.contribution(child, values))
+                    start = node.accumulated(start_value(node), node.contribution(child, values))
                     self._filter(child, self.supported(node, start, self.rest(node, others)))
         elif isinstance(node.operands[0], str):
             values = self.of[node.operands[0]].values

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
@@ -9,38 +11,41 @@ import numpy as np
 
 from flextune.csp.arithmetic import Numbers
 from flextune.csp.assignment import Assignment, Assignments
-from flextune.csp.compile import Compilation, Limits
+from flextune.csp.compile import Limits
 from flextune.csp.constraint import Constraint, Truth
 from flextune.csp.diagram import Diagram
-from flextune.csp.equivalence import Equivalence
-from flextune.csp.network import build_network
-from flextune.csp.problem import Problem, unknown_name
+from flextune.csp.domain import Domain, Variable
+from flextune.csp.explain import Conflict, conflict_of
+from flextune.csp.neighbours import neighbours_in
+from flextune.csp.network import build_network, components
+from flextune.csp.race import compiled
 from flextune.csp.reach import Reaches
+from flextune.csp.problem import Problem, unknown_name
 from flextune.errors import UsageError
 
 _ENUMERATED_AT_ONCE = 4096
+_COUNTED_ONE_BY_ONE = 10_000_000
 
 
 def solve(problem: Problem, limits: Limits | None = None) -> SolutionSet:
     """Compile the problem; see `Problem.solve`."""
     network = build_network(problem)
-    reaches = Reaches(network)
-    if reaches.feasible:
-        reaches.propagate()
-    if not reaches.feasible:
-        return SolutionSet(problem, ())
-    diagram = Compilation(network, reaches, Equivalence(network, reaches), limits or Limits()).run(network.leaves())
-    return SolutionSet(problem, (diagram,))
+    parts: list[Diagram] = []
+    for component in components(network) if network.feasible else ():
+        part = compiled(component, limits or Limits())
+        if part is None or not part.count:
+            return SolutionSet(problem, None)
+        parts.append(part)
+    return SolutionSet(problem, tuple(parts) if network.feasible else None)
 
 
 class SolutionSet:
-    """Every solution of `problem`, as independent parts whose product is the set. Immutable."""
+    """Every solution of `problem`, as independent parts whose product is the set (None: no solution). Immutable."""
 
-    def __init__(self, problem: Problem, parts: tuple[Diagram, ...]) -> None:
+    def __init__(self, problem: Problem, parts: tuple[Diagram, ...] | None) -> None:
         self.problem = problem
-        self._parts = parts
-        feasible = bool(parts) or (not problem.variables and not problem.constraints)
-        self.count = int(np.prod(np.array([part.count for part in parts], dtype=object))) if feasible else 0
+        self.count = 0 if parts is None else math.prod(part.count for part in parts)
+        self._parts = parts or ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,8 +94,7 @@ class SolutionSet:
 
     def rank(self, assignment: Mapping[str, int]) -> int:
         """The position of a solution in `enumerate`; `UsageError` if it is none."""
-        if assignment not in self:
-            raise UsageError(f"not a solution of this problem: {Assignment(assignment)}")
+        self._need_member(assignment)
         result = 0
         for part in self._parts:
             rank, _ = part.ranked({name: np.array([assignment[name]], dtype=np.int64) for name in part.names})
@@ -120,7 +124,32 @@ class SolutionSet:
             if name in part.names:
                 others = self.count // max(1, part.count)
                 return {value: count * others for value, count in part.marginal(name).items()}
-        raise NotImplementedError
+        return self._auxiliary_marginal(name)
+
+    def neighbours(self, assignment: Mapping[str, int]) -> Assignments:
+        """The solutions next to a solution, each once, in a fixed order.
+
+        They differ in one free choice (variables that are determined by the others follow), or have one prime factor
+        moved from one variable of a product to another. `UsageError` if the assignment is no solution.
+        """
+        self._need_member(assignment)
+        found: list[dict[str, Numbers]] = []
+        for part in self._parts:
+            columns = neighbours_in(part, self.problem, assignment)
+            rows = len(next(iter(columns.values()), ()))
+            if rows:
+                others = {name: np.full(rows, assignment[name]) for name in self._chosen if name not in columns}
+                found.append(others | columns)
+        if not found:
+            return self._assembled([], 0)
+        joined = {name: np.concatenate([columns[name] for columns in found]) for name in self._chosen}
+        return self._assembled([joined], len(next(iter(joined.values()))))
+
+    def explain(self) -> Conflict:
+        """A minimal set of constraints that cannot hold together; an empty one where there are solutions."""
+        if self.count:
+            return Conflict((), f"there are {self.count:,} solutions: nothing conflicts")
+        return conflict_of(self.problem)
 
     def restrict(self, constraints: Iterable[Constraint]) -> SolutionSet:
         """The solutions that also satisfy these constraints. Fast where each reads one chosen variable only."""
@@ -143,16 +172,46 @@ class SolutionSet:
     def _chosen(self) -> tuple[str, ...]:
         return tuple(variable.name for variable in self.problem.variables if variable.domain is not None)
 
+    def _auxiliary_marginal(self, name: str) -> dict[int, int]:
+        """As if the auxiliary variable were chosen among the values it can take, or by looking at every solution."""
+        values = possible_values(self.problem, name)
+        if values is not None:
+            chosen = Variable(name, Domain(tuple(values.tolist())))
+            variables = tuple(chosen if v.name == name else v for v in self.problem.variables)
+            return solve(Problem(variables, self.problem.constraints)).marginal(name) if len(values) else {}
+        if self.count > _COUNTED_ONE_BY_ONE:
+            raise UsageError(f"variable {name!r} takes too many values to count each; restrict it to a range first")
+        totals: Counter[int] = Counter()
+        for begin in range(0, self.count, _ENUMERATED_AT_ONCE):
+            ranks = np.arange(begin, min(self.count, begin + _ENUMERATED_AT_ONCE))
+            totals.update(self.unrank_many(ranks).columns[name].tolist())
+        return dict(sorted(totals.items()))
+
+    def _need_member(self, assignment: Mapping[str, int]) -> None:
+        if assignment not in self:
+            raise UsageError(f"not a solution of this problem: {Assignment(assignment)}")
+
     def _need_solutions(self, n: int) -> None:
         if n and not self.count:
             raise UsageError("there is no solution to sample; explain() names the conflicting constraints")
 
     def _assembled(self, parts: list[dict[str, Numbers]], n: int) -> Assignments:
+        if not self.count:
+            return Assignments({name: np.zeros(0, dtype=np.int64) for name in self.names})
         chosen: dict[str, Numbers] = {}
         for columns in parts:
             chosen |= columns
         complete, _ = self.problem.computed(chosen)
         return Assignments({name: np.broadcast_to(complete[name], (n,)) for name in self.names})
+
+
+def possible_values(problem: Problem, name: str) -> Numbers | None:
+    """The values an auxiliary variable may take (perhaps more than it does), None where they are too many."""
+    network = build_network(problem, observed=name)
+    reaches = Reaches(network)
+    if reaches.feasible:
+        reaches.propagate()
+    return reaches.of[name].values if reaches.feasible else np.zeros(0, dtype=np.int64)
 
 
 def _rank_type(count: int) -> type:

@@ -131,4 +131,3 @@ def conv3d(shape: tuple[int, ...], levels: int = 5, register_elements: int = 256
         Le("shared", capacity, name="shared_memory", reason="staged data fits 48 KiB of float32"),
     )
     return draft.problem()
-

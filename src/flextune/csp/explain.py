@@ -1,0 +1,142 @@
+"""Why a problem has no solution: a minimal set of constraints that cannot hold together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from flextune.csp.compile import Compilation, DiagramTooLarge, Limits
+from flextune.csp.constraint import Constraint
+from flextune.csp.equivalence import Equivalence
+from flextune.csp.network import Network, build_network, components
+from flextune.csp.ordering import Ordering
+from flextune.csp.problem import Problem
+from flextune.csp.reach import Reaches
+
+_FIRST_BEAM = 256
+_GROWTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Constraints that cannot hold together, given the domains and the definitions of the auxiliary variables.
+
+    Minimal: without any one of them the rest can hold. Empty where there are solutions.
+    """
+
+    constraints: tuple[Constraint, ...]
+    text: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names (the formula for those without)."""
+        return tuple(constraint.label for constraint in self.constraints)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def conflict_of(problem: Problem) -> Conflict:
+    """A minimal conflict, by divide and conquer over the constraints (QuickXplain, Junker 2004)."""
+    definitions = {id(definition) for definition in problem.definitions.values()}
+    fixed = [c for c in problem.constraints if id(c) in definitions]
+    free = [c for c in problem.constraints if id(c) not in definitions]
+
+    def impossible(chosen: Sequence[Constraint]) -> bool:
+        return not has_solution(Problem(problem.variables, (*fixed, *chosen)))
+
+    if impossible(()):
+        return _described(problem, _undefined(problem))
+    if not impossible(free):
+        return Conflict((), "there are solutions: nothing conflicts")
+    found = _minimal((), False, tuple(free), impossible)
+    return _described(problem, tuple(c for c in problem.constraints if any(c is other for other in found)))
+
+
+def _minimal(
+    background: tuple[Constraint, ...],
+    grown: bool,
+    candidates: tuple[Constraint, ...],
+    impossible: Callable[[Sequence[Constraint]], bool],
+) -> tuple[Constraint, ...]:
+    """A minimal subset of the candidates that is impossible together with the background."""
+    if grown and impossible(background):
+        return ()
+    if len(candidates) == 1:
+        return candidates
+    half = len(candidates) // 2
+    first, second = candidates[:half], candidates[half:]
+    from_second = _minimal((*background, *first), True, second, impossible)
+    from_first = _minimal((*background, *from_second), bool(from_second), first, impossible)
+    return (*from_first, *from_second)
+
+
+def _undefined(problem: Problem) -> tuple[Constraint, ...]:
+    """A minimal set of definitions without a common value: an index out of range, or a value past 64 bits."""
+    kept = dict(problem.definitions)
+    for name in reversed(list(problem.definitions)):
+        without = {other: rule for other, rule in kept.items() if other != name and not _needs(kept, other, name)}
+        variables = tuple(v for v in problem.variables if not v.auxiliary or v.name in without)
+        if not has_solution(Problem(variables, tuple(without.values()))):
+            kept = without
+    return tuple(kept.values())
+
+
+def _needs(definitions: dict[str, object], name: str, other: str) -> bool:
+    rule = definitions[name]
+    assert isinstance(rule, Constraint)
+    return other in rule.scope or any(
+        _needs(definitions, inner, other) for inner in rule.scope if inner != name and inner in definitions
+    )
+
+
+def _described(problem: Problem, constraints: tuple[Constraint, ...]) -> Conflict:
+    verb = "constraint cannot hold" if len(constraints) == 1 else f"{len(constraints)} constraints cannot hold together"
+    lines = [f"no solution: {'this' if len(constraints) == 1 else 'these'} {verb}"]
+    for constraint in constraints:
+        name = f"{constraint.name}: " if constraint.name else ""
+        reason = f" ({constraint.reason})" if constraint.reason else ""
+        rule = f" [{constraint.rule}]" if constraint.rule else ""
+        lines.append(f"  {name}{constraint.formula()}{reason}{rule}")
+    involved = _involved(problem, constraints)
+    lines += [f"  with {problem.definitions[name].formula()}" for name in problem.definitions if name in involved]
+    lines += [f"  where {v.name} in {v.domain}" for v in problem.variables if v.domain and v.name in involved]
+    return Conflict(constraints, "\n".join(lines))
+
+
+def _involved(problem: Problem, constraints: Sequence[Constraint]) -> set[str]:
+    found: set[str] = set()
+    queue = [name for constraint in constraints for name in constraint.scope]
+    while queue:
+        name = queue.pop()
+        if name not in found:
+            found.add(name)
+            queue += problem.definitions[name].scope if name in problem.definitions else ()
+    return found
+
+
+def has_solution(problem: Problem, limits: Limits | None = None) -> bool:
+    """Whether there is a solution: a beam search that grows until it finds one or misses nothing."""
+    network = build_network(problem)
+    return network.feasible and all(_possible(part, limits or Limits()) for part in components(network))
+
+
+def _possible(network: Network, limits: Limits) -> bool:
+    reaches = Reaches(network)
+    if reaches.feasible:
+        reaches.propagate()
+    if not reaches.feasible:
+        return False
+    equivalence = Equivalence(network, reaches)
+    beam, order = _FIRST_BEAM, network.leaves()
+    while beam < limits.layer_edges:
+        walk = Compilation(network, reaches, equivalence, limits, beam)
+        if walk.run(order).count:
+            return True
+        if not walk.thinned:
+            return False
+        if beam == _FIRST_BEAM:
+            ordering = Ordering(network, reaches, equivalence)
+            order = list(ordering.improved(ordering.greedy()))
+        beam *= _GROWTH
+    raise DiagramTooLarge("cannot tell whether there is a solution: the diagram of the constraints grows too large")
