@@ -49,7 +49,10 @@ class Outcome:
 
 
 class WorkerProcess:
-    """One worker; it takes one request at a time and is killed, with all it started, when it breaks a limit."""
+    """One worker; it takes one request at a time and is killed, with all it started, when it breaks a limit.
+
+    `resident_bytes` is the memory it had in RAM at its last reply.
+    """
 
     def __init__(self, options: MeasureOptions, cores: int, log: Path) -> None:
         self._log = log
@@ -57,8 +60,7 @@ class WorkerProcess:
         self._sent = 0.0
         self._timeout_secs = 0.0
         self._memory_bytes = 0
-        self._resident_bytes = 0
-        self.first_resident_bytes = 0
+        self.resident_bytes = 0
         self.busy = False
         self._popen = _spawn(options, cores, log)
         self._expect(START_TIMEOUT_SECS, 0)
@@ -70,11 +72,6 @@ class WorkerProcess:
     @property
     def pid(self) -> int:
         return self._popen.pid
-
-    @property
-    def grown_bytes(self) -> int:
-        """Memory taken since it started and not given back."""
-        return self._resident_bytes - self.first_resident_bytes
 
     def send(self, request: Message, timeout_secs: float, memory_bytes: int = 0) -> None:
         """Start a request; `memory_bytes` (0: no limit) is what it may take on top of what the worker has."""
@@ -107,7 +104,7 @@ class WorkerProcess:
         """The outcome of the request under way, if it has ended."""
         if readable:
             return self._read()
-        if self._memory_bytes and resident_bytes(self.pid) > self._resident_bytes + self._memory_bytes:
+        if self._memory_bytes and resident_bytes(self.pid) > self.resident_bytes + self._memory_bytes:
             return self._killed(Ending.MEMORY, f"more than {self._memory_bytes >> 20} MiB of memory")
         if time.monotonic() > self._sent + self._timeout_secs:
             return self._killed(Ending.TIMEOUT, f"no end after {self._timeout_secs:g} s")
@@ -132,8 +129,7 @@ class WorkerProcess:
         return self._replied(decode_line(line))
 
     def _replied(self, reply: dict[str, Any]) -> Outcome:
-        self._resident_bytes = int(reply["resident_bytes"])
-        self.first_resident_bytes = self.first_resident_bytes or self._resident_bytes
+        self.resident_bytes = int(reply["resident_bytes"])
         return Outcome(Ending.REPLY, reply, elapsed_secs=time.monotonic() - self._sent)
 
     def _died(self) -> Outcome:

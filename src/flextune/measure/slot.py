@@ -27,6 +27,7 @@ class Slot:
         self.generation = 0
         self.built = 0
         self.loaded = ""
+        self._loaded_bytes = 0
 
     @property
     def pid(self) -> int | None:
@@ -71,7 +72,7 @@ class Slot:
             outcome = self.call(request, LOAD_TIMEOUT_SECS)
             if not went_well(outcome):
                 raise EnvironmentFault(f"a worker cannot measure {candidate.workload}: {what_happened(outcome)}")
-            self.loaded = folder
+            self.loaded, self._loaded_bytes = folder, int(outcome.reply["resident_bytes"])
 
     def ended(self, outcome: Outcome) -> Outcome:
         """Take note of how a request of this slot ended."""
@@ -93,7 +94,8 @@ class Slot:
         """Forget what is built: end a worker that is busy or has grown, else have it drop its kernels."""
         if self._process is None or not self._started:
             return
-        if self._process.busy or self._process.grown_bytes > self._options.memory_bytes // 2:
+        grown_bytes = self._process.resident_bytes - self._loaded_bytes if self.loaded else 0
+        if self._process.busy or grown_bytes > self._options.memory_bytes // 2:
             self.stop()
             self.start()
         elif self.built:

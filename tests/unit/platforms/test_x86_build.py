@@ -64,7 +64,7 @@ def test_order_of_linkers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert build.linker_command() == ("/a/cc",)
     monkeypatch.setattr(build.shutil, "which", {}.get)
     monkeypatch.setattr(build.importlib.util, "find_spec", {"ziglang": object()}.get)
-    assert build.linker_command() == (sys.executable, "-m", "ziglang", "cc")
+    assert build.linker_command() == (sys.executable, "-m", "ziglang", "cc", "-nostdlib")
     monkeypatch.setattr(build.importlib.util, "find_spec", {}.get)
     with pytest.raises(EnvironmentFault, match="pip install ziglang"):
         build.linker_command()

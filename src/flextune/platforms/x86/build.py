@@ -52,12 +52,16 @@ def export_library(executable: Any, path: Path) -> None:
 
 
 def linker_command() -> tuple[str, ...]:
-    """`gcc`, else `cc`, else the `zig cc` of the `ziglang` package; raises `EnvironmentFault` without any."""
+    """`gcc`, else `cc`, else the `zig cc` of the `ziglang` package; raises `EnvironmentFault` without any.
+
+    Zig would first build a C library to link with, which takes it most of a minute; the process that loads the
+    program has one, so it is told to do without.
+    """
     for name in ("gcc", "cc"):
         if found := shutil.which(name):
             return (found,)
     if importlib.util.find_spec("ziglang") is not None:
-        return (sys.executable, "-m", "ziglang", "cc")
+        return (sys.executable, "-m", "ziglang", "cc", "-nostdlib")
     raise EnvironmentFault(
         "no linker for a shared library: expected gcc or cc on PATH, or the Python package ziglang; "
         "install one, for instance with `pip install ziglang`"

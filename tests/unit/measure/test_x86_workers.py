@@ -1,0 +1,71 @@
+"""Real code generation in worker processes: small programs of every kind of operand."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from flextune.csp.assignment import Assignment
+from flextune.measure.options import MeasureOptions
+from flextune.measure.pool import WorkerPool
+from flextune.platforms import registry
+from flextune.schedule.space import SearchSpace
+from flextune.schedule.trace import Trace
+from flextune.target.detect import detect
+from flextune.trial.measurement import Candidate, Status
+from flextune.workload.parse import parse_workload
+
+pytestmark = [pytest.mark.xdist_group("workers"), pytest.mark.hardware("x86")]
+
+OPTIONS = MeasureOptions(workers=2, repeats=2, min_repeat_secs=0.0)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[WorkerPool]:
+    with WorkerPool(OPTIONS, detect().cores) as workers:
+        workers.start()
+        yield workers
+
+
+def some_candidates(text: str, count: int) -> list[Candidate]:
+    """The default and a few more of the space of a workload."""
+    workload, target = parse_workload(text), detect()
+    space: SearchSpace = registry.get("x86").search_space(workload, target)
+    assignments = [space.default, *space.solutions.sample(np.random.default_rng(0), count - 1)]
+    return [Candidate(workload, target, space.trace, assignment) for assignment in assignments]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gemm:m=33,n=50,k=17",
+        "gemm:m=32,n=48,k=16,dtype=uint8",
+        "gemm:m=32,n=64,k=24,weights=constant,epilogue=bias",
+        "conv2d:n=1,h=7,w=9,ci=3,co=20,kh=3,kw=3,pad=1,layout=nhwc,epilogue=bias+relu,weights=constant",
+    ],
+)
+def test_sampled_programs_build_run_and_agree(pool: WorkerPool, text: str) -> None:
+    measurements = list(pool.measure(some_candidates(text, 4)))
+    assert [(measurement.status, measurement.error) for measurement in measurements] == [(Status.OK, "")] * 4
+    assert all(0 < measurement.secs < 1 for measurement in measurements)
+
+
+def test_an_illegal_step_is_a_build_error_of_that_candidate(pool: WorkerPool) -> None:
+    (good,) = some_candidates("gemm:m=16,n=16,k=16", 1)
+    trace = Trace.from_json('[{"step": "mark", "loop": "no_such_loop", "how": "parallel"}]')
+    bad = Candidate(good.workload, good.target, trace, Assignment({}))
+    measured = list(pool.measure([bad, good]))
+    assert [measurement.status for measurement in measured] == [Status.BUILD_ERROR, Status.OK]
+    assert "no_such_loop" in measured[0].error
+
+
+def test_the_program_without_a_schedule_is_right(pool: WorkerPool) -> None:
+    for text in ("softmax:rows=4,cols=10", "gemm:m=8,n=8,k=8,dtype=bfloat16"):
+        candidate = Candidate(parse_workload(text), detect(), Trace(()), Assignment({}))
+        (measurement,) = pool.measure([candidate])
+        assert (measurement.status, measurement.error) == (Status.OK, "")
+
+
+def test_finalists_of_a_space(pool: WorkerPool) -> None:
+    measurements = pool.compare(some_candidates("gemm:m=64,n=64,k=64", 3), rounds=4)
+    assert [len(measurement.run_secs) for measurement in measurements] == [4, 4, 4]
