@@ -92,10 +92,10 @@ def onnx_runtime(model: Model, executable: Executable, inputs: dict[str, np.ndar
     except EnvironmentFault as error:
         print(f"peer     {error}")
         return None
-    error = max_relative_error(executable.run(inputs), peer.run(inputs))
-    if error > MAX_RELATIVE_ERROR:
-        sys.exit(f"the tuned model computes something else than ONNX Runtime: largest relative error {error:.2g}")
-    print(f"checked  outputs equal ONNX Runtime's, largest relative error {error:.2g}", flush=True)
+    difference = max_relative_error(executable.run(inputs), peer.run(inputs))
+    if difference > MAX_RELATIVE_ERROR:
+        sys.exit(f"the tuned model computes something else than ONNX Runtime: largest relative error {difference:.2g}")
+    print(f"checked  outputs equal ONNX Runtime's, largest relative error {difference:.2g}", flush=True)
     return lambda: peer.run(inputs)
 
 

@@ -19,7 +19,7 @@ from flextune.tune.task import TaskSearch, TuningTask, peak_flops
 from flextune.workload.workload import Workload
 
 _FINAL_SECS = 1.0
-"""Set aside of a budget in minutes for the comparison of the finalists."""
+"""Kept of a budget in minutes for the comparison of the finalists."""
 
 
 def tune_workload(

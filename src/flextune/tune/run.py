@@ -106,7 +106,7 @@ class TuningRun:
         compared: set[Assignment] = set()
         for _ in range(_FINALS_AT_MOST):
             finalists = self._finalists(search)
-            if not finalists or finalists[0].assignment in compared:
+            if len(finalists) < 2 or finalists[0].assignment in compared:
                 break
             for candidate, measurement in zip(
                 finalists, self._runner.compare(finalists, self.options.final_rounds), strict=True

@@ -13,6 +13,7 @@ from flextune.cost.registry import create_cost_model
 from flextune.csp.assignment import Assignment
 from flextune.schedule.space import SearchSpace
 from flextune.search.registry import create_strategy
+from flextune.search.strategy import SearchStrategy
 from flextune.target.peaks import Peaks
 from flextune.trial.measurement import Candidate, Measurement
 from flextune.trial.record import TuningRecord
@@ -52,26 +53,22 @@ class TaskSearch:
         self.trials_without_gain = 0
         self.round_secs: list[float] = []
         self._round_trials = options.round_trials
-        self._strategy = create_strategy(
-            options.strategy,
-            space.solutions,
-            rng=np.random.default_rng(options.seed),
-            default=space.default,
-            cost_model=create_cost_model(options.cost_model, space.solutions.names, options.seed),
-            options=dict(options.strategy_options),
-        )
+        self._strategy = _strategy(space, options) if space.tunable else OnlyDefault(space.default)
 
     def recall(self, records: Iterable[TuningRecord]) -> None:
         """Takes recorded trials of this very space for known; of several of one candidate the last one counts."""
         trace = self.space.trace.to_json()
         same = [record for record in records if record.trace == trace]
         latest = {measurement.assignment: measurement for measurement in (record.measurement for record in same)}
-        inside = [measurement for assignment, measurement in latest.items() if assignment in self.space.solutions]
+        inside = [measurement for assignment, measurement in latest.items() if self._holds(assignment)]
         self.recorded = len(inside)
         for start in range(0, len(inside), self._round_trials):
             self.tell(inside[start : start + self._round_trials])
         if same:
             self.compared = same[-1].protocol.startswith(FINAL)
+
+    def _holds(self, assignment: Assignment) -> bool:
+        return assignment == self.space.default or (self.space.tunable and assignment in self.space.solutions)
 
     def propose(self, count: int) -> list[Candidate]:
         """At most `count` candidates that are not known yet; none when the space is exhausted."""
@@ -129,6 +126,32 @@ class TaskSearch:
     @property
     def failed(self) -> int:
         return sum(not measurement.ok for measurement in self.known.values())
+
+
+class OnlyDefault(SearchStrategy):
+    """The strategy for a program that no rule knows: its default is all there is."""
+
+    def __init__(self, default: Assignment) -> None:
+        self._left = [default]
+
+    def ask(self, n: int) -> Sequence[Assignment]:
+        asked, self._left = self._left[:n], self._left[n:]
+        return asked
+
+    def tell(self, measurements: Sequence[Measurement]) -> None:
+        told = {measurement.assignment for measurement in measurements}
+        self._left = [assignment for assignment in self._left if assignment not in told]
+
+
+def _strategy(space: SearchSpace, options: TuneOptions) -> SearchStrategy:
+    return create_strategy(
+        options.strategy,
+        space.solutions,
+        rng=np.random.default_rng(options.seed),
+        default=space.default,
+        cost_model=create_cost_model(options.cost_model, space.solutions.names, options.seed),
+        options=dict(options.strategy_options),
+    )
 
 
 def peak_flops(peaks: Peaks | None, workload: Workload) -> float:

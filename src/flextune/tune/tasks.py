@@ -50,22 +50,44 @@ def tune_tasks(
         run = TuningRun(pool, platform, target, database, options, provenance(options), callbacks, started)
         searches: list[TaskSearch] = []
         with run.until_interrupted():
-            searches.extend(map(run.open, tasks))
-            share_budget(run, searches)
-        return _result(run, searches)
+            share_budget(run, tasks, searches)
+        return tasks_result(run, searches)
 
 
-def share_budget(run: TuningRun, searches: Sequence[TaskSearch]) -> None:
-    """Round after round to the task with the largest expected gain; then each task's finalists."""
-    budget, reserve_secs = run.options.budget, _FINAL_SECS_PER_TASK * len(searches)
+def share_budget(run: TuningRun, tasks: Sequence[TuningTask], searches: list[TaskSearch]) -> None:
+    """The first round of every task, then round after round to the largest expected gain, then each task's finalists.
+
+    Opened tasks are added to `searches` as they come, so that an interrupted run knows them.
+    """
+    reserve_secs = _final_secs(run, len(tasks))
+    for task in tasks:
+        searches.append(run.open(task))
+        if not searches[-1].known and run.secs_left > reserve_secs and _trials_left(run, searches):
+            run.play_round(searches[-1], reserve_secs)
     by_name = {search.task.name: search for search in searches}
-    while run.secs_left > reserve_secs and (left := budget.trials_left(sum(search.trials for search in searches))):
+    while run.secs_left > reserve_secs and (left := _trials_left(run, searches)):
         name = next_task({name: _state(run, search) for name, search in by_name.items()})
         if name is None:
             break
         run.play_round(by_name[name], reserve_secs, left)
-    for search in searches:
-        run.compare_finalists(search)
+    for search in sorted(searches, key=_model_secs, reverse=True):
+        if run.secs_left > 0:
+            run.compare_finalists(search)
+
+
+def _final_secs(run: TuningRun, tasks: int) -> float:
+    """What is kept of a budget in minutes for comparing finalists: a fifth of it at most."""
+    minutes = run.options.budget.minutes
+    return 0.0 if minutes is None else min(_FINAL_SECS_PER_TASK * tasks, 0.2 * 60 * minutes)
+
+
+def _trials_left(run: TuningRun, searches: Sequence[TaskSearch]) -> int:
+    return run.options.budget.trials_left(sum(search.trials for search in searches))
+
+
+def _model_secs(search: TaskSearch) -> float:
+    """The task's part of the model's time, as far as it is known."""
+    return search.task.count * search.best_secs if search.best else 0.0
 
 
 def _state(run: TuningRun, search: TaskSearch) -> TaskState:
@@ -81,7 +103,8 @@ def _state(run: TuningRun, search: TaskSearch) -> TaskState:
     )
 
 
-def _result(run: TuningRun, searches: Sequence[TaskSearch]) -> TasksResult:
+def tasks_result(run: TuningRun, searches: Sequence[TaskSearch]) -> TasksResult:
+    """The figures of all tasks opened so far."""
     parts = shares([search.trials for search in searches])
     tasks = tuple(
         TaskResult(
