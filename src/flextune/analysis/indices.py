@@ -13,7 +13,7 @@ from tvm.ir import Call
 Array = np.ndarray
 Bindings = Mapping[Any, Any]  # block iterator -> the expression it stands for, in loop variables or outer iterators
 
-_OPERATIONS: tuple[tuple[type, Callable[[Array, Array], Array]], ...] = (
+_OPERATIONS: tuple[tuple[Any, Callable[[Array, Array], Array]], ...] = (
     (tirx.Add, np.add),
     (tirx.Sub, np.subtract),
     (tirx.Mul, np.multiply),
@@ -52,7 +52,7 @@ def evaluate(expression: Any, values: Mapping[Any, Array], bindings: Bindings) -
     if isinstance(expression, tirx.Cast):
         return evaluate(expression.value, values, bindings)
     if isinstance(expression, tirx.Not):
-        return np.logical_not(evaluate(expression.a, values, bindings))
+        return np.asarray(np.logical_not(evaluate(expression.a, values, bindings)))
     for kind, operation in _OPERATIONS:
         if isinstance(expression, kind):
             left, right = evaluate(expression.a, values, bindings), evaluate(expression.b, values, bindings)
@@ -63,7 +63,7 @@ def evaluate(expression: Any, values: Mapping[Any, Array], bindings: Bindings) -
 
 def _evaluate_variable(variable: Any, values: Mapping[Any, Array], bindings: Bindings) -> Array:
     if variable in values:
-        return values[variable]
+        return np.asarray(values[variable])
     if variable not in bindings:
         raise UnknownIndexError(f"{variable.name} is not a loop variable")
     return evaluate(bindings[variable], values, bindings)

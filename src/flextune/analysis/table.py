@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from flextune.analysis.report import BlockAnalysis, ProgramAnalysis
 from flextune.analysis.roofline import Roofline
 
+_ACCESS_TITLES = ["buffer", "mode", "type", "accesses", "elements", "bytes", "reuse", "reuse of inner loops"]
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -26,7 +27,8 @@ def _lines(analysis: ProgramAnalysis, bound: Roofline | None) -> Iterator[str]:
             f"(compute {bound.compute_secs * 1e6:.2f} us, memory {bound.memory_secs * 1e6:.2f} us, "
             f"ridge {bound.ridge_intensity:.1f} operations per byte); data fit {bound.fits}"
         )
-    yield f"graph        {graph.nodes} blocks, {graph.edges} edges, {', '.join(graph.inputs)} -> {', '.join(graph.outputs)}"
+    ends = f"{', '.join(graph.inputs)} -> {', '.join(graph.outputs)}"
+    yield f"graph        {graph.nodes} blocks, {graph.edges} edges, {ends}"
     for block in analysis.blocks:
         yield ""
         yield from _block_lines(block)

@@ -30,8 +30,8 @@ def _pairs(text: str, rest: str) -> tuple[tuple[str, Value], ...]:
     pairs: list[tuple[str, Value]] = []
     for part in rest.split(",") if rest.strip() else []:
         name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and value):
-            raise UsageError(f"expected NAME=VALUE, got {part.strip()!r} in workload {text!r}")
+        if not (name and equals and value) or "=" in value:
+            raise UsageError(f"expected NAME=VALUE between commas, got {part.strip()!r} in workload {text!r}")
         pairs.append((name, _value(value)))
     return tuple(pairs)
 

@@ -1,14 +1,21 @@
-"""Operators by name, loaded on first use."""
+"""Operators by name, loaded on first use.
+
+Those of other packages are found through the entry point group `flextune.operators` (name -> module:attribute), so
+that every process of a run knows them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 
 from flextune.errors import UsageError
 from flextune.workload.operator import Operator
 from flextune.workload.parameters import nearest
+
+ENTRY_POINT_GROUP = "flextune.operators"
 
 
 def _shipped(module: str, attribute: str) -> Callable[[], Operator]:
@@ -46,6 +53,8 @@ def operator_names() -> tuple[str, ...]:
 def find_operator(name: str) -> Operator:
     """The operator called `name`; raises `UsageError` with the nearest names."""
     if name not in _FACTORIES:
+        _add_plugins()
+    if name not in _FACTORIES:
         known = operator_names()
         raise UsageError(f"unknown operator {name!r}{nearest(name, known)} (known: {', '.join(known)})")
     return _load(name)
@@ -56,6 +65,15 @@ def register_operator(operator: Operator) -> None:
     if operator.name in _FACTORIES or operator.name == "tir":
         raise ValueError(f"an operator named {operator.name!r} exists already")
     _FACTORIES[operator.name] = lambda: operator
+
+
+@cache
+def _add_plugins() -> None:
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        operator = entry.load()
+        if not isinstance(operator, Operator) or operator.name != entry.name:
+            raise TypeError(f"entry point {entry.name!r} = {entry.value!r} is not an Operator of that name")
+        register_operator(operator)
 
 
 @cache

@@ -39,9 +39,9 @@ def from_prim_func(func: Any, name: str, constants: Sequence[int] = ()) -> Workl
     are not constants.
     """
     body = _canonical_body(func)
-    program = load_program(body, tuple(constants))
-    if not all(0 <= index < len(program.inputs) for index in constants):
-        raise UsageError(f"{name}: constants {list(constants)} must be positions below {len(program.inputs)}")
+    count = len(load_program(body, tuple(constants)).inputs)
+    if not all(0 <= index < count for index in constants):
+        raise UsageError(f"{name}: constants {list(constants)} must be positions below {count}")
     if not name or set(name) & set(",=: \n"):
         raise UsageError(f"expected a name without ',', '=', ':' and spaces, got {name!r}")
     positions = tuple(sorted(set(constants)))
