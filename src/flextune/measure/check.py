@@ -105,7 +105,7 @@ def _largest_difference(output: Array, reference: Array) -> float:
     """Without conversions where the dtype allows it; NaN means that it must be looked at more closely."""
     if reference.dtype in (np.float32, np.float64):
         with np.errstate(invalid="ignore", over="ignore"):
-            difference = output - reference
+            difference = np.subtract(output, reference)
         return float(max(difference.max(initial=0), -difference.min(initial=0)))
     return 0.0 if np.array_equal(output, reference) else np.nan
 

@@ -17,10 +17,8 @@ ALIGNMENT = 64
 
 
 @dataclass(frozen=True, slots=True)
-class TestData:
+class KernelData:
     """What the kernels of one workload run on: `inputs` and `outputs` are theirs, the others stay as they are."""
-
-    __test__ = False
 
     inputs: tuple[Array, ...]
     outputs: tuple[Array, ...]
@@ -46,11 +44,11 @@ def save_data(workload: Workload, folder: Path) -> None:
     _save(folder, "reference", workload.reference(inputs))
 
 
-def load_data(workload: Workload, folder: Path) -> TestData:
+def load_data(workload: Workload, folder: Path) -> KernelData:
     """Originals and references stay in the file system's cache; inputs and outputs are aligned as TVM expects."""
     originals = _load(folder, "input", len(workload.inputs))
     references = _load(folder, "reference", len(workload.outputs))
-    return TestData(
+    return KernelData(
         inputs=tuple(map(aligned, originals)),
         outputs=tuple(map(aligned, references)),
         originals=originals,

@@ -90,7 +90,8 @@ class _Job:
 class WorkerPool:
     """Measures candidates on this machine; use it in a `with` statement.
 
-    `cores` is the number of physical cores that programs run on. Workers start at `start` or at the first use.
+    `cores` is the number of physical cores that programs run on. Workers start at `start` or at the first use,
+    and are killed by the system when the thread that started them ends: start them in a thread that stays.
     """
 
     def __init__(self, options: MeasureOptions, cores: int) -> None:

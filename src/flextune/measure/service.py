@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flextune.measure.check import OutputCheck, check_inputs, check_outputs
-from flextune.measure.data import TestData, load_data, save_data
+from flextune.measure.data import KernelData, load_data, save_data
 from flextune.measure.limits import ThreadPlaces, memory_limit, resident_bytes
 from flextune.measure.messages import Message, read_candidate, read_workload
 from flextune.measure.options import MeasureOptions
@@ -44,7 +44,7 @@ class Service:
         self._cores = cores
         self._places = ThreadPlaces(cores)
         self._built: dict[int, _Built] = {}
-        self._data: OrderedDict[str, TestData] = OrderedDict()
+        self._data: OrderedDict[str, KernelData] = OrderedDict()
         self._actions: dict[str, Callable[[Message], dict[str, Any]]] = {
             "reference": self._reference,
             "load": self._load,
@@ -139,10 +139,10 @@ class Service:
     def _memory_limit(self) -> AbstractContextManager[None]:
         return memory_limit(self._options.memory_bytes, self._cores)
 
-    def _data_of(self, built: _Built) -> TestData:
+    def _data_of(self, built: _Built) -> KernelData:
         return self._place_data(built.workload, built.folder)
 
-    def _place_data(self, workload: Workload, folder: str) -> TestData:
+    def _place_data(self, workload: Workload, folder: str) -> KernelData:
         if folder not in self._data:
             self._data[folder] = load_data(workload, Path(folder))
             while len(self._data) > DATA_KEPT:
