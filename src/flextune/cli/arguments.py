@@ -8,10 +8,17 @@ from typing import Annotated
 import typer
 
 WorkloadText = Annotated[
-    str, typer.Argument(help="A workload such as gemm:m=512,n=512,k=512,dtype=float32, or a shipped name.")
+    str,
+    typer.Argument(
+        metavar="WORKLOAD", help="A workload such as gemm:m=512,n=512,k=512,dtype=float32, or a shipped name."
+    ),
 ]
 WorkloadOrModel = Annotated[
-    str, typer.Argument(help="A workload such as gemm:m=512,n=512,k=512,dtype=float32, a shipped name, or MODEL.onnx.")
+    str,
+    typer.Argument(
+        metavar="WORKLOAD|MODEL.onnx",
+        help="A workload such as gemm:m=512,n=512,k=512,dtype=float32, a shipped name, or a model.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 DatabasePath = Annotated[

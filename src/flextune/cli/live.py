@@ -38,7 +38,7 @@ class LiveView:
         self._started = self._last_line = time.monotonic()
         self._console = Console(stderr=True)
         self._live = (
-            Live(get_renderable=self._render, console=self._console, refresh_per_second=2, transient=True)
+            Live(getrenderable=self.render, console=self._console, refresh_per_second=2, transient=True)
             if self._console.is_terminal
             else None
         )
@@ -71,7 +71,8 @@ class LiveView:
     def _elapsed_secs(self) -> float:
         return time.monotonic() - self._started
 
-    def _render(self) -> RenderableType:
+    def render(self) -> RenderableType:
+        """What a terminal shows at this moment."""
         parts: list[RenderableType] = [
             Text(self._title, style="bold"),
             Text(summary(self.progress, self._budget, self._elapsed_secs)),

@@ -11,13 +11,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import version
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
+from flextune import __version__
 from flextune.cli import analyze, compile_model, doctor, records, replay, run, show, space, tune
 from flextune.errors import FlextuneError
 
@@ -62,7 +62,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"flextune {version('flextune')}")
+        print(f"flextune {__version__}")
         raise typer.Exit
 
 
