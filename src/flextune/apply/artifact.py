@@ -15,7 +15,7 @@ import struct
 import tempfile
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import tvm
 from tvm.target import codegen
@@ -27,12 +27,20 @@ from flextune.platforms.x86.build import export_library
 from flextune.target.detect import detect
 from flextune.target.target import Target
 
+if TYPE_CHECKING:
+    from flextune.apply.executable import Executable
+
 MAGIC = b"flextune-model-1"
 TRAILER = struct.Struct(f"<IQ{len(MAGIC)}s")
 CHUNK_BYTES = 1 << 22
 
 INSTRUCTION_FEATURES = ("sse", "avx", "fma", "bmi", "f16c", "amx", "vaes", "vpclmul", "gfni", "lzcnt", "popcnt")
 """Prefixes of LLVM's names for features that stand for instructions, not for tuning."""
+
+
+def save_executable(executable: Executable, path: str | Path) -> Path:
+    """`executable.save(path)` as a function."""
+    return executable.save(path)
 
 
 def write_library(library: Any, signature: Signature, target: Path) -> Path:

@@ -63,6 +63,7 @@ def channels_last(module: tvm.IRModule) -> tvm.IRModule:
     passes = [
         fold_moved_constants,
         relax.transform.ConvertLayout(CHANNELS_LAST),
+        relax.transform.EliminateCommonSubexpr(),
         fold_moved_constants,
         relax.transform.FoldConstant(),
     ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import onnx
@@ -35,10 +35,10 @@ class OnnxGraph:
 
     @classmethod
     def of(cls, proto: onnx.ModelProto) -> OnnxGraph:
-        """Read a checked model; its initializers become constants and leave the list of inputs."""
+        """Read a checked model, which stays as it is; initializers become constants and leave the inputs."""
         constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
         return cls(
-            nodes=list(proto.graph.node),
+            nodes=[_copy(node) for node in proto.graph.node],
             constants=constants,
             inputs=[value for value in proto.graph.input if value.name not in constants],
             outputs=list(proto.graph.output),
@@ -108,7 +108,8 @@ def attribute(node: onnx.NodeProto, name: str, default: Value) -> Value:
     for entry in node.attribute:
         if entry.name == name:
             value = onnx.helper.get_attribute_value(entry)
-            return value.decode() if isinstance(value, bytes) else type(default)(value)
+            plain = value.decode() if isinstance(value, bytes) else value
+            return cast(Value, tuple(plain) if isinstance(default, tuple) else plain)
     return default
 
 
@@ -128,6 +129,12 @@ def nested_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
             yield entry.g
         elif entry.type == onnx.AttributeProto.GRAPHS:
             yield from entry.graphs
+
+
+def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
+    copied = onnx.NodeProto()
+    copied.CopyFrom(node)
+    return copied
 
 
 def _rename_inputs(node: onnx.NodeProto, old: str, new: str) -> None:

@@ -1,0 +1,99 @@
+"""Lowering: layouts, fusion, constants, and errors of the importer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tvm
+from onnx import helper
+from tvm import relax, tirx
+
+from flextune.errors import ModelError
+from flextune.graph.calls import call_sites
+from flextune.graph.folding import fold_moved_constants
+from flextune.graph.lower import import_onnx, lower_model
+from flextune.graph.model import Model, load_model
+from flextune.graph.onnx_graph import OnnxGraph
+
+from .onnx_models import conv_block, evaluate, model_of, random_array, value
+
+
+def read(proto: onnx.ModelProto, folder: Path) -> Model:
+    path = folder / "model.onnx"
+    path.write_bytes(proto.SerializeToString())
+    return load_model(path)
+
+
+def run(module: tvm.IRModule, *inputs: np.ndarray) -> np.ndarray:
+    machine = relax.VirtualMachine(tvm.compile(module, target=tvm.target.Target({"kind": "llvm"})), tvm.cpu())
+    result: np.ndarray = machine["main"](*map(tvm.runtime.tensor, inputs)).numpy()
+    return result
+
+
+def test_lowered_model_computes_the_same(tmp_path: Path) -> None:
+    proto = conv_block()
+    x = random_array(11, 1, 4, 10, 10)
+    got = run(lower_model(read(proto, tmp_path)), x)
+    np.testing.assert_allclose(got, evaluate(proto, {"x": x})[0], rtol=1e-4, atol=1e-4)
+
+
+def test_convolutions_are_fused_and_channels_are_last(tmp_path: Path) -> None:
+    sites = call_sites(lower_model(read(conv_block(), tmp_path)))
+    fused = [site for site in sites if "conv2d" in site.function]
+    assert [site.function.rstrip("0123456789").count("add") for site in fused] == [1, 2]
+    assert all(site.arguments[0].ty.shape[3] in (4, 8) for site in fused)
+    assert [sorted(site.constants) for site in fused] == [[1, 2], [1, 2]]
+    assert sum("transpose" in site.function for site in sites) <= 2  # in and out, none between
+
+
+def test_lowering_leaves_the_model_as_it_is(tmp_path: Path) -> None:
+    model = read(conv_block(), tmp_path)
+    before = model.proto.SerializeToString(deterministic=True)
+    lower_model(model)
+    assert model.proto.SerializeToString(deterministic=True) == before
+
+
+def test_indices_are_int32_and_int64_data_survives(tmp_path: Path) -> None:
+    nodes = [helper.make_node("ArgMax", ["x"], ["y"], axis=1, keepdims=0)]
+    proto = model_of(nodes, [value("x", [3, 5])], [value("y", [3], onnx.TensorProto.INT64)])
+    x = random_array(0, 3, 5)
+    np.testing.assert_array_equal(run(lower_model(read(proto, tmp_path)), x), x.argmax(1))
+    module = lower_model(read(conv_block(), tmp_path))
+    convolution = next(f for v, f in module.functions_items() if "conv2d" in v.name_hint)
+    assert all(size.ty.dtype == "int32" for size in convolution.params[0].ty.shape)
+
+
+def test_moves_of_constants_fold_in_numpy() -> None:
+    array = random_array(0, 2, 3, 4)
+    builder = relax.BlockBuilder()
+    x = relax.Var("x", relax.TensorType((4, 6), "float32"))
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            moved = builder.emit(relax.op.permute_dims(relax.const(array), [2, 0, 1]))
+            flat = builder.emit(relax.op.reshape(moved, (4, 6)))
+            out = builder.emit_output(relax.op.add(x, flat))
+        builder.emit_func_output(out)
+    module = fold_moved_constants(builder.get())
+    values = [binding.value for block in module["main"].body.blocks for binding in block.bindings]
+    assert [v.op.name for v in values if isinstance(v, tvm.ir.Call)] == ["relax.add"]
+    zeros = np.zeros((4, 6), np.float32)
+    np.testing.assert_array_equal(run(module, zeros), array.transpose(2, 0, 1).reshape(4, 6))
+
+
+def test_importer_failure_names_operator_and_node(capsys: pytest.CaptureFixture[str]) -> None:
+    """The importer knows only some attributes of this operator; what it prints must not reach the user's output."""
+    nodes = [helper.make_node("Upsample", ["x", "scales"], ["y"], name="blow_up", mode="cubic")]
+    scales = {"scales": np.array([1, 1, 2, 2], np.float32)}
+    proto = model_of(nodes, [value("x", [1, 1, 2, 2])], [value("y", [1, 1, 4, 4])], scales, opset=9)
+    with pytest.raises(ModelError, match=r"Upsample.*blow_up"):
+        import_onnx(OnnxGraph.of(proto), "enlarged")
+    assert capsys.readouterr().out == ""
+
+
+def test_every_function_of_a_lowered_model_is_called(tmp_path: Path) -> None:
+    module = lower_model(read(conv_block(), tmp_path))
+    functions = {v.name_hint for v, f in module.functions_items() if isinstance(f, tirx.PrimFunc)}
+    assert functions == {site.function for site in call_sites(module)}
