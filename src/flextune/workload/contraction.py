@@ -105,7 +105,8 @@ class Contraction(Operator):
 
     def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Any]) -> Any:
         result = self.contract(build, params, tensors[0], tensors[1])
-        return build_chain(build, result, params.chain("epilogue"), tensors[2:], self.channel_axis(params))
+        axes = build.spatial_axes(result)
+        return build_chain(build, result, params.chain("epilogue"), tensors[2:], self.channel_axis(params), axes)
 
     def reference(self, params: Params, arrays: Sequence[np.ndarray]) -> np.ndarray:
         result = self.multiply(params, arrays[0], arrays[1])

@@ -129,15 +129,20 @@ def operand_specs(
 
 
 def build_chain(
-    build: TensorBuilder, value: Any, chain: Sequence[str], operands: Sequence[Any], channel_axis: int
+    build: TensorBuilder,
+    value: Any,
+    chain: Sequence[str],
+    operands: Sequence[Any],
+    channel_axis: int,
+    axes: Sequence[str] = (),
 ) -> Any:
-    """One block per link over the index space of `value`, whose extents are constants."""
+    """One block per link over the index space of `value`, with loops named `axes`."""
     shape = [int(extent) for extent in value.shape]
     rest = iter(operands)
     for word, stage in zip(chain, stage_names(chain), strict=True):
         link = POINTWISE[word]
         operand = None if link.operand == "none" else next(rest)
-        value = build.compute(shape, _link_element(build, link, value, operand, channel_axis), stage)
+        value = build.compute(shape, _link_element(build, link, value, operand, channel_axis), stage, axes)
     return value
 
 

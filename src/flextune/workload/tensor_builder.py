@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,8 +26,25 @@ class TensorBuilder:
     def placeholder(self, spec: TensorSpec) -> Tensor:
         return te.placeholder(spec.shape, spec.dtype, name=spec.name)
 
-    def compute(self, shape: Sequence[int], function: Callable[..., Expression], name: str) -> Tensor:
-        return te.compute(tuple(shape), function, name=name)
+    def compute(
+        self, shape: Sequence[int], function: Callable[..., Expression], name: str, axes: Sequence[str] = ()
+    ) -> Tensor:
+        """One block. Its loops are named `axes`, or like the arguments of `function`."""
+        if not axes:
+            return te.compute(tuple(shape), function, name=name)
+
+        def named(*index: Expression) -> Expression:
+            return function(*index)
+
+        positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        named.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # where te.compute looks for names
+            [inspect.Parameter(axis, positional) for axis in axes]
+        )
+        return te.compute(tuple(shape), named, name=name)
+
+    def spatial_axes(self, tensor: Tensor) -> tuple[str, ...]:
+        """The loop names of a computed tensor."""
+        return tuple(str(axis.var.name) for axis in tensor.op.axis)
 
     def reduce_axis(self, extent: int, name: str) -> Expression:
         return te.reduce_axis((0, extent), name=name)
@@ -57,6 +75,7 @@ class TensorBuilder:
         *,
         value: float = 0,
         name: str = "pad",
+        axes: Sequence[str] = (),
     ) -> Tensor:
         """`tensor` with `value` around it; the tensor itself, and no block, when nothing is added."""
         if not any(before) and not any(after):
@@ -73,14 +92,14 @@ class TensorBuilder:
             return self.where(inside, tensor(*source), value)
 
         padded = [low + extent + high for low, extent, high in zip(before, shape, after, strict=True)]
-        return self.compute(padded, element, name)
+        return self.compute(padded, element, name, axes)
 
     def pad_spatial(
-        self, tensor: Tensor, before: Sequence[int], after: Sequence[int], *, channels_last: bool, value: float = 0
+        self, tensor: Tensor, before: Sequence[int], after: Sequence[int], *, layout: str, value: float = 0
     ) -> Tensor:
-        """`tensor` [n, spatial, c] or [n, c, spatial] with padding along its spatial axes."""
-        front, back = ((0,), (0,)) if channels_last else ((0, 0), ())
-        return self.pad(tensor, (*front, *before, *back), (*front, *after, *back), value=value)
+        """`tensor` of a layout such as `nchw` or `nhwc` with padding along its spatial axes."""
+        front, back = ((0,), (0,)) if layout.endswith("c") else ((0, 0), ())
+        return self.pad(tensor, (*front, *before, *back), (*front, *after, *back), value=value, axes=layout)
 
     def where(self, conditions: Sequence[Expression], value: Expression, otherwise: float) -> Expression:
         """`value` where all conditions hold (and only there evaluated), else the constant."""

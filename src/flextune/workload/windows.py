@@ -81,6 +81,11 @@ def layout_shape(layout: str, batch: int, spatial: tuple[int, ...], channels: in
     return (batch, *spatial, channels) if layout.endswith("c") else (batch, channels, *spatial)
 
 
+def result_axes(layout: str, channel: str) -> tuple[str, ...]:
+    """Loop names of a result: `n`, `oh`, `ow` and the given name of its channels, in the order of the layout."""
+    return tuple({"n": "n", "c": channel}.get(letter, f"o{letter}") for letter in layout)
+
+
 def pad_image(image: np.ndarray, window: Window, value: float = 0) -> np.ndarray:
     """One image (spatial axes, then channels) with its padding."""
     widths = [*zip(window.before, window.after, strict=True), (0, 0)]

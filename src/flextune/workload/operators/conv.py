@@ -19,6 +19,7 @@ from flextune.workload.windows import (
     layout_shape,
     pad_image,
     read_window,
+    result_axes,
     spatial_names,
 )
 
@@ -81,7 +82,7 @@ class Convolution(Contraction):
     def contract(self, build: TensorBuilder, params: Params, data: Any, weight: Any) -> Any:
         window, (ci, co, groups) = self.window(params), params.integers("ci", "co", "groups")
         last = params.text("layout").endswith("c")
-        padded = build.pad_spatial(data, window.before, window.after, channels_last=last)
+        padded = build.pad_spatial(data, window.before, window.after, layout=params.text("layout"))
         names = spatial_names(self.dimensions)
         rc = build.reduce_axis(ci // groups, "rc")
         taps = [build.reduce_axis(extent, f"r{name}") for name, extent in zip(names, window.kernel, strict=True)]
@@ -99,7 +100,8 @@ class Convolution(Contraction):
             term = build.product(padded[(batch, input_channel, *source)], weight[(channel, rc, *taps)])
             return build.sum(term, [rc, *taps])
 
-        return build.compute(self.result_shape(params), element, self.name)
+        axes = result_axes(params.text("layout"), "co")
+        return build.compute(self.result_shape(params), element, self.name, axes)
 
     def multiply(self, params: Params, data: np.ndarray, weight: np.ndarray) -> np.ndarray:
         layout, groups = params.text("layout"), params.integer("groups")

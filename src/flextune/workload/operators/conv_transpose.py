@@ -11,7 +11,7 @@ from flextune.workload.contraction import Contraction, Operand, contraction_para
 from flextune.workload.elements import multiply_matrices, widen
 from flextune.workload.operators.conv import layouts, window_parameters
 from flextune.workload.parameters import Choice, Params, PerDimension, Size
-from flextune.workload.windows import Window, affine, channels_last, layout_shape, read_window
+from flextune.workload.windows import Window, affine, channels_last, layout_shape, read_window, result_axes
 
 if TYPE_CHECKING:
     from flextune.workload.tensor_builder import TensorBuilder
@@ -88,7 +88,8 @@ class TransposedConvolution2d(Contraction):
             term = build.product(spread[(batch, rc, *source)], weight[(rc, channel, *flipped)])
             return build.sum(term, [rc, *taps])
 
-        return build.compute(self.result_shape(params), element, self.name)
+        axes = result_axes(params.text("layout"), "co")
+        return build.compute(self.result_shape(params), element, self.name, axes)
 
     def multiply(self, params: Params, data: np.ndarray, weight: np.ndarray) -> np.ndarray:
         layout, window, exact = params.text("layout"), read_window(params, 2), is_exact(params)
@@ -120,7 +121,7 @@ def _spread(build: TensorBuilder, data: Any, window: Window, spatial: tuple[int,
             source[axis] = build.divide_floor(position, stride)
         return build.where(conditions, data(*source), 0)
 
-    return build.compute(shape, element, "dilate_pad")
+    return build.compute(shape, element, "dilate_pad", "nhwc" if last else "nchw")
 
 
 def _scatter(image: np.ndarray, kernel: np.ndarray, window: Window, out: np.ndarray, exact: bool) -> None:

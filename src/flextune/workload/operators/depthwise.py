@@ -18,6 +18,7 @@ from flextune.workload.windows import (
     layout_shape,
     pad_image,
     read_window,
+    result_axes,
     window_slices,
 )
 
@@ -66,7 +67,7 @@ class Depthwise(Contraction):
     def contract(self, build: TensorBuilder, params: Params, data: Any, weight: Any) -> Any:
         window, multiplier = read_window(params, 2), params.integer("multiplier")
         last = params.text("layout") == "nhwc"
-        padded = build.pad_spatial(data, window.before, window.after, channels_last=last)
+        padded = build.pad_spatial(data, window.before, window.after, layout=params.text("layout"))
         taps = [build.reduce_axis(extent, name) for extent, name in zip(window.kernel, ("rh", "rw"), strict=True)]
 
         def element(batch: Any, *index: Any) -> Any:
@@ -80,7 +81,8 @@ class Depthwise(Contraction):
                 return build.sum(build.product(padded[(batch, *source, origin)], weight[(*taps, 0, channel)]), taps)
             return build.sum(build.product(padded[(batch, origin, *source)], weight[(channel, 0, *taps)]), taps)
 
-        return build.compute(self.result_shape(params), element, self.name)
+        axes = result_axes(params.text("layout"), "co")
+        return build.compute(self.result_shape(params), element, self.name, axes)
 
     def multiply(self, params: Params, data: np.ndarray, weight: np.ndarray) -> np.ndarray:
         layout, window = params.text("layout"), read_window(params, 2)

@@ -19,6 +19,7 @@ from flextune.workload.windows import (
     check_window,
     layout_shape,
     pad_image,
+    result_axes,
     window_slices,
 )
 
@@ -73,9 +74,9 @@ class Pool2d(Operator):
     def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Any]) -> Any:
         window, last = self.window(params), params.text("layout") == "nhwc"
         largest = params.text("kind") == "max"
-        shape = self.output(params).shape
+        shape, axes = self.output(params).shape, result_axes(params.text("layout"), "c")
         padded = build.pad_spatial(
-            tensors[0], window.before, window.after, channels_last=last, value=_LOWEST if largest else 0
+            tensors[0], window.before, window.after, layout=params.text("layout"), value=_LOWEST if largest else 0
         )
         taps = [build.reduce_axis(extent, name) for extent, name in zip(window.kernel, ("rh", "rw"), strict=True)]
 
@@ -87,14 +88,14 @@ class Pool2d(Operator):
             return build.max_over(value, taps) if largest else build.sum(value, taps)
 
         if largest:
-            return build.compute(shape, element, self.name)
-        sums = build.compute(shape, element, "pool_sum")
+            return build.compute(shape, element, self.name, axes)
+        sums = build.compute(shape, element, "pool_sum", axes)
         first = 1 if last else 2
 
         def mean(*index: Any) -> Any:
             return sums(*index) / self._count(build, params, window, index[first : first + 2])
 
-        return build.compute(shape, mean, self.name)
+        return build.compute(shape, mean, self.name, axes)
 
     def _count(self, build: TensorBuilder, params: Params, window: Window, points: Sequence[Any]) -> Any:
         """How many elements the mean of one window is taken over."""
