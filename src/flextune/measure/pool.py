@@ -110,14 +110,15 @@ class WorkerPool:
     ) -> None:
         self.close()
 
-    def start(self) -> None:
-        """Start all workers; they get ready in the background."""
+    def start(self, kind: str = "") -> None:
+        """Start all workers; they get ready in the background, with the platform `kind` loaded if one is named."""
         if self._folder is None:
             self._folder = PrivateFolder()
             count = self._options.workers or min(MOST_WORKERS, len(available_processors()))
             path = self._folder.path
             self._slots = [Slot(self._options, self._cores, path, index) for index in range(count)]
         for slot in self._slots:
+            slot.kind = kind or slot.kind
             slot.start()
 
     def close(self) -> None:
@@ -135,7 +136,7 @@ class WorkerPool:
 
     def measure(self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf) -> Iterator[Measurement]:
         """See `Runner.measure`. Candidates are built in batches, in parallel, and timed while other workers rest."""
-        self.start()
+        self._start_for(candidates)
         best: dict[str, float] = {}
         waiting = iter(candidates)
         try:
@@ -152,7 +153,7 @@ class WorkerPool:
 
     def compare(self, candidates: Sequence[Candidate], rounds: int) -> list[Measurement]:
         """See `Runner.compare`. All are built and timed in one worker, so that they meet the same memory."""
-        self.start()
+        self._start_for(candidates)
         jobs = [self._job(candidate) for candidate in candidates]
         times: dict[int, tuple[float, ...]] = {job.number: () for job in jobs}
         try:
@@ -163,6 +164,9 @@ class WorkerPool:
         finally:
             self._rest()
         return [job.failed or job.measurement(times[job.number]) for job in jobs]
+
+    def _start_for(self, candidates: Sequence[Candidate]) -> None:
+        self.start(candidates[0].target.kind if candidates else "")
 
     def _measured(self, job: _Job, incumbent_secs: float) -> Measurement:
         if job.failed is None:
@@ -187,6 +191,8 @@ class WorkerPool:
     def _build(self, jobs: Iterable[_Job], slots: Sequence[Slot]) -> None:
         """Build what is not built yet, or was lost with its worker; a job ends with its kernel in a slot, or failed."""
         waiting = deque(job for job in jobs if job.failed is None and not job.kernel_lives)
+        if waiting:
+            _load_all(waiting[0], slots[: len(waiting)])
         running: dict[WorkerProcess, tuple[Slot, _Job]] = {}
         idle = list(slots)
         while waiting or running:
@@ -231,6 +237,13 @@ class WorkerPool:
     def _rest(self) -> None:
         for slot in self._slots:
             slot.rest()
+
+
+def _load_all(job: _Job, slots: Sequence[Slot]) -> None:
+    for slot in slots:
+        slot.begin_load(job.candidate, job.folder)
+    for slot in slots:
+        slot.end_load(job.candidate, job.folder)
 
 
 def _check_reference(workload: Workload, outcome: Outcome) -> None:

@@ -51,10 +51,10 @@ class Outcome:
 class WorkerProcess:
     """One worker; it takes one request at a time and is killed, with all it started, when it breaks a limit.
 
-    `resident_bytes` is the memory it had in RAM at its last reply.
+    `resident_bytes` is the memory it had in RAM at its last reply. `kind` names the platform that it loads at once.
     """
 
-    def __init__(self, options: MeasureOptions, cores: int, log: Path) -> None:
+    def __init__(self, options: MeasureOptions, cores: int, log: Path, kind: str = "") -> None:
         self._log = log
         self._received = b""
         self._sent = 0.0
@@ -62,7 +62,7 @@ class WorkerProcess:
         self._memory_bytes = 0
         self.resident_bytes = 0
         self.busy = False
-        self._popen = _spawn(options, cores, log)
+        self._popen = _spawn(options, cores, log, kind)
         self._expect(START_TIMEOUT_SECS, 0)
 
     @property
@@ -194,7 +194,7 @@ def exit_text(code: int | None) -> str:
         return f"worker killed by signal {-code}"
 
 
-def _spawn(options: MeasureOptions, cores: int, log: Path) -> subprocess.Popen[bytes]:
+def _spawn(options: MeasureOptions, cores: int, log: Path, kind: str) -> subprocess.Popen[bytes]:
     source = str(Path(__file__).parents[2])
     inherited = os.environ.get("PYTHONPATH")
     environment = {
@@ -205,7 +205,8 @@ def _spawn(options: MeasureOptions, cores: int, log: Path) -> subprocess.Popen[b
         "TVM_THREAD_POOL_SPIN_COUNT": str(SPIN_COUNT),
     }
     # -P: the current folder stays off the module path, where a stray numpy.py would be found first
-    command = [sys.executable, "-P", "-m", "flextune.measure.worker", str(os.getpid()), str(cores), str(options)]
+    arguments = (str(os.getpid()), str(cores), str(options), kind)
+    command = [sys.executable, "-P", "-m", "flextune.measure.worker", *arguments]
     try:
         with log.open("ab") as errors:
             return subprocess.Popen(

@@ -16,7 +16,10 @@ _STARTS = 2
 
 
 class Slot:
-    """A place for one worker; `generation` counts the workers that have lived here."""
+    """A place for one worker; `generation` counts the workers that have lived here.
+
+    `kind` names the platform that the next worker loads when it starts; `loaded` the folder of the data it has.
+    """
 
     def __init__(self, options: MeasureOptions, cores: int, folder: Path, index: int) -> None:
         self._options = options
@@ -24,6 +27,7 @@ class Slot:
         self._log = folder / f"worker{index}.log"
         self._process: WorkerProcess | None = None
         self._started = False
+        self.kind = ""
         self.generation = 0
         self.built = 0
         self.loaded = ""
@@ -38,7 +42,7 @@ class Slot:
         """Start a worker when there is none; it gets ready in the background."""
         if self._process is None or not self._process.alive:
             self.stop()
-            self._process = WorkerProcess(self._options, self._cores, self._log)
+            self._process = WorkerProcess(self._options, self._cores, self._log, self.kind)
             self._started = False
 
     def ready(self) -> WorkerProcess:
@@ -66,10 +70,20 @@ class Slot:
 
         Raises `EnvironmentFault` when it cannot.
         """
-        self.ready()
+        self.begin_load(candidate, folder)
+        self.end_load(candidate, folder)
+
+    def begin_load(self, candidate: Candidate, folder: str) -> None:
+        """The first half of `load`, for several workers to do the second half at the same time."""
+        worker = self.ready()
         if self.loaded != folder:
             request = {"action": "load", "candidate": candidate_text(candidate), "folder": folder}
-            outcome = self.call(request, LOAD_TIMEOUT_SECS)
+            worker.send(request, LOAD_TIMEOUT_SECS)
+
+    def end_load(self, candidate: Candidate, folder: str) -> None:
+        """The second half of `load`."""
+        if self.loaded != folder and self._process is not None:
+            outcome = self.ended(wait_for(self._process))
             if not went_well(outcome):
                 raise EnvironmentFault(f"a worker cannot measure {candidate.workload}: {what_happened(outcome)}")
             self.loaded, self._loaded_bytes = folder, int(outcome.reply["resident_bytes"])

@@ -1,4 +1,4 @@
-"""The worker process: `python -m flextune.measure.worker PARENT_PID CORES OPTIONS`.
+"""The worker process: `python -m flextune.measure.worker PARENT_PID CORES OPTIONS PLATFORM`.
 
 Requests come in on standard input, replies go out on what was standard output; whatever libraries print goes to
 standard error, so that it cannot disturb the replies.
@@ -15,11 +15,11 @@ from flextune.measure.limits import die_with_parent
 
 def main(arguments: list[str]) -> None:
     """Serve until the request pipe ends. Never returns: a process with JIT modules can crash on its way out."""
-    parent_pid, cores, options = arguments
+    parent_pid, cores, options, kind = arguments
     requests, replies = _take_pipes()
     die_with_parent(int(parent_pid))
     sys.modules["torch"] = None  # type: ignore[assignment]  # TVM loads it when it is there: 1.5 s and 230 MB
-    _serve(requests, replies, int(cores), options)
+    _serve(requests, replies, int(cores), options, kind)
     os._exit(0)
 
 
@@ -31,11 +31,14 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
     return requests, replies
 
 
-def _serve(requests: BinaryIO, replies: BinaryIO, cores: int, options: str) -> None:
+def _serve(requests: BinaryIO, replies: BinaryIO, cores: int, options: str, kind: str) -> None:
     from flextune.measure.messages import decode_line, encode_line  # after the pipes are safe from what imports print
     from flextune.measure.options import MeasureOptions
     from flextune.measure.service import Service
+    from flextune.platforms import registry
 
+    if kind:
+        registry.get(kind)
     service = Service(MeasureOptions.parse(options), cores)
     replies.write(encode_line(service.answer({"action": "drop"})))
     replies.flush()
