@@ -12,18 +12,20 @@ Where this differs from the paper, or the paper leaves it open:
 
 * A couple has a litter of several children, drawn from the one restricted space they share; the same number of children
   needs so many fewer restrictions. `litter=1` gives every child a couple of its own.
+* 20 % are counted of all variables, but key variables are those with a domain of their own. What the model finds
+  important about a variable that follows from others (a product of tile sizes) is shared among those.
 * Until something has run there is nothing to select by: a round is then a uniform draw.
-* Without a cost model, a measured assignment has its measured fitness, a child the mean of its parents' (fitness
-  inheritance, Smith, Dike and Stegmann 1995), a random solution the mean of all measured ones; and the importance of a
-  variable is its main effect on the measured fitness. `keys=random` takes the variables at random, as the paper's
-  released code does, with or without a model.
+* Without a cost model, fitness is predicted from the nearest measured assignments, and a variable is as important as
+  its main effect on the measured fitness (see `NearestRanking`). `keys=random` takes the variables at random, as the
+  paper's released code does, with or without a model.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -31,9 +33,11 @@ import numpy.typing as npt
 from flextune.csp.assignment import Assignments
 from flextune.csp.constraint import In
 from flextune.search.history import Fitness
-from flextune.search.importance import variance_importance
+from flextune.search.importance import on_chosen
+from flextune.search.nearest import NearestRanking
 from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
+from flextune.search.strategy import Ranking
 from flextune.search.unseen import joined
 
 _LEAST_FITNESS = 1e-6
@@ -77,6 +81,8 @@ def merged(generations: Sequence[Generation]) -> Generation:
 
 def roulette(rng: np.random.Generator, fitness: Fitness, n: int, replace: bool = True) -> npt.NDArray[np.intp]:
     """Positions drawn with a probability proportional to their fitness; negative predictions count as none."""
+    if n == 0:
+        return np.empty(0, dtype=np.intp)
     weights = np.maximum(fitness, 0) + _LEAST_FITNESS
     return rng.choice(len(fitness), size=n, replace=replace, p=weights / weights.sum())
 
@@ -102,37 +108,39 @@ class CgaStrategy(RoundStrategy[CgaOptions]):
     def _first_generation(self) -> Generation:
         drawn = self.unseen.draw(self.rng, self.options.population)
         best = self.history.assignments().take(self.history.best(self.options.history))
-        mean = self.history.fitness().mean()
-        return merged([self._rated(part, np.full(len(part), mean)) for part in (drawn, best)])
+        return self._rated(joined([drawn, best]))
+
+    def _rated(self, assignments: Assignments) -> Generation:
+        return Generation(assignments, self._ranking.predict(assignments))
+
+    @cached_property
+    def _ranking(self) -> Ranking:
+        return self.cost_model if self.cost_model is not None else NearestRanking(self.history, self._open_names)
+
+    @cached_property
+    def _open_names(self) -> tuple[str, ...]:
+        """The variables that can be chosen: with a domain, and not one value only."""
+        chosen = (variable.name for variable in self.solutions.problem.variables if variable.domain is not None)
+        return tuple(name for name in chosen if len(self.solutions.marginal(name)) > 1)
 
     def _key_variables(self) -> tuple[str, ...]:
         """The most important of the variables; those that nothing is known about come last, in random order."""
-        names = [self.solutions.names[index] for index in self.rng.permutation(len(self.solutions.names))]
-        importance = self._importance()
-        names.sort(key=lambda name: -importance.get(name, 0.0))
-        return tuple(names[: math.ceil(self.options.key_fraction * len(names))])
-
-    def _importance(self) -> Mapping[str, float]:
-        if self.options.keys == "random":
-            return {}
-        if self.cost_model is not None:
-            return self.cost_model.importance()
-        return variance_importance(self.history.assignments(), self.history.fitness())
+        names = [self._open_names[index] for index in self.rng.permutation(len(self._open_names))]
+        if self.options.keys == "importance":
+            importance = on_chosen(self._ranking.importance(), self.solutions.problem)
+            names.sort(key=lambda name: -importance.get(name, 0.0))
+        return tuple(names[: math.ceil(self.options.key_fraction * len(self.solutions.names))])
 
     def _children(self, parents: Generation, keys: Sequence[str]) -> Generation:
-        litters = []
-        for size in self._litter_sizes():
-            first, second = self.rng.choice(len(parents), size=2, replace=False)
-            kept = self._mutated(keys)
-            constraints = [
-                In(name, tuple(sorted({int(parents.assignments.columns[name][i]) for i in (first, second)})))
-                for name in kept
-            ]
-            children = self.solutions.restrict(constraints).sample(self.rng, size)
-            inherited = (parents.fitness[first] + parents.fitness[second]) / 2
-            litters.append(Generation(children, np.full(size, inherited)))
-        born = merged(litters)
-        return self._rated(born.assignments, born.fitness)
+        return self._rated(joined([self._litter(parents.assignments, keys, size) for size in self._litter_sizes()]))
+
+    def _litter(self, parents: Assignments, keys: Sequence[str], size: int) -> Assignments:
+        """The children of two of the parents: solutions with one of their values in all key variables but one."""
+        couple = parents.take(self.rng.choice(len(parents), size=2, replace=False))
+        kept = self._mutated(keys)
+        return self.solutions.restrict([In(name, couple.columns[name].tolist()) for name in kept]).sample(
+            self.rng, size
+        )
 
     def _litter_sizes(self) -> list[int]:
         whole, rest = divmod(self.options.offspring, self.options.litter)
@@ -143,22 +151,12 @@ class CgaStrategy(RoundStrategy[CgaOptions]):
         dropped = self.rng.integers(max(1, len(keys)))
         return [name for index, name in enumerate(keys) if index != dropped]
 
-    def _rated(self, assignments: Assignments, inherited: Fitness) -> Generation:
-        if self.cost_model is not None:
-            return Generation(assignments, self.cost_model.predict(assignments))
-        return Generation(assignments, self.history.known_fitness(assignments, inherited))
-
     def _selected(self, met: Generation) -> Assignments:
         """The next round from all that was met: some predicted best, some by roulette; filled up at random."""
         fresh = met.take(self.rng.permutation(self.unseen.fresh(met.assignments)))
         size = min(self.options.round_size, len(fresh))
         order = np.argsort(-fresh.fitness, kind="stable")
-        best = order[: round(size * (1 - self.options.epsilon))]
-        others = order[len(best) :]
-        spun = (
-            others[roulette(self.rng, fresh.fitness[others], size - len(best), replace=False)]
-            if len(others)
-            else others
-        )
+        best, others = np.split(order, [round(size * (1 - self.options.epsilon))])
+        spun = others[roulette(self.rng, fresh.fitness[others], size - len(best), replace=False)]
         chosen = fresh.assignments.take(np.concatenate([best, spun]))
         return joined([chosen, self.unseen.draw(self.rng, self.options.round_size - size, besides=chosen)])

@@ -40,11 +40,6 @@ class History:
         best_secs = secs.min(initial=math.inf)
         return best_secs / secs if math.isfinite(best_secs) else np.zeros(len(secs))
 
-    def known_fitness(self, assignments: Assignments, otherwise: Fitness) -> Fitness:
-        """The fitness of the measured ones among these, `otherwise` for the rest."""
-        known = dict(zip(self._secs, self.fitness().tolist(), strict=True))
-        return np.array([known.get(each, other) for each, other in zip(assignments, otherwise.tolist(), strict=True)])
-
     def best(self, n: int) -> npt.NDArray[np.intp]:
         """Positions of the up to `n` fastest ones that ran, fastest first."""
         fitness = self.fitness()

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flextune.csp.assignment import Assignments
+from flextune.csp.problem import Problem
 
 
 def variance_importance(assignments: Assignments, fitness: npt.NDArray[np.float64]) -> Mapping[str, float]:
@@ -19,6 +20,17 @@ def variance_importance(assignments: Assignments, fitness: npt.NDArray[np.float6
     effects = {name: _epsilon_squared(column, fitness) for name, column in assignments.columns.items()}
     total = sum(effects.values())
     return {name: effect / total for name, effect in effects.items()} if total > 0 else {}
+
+
+def on_chosen(importance: Mapping[str, float], problem: Problem) -> Mapping[str, float]:
+    """What auxiliary variables matter, shared equally among the variables they are computed from; the sum stays."""
+    shares = dict(importance)
+    for name, definition in reversed(problem.definitions.items()):
+        share = shares.pop(name, 0.0)
+        inputs = {each for each in definition.inputs() if isinstance(each, str)}
+        for each in inputs:
+            shares[each] = shares.get(each, 0.0) + share / len(inputs)
+    return shares
 
 
 def _epsilon_squared(values: npt.NDArray[np.int64], fitness: npt.NDArray[np.float64]) -> float:

@@ -18,7 +18,6 @@ from flextune.search.unseen import Unseen
 
 if TYPE_CHECKING:
     from flextune.csp.solutions import SolutionSet
-
     from flextune.trial.measurement import Measurement
 
 Options = TypeVar("Options", bound=StrategyOptions)
@@ -48,6 +47,7 @@ class RoundStrategy(SearchStrategy, Generic[Options]):
         self.options: Options = options if options is not None else cast(Options, self.options_type())
         self.history = History(solutions.names)
         self.unseen = Unseen(solutions)
+        self._asked: set[Assignment] = set()
         self._queue: deque[Assignment] = deque(() if default is None else (default,))
 
     @abstractmethod
@@ -61,12 +61,16 @@ class RoundStrategy(SearchStrategy, Generic[Options]):
             self._queue.extend(self.propose())
         asked = [self._queue.popleft() for _ in range(min(n, len(self._queue)))]
         self.unseen.mark(asked)
+        self._asked.update(asked)
         return asked
 
     def tell(self, measurements: Sequence[Measurement]) -> None:
-        known = [measurement for measurement in measurements if measurement.assignment in self.solutions]
+        known = [measurement for measurement in measurements if self._is_member(measurement.assignment)]
         self.unseen.mark(measurement.assignment for measurement in known)
         self._queue = deque(assignment for assignment in self._queue if assignment in self.unseen)
         self.history.add(known)
         if self.cost_model is not None:
             self.cost_model.update(known)
+
+    def _is_member(self, assignment: Assignment) -> bool:
+        return assignment in self._asked or assignment in self.solutions

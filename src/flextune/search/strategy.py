@@ -14,7 +14,6 @@ from flextune.search.options import StrategyOptions
 
 if TYPE_CHECKING:
     from flextune.csp.solutions import SolutionSet
-
     from flextune.trial.measurement import Measurement
 
 

@@ -109,7 +109,9 @@ class StrategySuite(ABC):
         assert len(set(asked)) == len(asked) == solved(SMALL).count
 
     def test_asking_ahead_repeats_nothing(self) -> None:
-        solutions, waiting, asked = solved(SMALL), [], []
+        solutions = solved(SMALL)
+        waiting: list[Sequence[Assignment]] = []
+        asked: list[Assignment] = []
         strategy = self._new(solutions)
         while answer := strategy.ask(4):
             asked.extend(answer)

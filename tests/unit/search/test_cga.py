@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from flextune.csp.solutions import SolutionSet
 
 from flextune.cost.registry import create_cost_model
+from flextune.csp.solutions import SolutionSet
 from flextune.errors import UsageError
 from flextune.search.cga import CgaOptions, CgaStrategy, roulette
 from flextune.search.registry import create_strategy, register_strategy, strategy_names, strategy_options
@@ -57,7 +57,7 @@ def test_children_keep_the_parents_values_of_the_key_variables(monkeypatch):
 
 def test_key_variables_are_the_most_important_ones():
     strategy = started(solved(HUGE), key_fraction=0.25)
-    strategy._importance = lambda: {"v3": 0.5, "v7": 0.3, "v1": 0.2}
+    strategy._ranking.importance = lambda: {"v3": 0.5, "v7": 0.3, "v1": 0.2}
     assert set(strategy._key_variables()) == {"v3", "v7", "v1"}
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from flextune.csp.assignment import Assignment, Assignments
+from flextune.csp.assignment import Assignment
 from flextune.search.history import History
 from flextune.testing.cost_models import measured
 
@@ -31,8 +31,3 @@ def test_latest_counts():
     history = told((1, 0.1), (2, 0.2), (1, np.inf))
     assert len(history) == 2
     assert history.fitness().tolist() == [0, 1]
-
-
-def test_known_fitness_of_some():
-    some = Assignments({"i": np.array([5, 2, 1])})
-    assert told((1, 0.4), (2, 0.1)).known_fitness(some, np.array([0.7, 0.7, 0.7])).tolist() == [0.7, 1, 0.25]

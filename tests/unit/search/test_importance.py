@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 
 from flextune.csp.assignment import Assignments
-from flextune.search.importance import variance_importance
+from flextune.csp.problem import Problem
+from flextune.search.importance import on_chosen, variance_importance
 
 
 def columns(rng, n):
@@ -37,3 +39,17 @@ def test_nothing_to_tell_apart():
     assert variance_importance(columns(rng, 10), np.zeros(10)) == {}
     assert variance_importance(columns(rng, 1), np.ones(1)) == {}
     assert variance_importance(columns(rng, 0), np.zeros(0)) == {}
+
+
+def test_importance_of_what_follows_goes_to_what_it_follows_from():
+    problem = Problem.parse("""
+        var i in {1, 2}
+        var j in {1, 2}
+        var k in {1, 2}
+        aux area
+        aux volume
+        area = i * j
+        volume = area * k * 4
+    """)
+    assert on_chosen({"i": 0.1, "area": 0.3, "volume": 0.6}, problem) == pytest.approx({"i": 0.4, "j": 0.3, "k": 0.3})
+    assert on_chosen({}, problem).keys() <= {"i", "j", "k"}
