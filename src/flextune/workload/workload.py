@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flextune.workload.tir import TirProgram
 
 TIR = "tir"
+MAX_ELEMENTS = 2**31 - 1  # of one tensor: programs count elements in 32 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,11 @@ class Workload:
         operator.check(params)
         object.__setattr__(self, "params", params.items)
         inputs = operator.inputs(params)
+        for spec in (*inputs, operator.output(params)):
+            if spec.elements > MAX_ELEMENTS:
+                raise params.error(
+                    f"{spec.name}{list(spec.shape)} has more than {MAX_ELEMENTS} elements: use smaller sizes"
+                )
         object.__setattr__(self, "constants", tuple(i for i, spec in enumerate(inputs) if spec.constant))
 
     def __str__(self) -> str:

@@ -101,6 +101,8 @@ def test_key_stays_the_same() -> None:
     [
         ("gem:m=1", "did you mean 'gem"),
         ("", "unknown operator ''"),
+        ("bilinear:n=1", "'bilinear' is not supported yet"),
+        ("gemm:m=65536,n=65536,k=1", "has more than 2147483647 elements"),
         ("gemm", "gemm needs m, n, k"),
         ("gemm:m=1,n=2", "gemm needs k"),
         ("gemm:m=0,n=1,k=1", "m expects an integer from 1"),
