@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from flextune.csp.arithmetic import Numbers, magnitude
+from flextune.csp.arithmetic import Numbers
 from flextune.csp.constraint import Predicate, Truth
-from flextune.csp.network import Check, Kind, Network, Node
-from flextune.csp.reach import PAIR_LIMIT, Reach, Reaches, is_interval, start_value
+from flextune.csp.network import Check, Network, Node
+from flextune.csp.reach import PAIR_LIMIT, Reach, Reaches, is_interval, start_value, window
 
 Ids = npt.NDArray[np.int64]
 """A class per value; -1 where the value cannot occur in a solution."""
 
 _MATRIX_LIMIT = 4 * PAIR_LIMIT
-_HUGE = 2**61
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,6 @@ class Equivalence:
         self.network = network
         self.reaches = reaches
         self._final: dict[tuple[str, frozenset[str] | None], Classes] = {}
-        self._hash_weights = np.random.default_rng(20).integers(1, 2**62, _MATRIX_LIMIT // 4, dtype=np.int64) | 1
 
     def final(self, name: str, values: Numbers, pending: frozenset[str] | None = None) -> Ids:
         """Classes of final values of a node.
@@ -89,7 +88,7 @@ class Equivalence:
 
     def _rows(self, outcomes: Ids) -> Ids:
         """A class per different row; -1 for rows of -1 only."""
-        hashes = (outcomes + 2) @ self._hash_weights[: outcomes.shape[1]]
+        hashes = (outcomes + 2) @ _hash_weights(outcomes.shape[1])
         _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
         if not np.array_equal(outcomes[first[inverse]], outcomes):  # two different rows with one hash
             inverse = np.arange(len(outcomes))
@@ -148,28 +147,18 @@ class Equivalence:
         return self._rows(np.where(np.broadcast_to(holds, (len(values), int(np.prod(shape)))), 0, -1))
 
 
+@lru_cache(maxsize=64)
+def _hash_weights(count: int) -> Ids:
+    return np.random.default_rng(20).integers(1, 2**62, count, dtype=np.int64) | 1
+
+
 def _interval_classes(node: Node, values: Numbers, rest: Reach, target: Reach) -> Ids | None:
     """Classes where only the bounds of the result matter; None where signs make this rule wrong."""
-    if values.dtype == object or not values.size or rest.low < -_HUGE or rest.high > _HUGE:
+    between = window(node, values, rest, target.low, target.high)
+    if between is None:
         return None
-    low, high = max(target.low, -2 * _HUGE), min(target.high, 2 * _HUGE)
-    if node.kind is Kind.PRODUCT:
-        if values.min() <= 0 or rest.low <= 0 or high < 0 or int(values.max()) * rest.high > 2 * _HUGE:
-            return None
-        least, most = -(-low // values), high // values
-    elif magnitude(values) > _HUGE:
-        return None
-    else:
-        least, most = low - values, high - values
-    if rest.values is not None and rest.values.dtype != object:
-        first = np.searchsorted(rest.values, least, side="left")
-        after = np.searchsorted(rest.values, most, side="right")
-    else:
-        first, after = np.maximum(least, rest.low), np.minimum(most, rest.high) + 1
-    base = int(first.min()) if first.size else 0
-    spread = int(first.max()) - base + 1 if first.size else 1
-    span = int(after.max()) - int(after.min()) + 1 if after.size else 1
+    first, after = between
+    spread, span = int(first.max()) - int(first.min()) + 1, int(after.max()) - int(after.min()) + 1
     if spread * span >= 2**62:
         return None
-    codes = (after - after.min()) * spread + (first - base)
-    return np.where(first < after, codes, -1)
+    return np.where(first < after, (after - after.min()) * spread + (first - first.min()), -1)

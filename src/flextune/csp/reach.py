@@ -6,7 +6,7 @@ still hold with some values of the others (arc consistency over the whole networ
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +16,15 @@ from flextune.csp import arithmetic
 from flextune.csp.arithmetic import Numbers
 from flextune.csp.constraint import Eq, Le, Lt, Predicate, Truth
 from flextune.csp.domain import INT64_MAX, INT64_MIN
-from flextune.csp.network import Check, Kind, Network, Node, combined_interval
+from flextune.csp.network import Check, Kind, Network, Node, combined_interval, inputs_of
 
 SET_LIMIT = 1 << 14
 """Larger value sets are kept as bounds only."""
 PAIR_LIMIT = 1 << 18
 """Pairs of values looked at in one step."""
 _TABLE_LIMIT = 1 << 20
+_MATRIX_LIMIT = 1 << 15
+_SAFE = 2**62
 _ROUNDS = 4
 
 
@@ -58,14 +60,20 @@ class Reach:
         assert known is not None
         if not known.size:
             return np.full(values.shape, -1, dtype=np.int64)
-        if self.high - self.low < _TABLE_LIMIT and object not in (values.dtype, known.dtype):
+        if self._tabulated(values):
             if self._table is None:
-                self._table = np.full(self.high - self.low + 1, -1, dtype=np.int32)
-                self._table[(known - self.low).astype(np.int64)] = np.arange(len(known), dtype=np.int32)
-            inside = (values >= self.low) & (values <= self.high)
-            return np.where(inside, self._table[np.where(inside, values - self.low, 0)], -1).astype(np.int64)
+                self._table = np.full(self.high - self.low + 3, -1, dtype=np.int32)
+                self._table[known - (self.low - 1)] = np.arange(len(known), dtype=np.int32)
+            return self._table[np.clip(values, self.low - 1, self.high + 1) - (self.low - 1)].astype(np.int64)
         found = np.minimum(np.searchsorted(known, values), len(known) - 1)
         return np.where(known[found] == values, found, -1).astype(np.int64)
+
+    def _tabulated(self, values: Numbers) -> bool:
+        """Whether a table over the whole range pays for so many look-ups (and cannot overflow)."""
+        span = self.high - self.low
+        if span > _TABLE_LIMIT or self.values is None or object in (values.dtype, self.values.dtype):
+            return False
+        return (self._table is not None or 4 * values.size >= span) and -_SAFE < self.low and self.high < _SAFE
 
     def contains(self, values: Numbers) -> Truth:
         """Which of the values are possible (for bounds: within them)."""
@@ -101,6 +109,7 @@ class Reaches:
             for name in check.scope:
                 into[name].append(check)
         self.of: dict[str, Reach] = {}
+        self._version = dict.fromkeys(network.nodes, 0)
         self._rest: dict[tuple[str, frozenset[str]], Reach] = {}
         for node in network.nodes.values():
             self.of[node.name] = self._checked(node, self._computed(node))
@@ -170,21 +179,30 @@ class Reaches:
 
     def propagate(self) -> None:
         """Narrow until nothing changes (or a few rounds are over); `feasible` becomes false when a set empties."""
+        seen: dict[str, tuple[int, ...]] = {}
         for _ in range(_ROUNDS):
-            before = {name: (reach.low, reach.high, reach.size) for name, reach in self.of.items()}
+            before = sum(self._version.values())
             for node in self.network.nodes.values():
-                self._narrow(node)
+                if self._changed(seen, node.name, (node.name, *inputs_of(node))):
+                    self._narrow(node)
             for check in self.network.checks:
-                self._narrow_pair(check)
-            if any(reach.empty for reach in self.of.values()):
-                self.feasible = False
-            if not self.feasible or before == {n: (r.low, r.high, r.size) for n, r in self.of.items()}:
+                if self._changed(seen, check.key, check.scope):
+                    self._narrow_pair(check)
+            self.feasible = self.feasible and not any(reach.empty for reach in self.of.values())
+            if not self.feasible or before == sum(self._version.values()):
                 return
+
+    def _changed(self, seen: dict[str, tuple[int, ...]], key: str, names: Sequence[str]) -> bool:
+        """Whether the values of any of these nodes changed since the last call with this key."""
+        versions = tuple(self._version[name] for name in names)
+        return seen.get(key) != versions and seen.update({key: versions}) is None
 
     def _narrow(self, node: Node) -> None:
         if node.kind is Kind.LEAF:
             return
         self._keep(node.name, self._checked(node, self._computed(node)))
+        if self.of[node.name].empty:
+            return
         if node.accumulates:
             for child in node.children:
                 others = frozenset(node.children) - {child}
@@ -210,8 +228,11 @@ class Reaches:
         target = self.of[node.name]
         if rest.empty or target.empty:
             return np.zeros(len(partial), dtype=bool)
-        if rest.values is not None and partial.size * rest.values.size <= PAIR_LIMIT:
+        if rest.values is not None and partial.size * rest.values.size <= _MATRIX_LIMIT:
             return target.contains(node.accumulated(partial[:, None], rest.values[None, :])).any(axis=1)
+        between = window(node, partial, rest, target.low, target.high)
+        if between is not None:
+            return np.asarray(between[0] < between[1], dtype=bool)
         ends = [node.accumulated(partial, np.array(end, dtype=object)) for end in (rest.low, rest.high)]
         low, high = np.minimum(*ends), np.maximum(*ends)
         return np.asarray((high >= target.low) & (low <= target.high), dtype=bool)
@@ -243,11 +264,33 @@ class Reaches:
             new = known if inside.all() else Reach.of(known.values[inside])
         else:
             new = Reach(max(known.low, narrowed.low), min(known.high, narrowed.high))
-        if (new.low, new.high, new.size) != (known.low, known.high, known.size) or known.values is None:
+        if (new.low, new.high, new.size) != (known.low, known.high, known.size):
             self.of[name] = new
+            self._version[name] += 1
             for user in self.users[name]:
                 for key in [key for key in self._rest if key[0] == user]:
                     del self._rest[key]
+
+
+def window(node: Node, partial: Numbers, rest: Reach, low: int, high: int) -> tuple[Numbers, Numbers] | None:
+    """For each partial result, which values of the rest bring it between `low` and `high`: from, and up to before.
+
+    Positions in the rest's values where these are known, else values. None where signs or size make this rule wrong.
+    """
+    if partial.dtype == object or not partial.size or max(-rest.low, rest.high) > _SAFE // 2:
+        return None
+    low, high = max(low, -_SAFE), min(high, _SAFE)
+    if node.kind is Kind.PRODUCT:
+        if partial.min() <= 0 or rest.low <= 0 or high < 0 or int(partial.max()) * rest.high > _SAFE:
+            return None
+        least, most = -(-low // partial), high // partial
+    elif arithmetic.magnitude(partial) > _SAFE // 2:
+        return None
+    else:
+        least, most = low - partial, high - partial
+    if rest.values is None or rest.values.dtype == object:
+        return np.maximum(least, rest.low), np.minimum(most, rest.high) + 1
+    return np.searchsorted(rest.values, least, side="left"), np.searchsorted(rest.values, most, side="right")
 
 
 def _large_leaf(values: Numbers) -> Reach:

@@ -45,7 +45,7 @@ class SolutionSet:
     def __init__(self, problem: Problem, parts: tuple[Diagram, ...] | None) -> None:
         self.problem = problem
         self.count = 0 if parts is None else math.prod(part.count for part in parts)
-        self._parts = parts or ()
+        self._parts = parts if parts and self.count else ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -120,6 +120,8 @@ class SolutionSet:
         """The exact number of solutions with each value of a variable; values without solutions are left out."""
         if name not in self.names:
             raise UsageError(unknown_name(name, self.names))
+        if not self.count:
+            return {}
         for part in self._parts:
             if name in part.names:
                 others = self.count // max(1, part.count)
@@ -141,7 +143,7 @@ class SolutionSet:
                 others = {name: np.full(rows, assignment[name]) for name in self._chosen if name not in columns}
                 found.append(others | columns)
         if not found:
-            return self._assembled([], 0)
+            return self._none()
         joined = {name: np.concatenate([columns[name] for columns in found]) for name in self._chosen}
         return self._assembled([joined], len(next(iter(joined.values()))))
 
@@ -155,6 +157,8 @@ class SolutionSet:
         """The solutions that also satisfy these constraints. Fast where each reads one chosen variable only."""
         constraints = tuple(constraints)
         problem = self.problem.with_constraints(constraints)
+        if not self.count:
+            return SolutionSet(problem, None)
         if any(len(c.scope) != 1 or c.scope[0] not in self._chosen for c in constraints):
             return solve(problem)
         parts = []
@@ -178,7 +182,7 @@ class SolutionSet:
         if values is not None:
             chosen = Variable(name, Domain(tuple(values.tolist())))
             variables = tuple(chosen if v.name == name else v for v in self.problem.variables)
-            return solve(Problem(variables, self.problem.constraints)).marginal(name) if len(values) else {}
+            return solve(Problem(variables, self.problem.constraints)).marginal(name)
         if self.count > _COUNTED_ONE_BY_ONE:
             raise UsageError(f"variable {name!r} takes too many values to count each; restrict it to a range first")
         totals: Counter[int] = Counter()
@@ -195,9 +199,12 @@ class SolutionSet:
         if n and not self.count:
             raise UsageError("there is no solution to sample; explain() names the conflicting constraints")
 
+    def _none(self) -> Assignments:
+        return Assignments({name: np.zeros(0, dtype=np.int64) for name in self.names})
+
     def _assembled(self, parts: list[dict[str, Numbers]], n: int) -> Assignments:
         if not self.count:
-            return Assignments({name: np.zeros(0, dtype=np.int64) for name in self.names})
+            return self._none()
         chosen: dict[str, Numbers] = {}
         for columns in parts:
             chosen |= columns
@@ -209,9 +216,8 @@ def possible_values(problem: Problem, name: str) -> Numbers | None:
     """The values an auxiliary variable may take (perhaps more than it does), None where they are too many."""
     network = build_network(problem, observed=name)
     reaches = Reaches(network)
-    if reaches.feasible:
-        reaches.propagate()
-    return reaches.of[name].values if reaches.feasible else np.zeros(0, dtype=np.int64)
+    reaches.propagate()
+    return reaches.of[name].values
 
 
 def _rank_type(count: int) -> type:
