@@ -69,7 +69,7 @@ def _relative_error(output: np.ndarray, wanted: np.ndarray) -> float:
     finite = np.isfinite(want)
     if not np.array_equal(got[~finite], want[~finite], equal_nan=True) or not np.all(np.isfinite(got[finite])):
         return float("inf")
-    error = float(np.max(np.abs(got - want)[finite], initial=0.0))
+    error = float(np.max(np.abs(got[finite] - want[finite]), initial=0.0))
     scale = float(np.max(np.abs(want[finite]), initial=0.0))
     return error / scale if scale > 0 else error
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import tvm_ffi
+import tvm
 
 from flextune.target.host import host, physical_cpus
 
@@ -57,12 +57,12 @@ class PoolThreads:
 
 def start_pool(count: int) -> int:
     """Give the calling thread's pool `count` unbound threads; returns how many it has (fewer if it was there)."""
-    configure = tvm_ffi.get_global_func("runtime.config_threadpool")
+    configure = tvm.get_global_func("runtime.config_threadpool")
     affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     configure(SHARE_ALL_CORES, count, [str(cpu) for cpu in pool_cpus(count)])
     if affinity is not None:
         os.sched_setaffinity(0, affinity)
-    return int(tvm_ffi.get_global_func("runtime.NumThreads")())
+    return int(tvm.get_global_func("runtime.NumThreads")())
 
 
 def pool_cpus(count: int) -> list[int]:

@@ -17,8 +17,7 @@ from flextune.graph.folding import fold_moved_constants
 from flextune.graph.lower import import_onnx, lower_model
 from flextune.graph.model import Model, load_model
 from flextune.graph.onnx_graph import OnnxGraph
-
-from .onnx_models import conv_block, evaluate, model_of, random_array, value
+from flextune.testing.models import conv_block, evaluate, model_of, random_array, value
 
 
 def read(proto: onnx.ModelProto, folder: Path) -> Model:

@@ -11,8 +11,7 @@ from onnx import helper
 
 from flextune.errors import ModelError
 from flextune.graph.model import ValueSpec, load_model
-
-from .onnx_models import conv_block, model_of, random_array, value
+from flextune.testing.models import conv_block, model_of, random_array, value
 
 
 def saved(proto: onnx.ModelProto, folder: Path, name: str = "model.onnx") -> Path:

@@ -11,8 +11,7 @@ from onnx import helper
 
 from flextune.graph.model import load_model
 from flextune.graph.partition import Partition, operators_of, partition_model
-
-from .onnx_models import conv_block, model_of, random_array, value
+from flextune.testing.models import conv_block, model_of, random_array, value
 
 
 def partition_of(proto: onnx.ModelProto, folder: Path) -> Partition:

@@ -11,8 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from flextune.graph.model import Model, load_model
 from flextune.graph.random_weights import is_weightless, with_random_weights
-
-from .onnx_models import conv_block, evaluate, model_of, value
+from flextune.testing.models import conv_block, evaluate, model_of, value
 
 
 def read(proto: onnx.ModelProto, folder: Path) -> Model:

@@ -13,8 +13,7 @@ from flextune.graph.simplify.affine import fold_affine
 from flextune.graph.simplify.constants import fold_constants, fold_shapes
 from flextune.graph.simplify.identities import remove_identities, split_variadic
 from flextune.graph.simplify.ranks import full_rank_constants
-
-from .onnx_models import conv_block, evaluate, model_of, operators, random_array, value
+from flextune.testing.models import conv_block, evaluate, model_of, operators, random_array, value
 
 
 def assert_same(proto: onnx.ModelProto, graph: OnnxGraph, seed: int = 0) -> None:

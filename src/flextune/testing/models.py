@@ -1,4 +1,4 @@
-"""Small ONNX models that the tests of this folder are made of, and their reference by ONNX's own evaluator."""
+"""Small ONNX models for tests, and their reference by ONNX's own evaluator."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def model_of(
 
 
 def evaluate(proto: onnx.ModelProto, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-    return ReferenceEvaluator(proto).run(None, inputs)
+    results: list[np.ndarray] = ReferenceEvaluator(proto).run(None, inputs)
+    return results
 
 
 def operators(graph: OnnxGraph) -> list[str]:

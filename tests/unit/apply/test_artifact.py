@@ -1,0 +1,133 @@
+"""Saving and loading: round trip in another process, and every kind of bad file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import flextune
+from flextune.apply.artifact import check_processor, read_signature
+from flextune.apply.build import Build
+from flextune.apply.signature import Signature
+from flextune.errors import EnvironmentFault, FlextuneError, UsageError
+from flextune.graph.model import ValueSpec
+from flextune.target.target import Target
+
+
+@pytest.fixture(scope="module")
+def library(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build.executable.save(tmp_path_factory.mktemp("saved") / "block.so")
+
+
+def test_round_trip(build: Build, library: Path) -> None:
+    loaded = flextune.load(library)
+    assert loaded.signature == build.executable.signature
+    inputs = loaded.random_inputs(4)
+    np.testing.assert_array_equal(loaded.run(inputs)["y"], build.executable.run(inputs)["y"])
+    assert flextune.load(library, threads=1).signature.threads == 1
+
+
+def test_another_process_loads_it_quietly(build: Build, library: Path, tmp_path: Path) -> None:
+    inputs = build.executable.random_inputs(4)
+    np.save(tmp_path / "x.npy", inputs["x"])
+    program = (
+        "import sys, numpy, flextune\n"
+        "y = flextune.load(sys.argv[1]).run({'x': numpy.load(sys.argv[2])})['y']\n"
+        "numpy.save(sys.argv[3], y)\n"
+    )
+    command = [sys.executable, "-c", program, str(library), str(tmp_path / "x.npy"), str(tmp_path / "y.npy")]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "", "")
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), build.executable.run(inputs)["y"])
+
+
+def test_loaded_executables_are_not_saved_again(library: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="copy its file"):
+        flextune.load(library).save(tmp_path / "again.so")
+
+
+def test_files_that_are_no_executables_are_refused(library: Path, tmp_path: Path) -> None:
+    whole = library.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 3] ^= 1
+    contents = {
+        "empty": b"",
+        "text": b"#!/bin/sh\n" * 20,
+        "truncated": whole[: len(whole) // 2],
+        "short": whole[:-1],
+        "damaged": bytes(flipped),
+        "lengthened": whole + b"\0",
+    }
+    for name, content in contents.items():
+        path = tmp_path / f"{name}.so"
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match=name):
+            flextune.load(path)
+    with pytest.raises(UsageError, match="no compiled model"):
+        flextune.load(tmp_path / "missing.so")
+
+
+def test_saving_into_no_folder_is_refused_and_leaves_nothing(build: Build, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="existing folder"):
+        build.executable.save(tmp_path / "nowhere" / "m.so")
+    with pytest.raises(UsageError, match="cannot write"):
+        build.executable.save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failure_to_link_keeps_the_old_file(build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flextune.apply import artifact
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "m.so"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(artifact, "export_library", fail)
+    with pytest.raises(EnvironmentFault, match="No space left on device"):
+        build.executable.save(path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_signature_is_read_without_loading(build: Build, library: Path) -> None:
+    assert read_signature(library) == build.executable.signature
+
+
+def test_signature_round_trips() -> None:
+    specs = (ValueSpec('odd "name"', (), "int64"), ValueSpec("y", (1, 2), "float32"))
+    signature = Signature("m", specs, specs[:1], "x86:cpu=znver4,cores=2", 2)
+    assert Signature.from_json(signature.to_json()) == signature
+
+
+@pytest.mark.parametrize(
+    ("made_for", "present", "fits"),
+    [
+        ("x86:cpu=znver4,cores=2,features=avx512", "x86:cpu=znver4,cores=8,features=avx512", True),
+        ("x86:cpu=znver4,cores=2,features=avx512+vnni", "x86:cpu=znver4,cores=2,features=avx512", False),
+        ("x86:cpu=x86-64-v3,cores=2,features=avx2", "x86:cpu=znver4,cores=2,features=avx512", True),
+        ("x86:cpu=znver4,cores=2,features=avx2", "x86:cpu=haswell,cores=2,features=avx2", False),
+        ("x86:cpu=haswell,cores=2,features=avx2", "x86:cpu=skylake-avx512,cores=2,features=avx512", True),
+    ],
+)
+def test_code_runs_only_where_its_instructions_are(made_for: str, present: str, fits: bool) -> None:
+    targets = Target.parse(made_for), Target.parse(present)
+    if fits:
+        check_processor(*targets, "m.so")
+        return
+    with pytest.raises(EnvironmentFault, match=r"m\.so was compiled for x86"):
+        check_processor(*targets, "m.so")
+
+
+def test_library_for_another_processor_is_refused(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flextune.apply import artifact
+
+    weak = replace(Target.parse("x86:cpu=x86-64,cores=1"), features=())
+    monkeypatch.setattr(artifact, "detect", lambda: weak)
+    with pytest.raises(FlextuneError, match="compile the model again"):
+        flextune.load(library)
