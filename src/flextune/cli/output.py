@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias, Union
 
 JsonValue: TypeAlias = Union[bool, int, float, str, Sequence["JsonValue"], Mapping[str, "JsonValue"], None]  # noqa: UP007
+
+
+_NUMBER = re.compile(r"|-|-?\d[\d.]*(e[-+]?\d+)?( ?[^\d\s]{1,8})?")
 
 
 def print_json(value: JsonValue) -> None:
@@ -27,7 +31,7 @@ def finite(value: JsonValue) -> JsonValue:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") -> str:
-    """Aligned columns; a column whose cells all look like numbers is aligned to the right.
+    """Aligned columns; a column whose cells are all numbers, with or without unit, is aligned to the right.
 
     >>> print(table(("name", "secs"), [("a", "1.5"), ("bb", "12.0")]))
     name  secs
@@ -36,7 +40,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "
     """
     columns = list(zip(headers, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    right = [all(cell[:1].isdigit() or cell in ("", "-") for cell in column[1:]) for column in columns]
+    right = [all(map(_NUMBER.fullmatch, column[1:])) for column in columns]
     cells = [
         [text.rjust(width) if to_right else text.ljust(width) for text in column]
         for column, width, to_right in zip(columns, widths, right, strict=True)

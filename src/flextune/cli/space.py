@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from flextune.schedule.space import SearchSpace
 
 _VALUES_SHOWN = 12
+_FORMULA_WIDTH = 72
 
 
 def space(workload: WorkloadText, target: TargetText = None, as_json: Json = False) -> None:
@@ -72,7 +73,8 @@ def space_text(space: SearchSpace) -> str:
         for variable in space.problem.variables
     ]
     constraints = [
-        (type(constraint).__name__, constraint.formula(), constraint.reason) for constraint in space.problem.constraints
+        (type(constraint).__name__, _shortened(constraint.formula()), constraint.reason)
+        for constraint in space.problem.constraints
     ]
     return "\n".join(
         (
@@ -91,6 +93,10 @@ def space_text(space: SearchSpace) -> str:
             *("  " + line for line in space.trace.python(space.default).splitlines()),
         )
     )
+
+
+def _shortened(formula: str) -> str:
+    return formula if len(formula) <= _FORMULA_WIDTH else f"{formula[: _FORMULA_WIDTH - 10]} .. {formula[-6:]}"
 
 
 def _values(values: tuple[int, ...]) -> str:

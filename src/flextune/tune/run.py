@@ -77,9 +77,21 @@ class TuningRun:
 
     def play_round(self, search: TaskSearch, reserve_secs: float = 0.0, trials: int = 2**31) -> None:
         """Asks for candidates, measures them, and tells the strategy. Stops early when only `reserve_secs` are left."""
-        began = time.perf_counter()
         candidates = search.propose(min(self.options.round_trials, trials))
         measured: list[Measurement] = []
+        began = time.perf_counter()
+        try:
+            self._measure(search, candidates, measured, reserve_secs)
+        finally:
+            if measured:
+                search.tell(measured)
+                search.round_secs.append(time.perf_counter() - began)
+                self._notify(_round_event(search, measured))
+
+    def _measure(
+        self, search: TaskSearch, candidates: Sequence[Candidate], measured: list[Measurement], reserve_secs: float
+    ) -> None:
+        """Appends to `measured` as trials end, so that an interrupted round keeps what it has."""
         best_secs = search.best_secs
         with closing(_generator(self._runner.measure(candidates, best_secs))) as measurements:
             for candidate, measurement in zip(candidates, measurements, strict=False):
@@ -90,10 +102,6 @@ class TuningRun:
                 self._notify(TrialMeasured(search.task.name, candidate, measurement, trials_known, best_secs))
                 if self.secs_left <= reserve_secs:
                     break
-        if measured:
-            search.tell(measured)
-            search.round_secs.append(time.perf_counter() - began)
-            self._notify(_round_event(search, measured))
 
     def compare_finalists(self, search: TaskSearch) -> None:
         """Times the best candidates and the default in turns, until the best of all that is known is one of them.

@@ -11,24 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from flextune.cli.main import describe, main
+from flextune.cli.main import describe
 from flextune.errors import DatabaseError, FlextuneError, UsageError
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the command in an empty folder; gives exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 VERBS = ("doctor", "analyze", "space", "tune", "show", "compile", "replay", "run", "records")

@@ -24,6 +24,10 @@ def test_table_aligns_numbers_to_the_right() -> None:
     assert text.splitlines() == ["  name    secs", "  a        1.5", "  longer  12.0"]
 
 
+def test_lists_of_numbers_are_texts() -> None:
+    assert table(("values",), [("1 2 4",), ("8",)]).splitlines() == ["values", "1 2 4", "8"]
+
+
 def test_table_without_rows_is_its_header() -> None:
     assert table(("a", "b"), []) == "a  b"
 

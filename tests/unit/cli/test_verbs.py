@@ -1,0 +1,180 @@
+"""The verbs that need no code generation: show, replay, records, space, tune and run over the null platform."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flextune.cli.replay import best_record, choose_record
+from flextune.cli.show import summarise
+from flextune.database.store import open_database
+from flextune.errors import UsageError
+from flextune.testing.databases import example_record
+from flextune.trial.measurement import Status
+from flextune.workload.parse import parse_workload
+
+Run = Callable[..., tuple[int, str, str]]
+NULL = "null:cpu=none,cores=1"
+GEMM = "gemm:m=16,n=16,k=16"
+
+
+def fill(path: Path) -> None:
+    """Three tiles, of which the fastest was found wrong later, and three failures of two causes."""
+    crash = "killed by signal 11 at 0x7f{}"
+    with open_database(path) as database:
+        database.commit_all([example_record(1, 0.5), example_record(2, 0.1), example_record(3, 0.25)])
+        wrong = example_record(2, None, error="element 3 differs")
+        database.commit(replace(wrong, status=Status.WRONG_OUTPUT))
+        database.commit_all(
+            [example_record(8, None, error=crash.format(1)), example_record(9, None, error=crash.format(2))]
+        )
+
+
+def test_show_gives_the_best_and_failures_by_cause(run: Run, tmp_path: Path) -> None:
+    fill(tmp_path / "r.db")
+    code, out, _ = run("show", "--db", "r.db", "--json")
+    assert code == 0
+    shown = json.loads(out)["workloads"][0]
+    assert (shown["trials"], shown["failed"]) == (5, 3)
+    assert shown["best"]["secs"] == 0.25
+    assert shown["best"]["assignment"] == "tile=3,unroll=1"
+    assert shown["failures"] == [
+        {"cause": "run_error: killed by signal # at @", "count": 2},
+        {"cause": "wrong_output: element # differs", "count": 1},
+    ]
+
+
+def test_show_for_people(run: Run, tmp_path: Path) -> None:
+    fill(tmp_path / "r.db")
+    code, out, _ = run("show", "gemm:m=64,n=64,k=64,dtype=float32", "--db", "r.db")
+    assert code == 0
+    for part in ("5 trials, 3 failed", "best 250 ms", "tile=3,unroll=1", "2"):
+        assert part in out
+
+
+def test_show_says_when_there_is_nothing(run: Run, tmp_path: Path) -> None:
+    open_database(tmp_path / "r.db").close()
+    assert run("show", "--db", "r.db")[:2] == (0, "r.db holds no records\n")
+    assert json.loads(run("show", "--db", "r.db", "--json")[1]) == {"db": "r.db", "workloads": []}
+    code, _, err = run("show", GEMM, "--db", "r.db")
+    assert code == 2
+    assert f"no records of {GEMM}" in err
+
+
+def test_summaries_are_by_workload_and_target() -> None:
+    records = [example_record(1, 0.5), example_record(1, 0.25, target_key="other"), example_record(2, None)]
+    first, second = summarise(records)
+    assert (first.trials, first.failed) == (2, 1)
+    assert second.best is not None
+    assert second.best.secs == 0.25
+
+
+def test_records_travel_as_json_lines(run: Run, tmp_path: Path) -> None:
+    fill(tmp_path / "r.db")
+    assert run("records", "export", "r.jsonl", "--db", "r.db")[0] == 0
+    lines = (tmp_path / "r.jsonl").read_text().splitlines()
+    assert len(lines) == 6
+    (tmp_path / "r.jsonl").write_text("\n".join([lines[0], lines[1][:40], *lines[2:], '{"format": 1}']))
+    code, out, err = run("records", "import", "r.jsonl", "--db", "other.db", "--json")
+    assert code == 0
+    report = json.loads(out)
+    assert (report["imported"], [damage["line"] for damage in report["damaged"]]) == (5, [2, 7])
+    assert "r.jsonl: line 2: " in err
+    assert json.loads(run("records", "import", "r.jsonl", "--db", "other.db", "--json")[1])["duplicates"] == 5
+
+
+def test_a_record_is_chosen_by_id_or_workload() -> None:
+    gemm = parse_workload("gemm:m=64,n=64,k=64")
+    records = [
+        replace(example_record(tile, secs), workload_key=gemm.key) for tile, secs in ((1, 0.5), (2, 0.25), (3, None))
+    ]
+    assert choose_record(records, records[0].key) == records[0]
+    assert choose_record(records, records[2].key[:8]) == records[2]
+    assert choose_record(records, str(gemm)) == records[1]
+    assert choose_record(records, "gemm:k=64,m=64,n=64") == records[1]
+
+
+def test_a_record_that_is_not_there_is_said() -> None:
+    with pytest.raises(UsageError, match="no record has the id 'abcdef'"):
+        choose_record([example_record(1)], "abcdef")
+    with pytest.raises(UsageError, match=f"no record of {GEMM}"):
+        choose_record([example_record(1)], GEMM)
+    with pytest.raises(UsageError, match="none of the 1 records"):
+        best_record([example_record(1, None)], example_record(1).workload)
+
+
+def test_space_is_complete_and_its_problem_parses_back(run: Run) -> None:
+    from flextune.csp import Assignment, Problem
+
+    code, out, _ = run("space", GEMM, "--target", NULL, "--json")
+    assert code == 0
+    shown = json.loads(out)
+    assert {variable["name"] for variable in shown["variables"]} == {"rows", "columns", "unroll", "area"}
+    assert next(item for item in shown["constraints"] if item["kind"] == "Le")["reason"] == (
+        "a tile holds at most 4096 elements"
+    )
+    solutions = Problem.parse(shown["problem"]).solve()
+    assert solutions.count == shown["size"]
+    assert Assignment(shown["default"]) in solutions
+
+
+def test_space_for_people(run: Run) -> None:
+    code, out, _ = run("space", GEMM, "--target", NULL)
+    assert code == 0
+    for part in ("variables", "constraints", "a tile holds at most 4096 elements", "default", "rows=1"):
+        assert part in out
+
+
+def test_tune_prints_one_object_and_resumes(run: Run) -> None:
+    arguments = ("tune", GEMM, "--target", NULL, "--trials", "9", "--db", "r.db", "--json", "--strategy", "random")
+    code, out, err = run(*arguments)
+    first = json.loads(out)
+    assert (code, first["trials"], first["db"], first["strategy"]) == (0, 9, "r.db", "random")
+    assert first["best_secs"] <= first["default_secs"]
+    assert "trials" in err
+    code, out, _ = run(*arguments)
+    again = json.loads(out)
+    assert (code, again["trials"], again["best_secs"]) == (0, 9, first["best_secs"])
+    code, out, _ = run("replay", GEMM, "--db", "r.db", "--json")
+    replayed = json.loads(out)
+    assert (code, replayed["status"], replayed["secs"]) == (0, "ok", first["best_secs"])
+
+
+def test_tune_for_people(run: Run) -> None:
+    code, out, _ = run("tune", GEMM, "--target", NULL, "--trials", "4", "--db", "r.db")
+    assert code == 0
+    for part in (GEMM, "best", "default", "4 (0 failed)", "r.db"):
+        assert part in out
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "part"),
+    [
+        ("--strategy", "cgaa", "unknown strategy 'cgaa'"),
+        ("--cost-model", "tree", "unknown cost model 'tree'"),
+        ("--seed", "-1", "seed"),
+        ("--db", "no/folder/r.db", "no/folder"),
+    ],
+)
+def test_tune_refuses(run: Run, option: str, value: str, part: str) -> None:
+    code, out, err = run("tune", GEMM, "--target", NULL, "--trials", "3", option, value)
+    assert code in (1, 2)
+    assert out == ""
+    assert part in err
+    assert len(err.splitlines()) == 1
+
+
+def test_replay_of_a_changed_record_ends_with_1(run: Run, tmp_path: Path) -> None:
+    """The recorded assignment asks the null platform for a wrong output."""
+    run("tune", GEMM, "--target", NULL, "--trials", "3", "--db", "r.db")
+    with open_database(tmp_path / "r.db") as database:
+        record = database.records()[0]
+        database.commit(replace(record, assignment=record.assignment + ",fault=9", run_secs=(1e-9,)))
+    code, out, err = run("replay", GEMM, "--db", "r.db", "--json")
+    assert code == 1
+    assert json.loads(out)["status"] == "wrong_output"
+    assert "wrong_output" in err
