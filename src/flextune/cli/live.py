@@ -31,14 +31,14 @@ class LiveView:
     seconds have passed, and at the end.
     """
 
-    def __init__(self, budget: Budget, title: str) -> None:
+    def __init__(self, budget: Budget, title: str, console: Console | None = None) -> None:
         self.progress = Progress()
         self._budget = budget
         self._title = title
         self._started = self._last_line = time.monotonic()
-        self._console = Console(stderr=True)
+        self._console = console or Console(stderr=True)
         self._live = (
-            Live(getrenderable=self.render, console=self._console, refresh_per_second=2, transient=True)
+            Live(get_renderable=self.render, console=self._console, refresh_per_second=2, transient=True)
             if self._console.is_terminal
             else None
         )

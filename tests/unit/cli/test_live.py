@@ -70,10 +70,9 @@ def test_plain_lines_on_stderr_where_there_is_no_terminal(capsys: pytest.Capture
 
 
 def test_a_terminal_shows_tasks_and_failures() -> None:
-    view = LiveView(Budget(trials=9), "the title")
-    for event in (TaskOpened("a", 9, 0, math.inf), trial(1, 1.0), trial(2, 0.5), trial(3, None, "boom", 0.5)):
-        view(event)
     out = StringIO()
-    Console(file=out, width=120).print(view.render())
+    with LiveView(Budget(trials=9), "the title", Console(file=out, width=120, force_terminal=True)) as view:
+        for event in (TaskOpened("a", 9, 0, math.inf), trial(1, 1.0), trial(2, 0.5), trial(3, None, "boom", 0.5)):
+            view(event)
     for part in ("the title", "3/9 trials", "2.00x", "1 x run_error: boom"):
         assert part in out.getvalue()
