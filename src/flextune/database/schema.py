@@ -18,14 +18,14 @@ VERSION: Final = 1
 
 metadata: Final = sql.MetaData()
 
-about: Final = sql.Table(
+about_table: Final = sql.Table(
     "about",
     metadata,
     sql.Column("name", sql.Text, primary_key=True),
     sql.Column("value", sql.Text, nullable=False),
 )
 
-records: Final = sql.Table(
+records_table: Final = sql.Table(
     "records",
     metadata,
     sql.Column("id", sql.Integer, primary_key=True, autoincrement=True),

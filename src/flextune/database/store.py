@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sql
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from flextune.database.base import Database
 from flextune.database.faults import storage_faults
-from flextune.database.schema import VERSION, about, metadata, record_row, records
+from flextune.database.schema import VERSION, about_table, metadata, record_row, records_table
 from flextune.errors import DatabaseError, FlextuneError
 from flextune.trial.record import TuningRecord
 
@@ -45,27 +46,28 @@ class SqlDatabase(Database):
 
     def commit_all(self, records: Iterable[TuningRecord]) -> int:
         rows = [record_row(record) for record in records]
+        statement = _insert_unless_there(self._engine, records_table)
         with storage_faults(self._name), self._engine.begin() as connection:
-            return sum(connection.execute(self._insert(), row).rowcount for row in rows)
+            return sum(connection.execute(statement, row).rowcount for row in rows)
 
     def records(self, workload_key: str | None = None, target_key: str | None = None) -> list[TuningRecord]:
-        query = sql.select(records.c.id, records.c.record).order_by(records.c.id)
+        query = sql.select(records_table.c.id, records_table.c.record).order_by(records_table.c.id)
         if workload_key is not None:
-            query = query.where(records.c.workload_key == workload_key)
+            query = query.where(records_table.c.workload_key == workload_key)
         if target_key is not None:
-            query = query.where(records.c.target_key == target_key)
+            query = query.where(records_table.c.target_key == target_key)
         with storage_faults(self._name), self._engine.connect() as connection:
             rows = connection.execute(query).all()
         return [self._parse(row.id, row.record) for row in rows]
 
     def best(self, workload_key: str, target_key: str) -> TuningRecord | None:
-        newer = records.alias("newer")
-        is_latest = ~sql.exists().where(newer.c.candidate == records.c.candidate, newer.c.id > records.c.id)
+        newer = records_table.alias("newer")
+        is_latest = ~sql.exists().where(newer.c.candidate == records_table.c.candidate, newer.c.id > records_table.c.id)
         query = (
-            sql.select(records.c.id, records.c.record)
-            .where(records.c.workload_key == workload_key, records.c.target_key == target_key)
-            .where(records.c.status == "ok", records.c.secs.is_not(None), is_latest)
-            .order_by(records.c.secs, records.c.id)
+            sql.select(records_table.c.id, records_table.c.record)
+            .where(records_table.c.workload_key == workload_key, records_table.c.target_key == target_key)
+            .where(records_table.c.status == "ok", records_table.c.secs.is_not(None), is_latest)
+            .order_by(records_table.c.secs, records_table.c.id)
             .limit(1)
         )
         with storage_faults(self._name), self._engine.connect() as connection:
@@ -74,11 +76,6 @@ class SqlDatabase(Database):
 
     def close(self) -> None:
         self._engine.dispose()
-
-    def _insert(self) -> sql.Insert:
-        if self._engine.dialect.name == "postgresql":
-            return postgresql.insert(records).on_conflict_do_nothing()
-        return sqlite.insert(records).on_conflict_do_nothing()
 
     def _parse(self, row_id: int, text: str) -> TuningRecord:
         try:
@@ -122,24 +119,22 @@ def _open_server(url: str) -> Database:
     return _checked(engine, shown.render_as_string())
 
 
-def _prepare_sqlite(connection: object, _record: object) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     """Write-ahead log (readers never block writers) and a flush to disk per commit."""
-    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor = connection.cursor()
     cursor.execute("PRAGMA synchronous = FULL")
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         _switch_to_wal(cursor)
     cursor.close()
 
 
-def _switch_to_wal(cursor: object) -> None:
+def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
     """SQLite does not wait for others here, however long its timeout is; so do it ourselves."""
-    from sqlite3 import OperationalError
-
     deadline = time.monotonic() + BUSY_SECS
     while True:
         try:
-            cursor.execute("PRAGMA journal_mode = WAL")  # type: ignore[attr-defined]
-        except OperationalError as error:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
@@ -159,12 +154,12 @@ def _checked(engine: sql.Engine, name: str) -> Database:
 
 def _check_schema(engine: sql.Engine, name: str) -> None:
     tables = set(sql.inspect(engine).get_table_names())
-    if tables and about.name not in tables:
+    if tables and about_table.name not in tables:
         raise DatabaseError(f"records database {name}: it belongs to another program; choose another file with --db")
-    if not {about.name, records.name} <= tables:
+    found = _version(engine) if {about_table.name, records_table.name} <= tables else None
+    if found is None:
         _create_schema(engine)
-    with engine.connect() as connection:
-        found = connection.execute(sql.select(about.c.value).where(about.c.name == "version")).scalar()
+        found = _version(engine)
     if found != str(VERSION):
         raise DatabaseError(
             f"records database {name}: it is of version {found}, this flextune reads version {VERSION}; choose another "
@@ -172,11 +167,29 @@ def _check_schema(engine: sql.Engine, name: str) -> None:
         )
 
 
+def _version(engine: sql.Engine) -> str | None:
+    with engine.connect() as connection:
+        found: str | None = connection.execute(
+            sql.select(about_table.c.value).where(about_table.c.name == "version")
+        ).scalar()
+    return found
+
+
 def _create_schema(engine: sql.Engine) -> None:
-    insert = postgresql.insert(about) if engine.dialect.name == "postgresql" else sqlite.insert(about)
+    """Every statement may be repeated: others may be at it, or may have died in the middle; the version comes last."""
+    insert = _insert_unless_there(engine, about_table)
     with engine.begin() as connection:
         for table in metadata.sorted_tables:
             connection.execute(sql.schema.CreateTable(table, if_not_exists=True))
             for index in sorted(table.indexes, key=lambda index: index.name or ""):
                 connection.execute(sql.schema.CreateIndex(index, if_not_exists=True))
-        connection.execute(insert.values(name="version", value=str(VERSION)).on_conflict_do_nothing())
+        connection.execute(insert.values(name="version", value=str(VERSION)))
+
+
+def _insert_unless_there(engine: sql.Engine, table: sql.Table) -> sql.Insert:
+    """An insert that leaves a row with the same unique value as it is."""
+    if engine.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # loads several drivers' dialects, which SQLite has no use for
+
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()

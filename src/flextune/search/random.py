@@ -20,9 +20,9 @@ from flextune.search.rounds import RoundStrategy
 class RandomOptions(StrategyOptions):
     """`population` and `epsilon`, the random part of a round, matter with a cost model only."""
 
-    round_size: int = option(32, low=1, high=1024)
-    population: int = option(512, low=1, high=100_000)
-    epsilon: float = option(0.4, low=0, high=1)
+    round_size: int = option(16, low=1, high=1024)
+    population: int = option(2000, low=1, high=100_000)
+    epsilon: float = option(0.2, low=0, high=1)
 
 
 class RandomStrategy(RoundStrategy[RandomOptions]):

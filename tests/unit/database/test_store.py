@@ -91,6 +91,17 @@ def test_other_version(tmp_path):
         open_database(path)
 
 
+@pytest.mark.parametrize(
+    "done", ["DELETE FROM about", "DROP TABLE records", "DROP INDEX records_by_task; DELETE FROM about"]
+)
+def test_creation_that_died_in_the_middle_is_completed(tmp_path, done):
+    open_database(tmp_path / "r.db").close()
+    with sqlite3.connect(tmp_path / "r.db") as connection:
+        connection.executescript(done)
+    with open_database(tmp_path / "r.db") as database:
+        assert database.commit(example_record(2))
+
+
 def test_truncated_file(tmp_path):
     path = filled(tmp_path / "r.db", 60)
     path.write_bytes(path.read_bytes()[: 3 * 4096 + 100])
