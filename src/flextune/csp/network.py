@@ -6,7 +6,7 @@ a product used only as a factor of one other product (a sum: as a term of one ot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -103,7 +103,7 @@ def inputs_of(node: Node) -> tuple[str, ...]:
     return tuple(node.children)
 
 
-def build_network(problem: Problem, observed: str | None = None) -> Network:
+def build_network(problem: Problem, observed: Collection[str] = ()) -> Network:
     """Lower a problem: every constraint that is no definition becomes a check, over as few values as possible.
 
     An `observed` auxiliary variable keeps its own node even if nothing reads it.
@@ -119,7 +119,7 @@ def build_network(problem: Problem, observed: str | None = None) -> Network:
     for constraint in problem.constraints:
         if id(constraint) not in defining:
             _add_check(network, constraint)
-    kept = {name for check in network.checks for name in check.scope} | ({observed} if observed else set())
+    kept = {name for check in network.checks for name in check.scope} | set(observed)
     _drop_unused(network, kept)
     _merge_nested(network, kept)
     return network

@@ -42,8 +42,12 @@ class Reach:
         """Exactly these sorted values; an empty set has `low > high`."""
         if not values.size:
             return cls(1, 0, values.astype(np.int64))
-        bounds = int(values[0]), int(values[-1])
-        return cls(*bounds, values if len(values) <= SET_LIMIT else None)
+        return cls(int(values[0]), int(values[-1]), values)
+
+    @classmethod
+    def limited(cls, values: Numbers) -> Reach:
+        """These sorted values, or their bounds where they are too many to keep."""
+        return cls.of(values) if len(values) <= SET_LIMIT else cls(int(values[0]), int(values[-1]))
 
     @property
     def empty(self) -> bool:
@@ -87,7 +91,7 @@ def folded(node: Node, left: Reach, right: Reach) -> Reach:
     if left.empty or right.empty:
         return Reach(1, 0, np.zeros(0, dtype=np.int64))
     if left.values is not None and right.values is not None and left.values.size * right.values.size <= PAIR_LIMIT:
-        return Reach.of(np.unique(node.accumulated(left.values[:, None], right.values[None, :])))
+        return Reach.limited(np.unique(node.accumulated(left.values[:, None], right.values[None, :])))
     return Reach(*combined_interval(node.kind, (left.low, left.high), (right.low, right.high)))
 
 
@@ -133,7 +137,7 @@ class Reaches:
         if times == 1 or reach.empty:
             return reach
         if reach.values is not None:
-            return Reach.of(np.unique(node.contribution(child, reach.values)))
+            return Reach.limited(np.unique(node.contribution(child, reach.values)))
         bounds = (reach.low, reach.high)
         result = bounds
         for _ in range(times - 1):
@@ -142,7 +146,7 @@ class Reaches:
 
     def _computed(self, node: Node) -> Reach:
         if node.values is not None:
-            return Reach.of(node.values) if len(node.values) <= SET_LIMIT else _large_leaf(node.values)
+            return Reach.of(node.values)
         if node.kind is Kind.SELECTION:
             return self._selected(node)
         return folded(node, Reach.of(start_value(node)), self.rest(node, frozenset(node.children)))
@@ -158,7 +162,7 @@ class Reaches:
             return Reach(1, 0, np.zeros(0, dtype=np.int64))
         sets = [option.values for option in chosen if option.values is not None]
         if len(sets) == len(chosen):
-            return Reach.of(np.unique(np.concatenate(sets)))
+            return Reach.limited(np.unique(np.concatenate(sets)))
         return Reach(min(option.low for option in chosen), max(option.high for option in chosen))
 
     def _checked(self, node: Node, reach: Reach) -> Reach:
@@ -291,10 +295,6 @@ def window(node: Node, partial: Numbers, rest: Reach, low: int, high: int) -> tu
     if rest.values is None or rest.values.dtype == object:
         return np.maximum(least, rest.low), np.minimum(most, rest.high) + 1
     return np.searchsorted(rest.values, least, side="left"), np.searchsorted(rest.values, most, side="right")
-
-
-def _large_leaf(values: Numbers) -> Reach:
-    return Reach(int(values[0]), int(values[-1]), values)
 
 
 def _overlap(one: Reach, other: Reach) -> bool:

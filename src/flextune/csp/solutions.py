@@ -214,7 +214,7 @@ class SolutionSet:
 
 def possible_values(problem: Problem, name: str) -> Numbers | None:
     """The values an auxiliary variable may take (perhaps more than it does), None where they are too many."""
-    network = build_network(problem, observed=name)
+    network = build_network(problem, observed=(name,))
     reaches = Reaches(network)
     reaches.propagate()
     return reaches.of[name].values
