@@ -49,7 +49,7 @@ def _mean_square(node: onnx.NodeProto, graph: OnnxGraph, squares: dict[str, floa
         return 1.0
     weight = graph.constants.get(node.input[1]) if node.op_type in WEIGHTED else None
     if weight is not None:
-        return _fan_in(node, weight.shape) * float(np.mean(np.square(weight))) * data[0]
+        return _fan_in(node, weight.shape) * _mean_of_squares(weight) * data[0]
     if node.op_type == "Relu":
         return 0.6 * data[0]
     if node.op_type == "MaxPool":
@@ -79,10 +79,18 @@ def _parameters(
     shape = graph.constants[node.input[weight]].shape
     variance = 1.0 / (_fan_in(node, shape) * max(squares.get(node.input[0], 1.0), 1e-6))
     spread = np.float32(np.sqrt(12.0 * variance))  # a uniform distribution of width s has variance s^2 / 12
-    found = {node.input[weight]: (rng.random(shape, dtype=np.float32) - np.float32(0.5)) * spread}
+    values = rng.random(shape, dtype=np.float32)
+    values -= np.float32(0.5)
+    values *= spread
+    found = {node.input[weight]: values}
     if bias is not None and len(node.input) > bias and node.input[bias] in graph.constants:
         found[node.input[bias]] = _uniform((-0.2, 0.2), graph, node.input[bias], rng)
     return found
+
+
+def _mean_of_squares(array: np.ndarray) -> float:
+    flat = array.reshape(-1).astype(np.float32, copy=False)
+    return float(np.dot(flat, flat)) / max(flat.size, 1)
 
 
 def _fan_in(node: onnx.NodeProto, shape: tuple[int, ...]) -> int:

@@ -96,3 +96,14 @@ def test_every_function_of_a_lowered_model_is_called(tmp_path: Path) -> None:
     module = lower_model(read(conv_block(), tmp_path))
     functions = {v.name_hint for v, f in module.functions_items() if isinstance(f, tirx.PrimFunc)}
     assert functions == {site.function for site in call_sites(module)}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (31, 513), (64, 1024), (3, 2000), (700, 5)])
+def test_large_matrices_are_transposed_tile_by_tile(shape: tuple[int, int]) -> None:
+    array = random_array(0, *shape)
+    builder = relax.BlockBuilder()
+    with builder.function("main", []):
+        with builder.dataflow():
+            out = builder.emit_output(relax.op.permute_dims(relax.const(array), [1, 0]))
+        builder.emit_func_output(out)
+    np.testing.assert_array_equal(run(fold_moved_constants(builder.get())), array.T)
