@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from flextune.cost.registry import create_cost_model
 from flextune.errors import UsageError
 from flextune.search.random import RandomOptions, RandomStrategy
-from flextune.testing.strategies import HUGE, SMALL, example_measurement, solved
+from flextune.testing.strategies import HUGE, SMALL, solved
 
 
 class Fixed:
@@ -38,22 +37,6 @@ def test_model_ranks_and_epsilon_is_random():
     values = [assignment["v3"] for assignment in strategy.ask(20)]
     assert values[:15] == [9] * 15
     assert len(set(values[15:])) > 1
-
-
-def test_model_finds_better_ones_than_chance():
-    def best_secs(model_name, seed):
-        solutions = solved(HUGE)
-        model = create_cost_model(model_name, solutions.names, seed)
-        strategy = RandomStrategy(solutions, rng=np.random.default_rng(seed), cost_model=model)
-        told = []
-        while len(told) < 128:
-            told += [example_measurement(assignment) for assignment in strategy.ask(32)]
-            strategy.tell(told[-32:])
-        return min(measurement.secs for measurement in told)
-
-    assert np.mean([best_secs("trees", seed) for seed in range(4)]) < np.mean(
-        [best_secs("none", seed) for seed in range(4)]
-    )
 
 
 def test_default_outside_the_space_and_asking_for_none():
