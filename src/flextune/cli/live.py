@@ -21,6 +21,7 @@ from flextune.tune.progress import Progress, TaskProgress
 _LINE_EVERY_SECS = 5.0
 _TASKS_SHOWN = 12
 _CAUSES_SHOWN = 4
+_TRIALS_FOR_ESTIMATE = 8
 _NAME_WIDTH = 60
 
 
@@ -95,9 +96,18 @@ def summary(progress: Progress, budget: Budget, elapsed_secs: float) -> str:
         parts.append(f"{len(progress.tasks)} tasks")
     if progress.comparing:
         parts.append("comparing the finalists")
+    return ", ".join([*parts, _time(progress, budget, elapsed_secs)])
+
+
+def _time(progress: Progress, budget: Budget, elapsed_secs: float) -> str:
+    """The time left: by the budget's minutes, or estimated from the trials so far; else the time that has passed."""
     left = budget.secs_left(elapsed_secs)
-    parts.append(f"{max(0.0, left):.0f} s left" if math.isfinite(left) else f"{elapsed_secs:.0f} s")
-    return ", ".join(parts)
+    if math.isfinite(left):
+        return f"{max(0.0, left):.0f} s left"
+    trials = budget.trials_left(sum(task.trials for task in progress.tasks.values()))
+    if progress.measured >= _TRIALS_FOR_ESTIMATE and trials > 0:
+        return f"{elapsed_secs:.0f} s, about {trials * elapsed_secs / progress.measured:.0f} s left"
+    return f"{elapsed_secs:.0f} s"
 
 
 def failure_lines(progress: Progress) -> list[str]:

@@ -15,6 +15,7 @@ from flextune.graph.partition import Partition, partition_model
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.record import TuningRecord
+from flextune.tune.evidence import best_record
 
 _ROUNDS = 7
 
@@ -26,7 +27,8 @@ def read_partition(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Partiti
 
 def best_records(partition: Partition, database: Database, target: Target) -> dict[str, TuningRecord]:
     """The best record of each task that has one, by workload key."""
-    found = {task.workload.key: database.best(task.workload.key, target.key) for task in partition.tasks}
+    keys = [task.workload.key for task in partition.tasks]
+    found = {key: best_record(database.records(key, target.key)) for key in keys}
     return {key: record for key, record in found.items() if record is not None}
 
 

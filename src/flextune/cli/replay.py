@@ -76,16 +76,18 @@ def choose_record(records: Sequence[TuningRecord], what: str) -> TuningRecord:
         raise UsageError(f"{len(matches)} records have an id that begins with {what!r}; give more of it")
     if re.fullmatch(r"[0-9a-f]{4,16}", what.lower()):
         raise UsageError(f"no record has the id {what!r}; `flextune show` lists the best ones, `records export` all")
-    return best_record(list(latest.values()), what)
+    return best_record(records, what)
 
 
-def best_record(latest: Sequence[TuningRecord], workload: str) -> TuningRecord:
+def best_record(records: Sequence[TuningRecord], workload: str) -> TuningRecord:
     """The fastest of the workload's records. Raises `UsageError` when there is none that ran."""
-    of_workload = of_this(latest, workload)
-    best = min(of_workload, key=lambda record: record.secs, default=None)
-    if best is None:
+    from flextune.tune.evidence import best_record as fastest
+
+    of_workload = of_this(records, workload)
+    if not of_workload:
         raise UsageError(f"no record of {workload}; `flextune show` lists what is recorded")
-    if not best.measurement.ok:
+    best = fastest(of_workload)
+    if best is None:
         raise UsageError(f"none of the {len(of_workload)} records of {workload} ran; `flextune show` says why")
     return best
 

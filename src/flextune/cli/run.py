@@ -55,9 +55,9 @@ def run(
 
 
 def _tune(workloads: Mapping[str, Workload], config: HeronConfig, trials: int, seed: int) -> list[JsonValue]:
+    from flextune.cli.inputs import peaks_of
     from flextune.database.store import open_database
     from flextune.target.detect import detect
-    from flextune.target.peaks import measured_peaks
     from flextune.tune.budget import Budget
     from flextune.tune.options import TuneOptions
 
@@ -67,7 +67,7 @@ def _tune(workloads: Mapping[str, Workload], config: HeronConfig, trials: int, s
         config.cost_model,
         seed,
         measure=measure_options(config),
-        peaks=measured_peaks(detect()),
+        peaks=peaks_of(detect()),
     )
     out = Path(config.out_name)
     out.mkdir(parents=True, exist_ok=True)
@@ -124,8 +124,8 @@ class _StatisticsWriter:
 def _replay(workloads: Mapping[str, Workload], file: Path) -> list[JsonValue]:
     from flextune.cli.replay import best_record, measure_record, read_records
 
-    latest = list({record.key: record for record in read_records(file, None)}.values())
-    best = {name: best_record(latest, str(workload)) for name, workload in workloads.items()}
+    records = read_records(file, None)
+    best = {name: best_record(records, str(workload)) for name, workload in workloads.items()}
     cases: list[JsonValue] = []
     for name, record in best.items():
         measurement = measure_record(record)

@@ -65,20 +65,20 @@ class Summary:
 
 def summarise(records: Sequence[TuningRecord]) -> list[Summary]:
     """One summary per workload and target, in the order of their first record."""
+    groups: dict[tuple[str, str], list[TuningRecord]] = {}
+    for record in records:
+        groups.setdefault((record.workload_key, record.target_key), []).append(record)
+    return [_summary(group) for group in groups.values()]
+
+
+def _summary(records: Sequence[TuningRecord]) -> Summary:
+    from flextune.tune.evidence import best_record
     from flextune.tune.progress import failure_text
 
-    groups: dict[tuple[str, str], dict[str, TuningRecord]] = {}
-    for record in records:
-        groups.setdefault((record.workload_key, record.target_key), {})[record.key] = record
-    summaries = []
-    for latest in groups.values():
-        ok = [record for record in latest.values() if record.measurement.ok]
-        failures = Counter(failure_text(record.measurement) for record in latest.values() if not record.measurement.ok)
-        best = min(ok, key=lambda record: record.secs, default=None)
-        first = next(iter(latest.values()))
-        counted = tuple(failures.most_common())
-        summaries.append(Summary(first.workload, first.target_key, len(latest), failures.total(), best, counted))
-    return summaries
+    latest = {record.key: record.measurement for record in records}
+    failures = Counter(failure_text(measurement) for measurement in latest.values() if not measurement.ok)
+    first, best = records[0], best_record(records)
+    return Summary(first.workload, first.target_key, len(latest), failures.total(), best, tuple(failures.most_common()))
 
 
 def _best(record: TuningRecord) -> JsonValue:

@@ -14,7 +14,7 @@ from flextune.errors import FlextuneError, UsageError
 
 if TYPE_CHECKING:
     from flextune.cli.live import LiveView
-    from flextune.target.target import Target
+    from flextune.target.peaks import Peaks
     from flextune.tune.budget import Budget
     from flextune.tune.options import TuneOptions
     from flextune.tune.result import TuningResult
@@ -70,9 +70,9 @@ class Request:
     target: str | None
     db: Path | None
 
-    def options(self, target: Target) -> TuneOptions:
-        """The run's options, with the machine's peaks. Unknown names are refused before anything is measured."""
-        from flextune.cli.inputs import peaks_of, require_known
+    def options(self, peaks: Peaks | None = None) -> TuneOptions:
+        """The run's options. Unknown names are refused before anything is measured."""
+        from flextune.cli.inputs import require_known
         from flextune.cost.registry import cost_model_names
         from flextune.search.registry import strategy_names
         from flextune.tune.options import TuneOptions
@@ -82,21 +82,24 @@ class Request:
             ("cost model", self.cost_model, cost_model_names()),
         ):
             require_known(kind, name, known)
-        peaks = peaks_of(target)
         return TuneOptions(self.budget, self.strategy, self.cost_model, self.seed, self.resume, peaks=peaks)
 
 
 def _tune_workload(text: str, request: Request, as_json: bool) -> None:
-    from flextune.cli.inputs import database_path, read_target
+    from flextune.cli.inputs import database_path, peaks_of, read_target
     from flextune.cli.live import LiveView
     from flextune.database.store import open_database
     from flextune.tune.loop import tune_workload
+    from flextune.tune.task import peak_flops
     from flextune.workload.parse import parse_workload
 
     workload, target, path = parse_workload(text), read_target(request.target), database_path(request.db)
-    options = request.options(target)
+    options = request.options()
     with open_database(path) as database, LiveView(request.budget, str(workload)) as view:
         result = tune_workload(workload, target, options, database, (view,), path)
+    # After the run: measuring the peaks for the first time takes seconds, in which a killed run would have nothing.
+    peaks = peaks_of(target, measure_missing=not result.interrupted)
+    result = result.with_peak(peak_flops(peaks, workload))
     if as_json:
         print_json(result.to_dict())
     else:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from flextune.cli.inputs import database_path, read_target
+from flextune.cli.inputs import database_path, peaks_of, read_target
 from flextune.cli.live import LiveView
 from flextune.cli.models import best_records, build_with, latencies, read_partition
 from flextune.cli.output import JsonValue, print_json, rate, seconds, table
@@ -27,7 +27,7 @@ def tune_model(path: Path, shapes: Mapping[str, tuple[int, ...]], request: Reque
     """Tunes the tasks of a model file, then times the whole model with default and with tuned schedules."""
     target, db = read_target(request.target), database_path(request.db)
     partition = read_partition(path, shapes)
-    options = request.options(target)
+    options = request.options(peaks_of(target))
     with open_database(db) as database:
         with LiveView(request.budget, f"{path}: {len(partition.tasks)} tasks") as view:
             tasks = tune_tasks(model_tasks(partition), target, options, database, (view,))

@@ -7,8 +7,7 @@ from dataclasses import replace
 from flextune.database.base import Database
 from flextune.trial.record import Provenance, TuningRecord
 from flextune.tune.events import Event, FinalistMeasured, TrialMeasured
-
-FINAL = "final "
+from flextune.tune.evidence import FINAL
 
 
 class RecordWriter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from flextune.csp.assignment import Assignment
 from flextune.schedule.trace import Trace
@@ -31,6 +31,10 @@ class TuningResult:
     best: Assignment | None = field(default=None, compare=False)
     trace: Trace | None = field(default=None, compare=False)
     interrupted: bool = False
+
+    def with_peak(self, peak_flops: float) -> TuningResult:
+        """The same with `fraction_of_peak` of a machine that reaches `peak_flops`; unchanged where that is 0."""
+        return replace(self, fraction_of_peak=self.best_gflops * 1e9 / peak_flops) if peak_flops else self
 
     def to_dict(self) -> dict[str, str | int | float]:
         """The twelve figures of `flextune tune --json`."""

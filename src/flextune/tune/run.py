@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -78,30 +79,32 @@ class TuningRun:
     def play_round(self, search: TaskSearch, reserve_secs: float = 0.0, trials: int = 2**31) -> None:
         """Asks for candidates, measures them, and tells the strategy. Stops early when only `reserve_secs` are left."""
         candidates = search.propose(min(self.options.round_trials, trials))
-        measured: list[Measurement] = []
-        began = time.perf_counter()
-        try:
-            self._measure(search, candidates, measured, reserve_secs)
-        finally:
-            if measured:
-                search.tell(measured)
-                search.round_secs.append(time.perf_counter() - began)
-                self._notify(_round_event(search, measured))
+        self._measure([(search, candidate) for candidate in candidates], reserve_secs)
 
-    def _measure(
-        self, search: TaskSearch, candidates: Sequence[Candidate], measured: list[Measurement], reserve_secs: float
-    ) -> None:
-        """Appends to `measured` as trials end, so that an interrupted round keeps what it has."""
-        best_secs = search.best_secs
-        with closing(_generator(self._runner.measure(candidates, best_secs))) as measurements:
-            for candidate, measurement in zip(candidates, measurements, strict=False):
-                measured.append(measurement)
-                best_secs = min(best_secs, measurement.secs)
-                self._trial_ends.append(time.perf_counter())
-                trials_known = search.trials + len(measured)
-                self._notify(TrialMeasured(search.task.name, candidate, measurement, trials_known, best_secs))
-                if self.secs_left <= reserve_secs:
-                    break
+    def first_trials(self, searches: Sequence[TaskSearch], reserve_secs: float = 0.0) -> None:
+        """The first proposal of each task, which is its default, in one round: so they are built in parallel."""
+        self._measure([(search, candidate) for search in searches for candidate in search.propose(1)], reserve_secs)
+
+    def _measure(self, trials: Sequence[tuple[TaskSearch, Candidate]], reserve_secs: float) -> None:
+        """Measures candidates of one or several tasks. A round that is interrupted keeps what it has."""
+        measured: dict[TaskSearch, list[Measurement]] = {search: [] for search, _ in trials}
+        began = time.perf_counter()
+        best_secs = next(iter(measured)).best_secs if len(measured) == 1 else math.inf
+        candidates = [candidate for _, candidate in trials]
+        try:
+            with closing(_generator(self._runner.measure(candidates, best_secs))) as measurements:
+                for (search, candidate), measurement in zip(trials, measurements, strict=False):
+                    measured[search].append(measurement)
+                    self._trial_ends.append(time.perf_counter())
+                    self._notify(_trial_event(search, candidate, measured[search]))
+                    if self.secs_left <= reserve_secs:
+                        break
+        finally:
+            for search, results in measured.items():
+                if results:
+                    search.tell(results)
+                    search.round_secs.append((time.perf_counter() - began) * len(results) / len(trials))
+                    self._notify(_round_event(search, results))
 
     def compare_finalists(self, search: TaskSearch) -> None:
         """Times the best candidates and the default in turns, until the best of all that is known is one of them.
@@ -109,7 +112,7 @@ class TuningRun:
         Nothing is timed when an earlier run has compared all that is known. The winner is never slower than the
         default, and never one that was merely lucky in its only trial.
         """
-        if search.compared:
+        if search.finals:
             return
         compared: set[Assignment] = set()
         for _ in range(_FINALS_AT_MOST):
@@ -122,7 +125,6 @@ class TuningRun:
                 compared.add(candidate.assignment)
                 search.revise(measurement)
                 self._notify(FinalistMeasured(search.task.name, candidate, measurement))
-        search.compared = True
 
     @contextmanager
     def until_interrupted(self) -> Iterator[None]:
@@ -142,6 +144,16 @@ class TuningRun:
     def _notify(self, event: Event) -> None:
         for callback in self._callbacks:
             callback(event)
+
+
+def _trial_event(search: TaskSearch, candidate: Candidate, measured: Sequence[Measurement]) -> TrialMeasured:
+    return TrialMeasured(
+        task=search.task.name,
+        candidate=candidate,
+        measurement=measured[-1],
+        trials=search.trials + len(measured),
+        best_secs=min(search.best_secs, *(measurement.secs for measurement in measured)),
+    )
 
 
 def _round_event(search: TaskSearch, measured: Sequence[Measurement]) -> RoundFinished:

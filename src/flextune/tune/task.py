@@ -17,7 +17,7 @@ from flextune.search.strategy import SearchStrategy
 from flextune.target.peaks import Peaks
 from flextune.trial.measurement import Candidate, Measurement
 from flextune.trial.record import TuningRecord
-from flextune.tune.callbacks import FINAL
+from flextune.tune.evidence import FINAL, deciding_records
 from flextune.tune.options import TuneOptions
 from flextune.workload.workload import Workload
 
@@ -38,8 +38,8 @@ class TuningTask:
 class TaskSearch:
     """The search of one task: what is known about its space, and which candidates come next.
 
-    The default is the first proposal unless it is known already. Nothing known is ever proposed. `compared` says
-    that the last thing known is a comparison of finalists.
+    The default is the first proposal unless it is known already. Nothing known is ever proposed. `finals` holds
+    the comparison of finalists as long as nothing was measured since.
     """
 
     def __init__(self, task: TuningTask, space: SearchSpace, options: TuneOptions) -> None:
@@ -47,7 +47,7 @@ class TaskSearch:
         self.space = space
         self.known: dict[Assignment, Measurement] = {}
         self.recorded = 0
-        self.compared = False
+        self.finals: dict[Assignment, Measurement] = {}
         self.exhausted = False
         self.round_best_secs: list[float] = []
         self.trials_without_gain = 0
@@ -64,8 +64,9 @@ class TaskSearch:
         self.recorded = len(inside)
         for start in range(0, len(inside), self._round_trials):
             self.tell(inside[start : start + self._round_trials])
-        if same:
-            self.compared = same[-1].protocol.startswith(FINAL)
+        if same and same[-1].protocol.startswith(FINAL):
+            for record in deciding_records(same):
+                self.revise(record.measurement)
 
     def _holds(self, assignment: Assignment) -> bool:
         return assignment == self.space.default or (self.space.tunable and assignment in self.space.solutions)
@@ -78,7 +79,8 @@ class TaskSearch:
 
     def tell(self, measurements: Sequence[Measurement]) -> None:
         """The outcome of a round, for the strategy (which tells its cost model) and the statistics."""
-        before, self.compared = self.best_secs, False
+        before = self.best_secs
+        self.finals.clear()
         self.known.update((measurement.assignment, measurement) for measurement in measurements)
         self._strategy.tell(measurements)
         self.round_best_secs.append(self.best_secs)
@@ -88,8 +90,8 @@ class TaskSearch:
         return Candidate(self.task.workload, self.space.target, self.space.trace, assignment)
 
     def revise(self, measurement: Measurement) -> None:
-        """Better evidence about a known candidate; the strategy has learned what it needs already."""
-        self.known[measurement.assignment] = measurement
+        """A finalist's times: better evidence about a known candidate than its trial was."""
+        self.known[measurement.assignment] = self.finals[measurement.assignment] = measurement
 
     def ranking(self) -> list[Measurement]:
         """The ok trials, fastest first."""
@@ -97,16 +99,17 @@ class TaskSearch:
 
     @property
     def best(self) -> Measurement | None:
-        """The fastest trial; the default where it is as fast."""
-        default = self.known.get(self.space.default)
-        fastest = min(self.known.values(), key=lambda measurement: measurement.secs, default=None)
+        """The fastest finalist, or trial while nothing was compared; the default where it is as fast."""
+        known = self.finals or self.known
+        default = known.get(self.space.default)
+        fastest = min(known.values(), key=lambda measurement: measurement.secs, default=None)
         if fastest is None or not fastest.ok:
             return None
         return default if default is not None and default.secs <= fastest.secs else fastest
 
     @property
     def best_secs(self) -> float:
-        return min((measurement.secs for measurement in self.known.values()), default=math.inf)
+        return self.best.secs if self.best else math.inf
 
     @property
     def default_secs(self) -> float:

@@ -18,6 +18,7 @@ from flextune.tune.run import TuningRun
 from flextune.tune.scheduler import TaskState, next_task, shares
 from flextune.tune.task import TaskSearch, TuningTask, peak_flops
 
+_OPENED_TOGETHER = 8
 _FINAL_SECS_PER_TASK = 0.8
 """Set aside of a budget in minutes for comparing each task's finalists."""
 
@@ -60,10 +61,12 @@ def share_budget(run: TuningRun, tasks: Sequence[TuningTask], searches: list[Tas
     Opened tasks are added to `searches` as they come, so that an interrupted run knows them.
     """
     reserve_secs = _final_secs(run, len(tasks))
-    for task in tasks:
-        searches.append(run.open(task))
-        if not searches[-1].known and run.secs_left > reserve_secs and _trials_left(run, searches):
-            run.play_round(searches[-1], reserve_secs)
+    for start in range(0, len(tasks), _OPENED_TOGETHER):
+        opened = [run.open(task) for task in tasks[start : start + _OPENED_TOGETHER]]
+        searches.extend(opened)
+        new = [search for search in opened if not search.known][: _trials_left(run, searches)]
+        if new and run.secs_left > reserve_secs:
+            run.first_trials(new, reserve_secs)
     by_name = {search.task.name: search for search in searches}
     while run.secs_left > reserve_secs and (left := _trials_left(run, searches)):
         name = next_task({name: _state(run, search) for name, search in by_name.items()})

@@ -14,8 +14,8 @@ from flextune.database.base import Database
 from flextune.platforms.null.kernel import null_secs
 from flextune.target.peaks import Peaks
 from flextune.tune.budget import Budget
-from flextune.tune.callbacks import FINAL
 from flextune.tune.events import Event, RoundFinished, TaskOpened, TrialMeasured
+from flextune.tune.evidence import FINAL
 from flextune.tune.loop import spend_budget, tune_workload, workload_result
 from flextune.tune.options import TuneOptions
 from flextune.tune.result import REPORTED, TuningResult
