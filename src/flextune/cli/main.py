@@ -10,6 +10,7 @@ import errno
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -93,10 +94,16 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def _warn(message: Warning | str, *_where: object) -> None:
+    """A warning as one line without the place in our code that it came from."""
+    print(f"flextune: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point. `--debug` may stand anywhere on the line; SIGTERM ends a run as Ctrl-C does."""
     if arguments is None:
         sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # TVM loads it when it is there: 1.5 s, 200 MB
+        warnings.showwarning = _warn
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = _DEBUG in given
     signal.signal(signal.SIGTERM, _terminate)
