@@ -16,8 +16,8 @@ from flextune.apply.rewrite import Replacement, replace_functions
 from flextune.apply.signature import Signature
 from flextune.apply.threads import default_thread_count
 from flextune.errors import BuildError, FlextuneError
-from flextune.graph.model import ValueSpec
 from flextune.graph.partition import ModelTask, Partition
+from flextune.graph.values import ValueSpec
 from flextune.platforms import registry as platforms
 from flextune.platforms.x86.build import tvm_target
 from flextune.schedule.apply import apply_trace

@@ -19,7 +19,7 @@ from flextune.apply.quiet import without_noise
 from flextune.apply.signature import Signature
 from flextune.apply.threads import PoolThreads
 from flextune.errors import UsageError
-from flextune.graph.model import ValueSpec
+from flextune.graph.values import ValueSpec
 
 ALIGNMENT_BYTES = 64
 """What the generated code assumes of every buffer; arrays that are placed otherwise are copied."""

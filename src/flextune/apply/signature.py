@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 
-from flextune.graph.model import ValueSpec
+from flextune.graph.values import ValueSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,28 +13,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from flextune.errors import ModelError
 from flextune.graph.operators import check_operators
+from flextune.graph.values import ValueSpec
 
 LARGEST_CHECKED_BYTES = 2**31 - 1
 """ONNX's checker serialises the model into one protobuf message, which cannot be larger."""
-
-
-@dataclass(frozen=True, slots=True)
-class ValueSpec:
-    """An input or output of a model: name, static shape, NumPy dtype name."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
-
-    def random_array(self, rng: np.random.Generator) -> np.ndarray:
-        """Normal values for floats, 0 or 1 for integers and booleans (always a valid index)."""
-        dtype = np.dtype(self.dtype)
-        if dtype.kind in "iub":
-            return rng.integers(0, 2, self.shape).astype(dtype)
-        return rng.standard_normal(self.shape).astype(dtype)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

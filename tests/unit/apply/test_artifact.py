@@ -15,7 +15,7 @@ from flextune.apply.artifact import check_processor, read_signature
 from flextune.apply.build import Build
 from flextune.apply.signature import Signature
 from flextune.errors import EnvironmentFault, FlextuneError, UsageError
-from flextune.graph.model import ValueSpec
+from flextune.graph.values import ValueSpec
 from flextune.target.target import Target
 
 

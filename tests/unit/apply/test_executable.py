@@ -10,7 +10,7 @@ import pytest
 from flextune.apply.build import Build
 from flextune.apply.executable import Executable
 from flextune.errors import UsageError
-from flextune.graph.model import ValueSpec
+from flextune.graph.values import ValueSpec
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 from onnx import helper
 
 from flextune.errors import ModelError
-from flextune.graph.model import ValueSpec, load_model
+from flextune.graph.model import load_model
+from flextune.graph.values import ValueSpec
 from flextune.testing.models import conv_block, model_of, random_array, value
 
 

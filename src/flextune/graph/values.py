@@ -1,0 +1,26 @@
+"""What is known of a model's input or output. Apart from reading models, so that running one needs no ONNX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSpec:
+    """An input or output of a model: name, static shape, NumPy dtype name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
+
+    def random_array(self, rng: np.random.Generator) -> np.ndarray:
+        """Normal values for floats, 0 or 1 for integers and booleans (always a valid index)."""
+        dtype = np.dtype(self.dtype)
+        if dtype.kind in "iub":
+            return rng.integers(0, 2, self.shape).astype(dtype)
+        return rng.standard_normal(self.shape).astype(dtype)
