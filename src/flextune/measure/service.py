@@ -31,7 +31,7 @@ class _Built:
     kernel: Kernel
     workload: Workload
     folder: str
-    bound: bool = False
+    bound: KernelData | None = None
     number: int = 0
     check: OutputCheck = field(default_factory=lambda: OutputCheck(0.0))
 
@@ -120,7 +120,7 @@ class Service:
 
     def _checked(self, built: _Built) -> OutputCheck:
         data = self._data_of(built)
-        if not built.bound:
+        if built.bound is not data:  # new, or the data were loaded again since, after those of other workloads
             self._bind(built)
         data.poison_outputs()
         built.kernel.run()
@@ -134,7 +134,7 @@ class Service:
     def _bind(self, built: _Built) -> None:
         data = self._data_of(built)
         built.kernel.bind(data.inputs, data.outputs)
-        built.bound = True
+        built.bound = data
 
     def _memory_limit(self) -> AbstractContextManager[None]:
         return memory_limit(self._options.memory_bytes, self._cores)

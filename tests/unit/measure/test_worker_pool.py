@@ -203,3 +203,11 @@ def _all_gone(pids: list[int]) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def test_many_workloads_in_one_call(pool: WorkerPool) -> None:
+    """A worker keeps the data of few workloads; kernels built before others' data came are bound again."""
+    workloads = [parse_workload(f"gemm:m={size},n=8,k=8") for size in range(1, 7)]
+    first = candidate(4)
+    mixed = [Candidate(workload, first.target, first.trace, first.assignment) for workload in [*workloads, *workloads]]
+    assert [measurement.status for measurement in pool.measure(mixed)] == [Status.OK] * len(mixed)
