@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point. `--debug` may stand anywhere on the line; SIGTERM ends a run as Ctrl-C does."""
     if arguments is None:
         sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # TVM loads it when it is there: 1.5 s, 200 MB
-        warnings.showwarning = _warn
+        warnings.showwarning = _warn  # type: ignore[assignment]
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = _DEBUG in given
     signal.signal(signal.SIGTERM, _terminate)
