@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import tvm
-
 from flextune.errors import ScheduleError
 from flextune.schedule.restage import PackedInput
 from flextune.schedule.steps import Program
@@ -39,7 +37,7 @@ def apply_steps(
     for number, step in enumerate(trace.steps):
         try:
             step.apply(program)
-        except (tvm.error.TVMError, tvm.s_tir.ScheduleError, ValueError, TypeError) as error:
+        except (RuntimeError, ValueError, TypeError) as error:  # TVM's errors derive from these
             raise ScheduleError(f"step {number} ({step.kind}) is illegal: {_first_line(error)}") from error
     return ScheduledProgram(program.schedule.mod, tuple(program.packs))
 

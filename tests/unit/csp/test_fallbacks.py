@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from flextune.csp import Domain, Le, Problem, Prod, Sum, Variable, compile, equivalence, race, reach
-from flextune.csp.compile import Limits
+from flextune.csp import Domain, Le, Problem, Prod, Sum, Variable, compilation, equivalence, race, reach, states
+from flextune.csp.compilation import Limits
 from flextune.csp.explain import has_solution
 from flextune.errors import UsageError
 from flextune.testing.random_problems import brute_force, problems
@@ -17,7 +17,7 @@ _lenient = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.funct
 TINY = {
     "sets": ((reach, "SET_LIMIT", 3), (reach, "PAIR_LIMIT", 9), (reach, "_MATRIX_LIMIT", 9)),
     "matrices": ((reach, "_MATRIX_LIMIT", 1), (equivalence, "_MATRIX_LIMIT", 4), (reach, "_TABLE_LIMIT", 0)),
-    "tables": ((compile, "_TABLE_LIMIT", 1), (compile, "_DENSE_LIMIT", 0), (compile, "_CHUNK", 4)),
+    "tables": ((states, "_TABLE_LIMIT", 1), (states, "_DENSE_LIMIT", 0), (compilation, "_CHUNK", 4)),
     "race": ((race, "_FIRST_BUDGET", 4), (race, "_GROWTH", 2)),
 }
 

@@ -49,7 +49,8 @@ def test_gemm_ranks_samples_and_restriction() -> None:
     pair = sample[0], sample[1]
     names = ("wm", "i1", "j2", "vec_b")
     restricted = solutions.restrict([In(name, (pair[0][name], pair[1][name])) for name in names])
-    assert pair[0] in restricted and pair[1] in restricted
+    assert pair[0] in restricted
+    assert pair[1] in restricted
     again = restricted.problem.solve()
     assert restricted.count == again.count
     inside = restricted.sample(rng, 500)
@@ -70,7 +71,9 @@ def test_gemm_marginals_add_up_and_agree_with_restriction() -> None:
     "problem",
     [
         pytest.param(vnni_gemm(32, 64, 64), id="vnni-gemm"),
-        pytest.param(tensor_core_gemm(32, 32, 32).with_constraints([Eq("wm", 8), Le("i1", 1), In("off_a", (0, 8))]), id="gemm"),
+        pytest.param(
+            tensor_core_gemm(32, 32, 32).with_constraints([Eq("wm", 8), Le("i1", 1), In("off_a", (0, 8))]), id="gemm"
+        ),
     ],
 )
 def test_same_solutions_as_or_tools(problem: Problem) -> None:
@@ -85,7 +88,8 @@ def test_counts_and_ranks_past_64_bits() -> None:
     solutions = Problem(free).solve()
     assert solutions.count == 1000**30
     last = solutions.unrank(solutions.count - 1)
-    assert set(last.values()) == {999} and solutions.rank(last) == solutions.count - 1
+    assert set(last.values()) == {999}
+    assert solutions.rank(last) == solutions.count - 1
     middle = 123456789 * 10**70
     assert solutions.rank(solutions.unrank(middle)) == middle
     assert len(solutions.sample_distinct(np.random.default_rng(0), 50)) == 50
@@ -119,4 +123,5 @@ def test_independent_parts_are_kept_apart() -> None:
     solutions = Problem(tuple(variables), tuple(constraints)).solve()
     assert solutions.count == 1771**6
     assignment = solutions.sample(np.random.default_rng(0), 1)[0]
-    assert isinstance(assignment, Assignment) and assignment in solutions
+    assert isinstance(assignment, Assignment)
+    assert assignment in solutions

@@ -22,6 +22,8 @@ from flextune.workload.workload import Workload
 
 UNTUNED_RULE = "untuned"
 
+_LEAST_ROW = 8
+
 RulePass = Callable[[Draft, CpuLimits], None]
 
 
@@ -61,9 +63,15 @@ def _remaining(draft: Draft) -> list[BlockFacts]:
 
 
 def contractions(draft: Draft, limits: CpuLimits) -> None:
-    """Every contraction with a vector axis gets a register tile, the largest first."""
-    found = [b for b in _remaining(draft) if b.kind is BlockKind.CONTRACTION]
+    """Every reduction whose loads are reused gets a register tile if it has a vector axis, the largest first."""
+    found = [b for b in _remaining(draft) if b.kind is BlockKind.CONTRACTION or _reuses(b)]
     _register_tiles(draft, limits, sorted(found, key=lambda b: -b.trips))
+
+
+def _reuses(block: BlockFacts) -> bool:
+    """Whether a sum of loads has a spatial axis that no load depends on."""
+    loaded = {n for access in block.operands for n in access.iterators}
+    return block.kind is BlockKind.REDUCTION and any(it.name not in loaded and it.extent > 1 for it in block.spatial)
 
 
 def spatial_reductions(draft: Draft, limits: CpuLimits) -> None:
@@ -90,7 +98,7 @@ def inlining(draft: Draft, limits: CpuLimits) -> None:
 def rows(draft: Draft, limits: CpuLimits) -> None:
     """What remains, if it reduces along rows, is computed row by row."""
     blocks = _remaining(draft)
-    if not any(b.reduce and reduces_contiguously(b) for b in blocks) or any(b.kind is BlockKind.OPAQUE for b in blocks):
+    if not any(reduces_contiguously(b) and b.reduce[-1].extent >= _LEAST_ROW for b in blocks) or any(b.kind is BlockKind.OPAQUE for b in blocks):
         return
     count = row_dimensions(blocks)
     if count:

@@ -42,6 +42,7 @@ _MAX_WASTE = 1.25
 _MAX_VECTORS = 16
 _MAX_ROWS = 30
 _LEAST_REUSE = 4
+_MAX_STRIDE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Anchor:
     intrinsic: DotIntrinsic | None
     constant: bool
     uniform: int = 0
+    gathers: bool = False
 
     @property
     def last(self) -> BlockFacts | None:
@@ -80,16 +82,18 @@ def _anchor_over(
     program: ProgramFacts, facts: BlockFacts, axis: Iterator, limits: CpuLimits, constants: tuple[int, ...]
 ) -> Anchor | None:
     users = [i for i, a in enumerate(facts.operands) if axis.name in a.iterators]
-    if not users or axis.extent < 2:
+    if axis.extent < 2 or (not users and facts.kind is BlockKind.CONTRACTION):
         return None
     groups = {i: facts.operands[i].uniform_within(axis.name) for i in users}
-    uniform = math.gcd(*(g for g in groups.values() if g is not None))
+    uniform = math.gcd(*(g for g in groups.values() if g is not None)) if users else 0
     users = [i for i in users if groups[i] is None]
     packable = [i for i in users if _packable(facts, i, axis.name)]
     strided = [i for i in users if facts.operands[i].stride_of(axis.name) != 1]
     packed = next((i for i in packable if i in strided), packable[-1] if packable else None)
-    if any(i != packed for i in strided):
+    if any(i != packed and not 0 < (facts.operands[i].stride_of(axis.name) or 0) <= _MAX_STRIDE for i in strided):
         return None
+    gathers = any(i != packed for i in strided)
+    strided = [i for i in strided if i == packed]
     constant = packed is not None and facts.operands[packed].buffer.parameter in constants
     reuse = math.prod(it.extent for it in facts.spatial if it.name != axis.name and packed is not None)
     if strided and not constant and reuse < _LEAST_REUSE:
@@ -100,7 +104,7 @@ def _anchor_over(
         intrinsic = None
     must_pack = constant or bool(strided) or intrinsic is not None
     chain = epilogue_chain(program, facts)
-    return Anchor(facts, chain, axis.name, packed, must_pack, ragged, intrinsic, constant, uniform)
+    return Anchor(facts, chain, axis.name, packed, must_pack, ragged, intrinsic, constant, uniform, gathers)
 
 
 def _packable(facts: BlockFacts, operand: int, vector: str) -> bool:
@@ -139,7 +143,7 @@ def _suitability(anchor: Anchor, limits: CpuLimits) -> float:
     loops = anchor.last.iterators if anchor.last is not None else anchor.facts.spatial
     contiguous = bool(loops) and anchor.chain.axes.get(anchor.vector) == loops[-1].name
     ragged = 1.0 if anchor.ragged or extent % lanes == 0 else 0.7
-    return full * (1.0 if contiguous else 0.8) * ragged * (2.0 if anchor.intrinsic else 1.0)
+    return full * (1.0 if contiguous else 0.8) * (0.5 if anchor.gathers else 1.0) * ragged * (2.0 if anchor.intrinsic else 1.0)
 
 
 class RegisterTileRule:
@@ -209,7 +213,8 @@ class RegisterTileRule:
             return [self.anchor.intrinsic.lanes]
         full = self.limits.lanes(self.facts.output.dtype)
         extent = self._extent(self.anchor.vector)
-        return [n for n in (full, full // 2, full // 4) if n >= 2 and (n == full or n < extent * 2)] or [full]
+        widths = [full, full // 2] + ([full // 4] if extent % (full // 2) else [])
+        return [n for n in widths if n >= 2 and (n == full or n < extent * 2)] or [full]
 
     def _panels(self, lanes: list[int]) -> list[int]:
         """Widths of the vector tile: little padding, and exact where a tail could not be loaded."""
@@ -432,11 +437,11 @@ class RegisterTileRule:
             Mark(f"{block}.panels", "parallel"),
         ]
         if access.stride_of(anchor.vector) == 1:
+            lanes = (f"{block}.vectors", f"{block}.lanes")
+            steps.append(Split(tail[0], (None, self._name("lanes")), lanes))
             if group > 1:
-                steps += [Fuse(tuple(tail), f"{block}.lanes"), Mark(f"{block}.lanes", "vectorize")]
-            else:
-                lanes = (f"{block}.vectors", f"{block}.lanes")
-                steps += [Split(tail[0], (None, self._name("lanes")), lanes), Mark(lanes[1], "vectorize")]
+                steps.append(Fuse((lanes[1], tail[1]), f"{block}.copied"))
+            steps.append(Mark(f"{block}.copied" if group > 1 else lanes[1], "vectorize"))
         return [Choose(self._name("pack"), ((), tuple(steps)))] if not anchor.must_pack else steps
 
     def _init_steps(self) -> list[Step]:
@@ -455,38 +460,50 @@ class RegisterTileRule:
     # how promising an assignment looks
 
     def _merit(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """Share of peak that a roofline of the register tile gives; the default schedule maximises it."""
+        """Estimated share of peak: the default schedule maximises it.
+
+        Cycles of one step of the reduction in the register tile: one multiply-add of a vector a cycle against loads at
+        the rate of the cache level that holds what is reused; times the shares of useful lanes, of true (not
+        padded) elements, of hidden latency and of busy cores.
+        """
 
         def column(name: str) -> npt.NDArray[np.float64]:
             values = columns.get(self._name(name))
             return np.ones(len(columns[self._name("vectors")])) if values is None else values.astype(np.float64)
 
-        vectors, lanes = column("vectors"), column("lanes")
-        rows, waste = np.ones_like(vectors), np.ones_like(vectors)
+        vectors, lanes, tasks = column("vectors"), column("lanes"), column("tasks")
+        rows, true_share = np.ones_like(vectors), np.ones_like(vectors)
         for axis in self.row_axes:
-            tile = column(f"tile_{axis}")
-            rows = rows * tile
-            waste = waste * self._extent(axis) / (np.ceil(self._extent(axis) / tile) * tile)
-        width = vectors * lanes
-        waste = waste * self._extent(self.anchor.vector) / (np.ceil(self._extent(self.anchor.vector) / width) * width)
-        full = lanes / max(self._lane_choices())
-        hidden = np.minimum(1.0, rows * vectors / 10.0)
-        loads = np.minimum(1.0, rows * vectors / (vectors + 0.5 * rows))
-        tasks = column("tasks")
-        balance = tasks / (np.ceil(tasks / self.limits.cores) * self.limits.cores)
-        grain = 1.0 / (1.0 + 2e-4 * tasks)
-        return waste * full * hidden * loads * balance * grain * self._merit_of_choices(columns, vectors)
+            rows = rows * column(f"tile_{axis}")
+            true_share = true_share * _true_share(self._extent(axis), column(f"tile_{axis}"))
+        true_share = true_share * _true_share(self._extent(self.anchor.vector), vectors * lanes)
+        multiply = rows * vectors
+        panel = column("panel") * self.anchor.reduction * self.element_bytes
+        reused = np.where(column("cache_order") == 0, panel * column(f"cache_{self.anchor.vector}"), panel)
+        load = vectors * lanes * self.element_bytes / self._bytes_per_cycle(reused) + 0.5 * rows
+        busy = tasks / (np.ceil(tasks / self.limits.cores) * self.limits.cores)
+        share = multiply / (np.maximum(multiply, load) + 0.1 * load) * np.minimum(1.0, multiply / 10.0)
+        overhead = 1.0 / (1.0 + 2e-4 * tasks)
+        return share * true_share * lanes / max(self._lane_choices()) * busy * overhead * self._merit_of_choices(columns)
 
-    def _merit_of_choices(self, columns: Columns, vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        score = np.ones_like(vectors)
+    def _bytes_per_cycle(self, working_set: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Rate at which a core loads from the cache level that holds a working set of so many bytes."""
+        limits = self.limits
+        return np.where(working_set <= limits.l1_bytes / 2, 64.0, np.where(working_set <= limits.l2_bytes * 3 / 4, 24.0, 8.0))
+
+    def _merit_of_choices(self, columns: Columns) -> npt.NDArray[np.float64]:
+        score = np.where(columns[self.unroll] == 1, 1.0, 0.99)
         if (pack := columns.get(self._name("pack"))) is not None:
-            reuse = math.prod(self._extent(a) for a in self.row_axes) if self.row_axes else 1
-            score *= np.where(pack == (1 if reuse >= 32 else 0), 1.0, 0.8)
+            reuse = math.prod(self._extent(a) for a in self.row_axes)
+            score = score * np.where(pack == int(reuse >= 32), 1.0, 0.8)
         for stage in self.stages:
-            at = columns[self._name(f"at_{stage.name}")]
-            score *= np.where(at == 0, 1.0, 0.97)
-        unroll = columns[self.unroll]
-        return score * np.where(unroll == 1, 1.0, 0.99)
+            score = score * np.where(columns[self._name(f"at_{stage.name}")] == 0, 1.0, 0.97)
+        return score
+
+
+def _true_share(extent: int, tile: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Share of elements that are not padding when `extent` is covered by whole tiles."""
+    return extent / (np.ceil(extent / tile) * tile)
 
 
 def _tiles(extent: int, most: int) -> list[int]:

@@ -6,6 +6,7 @@ cache; each reduction keeps one partial result per lane (rfactor) so that it vec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -121,11 +122,23 @@ class RowRule:
         if factored:
             reduce = (f"{self.last.name}.red.lane",)
         self.row_loop = f"{self.last.name}.row"
+        fused = f"{self.last.name}.rows"
         return [
             Loops(self.last.name, (*rows, *rest, *reduce)),
-            Fuse(rows, self.row_loop),
-            Mark(self.row_loop, "parallel"),
+            Fuse(rows, fused),
+            Split(fused, (None, self._declare_block()), (f"{fused}.blocks", self.row_loop)),
+            Mark(f"{fused}.blocks", "parallel"),
         ]
+
+    def _declare_block(self) -> str:
+        """How many rows one parallel task takes."""
+        count = math.prod(it.extent for it in self.last.spatial[: self.rows])
+        choices = [d for d in (1, 2, 4, 8, 16, 32, 64) if count % d == 0 and count // d >= min(self.limits.cores, count)]
+        name = self.draft.variable("rows_per_task", choices)
+        tasks = count / np.array(choices, dtype=np.float64)
+        busy = dict(zip(choices, tasks / (np.ceil(tasks / self.limits.cores) * self.limits.cores), strict=True))
+        self.draft.merits.append(lambda columns: np.array([busy[int(v)] for v in columns[name]]))
+        return name
 
     def _lane_steps(self, block: BlockFacts) -> list[Step]:
         """The partial sums: vectorised over the lanes, zeroed before the loop over steps."""
