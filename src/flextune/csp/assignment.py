@@ -83,6 +83,8 @@ class Assignments(Sequence[Assignment]):
     def __getitem__(self, index: int | slice) -> Assignment | Assignments:
         if isinstance(index, slice):
             return Assignments({name: column[index] for name, column in self.columns.items()})
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"assignment {index} of {len(self)}")
         return Assignment({name: int(column[index]) for name, column in self.columns.items()})
 
     def take(self, indices: npt.NDArray[np.intp]) -> Assignments:
