@@ -68,5 +68,5 @@ class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
 def _packed(argument: Any, pack: PackedInput) -> Any:
     if not is_constant(argument):
         raise ScheduleError(f"the schedule packs input {pack.index}, which is not a constant here")
-    array: np.ndarray = argument.value.numpy()
+    array: np.ndarray = np.from_dlpack(argument.value)  # a view: large weights are not copied
     return relax.const(pack.pack(array), pack.dtype)
