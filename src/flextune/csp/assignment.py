@@ -64,9 +64,13 @@ class Assignment(Mapping[str, int]):
 
 @dataclass(frozen=True, slots=True)
 class Assignments(Sequence[Assignment]):
-    """Many assignments, stored by column: `columns[name]` is an int64 array with one value per assignment."""
+    """Many assignments, stored by column: `columns[name]` is an int64 array with one value per assignment.
+
+    `rows` is how many there are where there are no columns (assignments of nothing).
+    """
 
     columns: Mapping[str, Column]
+    rows: int = 0
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, int]], names: Sequence[str]) -> Assignments:
@@ -74,7 +78,7 @@ class Assignments(Sequence[Assignment]):
         return cls({name: np.array([row[name] for row in rows], dtype=np.int64) for name in names})
 
     def __len__(self) -> int:
-        return len(next(iter(self.columns.values()), ()))
+        return len(next(iter(self.columns.values()))) if self.columns else self.rows
 
     @overload
     def __getitem__(self, index: int) -> Assignment: ...
@@ -82,9 +86,12 @@ class Assignments(Sequence[Assignment]):
     def __getitem__(self, index: slice) -> Assignments: ...
     def __getitem__(self, index: int | slice) -> Assignment | Assignments:
         if isinstance(index, slice):
-            return Assignments({name: column[index] for name, column in self.columns.items()})
+            rows = len(range(*index.indices(self.rows)))
+            return Assignments({name: column[index] for name, column in self.columns.items()}, rows)
         if not -len(self) <= index < len(self):
             raise IndexError(f"assignment {index} of {len(self)}")
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
         return Assignment({name: int(column[index]) for name, column in self.columns.items()})
 
     def take(self, indices: npt.NDArray[np.intp]) -> Assignments:

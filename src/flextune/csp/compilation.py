@@ -19,15 +19,11 @@ from flextune.csp.arithmetic import Numbers
 from flextune.csp.constraint import Predicate
 from flextune.csp.diagram import Diagram, Layer, without
 from flextune.csp.equivalence import Equivalence, Ids
-from flextune.csp.network import Check, Kind, Network, Node, inputs_of
+from flextune.csp.network import Check, Kind, Network, inputs_of
 from flextune.csp.reach import Reaches, start_value
+from flextune.csp.states import Codes, Register, Rows, grouped, joined
 from flextune.errors import UsageError
 
-Codes = npt.NDArray[np.int32]
-Rows = npt.NDArray[np.intp]
-
-_TABLE_LIMIT = 1 << 22
-_DENSE_LIMIT = 1 << 26
 _CHUNK = 1 << 24
 
 
@@ -39,19 +35,8 @@ class Limits:
     layer_edges: int = 25_000_000
 
 
-class DiagramTooLarge(UsageError):
+class DiagramTooLargeError(UsageError):
     """Compilation stopped because the diagram grew past its limits."""
-
-
-@dataclass
-class Register:
-    """One part of the state: a code per row into a table of values."""
-
-    codes: Codes
-    values: Numbers
-
-    def take(self, rows: Rows) -> Register:
-        return Register(self.codes[rows], self.values)
 
 
 class Compilation:
@@ -113,7 +98,9 @@ class Compilation:
         assert domain is not None
         if not self.size:
             none = np.zeros(0, dtype=np.int64)
-            self.layers.append(Layer(name, domain, np.zeros(1, np.int64), none.astype(np.uint32), none.astype(np.int32)))
+            self.layers.append(
+                Layer(name, domain, np.zeros(1, np.int64), none.astype(np.uint32), none.astype(np.int32))
+            )
             return
         absorbed = self._absorb(name, domain)
         rows, choice = self._expand(name, absorbed, len(domain))
@@ -148,9 +135,9 @@ class Compilation:
         alive[kept] = True
         return without(layer, alive), beam
 
-    def too_large(self, name: str) -> DiagramTooLarge:
+    def too_large(self, name: str) -> DiagramTooLargeError:
         done, every = len(self.layers), len(self.network.leaves())
-        return DiagramTooLarge(
+        return DiagramTooLargeError(
             f"the solution diagram grew past {self.limits.edges:,} edges at variable {name!r}"
             f" ({done} of {every} variables placed, {self.size:,} states in the last layer);"
             " add bounds (Le on products and sums), use smaller domains, split predicates over many variables into"
@@ -214,7 +201,7 @@ class Compilation:
 
 
 class _Frame:
-    """The edges of one layer while it is built: which state each comes from, and the parts of the state that changed."""
+    """The edges of one layer while it is built: the state each comes from, and the parts of the state that changed."""
 
     def __init__(self, owner: Compilation, rows: Rows) -> None:
         self.owner = owner
@@ -252,7 +239,7 @@ class _Frame:
         value, old = self._final(child), self._partial(user)
         if old is None:
             old = Register(np.zeros(len(self.rows), dtype=np.int32), start_value(node))
-        joint, (left, right) = _joined([old, value])
+        joint, (left, right) = joined([old, value])
         results = np.asarray(node.accumulated(left, node.contribution(child, right)))
         unique, inverse = np.unique(results, return_inverse=True)
         register = owner.canonical(unique, owner.equivalence.partial(node, owner.remaining[user] - {child}, unique))
@@ -268,7 +255,7 @@ class _Frame:
             return []
         node = owner.network.nodes[user]
         names = inputs_of(node)
-        joint, columns = _joined([self._final(name) for name in names])
+        joint, columns = joined([self._final(name) for name in names])
         known = dict(zip(names, columns, strict=True))
         operands = [known[o] if isinstance(o, str) else np.array([o], dtype=np.int64) for o in node.operands]
         results, valid = arithmetic.chosen(*_split(operands))
@@ -288,7 +275,7 @@ class _Frame:
         if not all(name in self.fresh or name in owner.final for name in check.scope):
             return
         sparse = isinstance(check.constraint, Predicate)
-        joint, columns = _joined([self._final(name) for name in check.scope], sparse=sparse)
+        joint, columns = joined([self._final(name) for name in check.scope], sparse=sparse)
         holds = np.broadcast_to(check.holds(columns), columns[0].shape)
         for name in check.scope:
             owner.pending[name] = owner.pending[name] - {check.key}
@@ -339,7 +326,7 @@ class _Frame:
                 key *= width
                 key += new[name].codes if name in new else old[name].codes[self.rows]
                 span *= width
-        target, first, count = _grouped(key, span)
+        target, first, count = grouped(key, span)
         for old, new, name in parts:
             old[name] = new[name].take(first) if name in new else old[name].take(self.rows[first])
         start = np.searchsorted(self.rows, np.arange(size + 1))
@@ -352,49 +339,3 @@ def _constants(operands: Sequence[str | int]) -> list[Numbers]:
 
 def _split(operands: Sequence[Numbers]) -> tuple[Numbers, Sequence[Numbers]]:
     return operands[0], operands[1:]
-
-
-def _joined(registers: Sequence[Register], *, sparse: bool = False) -> tuple[Rows, list[Numbers]]:
-    """Combinations of the registers' values, and for each row the combination it has.
-
-    All combinations while they are few, only those that occur where they are many (or `sparse`).
-    """
-    sizes = [len(register.values) for register in registers]
-    rows = len(registers[0].codes)
-    combinations = int(np.prod(np.array(sizes, dtype=object)))
-    if combinations >= 2**62:
-        head, columns = _joined(registers[:-1], sparse=True)
-        merged = Register(head.astype(np.int32), np.arange(len(columns[0]) if columns else 1))
-        joint, (first, last) = _joined([merged, registers[-1]], sparse=True)
-        return joint, [*(column[first] for column in columns), last]
-    joint = np.zeros(rows, dtype=np.int64)
-    for register, size in zip(registers, sizes, strict=True):
-        joint *= size
-        joint += register.codes
-    present = np.arange(combinations) if not sparse and combinations <= max(1 << 12, min(_TABLE_LIMIT, 2 * rows)) else None
-    if present is None:
-        target, first, _ = _grouped(joint, combinations)
-        present, joint = joint[first], target.astype(np.int64)
-    columns: list[Numbers] = []
-    rest = present
-    for register, size in zip(reversed(registers), reversed(sizes), strict=True):
-        rest, codes = np.divmod(rest, size)
-        columns.append(register.values[codes])
-    return joint, columns[::-1]
-
-
-def _grouped(key: npt.NDArray[np.int64], span: int) -> tuple[npt.NDArray[np.int32], Rows, int]:
-    """Number equal keys (all in [0, span)) alike: the number of each, one position of each number, how many numbers."""
-    if span <= max(4 * len(key), 1 << 12) and span <= _DENSE_LIMIT:
-        seen = np.zeros(span, dtype=bool)
-        seen[key] = True
-        present = np.flatnonzero(seen)
-        number = np.zeros(span, dtype=np.int32)
-        number[present] = np.arange(len(present), dtype=np.int32)
-        target, count = number[key], len(present)
-    else:
-        unique, inverse = np.unique(key.astype(np.uint32) if span < 2**32 else key, return_inverse=True)
-        target, count = inverse.astype(np.int32), len(unique)
-    first = np.zeros(count, dtype=np.intp)
-    first[target] = np.arange(len(key))
-    return target, first, count

@@ -233,7 +233,7 @@ class Lt(_Comparison):
 
 @dataclass(frozen=True, slots=True)
 class Divides(Constraint):
-    """dividend % divisor == 0. A zero divisor never holds, also for dividend 0; signs do not matter; everything divides 0."""
+    """dividend % divisor == 0. A zero divisor never holds, any other divides 0; signs do not matter."""
 
     divisor: Operand
     dividend: Operand
@@ -330,7 +330,7 @@ class Predicate(Constraint):
     def _call(self, values: Mapping[str, object]) -> object:
         try:
             return self.function(**values)
-        except Exception as error:  # noqa: BLE001  (a user's function may raise anything; it becomes one clear message)
+        except Exception as error:
             shown = "arrays" if self.vectorised else ", ".join(f"{name}={value}" for name, value in values.items())
             raise UsageError(
                 f"predicate {self.name} raised {type(error).__name__}: {error} for {shown};"

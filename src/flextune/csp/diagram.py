@@ -22,7 +22,7 @@ Columns = dict[str, Numbers]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Edges of one variable: those of state s are `start[s]:start[s+1]`; edge e takes values[choice[e]] to target[e]."""
+    """Edges of one variable: state s has `start[s]:start[s+1]`; edge e takes `values[choice[e]]` to `target[e]`."""
 
     name: str
     values: Numbers
@@ -57,7 +57,9 @@ class Diagram:
     @cached_property
     def _before(self) -> tuple[Numbers, ...]:
         """Per layer, the number of solutions through edges before each edge (and one entry for all)."""
-        return tuple(_running(weights[layer.target]) for layer, weights in zip(self.layers, self.weights[1:], strict=True))
+        return tuple(
+            _running(weights[layer.target]) for layer, weights in zip(self.layers, self.weights[1:], strict=True)
+        )
 
     @cached_property
     def _keys(self) -> tuple[Numbers, ...]:
@@ -117,7 +119,7 @@ class Diagram:
             known &= found | only
             taken[:, position] = layer.values[layer.choice[edge]]
             state = layer.target[edge].astype(np.int64)
-        return taken[known]
+        return np.asarray(taken[known], dtype=np.int64)
 
     def marginal(self, name: str) -> dict[int, int]:
         """The exact number of solutions with each value of a variable; values without solutions are left out."""
@@ -162,7 +164,7 @@ class Diagram:
 def edge_keys(layer: Layer) -> Numbers:
     """state * number of values + choice, by edge: increasing."""
     source = np.repeat(np.arange(layer.states), np.diff(layer.start))
-    return source * len(layer.values) + layer.choice
+    return source.astype(np.int64) * len(layer.values) + layer.choice.astype(np.int64)
 
 
 def _ranges(begin: Numbers, length: Numbers) -> Numbers:

@@ -21,7 +21,7 @@ RESERVED = frozenset({"var", "aux", "in", "when", "then", "divides", "prod", "su
 
 
 def checked_integer(value: object, what: str) -> int:
-    """`value` as an int that fits 64 bits; a `UsageError` that names `what` otherwise (floats and bools are refused)."""
+    """`value` as an int that fits 64 bits; a `UsageError` that names `what` otherwise (for floats and bools too)."""
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -70,7 +70,9 @@ class Domain:
         if high < low:
             raise UsageError(f"Domain.range: expected low <= high, got {low} and {high}")
         if high - low >= MAX_DOMAIN_VALUES:
-            raise UsageError(f"Domain.range: {low}..{high} has more than {MAX_DOMAIN_VALUES} values; split the variable")
+            raise UsageError(
+                f"Domain.range: {low}..{high} has more than {MAX_DOMAIN_VALUES} values; split the variable"
+            )
         return cls(tuple(range(low, high + 1)))
 
     @classmethod

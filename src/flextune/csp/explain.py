@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from flextune.csp.compile import Compilation, DiagramTooLarge, Limits
+from flextune.csp.compilation import Compilation, DiagramTooLargeError, Limits
 from flextune.csp.constraint import Constraint
 from flextune.csp.equivalence import Equivalence
 from flextune.csp.network import Network, build_network, components
@@ -82,12 +82,9 @@ def _undefined(problem: Problem) -> tuple[Constraint, ...]:
     return tuple(kept.values())
 
 
-def _needs(definitions: dict[str, object], name: str, other: str) -> bool:
-    rule = definitions[name]
-    assert isinstance(rule, Constraint)
-    return other in rule.scope or any(
-        _needs(definitions, inner, other) for inner in rule.scope if inner != name and inner in definitions
-    )
+def _needs(definitions: Mapping[str, Constraint], name: str, other: str) -> bool:
+    scope = set(definitions[name].scope) - {name}
+    return other in scope or any(_needs(definitions, inner, other) for inner in scope if inner in definitions)
 
 
 def _described(problem: Problem, constraints: tuple[Constraint, ...]) -> Conflict:
@@ -139,4 +136,6 @@ def _possible(network: Network, limits: Limits) -> bool:
             ordering = Ordering(network, reaches, equivalence)
             order = list(ordering.improved(ordering.greedy()))
         beam *= _GROWTH
-    raise DiagramTooLarge("cannot tell whether there is a solution: the diagram of the constraints grows too large")
+    raise DiagramTooLargeError(
+        "cannot tell whether there is a solution: the diagram of the constraints grows too large"
+    )

@@ -8,7 +8,7 @@ estimated total falls.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -33,7 +33,9 @@ class Ordering:
         for node in network.nodes.values():
             self._below[node.name] = self._bit.get(node.name, 0) | self._union(inputs_of(node))
         self._relevant = {name: self._readers(name) for name in network.nodes}
-        self._touched = {leaf: [n for n, mask in self._relevant.items() if mask & bit] for leaf, bit in self._bit.items()}
+        self._touched = {
+            leaf: [n for n, mask in self._relevant.items() if mask & bit] for leaf, bit in self._bit.items()
+        }
         self._known: dict[tuple[str, int], float] = {}
 
     def _union(self, names: Sequence[str]) -> int:
@@ -90,7 +92,7 @@ class Ordering:
         return total
 
     def greedy(self) -> tuple[str, ...]:
-        """Next comes the variable that leaves the least unfinished, where an unfinished node counts by its full size."""
+        """Next comes the variable that leaves the least unfinished, where a node counts by its full size."""
         left, order, done = list(self.leaves), [], 0
         while left:
             best = min(left, key=lambda leaf: self._unfinished(done | self._bit[leaf]))

@@ -18,7 +18,7 @@ from flextune.csp.text import parse_lines
 from flextune.errors import UsageError
 
 if TYPE_CHECKING:
-    from flextune.csp.compile import Limits
+    from flextune.csp.compilation import Limits
     from flextune.csp.solutions import SolutionSet
 
 
@@ -28,8 +28,8 @@ class Problem:
 
     A solution gives every variable a value: those with a domain one of it, the auxiliary ones what their definition
     computes. The definition of an auxiliary variable is the first `Prod`, `Sum` or `Select` with it as result; further
-    ones are checked like any other constraint. Auxiliary values are 64-bit integers: where the definition's exact result
-    is not, there is no solution.
+    ones are checked like any other constraint. Auxiliary values are 64-bit integers: where the definition's exact
+    result is not, there is no solution.
 
     Raises `UsageError` for unknown or doubled names, and for auxiliary variables without definition or in a cycle.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from flextune.csp.compile import Compilation, DiagramTooLarge, Limits
+from flextune.csp.compilation import Compilation, DiagramTooLargeError, Limits
 from flextune.csp.diagram import Diagram
 from flextune.csp.equivalence import Equivalence
 from flextune.csp.network import Network
@@ -19,8 +19,8 @@ def compiled(network: Network, limits: Limits) -> Diagram | None:
     """The diagram of a network's solutions; None where there are none.
 
     The declared order (people write related variables side by side) races with orders found by estimate, under limits
-    that grow: the result costs at most a small factor more than the best of them. `DiagramTooLarge` when no order stays
-    within the limits.
+    that grow: the result costs at most a small factor more than the best of them. `DiagramTooLargeError` when no order
+    stays within the limits.
     """
     reaches = Reaches(network)
     if reaches.feasible:
@@ -43,7 +43,7 @@ def compiled(network: Network, limits: Limits) -> Diagram | None:
                 orders[number] = make()
             try:
                 return Compilation(network, reaches, equivalence, allowed).run(orders[number])
-            except DiagramTooLarge:
+            except DiagramTooLargeError:
                 if budget >= limits.edges and number == len(makers) - 1:
                     raise
         budget *= _GROWTH

@@ -77,7 +77,7 @@ class Reach:
         span = self.high - self.low
         if span > _TABLE_LIMIT or self.values is None or object in (values.dtype, self.values.dtype):
             return False
-        return (self._table is not None or 4 * values.size >= span) and -_SAFE < self.low and self.high < _SAFE
+        return (self._table is not None or 4 * values.size >= span) and self.low > -_SAFE and self.high < _SAFE
 
     def contains(self, values: Numbers) -> Truth:
         """Which of the values are possible (for bounds: within them)."""
@@ -233,7 +233,8 @@ class Reaches:
         if rest.empty or target.empty:
             return np.zeros(len(partial), dtype=bool)
         if rest.values is not None and partial.size * rest.values.size <= _MATRIX_LIMIT:
-            return target.contains(node.accumulated(partial[:, None], rest.values[None, :])).any(axis=1)
+            ends_well = target.contains(node.accumulated(partial[:, None], rest.values[None, :]))
+            return np.asarray(ends_well.any(axis=1), dtype=bool)
         between = window(node, partial, rest, target.low, target.high)
         if between is not None:
             return np.asarray(between[0] < between[1], dtype=bool)
@@ -248,8 +249,8 @@ class Reaches:
         if left is None or right is None or left.size * right.size > PAIR_LIMIT:
             return
         holds = np.broadcast_to(check.holds([left[:, None], right[None, :]]), (left.size, right.size))
-        self._filter(check.scope[0], holds.any(axis=1))
-        self._filter(check.scope[1], holds.any(axis=0))
+        self._filter(check.scope[0], np.asarray(holds.any(axis=1), dtype=bool))
+        self._filter(check.scope[1], np.asarray(holds.any(axis=0), dtype=bool))
 
     def _filter(self, name: str, keep: Truth) -> None:
         if not keep.all():

@@ -11,16 +11,16 @@ import numpy as np
 
 from flextune.csp.arithmetic import Numbers
 from flextune.csp.assignment import Assignment, Assignments
-from flextune.csp.compile import Limits
+from flextune.csp.compilation import Limits
 from flextune.csp.constraint import Constraint, Truth
 from flextune.csp.diagram import Diagram
 from flextune.csp.domain import Domain, Variable
 from flextune.csp.explain import Conflict, conflict_of
 from flextune.csp.neighbours import neighbours_in
 from flextune.csp.network import build_network, components
+from flextune.csp.problem import Problem, unknown_name
 from flextune.csp.race import compiled
 from flextune.csp.reach import Reaches
-from flextune.csp.problem import Problem, unknown_name
 from flextune.errors import UsageError
 
 _ENUMERATED_AT_ONCE = 4096
@@ -52,8 +52,15 @@ class SolutionSet:
         """All variables in the problem's order, auxiliary ones included."""
         return self.problem.names
 
-    def __len__(self) -> int:
-        return self.count
+    @property
+    def states(self) -> int:
+        """Nodes of the diagram: what it costs in memory and time, unlike the count."""
+        return sum(part.states for part in self._parts)
+
+    @property
+    def edges(self) -> int:
+        """Edges of the diagram."""
+        return sum(part.edges for part in self._parts)
 
     def __repr__(self) -> str:
         return f"SolutionSet({self.count:,} solutions of {len(self.names)} variables)"
@@ -64,7 +71,7 @@ class SolutionSet:
         return self._assembled([part.unranked(random_ranks(rng, part.count, n)) for part in self._parts], n)
 
     def sample_distinct(self, rng: np.random.Generator, n: int) -> Assignments:
-        """`n` different solutions, uniform among the sets of that size, in random order; all of them if there are fewer."""
+        """`n` different solutions in random order, every choice of `n` as likely; all of them if there are fewer."""
         if 2 * n >= self.count:
             return self.unrank_many(rng.permutation(self.count)[:n])
         picked: dict[int, None] = {}
@@ -76,7 +83,7 @@ class SolutionSet:
         """Every solution once, in the order of `rank`."""
         for begin in range(0, self.count, _ENUMERATED_AT_ONCE):
             end = min(self.count, begin + _ENUMERATED_AT_ONCE)
-            ranks = np.array(range(begin, end), dtype=_rank_type(self.count))
+            ranks: Numbers = np.array(range(begin, end), dtype=_rank_type(self.count))
             yield from self.unrank_many(ranks)
 
     def __iter__(self) -> Iterator[Assignment]:
@@ -108,7 +115,7 @@ class SolutionSet:
     def unrank_many(self, ranks: Numbers) -> Assignments:
         """The solutions at these positions of `enumerate`; an integer array (dtype object for counts past 64 bits)."""
         ranks = np.asarray(ranks)
-        if ranks.size and not (0 <= ranks.min() and ranks.max() < self.count):
+        if ranks.size and not (ranks.min() >= 0 and ranks.max() < self.count):
             raise UsageError(f"rank out of range: expected 0 <= rank < {self.count}, got {ranks.min()}..{ranks.max()}")
         found = []
         for part in reversed(self._parts):
@@ -209,7 +216,7 @@ class SolutionSet:
         for columns in parts:
             chosen |= columns
         complete, _ = self.problem.computed(chosen)
-        return Assignments({name: np.broadcast_to(complete[name], (n,)) for name in self.names})
+        return Assignments({name: np.broadcast_to(complete[name], (n,)) for name in self.names}, n)
 
 
 def possible_values(problem: Problem, name: str) -> Numbers | None:

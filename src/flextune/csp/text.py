@@ -1,15 +1,15 @@
 """Reading the text form of a problem: a small grammar of its own, nothing is ever evaluated.
 
-    problem    := line*                                   one statement per line; '#' starts a comment
-    line       := 'var' NAME 'in' set | 'aux' NAME | statement [';' note*]
-    note       := ('name' | 'reason' | 'rule') '=' STRING         STRING as in JSON
-    statement  := 'when' (statement | '(' statement ')') 'then' statement
-                | 'predicate' NAME '(' NAME {',' NAME} ')'
-                | operand '=' operand '*' operand {'*' operand}   product (with '+': sum)
-                | operand '=' ('prod' | 'sum') '(' [operand {',' operand}] ')'
-                | operand '=' 'select' '(' operand ';' operand {',' operand} ')'
-                | operand ('==' | '!=' | '<=' | '<') operand | operand 'divides' operand | operand 'in' set
-    set        := '{' [item {',' item}] '}'     item := INTEGER ['..' INTEGER]     operand := NAME | INTEGER
+problem    := line*                                   one statement per line; '#' starts a comment
+line       := 'var' NAME 'in' set | 'aux' NAME | statement [';' note*]
+note       := ('name' | 'reason' | 'rule') '=' STRING         STRING as in JSON
+statement  := 'when' (statement | '(' statement ')') 'then' statement
+            | 'predicate' NAME '(' NAME {',' NAME} ')'
+            | operand '=' operand '*' operand {'*' operand}   product (with '+': sum)
+            | operand '=' ('prod' | 'sum') '(' [operand {',' operand}] ')'
+            | operand '=' 'select' '(' operand ';' operand {',' operand} ')'
+            | operand ('==' | '!=' | '<=' | '<') operand | operand 'divides' operand | operand 'in' set
+set        := '{' [item {',' item}] '}'     item := INTEGER ['..' INTEGER]     operand := NAME | INTEGER
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class _Reader:
                 raise UsageError(f"line {self.number}: expected one each of {', '.join(_NOTES)}, got {key!r}")
             self.expect("=")
             notes[key] = self.quoted()
-        return replace(constraint, **notes)  # type: ignore[arg-type]
+        return replace(constraint, **notes)
 
     def quoted(self) -> str:
         try:
@@ -210,7 +210,7 @@ class _Reader:
     def predicate(self) -> Predicate:
         name = self.take("name", "the name of a predicate")
         self.expect("(")
-        variables = self.listed()
+        variables = tuple(map(str, self.listed()))
         if name not in _registered:
             known = ", ".join(_registered) or "none"
             raise UsageError(

@@ -25,6 +25,9 @@ from flextune.csp.network import build_network, intervals
 from flextune.csp.problem import Problem
 from flextune.errors import UsageError
 
+_WIDEST = 2**48
+"""CP-SAT refuses variables near 64 bits; auxiliary ones are cut to this."""
+
 
 class Model:
     """A problem as a CP-SAT model: the same variables, and one CP-SAT constraint (or a few) per constraint."""
@@ -38,7 +41,8 @@ class Model:
             if variable.domain is not None:
                 domain = cp_model.Domain.from_values(variable.domain.values)
             else:
-                domain = cp_model.Domain(*bounds[variable.name])
+                low, high = bounds[variable.name]
+                domain = cp_model.Domain(max(low, -_WIDEST), min(high, _WIDEST))
             self.variables[variable.name] = self.model.new_int_var_from_domain(domain, variable.name)
         for constraint in problem.constraints:
             self._add(constraint)
@@ -77,7 +81,7 @@ class Model:
         return left <= right if isinstance(constraint, Le) else left < right
 
 
-class _Collector(cp_model.CpSolverSolutionCallback):
+class _Collector(cp_model.CpSolverSolutionCallback):  # type: ignore[misc]
     def __init__(self, variables: dict[str, cp_model.IntVar], limit: int | None) -> None:
         super().__init__()
         self._variables = variables

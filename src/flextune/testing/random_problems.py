@@ -25,8 +25,8 @@ from flextune.csp import (
     When,
     register_predicate,
 )
-from flextune.errors import UsageError
 from flextune.csp.domain import INT64_MAX, INT64_MIN
+from flextune.errors import UsageError
 
 
 def odd_total(**values: int) -> bool:
@@ -41,14 +41,18 @@ register_predicate("odd_total", odd_total)
 register_predicate("mixed", mixed)
 
 _small = st.integers(-3, 9)
-_domain_values = st.one_of(st.integers(1, 12), st.integers(-4, 12), st.sampled_from([16, 32, 64, 2**31, 2**40, -(2**33), INT64_MAX, INT64_MIN]))
+_domain_values = st.one_of(
+    st.integers(1, 12), st.integers(-4, 12), st.sampled_from([16, 32, 64, 2**31, 2**40, -(2**33), INT64_MAX, INT64_MIN])
+)
 
 
 @st.composite
 def constraints(draw: st.DrawFn, names: list[str], depth: int = 0) -> Constraint:
     operand = st.one_of(st.sampled_from(names), st.sampled_from(names), _small, st.sampled_from([12, 24, 48, 2**62]))
     many = st.lists(operand, min_size=0 if depth else 1, max_size=4).map(tuple)
-    kinds = ["prod", "sum", "eq", "ne", "le", "lt", "in", "select", "divides", "predicate"] + (["when"] if depth < 2 else [])
+    kinds = ["prod", "sum", "eq", "ne", "le", "lt", "in", "select", "divides", "predicate"] + (
+        ["when"] if depth < 2 else []
+    )
     kind = draw(st.sampled_from(kinds))
     if kind == "prod":
         return Prod(draw(operand), draw(many))
@@ -63,15 +67,16 @@ def constraints(draw: st.DrawFn, names: list[str], depth: int = 0) -> Constraint
         return Predicate(tuple(draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))), function)
     if kind == "when":
         return When(draw(constraints(names, depth + 1)), draw(constraints(names, depth + 1)))
-    comparison = {"eq": Eq, "ne": Ne, "le": Le, "lt": Lt, "divides": Divides}[kind]
-    return comparison(draw(operand), draw(operand))
+    comparisons: Mapping[str, type[Eq | Ne | Le | Lt | Divides]]
+    comparisons = {"eq": Eq, "ne": Ne, "le": Le, "lt": Lt, "divides": Divides}
+    return comparisons[kind](draw(operand), draw(operand))
 
 
 @st.composite
 def problems(draw: st.DrawFn, max_constraints: int = 4) -> Problem:
     chosen = [f"x{i}" for i in range(draw(st.integers(1, 4)))]
     variables = [Variable(n, Domain(tuple(draw(st.lists(_domain_values, min_size=1, max_size=6))))) for n in chosen]
-    names, found = list(chosen), []
+    names, found = list(chosen), list[Constraint]()
     for index in range(draw(st.integers(0, 3))):
         operand = st.one_of(st.sampled_from(names), st.sampled_from(names), _small)
         operands = tuple(draw(st.lists(operand, min_size=1, max_size=4)))

@@ -140,7 +140,9 @@ def vnni_gemm(m: int, n: int, k: int, cores: int = 2) -> Problem:
     """
     draft = _Draft()
     for axis, extent in (("i", m), ("j", n // 16), ("k", k // 4)):
-        names = tuple(draft.choose(f"{axis}{level}", Domain.divisors(extent)) for level in range(4 if axis != "k" else 3))
+        names = tuple(
+            draft.choose(f"{axis}{level}", Domain.divisors(extent)) for level in range(4 if axis != "k" else 3)
+        )
         draft.require(Prod(extent, names, name=f"split_{axis}"))
     draft.choose("unroll", Domain.of(0, 16, 64))
     draft.choose("position", Domain.of(0, 1))

@@ -70,7 +70,7 @@ def test_gemm_marginals_add_up_and_agree_with_restriction() -> None:
 @pytest.mark.parametrize(
     "problem",
     [
-        pytest.param(vnni_gemm(32, 64, 64), id="vnni-gemm"),
+        pytest.param(vnni_gemm(8, 64, 32), id="vnni-gemm"),
         pytest.param(
             tensor_core_gemm(32, 32, 32).with_constraints([Eq("wm", 8), Le("i1", 1), In("off_a", (0, 8))]), id="gemm"
         ),

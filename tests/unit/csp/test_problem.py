@@ -91,7 +91,7 @@ def test_auxiliary_variables_are_computed_and_part_of_solutions() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Problem((X, X)), "'?x'? is declared more than once"),
+        (lambda: Problem((X, X)), r"x is declared more than once"),
         (lambda: Problem((X, Variable("tile_m")), (Prod("tile_m", ("x",)), Le("tile_n", 3))), "did you mean tile_m"),
         (lambda: Problem((X, Variable("t"))), "t is not defined"),
         (lambda: Problem((X, Variable("t")), (Le("t", 3),)), "t is not defined"),
@@ -125,7 +125,7 @@ def test_bad_input_is_refused(make, message: str) -> None:
 
 def test_a_predicate_that_raises_is_named() -> None:
     problem = Problem((X, Y), (Predicate(("x", "y"), lambda x, y: y // x > 0, name="ratio"),))
-    with pytest.raises(UsageError, match="predicate ratio raised ZeroDivisionError.* for x=0, y=-3"):
+    with pytest.raises(UsageError, match=r"predicate ratio raised ZeroDivisionError.* for x=0, y=-3"):
         problem.solve()
 
 
