@@ -29,10 +29,14 @@ _CHUNK = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a diagram may become. The defaults keep a compilation under about 2 GB."""
+    """How large a diagram may become: all edges, those of one layer, and the results of one product or sum in a layer.
 
-    edges: int = 80_000_000
-    layer_edges: int = 25_000_000
+    The defaults keep a compilation under about 2 GB.
+    """
+
+    edges: int = 30_000_000
+    layer_edges: int = 16_000_000
+    table_entries: int = 8_000_000
 
 
 class DiagramTooLargeError(UsageError):
@@ -138,7 +142,8 @@ class Compilation:
     def too_large(self, name: str) -> DiagramTooLargeError:
         done, every = len(self.layers), len(self.network.leaves())
         return DiagramTooLargeError(
-            f"the solution diagram grew past {self.limits.edges:,} edges at variable {name!r}"
+            f"the solution diagram grew past {self.limits.layer_edges:,} edges in a layer"
+            f" or {self.limits.edges:,} edges at variable {name!r}"
             f" ({done} of {every} variables placed, {self.size:,} states in the last layer);"
             " add bounds (Le on products and sums), use smaller domains, split predicates over many variables into"
             " Prod, Sum and Le, or raise Limits"
@@ -152,6 +157,8 @@ class Compilation:
             if not node.accumulates:
                 continue
             old = self.partial[user].values if user in self.partial else start_value(node)
+            if len(old) * len(domain) > self.limits.table_entries:
+                raise self.too_large(name)
             results = node.accumulated(old[:, None], node.contribution(name, domain)[None, :]).ravel()
             unique, inverse = np.unique(results, return_inverse=True)
             register = self.canonical(unique, self.equivalence.partial(node, self.remaining[user] - {name}, unique))
