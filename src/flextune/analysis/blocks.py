@@ -62,7 +62,8 @@ class Access:
     """One access of a block to a buffer.
 
     `coefficients[d]` pairs iterator names with their linear coefficients in dimension `d`; it is None where the
-    index is not linear. An iterator divided by a constant counts as an iterator of its own, named `i//8`. `uses[d]` names every iterator that occurs in dimension `d`.
+    index is not linear. An iterator divided by a constant counts as an iterator of its own, named `i//8`. `uses[d]`
+    names every iterator that occurs in dimension `d`.
     """
 
     buffer: BufferFacts
@@ -189,12 +190,12 @@ def read_program(func: Any) -> ProgramFacts | None:
     try:
         blocks = tuple(_read_nest(statement, positions) for statement in statements)
         parameters = tuple(_buffer_facts(p, positions) for p in func.params)
-    except _NotPlain:
+    except _NotPlainError:
         return None
     return ProgramFacts(blocks, parameters)
 
 
-class _NotPlain(Exception):
+class _NotPlainError(Exception):
     """The nest is not of the plain form that `read_program` documents."""
 
 
@@ -204,14 +205,14 @@ def _read_nest(statement: Any, positions: Mapping[Any, int]) -> BlockFacts:
         loops[statement.loop_var] = _static(statement.extent)
         statement = statement.body
     if type(statement).__name__ != "SBlockRealize":
-        raise _NotPlain
+        raise _NotPlainError
     block = statement.block
     for value, iterator in zip(statement.iter_values, block.iter_vars, strict=True):
         if _static(iterator.dom.extent) != 1 and not any(value.same_as(loop) for loop in loops):
-            raise _NotPlain
+            raise _NotPlainError
     iterators = tuple(_iterator(it) for it in block.iter_vars)
     if len({it.name for it in iterators}) != len(iterators):
-        raise _NotPlain
+        raise _NotPlainError
     variables = {it.var: _name_of(it.var) for it in block.iter_vars}
     if not isinstance(block.body, tirx.BufferStore) or len(block.writes) != 1:
         return _opaque(block, iterators, positions)
@@ -246,12 +247,12 @@ def _product_factors(store: Any, variables: Mapping[Any, str], positions: Mappin
     value = store.value
     if not isinstance(value, tirx.Add):
         return ()
-    for accumulator, term in ((value.a, value.b), (value.b, value.a)):
-        if isinstance(accumulator, TensorLoad) and accumulator.source.same_as(store.buffer):
-            break
-    else:
-        return ()
-    if not isinstance(term, tirx.Mul):
+    terms = [
+        term
+        for accumulator, term in ((value.a, value.b), (value.b, value.a))
+        if isinstance(accumulator, TensorLoad) and accumulator.source.same_as(store.buffer)
+    ]
+    if not terms or not isinstance(term := terms[0], tirx.Mul):
         return ()
     sides = [tuple(_loads(side, variables, positions)) for side in (term.a, term.b)]
     if any(len(side) != 1 for side in sides):
@@ -259,9 +260,7 @@ def _product_factors(store: Any, variables: Mapping[Any, str], positions: Mappin
     return sides[0][0], sides[1][0]
 
 
-def _loads(
-    value: Any, variables: Mapping[Any, str], positions: Mapping[Any, int], exclude: Any = None
-) -> list[Access]:
+def _loads(value: Any, variables: Mapping[Any, str], positions: Mapping[Any, int], exclude: Any = None) -> list[Access]:
     found: list[Access] = []
 
     def visit(load: Any) -> None:
@@ -307,7 +306,7 @@ def _linear(index: Any, variables: Mapping[Any, str]) -> tuple[Linear | None, fr
 def _iterator(it: Any) -> Iterator:
     kinds = {0: SPATIAL, 2: REDUCE}
     if int(it.iter_type) not in kinds:
-        raise _NotPlain
+        raise _NotPlainError
     return Iterator(_name_of(it.var), _static(it.dom.extent), kinds[int(it.iter_type)])
 
 
@@ -322,5 +321,5 @@ def _buffer_facts(buffer: Any, positions: Mapping[Any, int]) -> BufferFacts:
 
 def _static(extent: Any) -> int:
     if not isinstance(extent, tirx.IntImm | int):
-        raise _NotPlain
+        raise _NotPlainError
     return int(extent)

@@ -25,7 +25,7 @@ class DotIntrinsic:
 
 @dataclass(frozen=True, slots=True)
 class CpuLimits:
-    """Vector registers and lanes, caches in bytes (l1, l2 per core; l3 for all), cores, and the intrinsics that exist."""
+    """Vector registers and lanes, caches in bytes (l1, l2 per core; l3 for all), cores, and the tensor intrinsics."""
 
     vector_bits: int
     vector_registers: int

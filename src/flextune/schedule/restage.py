@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tvm
 import tvm_ffi
 from tvm import tirx
 from tvm.ir import Range, TensorLoad, TensorRegion
@@ -24,6 +23,7 @@ from tvm.s_tir import SBlock, SBlockRealize
 
 from flextune.analysis.blocks import Access, BlockFacts, ProgramFacts, read_program
 from flextune.errors import ScheduleError
+from flextune.schedule.nest import LoopNest, element_region
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +80,20 @@ def store_block_name(block: str) -> str:
 
 
 def restage(
-    function: Any, block: str, tiles: Mapping[str, int], vector: str, pack: PackedAxes | None, constants: tuple[int, ...], fuse: bool
+    function: Any,
+    block: str,
+    tiles: Mapping[str, int],
+    vector: str,
+    pack: PackedAxes | None,
+    constants: tuple[int, ...],
+    fuse: bool,
 ) -> Restaged:
     """Rewrite contraction `block` of `function` as the module text shows.
 
-    `tiles` gives the register tile of spatial iterators (extents are padded to multiples of it). The result is accumulated
-    in scope local with `vector` as its last dimension. A packed operand that is one of the parameters `constants`
-    is replaced by its packed form. With `fuse` false a block that stores the result is added even if there is a consumer.
+    `tiles` gives the register tile of spatial iterators (extents are padded to multiples of it). The result is
+    accumulated in scope local with `vector` as its last dimension. A packed operand that is one of the parameters
+    `constants` is replaced by its packed form. With `fuse` false a block that stores the result is added even if there
+    is a consumer.
     Raises `ScheduleError` if the function is not of the plain form.
     """
     program = read_program(function)
@@ -116,13 +123,16 @@ class _Restager:
         self.order = [*spatial, vector]
         self.source = facts.block.body.buffer
         self.local = tirx.decl_buffer(
-            tuple(self.padded[name] for name in self.order), str(self.source.ty.dtype), f"{facts.name}_local", scope="local"
+            tuple(self.padded[name] for name in self.order),
+            str(self.source.ty.dtype),
+            f"{facts.name}_local",
+            scope="local",
         )
 
     def run(self) -> Restaged:
         root = self.function.body.block
         statements = list(root.body) if isinstance(root.body, tirx.SeqStmt) else [root.body]
-        allocated = [b for b in root.alloc_buffers]
+        allocated = list(root.alloc_buffers)
         extended = self._extensible_producers()
         body: list[Any] = []
         added: list[Any] = [self.local]
@@ -151,11 +161,15 @@ class _Restager:
             result = tvm_ffi.structural_map(result, (tirx.Var, lambda var: replaced.get(var, var)))
         keep = [replaced.get(b, b) for b in allocated if not (fused and b.same_as(self.source))]
         block = SBlock([], [], [], root.name_hint, result, alloc_buffers=[*keep, *added], annotations=root.annotations)
-        function = tirx.PrimFunc(params, SBlockRealize([], True, block), self.function.ret_type, attrs=self.function.attrs)
+        function = tirx.PrimFunc(
+            params, SBlockRealize([], True, block), self.function.ret_type, attrs=self.function.attrs
+        )
         return Restaged(function, packed_input)
 
     def _accumulate(self, packed_buffer: Any) -> Any:
-        nest = _Nest([(name, self.padded[name]) for name in self.order], [(it.name, it.extent) for it in self.facts.reduce])
+        nest = LoopNest(
+            [(name, self.padded[name]) for name in self.order], [(it.name, it.extent) for it in self.facts.reduce]
+        )
         target = [nest.vars[name] for name in self.order]
         block = self.facts.block
         regions: list[Any] = []
@@ -179,20 +193,20 @@ class _Restager:
         return nest.wrap(
             self.facts.name,
             tirx.BufferStore(self.local, value, target),
-            reads=[_point(buffer, indices) for buffer, indices in regions],
-            writes=[_point(self.local, target)],
+            reads=[element_region(buffer, indices) for buffer, indices in regions],
+            writes=[element_region(self.local, target)],
             init=tirx.BufferStore(self.local, init, target),
             annotations=block.annotations,
         )
 
     def _store(self) -> Any:
         spatial = [it.name for it in self.facts.spatial]
-        nest = _Nest([(name, self.extents[name]) for name in spatial], [])
+        nest = LoopNest([(name, self.extents[name]) for name in spatial], [])
         source = [nest.vars[name] for name in self.order]
         indices = [self._substitute(index, nest.vars, clamp=False) for index in self.facts.block.body.indices]
         store = tirx.BufferStore(self.source, tirx.BufferLoad(self.local, source), indices)
         name = store_block_name(self.facts.name)
-        return nest.wrap(name, store, [_point(self.local, source)], [_point(self.source, indices)])
+        return nest.wrap(name, store, [element_region(self.local, source)], [element_region(self.source, indices)])
 
     def _redirect(self, statement: Any) -> Any:
         """Consumers read the local accumulator, whose dimensions are ordered with the vector last."""
@@ -247,13 +261,15 @@ class _Restager:
         access = self.facts.operands[pack.operand]
         axes = access.plain_axes()
         if axes is None or set(filter(None, axes)) != set(pack.outer):
-            raise ScheduleError(f"operand {access.buffer.name!r} of {self.facts.name!r} is not indexed by plain iterators")
+            raise ScheduleError(
+                f"operand {access.buffer.name!r} of {self.facts.name!r} is not indexed by plain iterators"
+            )
         shape = self._packed_shape()
         buffer = tirx.decl_buffer(shape, access.buffer.dtype, f"{access.buffer.name}_packed")
         if access.buffer.parameter in self.constants:
             return self._packed_input(access, axes, shape), buffer, None
         names = [f"p{i}" for i in range(len(shape))]
-        nest = _Nest(list(zip(names, shape, strict=True)), [])
+        nest = LoopNest(list(zip(names, shape, strict=True)), [])
         dims = [nest.vars[n] for n in names]
         value = {n: dims[i] for i, n in enumerate(pack.outer)}
         tail = dims[len(pack.outer) :]
@@ -266,18 +282,20 @@ class _Restager:
         guards = [value[n] < self.extents[n] for n in pack.outer if self.padded[n] != self.extents[n]]
         if guards:
             load = tirx.if_then_else(tirx.all(*guards), load, tirx.const(0, access.buffer.dtype))
-        reads = [_point(source, indices)]
+        reads = [element_region(source, indices)]
         statement = nest.wrap(
-            pack_block_name(self.facts.name), tirx.BufferStore(buffer, load, dims), reads, [_point(buffer, dims)]
+            pack_block_name(self.facts.name),
+            tirx.BufferStore(buffer, load, dims),
+            reads,
+            [element_region(buffer, dims)],
         )
         return None, buffer, statement
 
     def _packed_input(self, access: Access, axes: Sequence[str | None], shape: list[int]) -> PackedInput:
         pack = self.pack
-        assert pack is not None and access.buffer.parameter is not None
-        tiles = tuple(
-            (pack.tile if a == pack.vector else 1) * (pack.group if a == pack.outer[-1] else 1) for a in axes
-        )
+        assert pack is not None
+        assert access.buffer.parameter is not None
+        tiles = tuple((pack.tile if a == pack.vector else 1) * (pack.group if a == pack.outer[-1] else 1) for a in axes)
         padding = tuple(0 if a is None else self.padded[a] - self.extents[a] for a in axes)
         constant_axes = [2 * i for i, a in enumerate(axes) if a is None]
         outer = [2 * axes.index(n) for n in pack.outer]
@@ -287,11 +305,16 @@ class _Restager:
         used = {*constant_axes, *outer, *inner}
         rest = [i for i in range(2 * len(axes)) if i not in used]
         return PackedInput(
-            access.buffer.parameter, tuple(shape), access.buffer.dtype, (*constant_axes, *outer, *rest, *inner), padding, tiles
+            access.buffer.parameter,
+            tuple(shape),
+            access.buffer.dtype,
+            (*constant_axes, *outer, *rest, *inner),
+            padding,
+            tiles,
         )
 
     def _extensible_producers(self) -> dict[str, dict[int, int]]:
-        """Producers of the unpacked operand that can be computed on the padded domain: name -> dimension -> new extent."""
+        """Producers of the unpacked operand that can be computed on the padded domain: name -> new extents."""
         found: dict[str, dict[int, int]] = {}
         for operand, access in enumerate(self.facts.operands):
             if self.pack is not None and operand == self.pack.operand:
@@ -327,18 +350,24 @@ class _Restager:
         assert axes is not None
         grown = {axes[dim]: extent for dim, extent in needed.items()}
         extents = [(it.name, grown.get(it.name, it.extent)) for it in facts.iterators]
-        nest = _Nest(extents, [])
+        nest = LoopNest(extents, [])
         shape = tuple(needed.get(d, e) for d, e in enumerate(facts.output.shape))
         new = tirx.decl_buffer(shape, facts.output.dtype, facts.output.name)
         mapping = {it.var: nest.vars[_name(it.var)] for it in facts.block.iter_vars}
-        swap = lambda tree: tvm_ffi.structural_map(tree, (tirx.Var, lambda var: mapping.get(var, var)))  # noqa: E731
+
+        def swap(tree: Any) -> Any:
+            return tvm_ffi.structural_map(tree, (tirx.Var, lambda var: mapping.get(var, var)))
+
         value = swap(facts.block.body.value)
         guards = [nest.vars[n] < facts.extent(n) for n, e in grown.items() if n is not None and e != facts.extent(n)]
         if guards:
             value = tirx.if_then_else(tirx.all(*guards), value, tirx.const(0, facts.output.dtype))
         indices = [swap(index) for index in facts.block.body.indices]
-        reads = [tirx.BufferRegion(r.source, [Range.from_min_extent(swap(x.min), x.extent) for x in r.region]) for r in facts.block.reads]
-        statement = nest.wrap(facts.name, tirx.BufferStore(new, value, indices), reads, [_point(new, indices)])
+        reads = [
+            tirx.BufferRegion(r.source, [Range.from_min_extent(swap(x.min), x.extent) for x in r.region])
+            for r in facts.block.reads
+        ]
+        statement = nest.wrap(facts.name, tirx.BufferStore(new, value, indices), reads, [element_region(new, indices)])
         return statement, old, new
 
     def _substitute(self, tree: Any, variables: Mapping[str, Any], clamp: bool) -> Any:
@@ -351,38 +380,6 @@ class _Restager:
             return variables[name]
 
         return tvm_ffi.structural_map(tree, (tirx.Var, swap))
-
-
-class _Nest:
-    """Loops with one block inside, iterators bound one to one."""
-
-    def __init__(self, spatial: Sequence[tuple[str, int]], reduce: Sequence[tuple[str, int]]) -> None:
-        self.spatial, self.reduce = list(spatial), list(reduce)
-        self.vars = {name: tirx.Var(f"v_{name}", "int32") for name, _ in [*self.spatial, *self.reduce]}
-
-    def wrap(
-        self,
-        name: str,
-        body: Any,
-        reads: Sequence[Any],
-        writes: Sequence[Any],
-        init: Any = None,
-        annotations: Mapping[str, Any] | None = None,
-    ) -> Any:
-        axes = [(n, e, tirx.IterVar.DataPar) for n, e in self.spatial] + [
-            (n, e, tirx.IterVar.CommReduce) for n, e in self.reduce
-        ]
-        iterators = [tirx.IterVar(Range(0, extent), self.vars[n], kind) for n, extent, kind in axes]
-        loops = [tirx.Var(n, "int32") for n, _, _ in axes]
-        block = SBlock(iterators, list(reads), list(writes), name, body, init, annotations=annotations)
-        statement: Any = SBlockRealize(loops, True, block)
-        for loop, (_, extent, _) in zip(reversed(loops), reversed(axes), strict=True):
-            statement = tirx.For(loop, 0, extent, tirx.ForKind.SERIAL, statement)
-        return statement
-
-
-def _point(buffer: Any, indices: Sequence[Any]) -> Any:
-    return tirx.BufferRegion(buffer, [Range.from_min_extent(index, 1) for index in indices])
 
 
 def _name(var: Any) -> str:

@@ -30,8 +30,8 @@ _DEFAULT_CANDIDATES = 4096
 class SearchSpace:
     """All schedules of a workload that the rules allow on a target.
 
-    `default` is the member measured first. `rules` names the rules that made the space, in order; a space that only holds
-    the default schedule (no rule knows the program) has `tunable` False.
+    `default` is the member measured first. `rules` names the rules that made the space, in order; a space that only
+    holds the default schedule (no rule knows the program) has `tunable` False.
     """
 
     workload: Workload

@@ -4,6 +4,8 @@ A step is applied to a `Program`, the schedule under construction together with 
 Integer fields may hold a variable's name instead: the assignment gives its value.
 """
 
+# ruff: noqa: ARG002  # steps without parameters ignore the assignment
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -76,6 +78,11 @@ def _filled(factor: Factor, assignment: Mapping[str, int]) -> str:
     return str(assignment[factor]) if isinstance(factor, str) else str(factor)
 
 
+def _names(*loops: str) -> str:
+    """Loop names as Python variables: `gemm.tile.i` is `gemm_tile_i`."""
+    return ", ".join(loop.replace(".", "_") for loop in loops)
+
+
 @dataclass(frozen=True, slots=True)
 class Restage(Step):
     """Pad the contraction's register tile, accumulate in local scope, and pack an operand: see `restage`."""
@@ -106,7 +113,7 @@ class Restage(Step):
     def apply(self, program: Program) -> None:
         if program.started:
             raise ScheduleError("restage must come before every primitive step")
-        sizes, pack, constant = self._sizes(program.assignment), None, False
+        sizes, pack = self._sizes(program.assignment), None
         if self._packs(program.assignment):
             assert self.operand is not None
             pack = PackedAxes(self.operand, self.outer, self.vector, sizes[self.vector], self.group)
@@ -116,9 +123,12 @@ class Restage(Step):
             program.packs.append(result.packed)
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        sizes = ", ".join(f"{n}: {s}" for n, s in self._sizes(assignment).items())
-        packed = f", pack operand {self.operand} as ({', '.join(self.outer)})" if self._packs(assignment) else ""
-        return f"# restage {self.block}: register tile {{{sizes}}}, vector {self.vector}{packed}"
+        sizes = self._sizes(assignment)
+        packed = None
+        if self._packs(assignment):
+            packed = f"PackedAxes({self.operand}, {self.outer}, {self.vector!r}, {sizes[self.vector]}, {self.group})"
+        arguments = f"func, {self.block!r}, {sizes}, {self.vector!r}, {packed}, constants, {self.fuse}"
+        return f"func = restage({arguments}).function; sch = Schedule(func)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +146,8 @@ class Loops(Step):
         program.loops.update(zip(self.into, loops[len(loops) - len(self.into) :], strict=True))
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        names = ", ".join(self.into)
-        return f"{names}{',' if len(self.into) == 1 else ''} = sch.get_loops(sch.get_sblock({self.block!r}))[-{len(self.into)}:]"
+        names = _names(*self.into) + ("," if len(self.into) == 1 else "")
+        return f"{names} = sch.get_loops(sch.get_sblock({self.block!r}))[-{len(self.into)}:]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +166,7 @@ class Split(Step):
 
     def python(self, assignment: Mapping[str, int]) -> str:
         factors = ", ".join(_filled(f, assignment) for f in self.factors)
-        return f"{', '.join(self.into)} = sch.split({self.loop}, [{factors}])"
+        return f"{_names(*self.into)} = sch.split({_names(self.loop)}, [{factors}])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +181,7 @@ class Fuse(Step):
         program.loops[self.into] = program.schedule.fuse(*map(program.loop, self.loops), preserve_unit_iters=True)
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"{self.into} = sch.fuse({', '.join(self.loops)})"
+        return f"{_names(self.into)} = sch.fuse({_names(*self.loops)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +199,7 @@ class Reorder(Step):
         program.schedule.reorder(*map(program.loop, self._order(program.assignment)))
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"sch.reorder({', '.join(self._order(assignment))})"
+        return f"sch.reorder({_names(*self._order(assignment))})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +218,7 @@ class Mark(Step):
         getattr(program.schedule, self.how)(program.loop(self.loop))
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"sch.{self.how}({self.loop})"
+        return f"sch.{self.how}({_names(self.loop)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +234,7 @@ class ComputeAt(Step):
         schedule.compute_at(schedule.get_sblock(self.block), program.loop(self.loop), preserve_unit_loops=True)
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"sch.compute_at(sch.get_sblock({self.block!r}), {self.loop}, preserve_unit_loops=True)"
+        return f"sch.compute_at(sch.get_sblock({self.block!r}), {_names(self.loop)}, preserve_unit_loops=True)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +267,7 @@ class Decompose(Step):
         program.schedule.decompose_reduction(program.schedule.get_sblock(self.block), program.loop(self.loop))
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"sch.decompose_reduction(sch.get_sblock({self.block!r}), {self.loop})"
+        return f"sch.decompose_reduction(sch.get_sblock({self.block!r}), {_names(self.loop)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +283,7 @@ class RFactor(Step):
         program.schedule.rfactor(program.loop(self.loop), self.axis)
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"sch.rfactor({self.loop}, {self.axis})"
+        return f"sch.rfactor({_names(self.loop)}, {self.axis})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +313,7 @@ class Tensorize(Step):
         program.schedule.tensorize(program.loop(self.loop), self.intrinsic)
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"sch.tensorize({self.loop}, {self.intrinsic!r})"
+        return f"sch.tensorize({_names(self.loop)}, {self.intrinsic!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +330,7 @@ class ImportCode(Step):
         program.schedule.annotate(program.loop(self.loop), "pragma_import_llvm", _CODE[self.name])
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"sch.annotate({self.loop}, 'pragma_import_llvm', {self.name})"
+        return f"sch.annotate({_names(self.loop)}, 'pragma_import_llvm', {self.name})"
 
 
 _CODE: dict[str, str] = {}
@@ -354,6 +364,7 @@ class Choose(Step):
 STEP_KINDS: Mapping[str, type[Step]] = {
     step.kind: step
     for step in (
-        Restage, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor, SetScope, Tensorize, ImportCode, Choose,
+        Restage, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor, SetScope,
+        Tensorize, ImportCode, Choose,
     )
 }  # fmt: skip

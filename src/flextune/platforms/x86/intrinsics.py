@@ -5,12 +5,15 @@ a lane; TVM widens bfloat16 buffers to float32, so they are stored as uint16 and
 through a small LLVM function that is inlined.
 """
 
+# mypy: disable-error-code="valid-type, untyped-decorator, no-untyped-def, no-untyped-call"
+# The script parser reads the annotations of these functions as types of TIR.
+
 from __future__ import annotations
 
 from functools import cache
 
 from tvm.s_tir import TensorIntrin
-from tvm.script import tirx as T
+from tvm.script import tirx as T  # noqa: N812  # the name that the script parser knows
 
 from flextune.schedule.limits import DotIntrinsic
 from flextune.schedule.steps import register_code
@@ -26,7 +29,8 @@ define <16 x float> @{_BF16_FUNCTION}(<16 x float> %sum, i32 %pair, <16 x i32> %
   %all = shufflevector <16 x i32> %one, <16 x i32> poison, <16 x i32> zeroinitializer
   %left = bitcast <16 x i32> %all to <32 x bfloat>
   %right = bitcast <16 x i32> %weights to <32 x bfloat>
-  %result = call <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(<16 x float> %sum, <32 x bfloat> %left, <32 x bfloat> %right)
+  %result = call <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(
+    <16 x float> %sum, <32 x bfloat> %left, <32 x bfloat> %right)
   ret <16 x float> %result
 }}
 declare <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(<16 x float>, <32 x bfloat>, <32 x bfloat>)
@@ -46,7 +50,7 @@ def register_intrinsics() -> None:
     TensorIntrin.register(BF16.name, _bf16_pattern(), _bf16_code())
 
 
-def _vnni_pattern():  # type: ignore[no-untyped-def]  # the script parser reads annotations as TIR types
+def _vnni_pattern():
     @T.prim_func(s_tir=True)
     def pattern(
         a: T.Buffer((4,), "uint8", offset_factor=1),
@@ -65,7 +69,7 @@ def _vnni_pattern():  # type: ignore[no-untyped-def]  # the script parser reads 
     return pattern
 
 
-def _vnni_code():  # type: ignore[no-untyped-def]
+def _vnni_code():
     @T.prim_func(s_tir=True)
     def code(
         a: T.Buffer((4,), "uint8", offset_factor=1),
@@ -86,7 +90,7 @@ def _vnni_code():  # type: ignore[no-untyped-def]
     return code
 
 
-def _bf16_pattern():  # type: ignore[no-untyped-def]
+def _bf16_pattern():
     @T.prim_func(s_tir=True)
     def pattern(
         a: T.Buffer((2,), "uint16", offset_factor=1),
@@ -107,7 +111,7 @@ def _bf16_pattern():  # type: ignore[no-untyped-def]
     return pattern
 
 
-def _bf16_code():  # type: ignore[no-untyped-def]
+def _bf16_code():
     @T.prim_func(s_tir=True)
     def code(
         a: T.Buffer((2,), "uint16", offset_factor=1),

@@ -1,5 +1,7 @@
 """The ordered rules that turn a workload into a schedule space for an x86 processor."""
 
+# ruff: noqa: ARG001  # every rule pass gets the limits
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -10,9 +12,10 @@ from flextune.errors import InfeasibleError, ScheduleError
 from flextune.platforms.x86.intrinsics import available_intrinsics, register_intrinsics
 from flextune.schedule.apply import apply_trace
 from flextune.schedule.limits import CpuLimits
+from flextune.schedule.rules.anchor import choose_anchor
 from flextune.schedule.rules.fusion import inlinable
 from flextune.schedule.rules.nests import ElementwiseRule, ParallelNestRule
-from flextune.schedule.rules.register_tile import RegisterTileRule, choose_anchor
+from flextune.schedule.rules.register_tile import apply_register_tile
 from flextune.schedule.rules.rows import RowRule, reduces_contiguously, row_dimensions
 from flextune.schedule.space import Draft, SearchSpace
 from flextune.schedule.steps import Inline
@@ -84,7 +87,7 @@ def _register_tiles(draft: Draft, limits: CpuLimits, blocks: list[BlockFacts]) -
         anchor = choose_anchor(draft.program, block, limits, draft.constants)
         if anchor is None or block.name in draft.scheduled:
             continue
-        RegisterTileRule(draft, anchor, limits, f"{block.name}." if draft.rules else "").apply()
+        apply_register_tile(draft, anchor, limits, f"{block.name}." if draft.rules else "")
 
 
 def inlining(draft: Draft, limits: CpuLimits) -> None:
@@ -98,7 +101,9 @@ def inlining(draft: Draft, limits: CpuLimits) -> None:
 def rows(draft: Draft, limits: CpuLimits) -> None:
     """What remains, if it reduces along rows, is computed row by row."""
     blocks = _remaining(draft)
-    if not any(reduces_contiguously(b) and b.reduce[-1].extent >= _LEAST_ROW for b in blocks) or any(b.kind is BlockKind.OPAQUE for b in blocks):
+    if not any(reduces_contiguously(b) and b.reduce[-1].extent >= _LEAST_ROW for b in blocks) or any(
+        b.kind is BlockKind.OPAQUE for b in blocks
+    ):
         return
     count = row_dimensions(blocks)
     if count:
@@ -123,5 +128,3 @@ def bare_nests(draft: Draft, limits: CpuLimits) -> None:
 _FULL: tuple[RulePass, ...] = (inlining, contractions, rows, spatial_reductions, nests)
 _WITHOUT_ROWS: tuple[RulePass, ...] = (inlining, contractions, spatial_reductions, nests)
 _NESTS_ONLY: tuple[RulePass, ...] = (bare_nests,)
-
-

@@ -12,8 +12,8 @@ from flextune.analysis.blocks import Access, BlockFacts, BlockKind, ProgramFacts
 class EpilogueChain:
     """Element-wise blocks after a reduction, each reading the one before at its own iterators.
 
-    `axes` maps the reduction's spatial iterators to the loops of the last block (of the reduction itself when the chain is
-    empty); iterators of extent 1 may be missing.
+    `axes` maps the reduction's spatial iterators to the loops of the last block (of the reduction itself when the chain
+    is empty); iterators of extent 1 may be missing.
     """
 
     blocks: tuple[BlockFacts, ...]

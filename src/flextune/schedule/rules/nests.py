@@ -62,7 +62,13 @@ class ElementwiseRule:
         step = draft.derived(f"{self.prefix}step_{block.name}")
         draft.require(
             Prod(step, (lanes, unroll), name=f"{step}_size", rule=ELEMENTWISE_RULE),
-            Le(step, extent, name=f"{step}_fits", rule=ELEMENTWISE_RULE, reason="an unrolled step is no longer than the loop"),
+            Le(
+                step,
+                extent,
+                name=f"{step}_fits",
+                rule=ELEMENTWISE_RULE,
+                reason="an unrolled step is no longer than the loop",
+            ),
         )
         parts = (f"{loop}.steps", f"{loop}.unroll", f"{loop}.lanes")
         draft.add(Split(loop, (None, unroll, lanes), parts), Mark(parts[2], "vectorize"), Mark(parts[1], "unroll"))

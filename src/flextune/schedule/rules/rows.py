@@ -133,7 +133,9 @@ class RowRule:
     def _declare_block(self) -> str:
         """How many rows one parallel task takes."""
         count = math.prod(it.extent for it in self.last.spatial[: self.rows])
-        choices = [d for d in (1, 2, 4, 8, 16, 32, 64) if count % d == 0 and count // d >= min(self.limits.cores, count)]
+        choices = [
+            d for d in (1, 2, 4, 8, 16, 32, 64) if count % d == 0 and count // d >= min(self.limits.cores, count)
+        ]
         name = self.draft.variable("rows_per_task", choices)
         tasks = count / np.array(choices, dtype=np.float64)
         busy = dict(zip(choices, tasks / (np.ceil(tasks / self.limits.cores) * self.limits.cores), strict=True))
@@ -147,14 +149,18 @@ class RowRule:
         reduce = [f"{name}.{it.name}" for it in block.reduce[:-1]]
         steps_loop, lane = f"{name}.steps", f"{name}.lanes"
         init = f"{name}_init"
-        return [
-            Loops(name, (lane, *reduce, steps_loop)),
-            Reorder(((*reduce, steps_loop, lane),)),
-            Mark(lane, "vectorize"),
-            Decompose(name, (reduce + [steps_loop])[0]),
-            Loops(init, (f"{init}.lane",)),
-            Mark(f"{init}.lane", "vectorize"),
-        ] if spatial else []
+        return (
+            [
+                Loops(name, (lane, *reduce, steps_loop)),
+                Reorder(((*reduce, steps_loop, lane),)),
+                Mark(lane, "vectorize"),
+                Decompose(name, [*reduce, steps_loop][0]),
+                Loops(init, (f"{init}.lane",)),
+                Mark(f"{init}.lane", "vectorize"),
+            ]
+            if spatial
+            else []
+        )
 
     def _vector_steps(self, block: BlockFacts) -> list[Step]:
         """Vectorise an element-wise stage over its contiguous axis where full vectors fit."""
@@ -170,5 +176,3 @@ class RowRule:
             Split(loop, (None, lanes), (f"{loop}.v", f"{loop}.l")),
             Mark(f"{loop}.l", "vectorize"),
         ]
-
-

@@ -1,0 +1,43 @@
+"""Loop nests made from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tvm import tirx
+from tvm.ir import Range
+from tvm.s_tir import SBlock, SBlockRealize
+
+
+class LoopNest:
+    """Loops with one block inside, iterators bound one to one."""
+
+    def __init__(self, spatial: Sequence[tuple[str, int]], reduce: Sequence[tuple[str, int]]) -> None:
+        self.spatial, self.reduce = list(spatial), list(reduce)
+        self.vars = {name: tirx.Var(f"v_{name}", "int32") for name, _ in [*self.spatial, *self.reduce]}
+
+    def wrap(
+        self,
+        name: str,
+        body: Any,
+        reads: Sequence[Any],
+        writes: Sequence[Any],
+        init: Any = None,
+        annotations: Mapping[str, Any] | None = None,
+    ) -> Any:
+        axes = [(n, e, tirx.IterVar.DataPar) for n, e in self.spatial] + [
+            (n, e, tirx.IterVar.CommReduce) for n, e in self.reduce
+        ]
+        iterators = [tirx.IterVar(Range(0, extent), self.vars[n], kind) for n, extent, kind in axes]
+        loops = [tirx.Var(n, "int32") for n, _, _ in axes]
+        block = SBlock(iterators, list(reads), list(writes), name, body, init, annotations=annotations)
+        statement: Any = SBlockRealize(loops, True, block)
+        for loop, (_, extent, _) in zip(reversed(loops), reversed(axes), strict=True):
+            statement = tirx.For(loop, 0, extent, tirx.ForKind.SERIAL, statement)
+        return statement
+
+
+def element_region(buffer: Any, indices: Sequence[Any]) -> Any:
+    """The region of one element."""
+    return tirx.BufferRegion(buffer, [Range.from_min_extent(index, 1) for index in indices])

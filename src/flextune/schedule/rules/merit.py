@@ -1,0 +1,82 @@
+"""How promising a register tile looks unmeasured: it picks the default schedule, and excludes nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flextune.schedule.rules.tile_geometry import TileGeometry
+from flextune.schedule.space import Columns
+
+Floats = npt.NDArray[np.float64]
+
+_L1_BYTES_PER_CYCLE, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE = 64.0, 24.0, 8.0
+_HIDDEN_LATENCY = 10.0  # independent multiply-adds that keep both multipliers busy
+_TASK_OVERHEAD = 2e-4
+_LEAST_PACKED_REUSE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class TileMerit:
+    """Estimated share of peak of register tiles, as a function over columns of assignments.
+
+    Cycles of one step of the reduction in the register tile: one multiply-add of a vector a cycle against loads at
+    the rate of the cache level that holds what is reused; times the shares of useful lanes, of true (not
+    padded) elements, of hidden latency and of busy cores.
+    """
+
+    tile: TileGeometry
+
+    def __call__(self, columns: Columns) -> Floats:
+        vectors, lanes, tasks = (self._column(columns, name) for name in ("vectors", "lanes", "tasks"))
+        multiply = self._rows(columns) * vectors
+        load = vectors * lanes * self.tile.element_bytes / self._load_rate(columns) + 0.5 * self._rows(columns)
+        share = multiply / (np.maximum(multiply, load) + 0.1 * load) * np.minimum(1.0, multiply / _HIDDEN_LATENCY)
+        busy = tasks / (np.ceil(tasks / self.tile.limits.cores) * self.tile.limits.cores)
+        overhead = 1.0 / (1.0 + _TASK_OVERHEAD * tasks)
+        useful = self._true_share(columns) * lanes / max(self.tile.lanes)
+        return np.asarray(share * useful * busy * overhead * self._choices(columns), dtype=np.float64)
+
+    def _column(self, columns: Columns, name: str) -> Floats:
+        """The values of a variable as floats; ones where the space has no such variable."""
+        values = columns.get(self.tile.name(name))
+        return np.ones(len(columns[self.tile.name("vectors")])) if values is None else values.astype(np.float64)
+
+    def _rows(self, columns: Columns) -> Floats:
+        rows = np.ones(len(columns[self.tile.name("vectors")]))
+        for axis in self.tile.row_axes:
+            rows = rows * self._column(columns, f"tile_{axis}")
+        return rows
+
+    def _true_share(self, columns: Columns) -> Floats:
+        """Share of elements that are not padding when whole tiles cover every axis."""
+        panel = self._column(columns, "vectors") * self._column(columns, "lanes")
+        share = _covered(self.tile.extent(self.tile.vector), panel)
+        for axis in self.tile.row_axes:
+            share = share * _covered(self.tile.extent(axis), self._column(columns, f"tile_{axis}"))
+        return share
+
+    def _load_rate(self, columns: Columns) -> Floats:
+        """Bytes a cycle at which a core loads what it reuses: a cache tile of panels, or one panel."""
+        panel = self._column(columns, "panel") * self.tile.anchor.reduction * self.tile.element_bytes
+        rows_outside = self._column(columns, "cache_order") == 0
+        reused = np.where(rows_outside, panel * self._column(columns, f"cache_{self.tile.vector}"), panel)
+        limits = self.tile.limits
+        outer = np.where(reused <= limits.l2_bytes * 3 / 4, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE)
+        return np.where(reused <= limits.l1_bytes / 2, _L1_BYTES_PER_CYCLE, outer)
+
+    def _choices(self, columns: Columns) -> Floats:
+        score = np.where(columns[self.tile.name("unroll")] == 1, 1.0, 0.99)
+        if (pack := columns.get(self.tile.name("pack"))) is not None:
+            reuse = math.prod(self.tile.extent(axis) for axis in self.tile.row_axes)
+            score = score * np.where(pack == int(reuse >= _LEAST_PACKED_REUSE), 1.0, 0.8)
+        for stage in self.tile.stages:
+            score = score * np.where(columns[self.tile.name(f"at_{stage.name}")] == 0, 1.0, 0.97)
+        return score
+
+
+def _covered(extent: int, tile: Floats) -> Floats:
+    return extent / (np.ceil(extent / tile) * tile)
