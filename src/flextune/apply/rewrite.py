@@ -12,7 +12,7 @@ from tvm import relax
 
 from flextune.errors import ScheduleError
 from flextune.graph.calls import is_call_tir, is_constant
-from flextune.schedule.restage import PackedInput
+from flextune.schedule.packing import PackedInput
 
 SCHEDULED = "tirx.is_scheduled"
 """Tells TVM's default schedules to leave a function alone."""

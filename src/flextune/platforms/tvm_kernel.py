@@ -9,7 +9,7 @@ from typing import Any
 import tvm
 
 from flextune.platforms.base import Array
-from flextune.schedule.restage import PackedInput
+from flextune.schedule.packing import PackedInput
 
 
 class TvmKernel:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flextune.errors import ScheduleError
-from flextune.schedule.restage import PackedInput
+from flextune.schedule.packing import PackedInput
 from flextune.schedule.steps import Program
 from flextune.schedule.trace import Trace
 from flextune.workload.workload import Workload

@@ -14,51 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import tvm_ffi
 from tvm import tirx
 from tvm.ir import Range, TensorLoad, TensorRegion
 from tvm.s_tir import SBlock, SBlockRealize
 
-from flextune.analysis.blocks import Access, BlockFacts, ProgramFacts, read_program
+from flextune.analysis.blocks import Access, BlockFacts, BlockKind, ProgramFacts, read_program
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, element_region
-
-
-@dataclass(frozen=True, slots=True)
-class PackedAxes:
-    """How an operand is laid out: `outer` iterators first, the tiled `vector` iterator's tile last.
-
-    Packed shape: (extents of outer..., with `vector` replaced by its number of tiles), then the last outer iterator is
-    split by `group` when that is above 1; innermost are the tile of `vector` and the group.
-    """
-
-    operand: int
-    outer: tuple[str, ...]
-    vector: str
-    tile: int
-    group: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class PackedInput:
-    """A constant function parameter that the scheduled program expects in packed form."""
-
-    index: int
-    shape: tuple[int, ...]
-    dtype: str
-    permutation: tuple[int, ...]
-    padding: tuple[int, ...]
-    tiles: tuple[int, ...]
-
-    def pack(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """Pad, split and permute `array` (the parameter's original shape) into the packed shape."""
-        padded = np.pad(array, [(0, extra) for extra in self.padding])
-        split: list[int] = []
-        for extent, tile in zip(padded.shape, self.tiles, strict=True):
-            split += [extent // tile, tile]
-        return np.ascontiguousarray(padded.reshape(split).transpose(self.permutation).reshape(self.shape))
+from flextune.schedule.packing import PackedAxes, PackedInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +63,35 @@ def restage(
     program = read_program(function)
     if program is None or all(b.name != block for b in program.blocks):
         raise ScheduleError(f"cannot restage block {block!r}: the function has no such plain block")
-    return _Restager(function, program, program.block(block), tiles, vector, pack, constants, fuse).run()
+    facts = program.block(block)
+    _check(facts, tiles, vector, pack)
+    return _Restager(function, program, facts, tiles, vector, pack, constants, fuse).run()
+
+
+def _check(facts: BlockFacts, tiles: Mapping[str, int], vector: str, pack: PackedAxes | None) -> None:
+    spatial = {it.name for it in facts.spatial}
+    if facts.kind not in (BlockKind.CONTRACTION, BlockKind.REDUCTION):
+        raise ScheduleError(f"cannot restage block {facts.name!r}: it is no reduction of one value per element")
+    if unknown := sorted({vector, *tiles} - spatial):
+        raise ScheduleError(f"cannot restage block {facts.name!r}: it has no spatial iterator {unknown[0]!r}")
+    if small := [name for name, tile in tiles.items() if tile < 1]:
+        raise ScheduleError(f"cannot restage block {facts.name!r}: the tile of {small[0]!r} is {tiles[small[0]]}")
+    if pack is not None:
+        _check_pack(facts, tiles, pack)
+
+
+def _check_pack(facts: BlockFacts, tiles: Mapping[str, int], pack: PackedAxes) -> None:
+    if not 0 <= pack.operand < len(facts.operands):
+        raise ScheduleError(f"block {facts.name!r} has {len(facts.operands)} operands, none has index {pack.operand}")
+    if pack.vector not in pack.outer or len(set(pack.outer)) != len(pack.outer):
+        raise ScheduleError(f"the packed axes {', '.join(pack.outer)} must be distinct and hold {pack.vector!r}")
+    if any(it not in {i.name for i in facts.iterators} for it in pack.outer):
+        raise ScheduleError(f"block {facts.name!r} does not have all iterators of {', '.join(pack.outer)}")
+    grouped = pack.group > 1 and (pack.outer[-1] == pack.vector or facts.extent(pack.outer[-1]) % pack.group)
+    if pack.group < 1 or grouped:
+        raise ScheduleError(f"{pack.outer[-1]!r} of block {facts.name!r} is not split by groups of {pack.group}")
+    if pack.tile < 1 or tiles.get(pack.vector, 1) % pack.tile:
+        raise ScheduleError(f"panels of {pack.tile} do not divide the tile of {pack.vector!r}")
 
 
 class _Restager:

@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 from tvm import s_tir
 
 from flextune.errors import ScheduleError
-from flextune.schedule.restage import PackedAxes, PackedInput, restage
+from flextune.schedule.packing import PackedAxes, PackedInput
+from flextune.schedule.restage import restage
 
 Factor = int | str | None
 
@@ -44,18 +45,21 @@ class Program:
 
     def value(self, factor: int | str) -> int:
         """A literal, or the value of the variable with that name."""
-        if isinstance(factor, int):
-            return factor
-        try:
-            return self.assignment[factor]
-        except KeyError:
-            raise ScheduleError(f"the assignment has no variable {factor!r}") from None
+        return _value(factor, self.assignment)
 
     def loop(self, name: str) -> Any:
         try:
             return self.loops[name]
         except KeyError:
             raise ScheduleError(f"no loop is named {name!r}; named loops: {', '.join(self.loops) or 'none'}") from None
+
+
+def _value(factor: int | str, assignment: Mapping[str, int]) -> int:
+    if isinstance(factor, int):
+        return factor
+    if factor not in assignment:
+        raise ScheduleError(f"the assignment has no variable {factor!r}; it has {', '.join(assignment) or 'none'}")
+    return assignment[factor]
 
 
 class Step:
@@ -75,7 +79,7 @@ class Step:
 
 
 def _filled(factor: Factor, assignment: Mapping[str, int]) -> str:
-    return str(assignment[factor]) if isinstance(factor, str) else str(factor)
+    return str(None if factor is None else _value(factor, assignment))
 
 
 def _names(*loops: str) -> str:
@@ -103,20 +107,19 @@ class Restage(Step):
         for name, factors in self.tiles:
             size = 1
             for factor in factors:
-                size *= assignment[factor] if isinstance(factor, str) else factor or 1
+                size *= 1 if factor is None else _value(factor, assignment)
             sizes[name] = size
         return sizes
 
     def _packs(self, assignment: Mapping[str, int]) -> bool:
-        return self.operand is not None and (self.when is None or bool(assignment[self.when]))
+        return self.operand is not None and (self.when is None or bool(_value(self.when, assignment)))
 
     def apply(self, program: Program) -> None:
         if program.started:
             raise ScheduleError("restage must come before every primitive step")
         sizes, pack = self._sizes(program.assignment), None
-        if self._packs(program.assignment):
-            assert self.operand is not None
-            pack = PackedAxes(self.operand, self.outer, self.vector, sizes[self.vector], self.group)
+        if self.operand is not None and self._packs(program.assignment):
+            pack = PackedAxes(self.operand, self.outer, self.vector, sizes.get(self.vector, 1), self.group)
         result = restage(program.function, self.block, sizes, self.vector, pack, program.constants, self.fuse)
         program.function = result.function
         if result.packed is not None:
@@ -193,7 +196,10 @@ class Reorder(Step):
     choice: str | None = None
 
     def _order(self, assignment: Mapping[str, int]) -> tuple[str, ...]:
-        return self.orders[assignment[self.choice] if self.choice is not None else 0]
+        choice = 0 if self.choice is None else _value(self.choice, assignment)
+        if not 0 <= choice < len(self.orders):
+            raise ScheduleError(f"{self.choice} = {choice} chooses none of {len(self.orders)} orders")
+        return self.orders[choice]
 
     def apply(self, program: Program) -> None:
         program.schedule.reorder(*map(program.loop, self._order(program.assignment)))
@@ -343,15 +349,15 @@ def register_code(name: str, llvm: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Choose(Step):
-    """Apply the steps of the branch that the variable's value selects (by index; beyond the last: none)."""
+    """Apply the steps of the branch that the variable's value selects (by index; any other value: none)."""
 
     kind: ClassVar[str] = "choose"
     variable: str
     branches: tuple[tuple[Step, ...], ...]
 
     def _branch(self, assignment: Mapping[str, int]) -> tuple[Step, ...]:
-        value = assignment[self.variable]
-        return self.branches[value] if value < len(self.branches) else ()
+        value = _value(self.variable, assignment)
+        return self.branches[value] if 0 <= value < len(self.branches) else ()
 
     def apply(self, program: Program) -> None:
         for step in self._branch(program.assignment):

@@ -6,9 +6,10 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import UnionType
+from typing import TYPE_CHECKING, Union, get_args, get_origin, get_type_hints
 
-from flextune.errors import UsageError
+from flextune.errors import ScheduleError, UsageError
 
 if TYPE_CHECKING:
     from flextune.schedule.steps import Step
@@ -35,11 +36,13 @@ class Trace:
         """Raises `UsageError` when the text is not a trace."""
         try:
             raw = json.loads(text)
-        except json.JSONDecodeError as error:
+            if not isinstance(raw, list):
+                raise UsageError(f"a trace is a JSON list of steps, got {type(raw).__name__}")
+            return cls(tuple(_decode(item) for item in raw))
+        except ValueError as error:
             raise UsageError(f"a trace is a JSON list of steps; this is not JSON: {error}") from None
-        if not isinstance(raw, list):
-            raise UsageError(f"a trace is a JSON list of steps, got {type(raw).__name__}")
-        return cls(tuple(_decode(item) for item in raw))
+        except RecursionError:
+            raise UsageError("a trace is a JSON list of steps; this is nested too deeply") from None
 
     def python(self, assignment: Mapping[str, int]) -> str:
         """Readable TVM schedule code over a schedule `sch`, one step a line, with the assignment's values."""
@@ -66,16 +69,21 @@ def _encode_value(value: object) -> Json:
 def _decode(raw: object) -> Step:
     from flextune.schedule.steps import STEP_KINDS  # the steps need TVM; a trace as text does not
 
-    if not isinstance(raw, dict) or raw.get("step") not in STEP_KINDS:
+    name = raw.get("step") if isinstance(raw, dict) else None
+    if not isinstance(raw, dict) or not isinstance(name, str) or name not in STEP_KINDS:
         raise UsageError(f"unknown step {raw!r:.80}; known steps: {', '.join(STEP_KINDS)}")
-    kind = STEP_KINDS[raw["step"]]
-    known = {item.name for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    if extra := set(raw) - known - {"step"}:
-        raise UsageError(f"step {raw['step']!r} has no field {sorted(extra)[0]!r}; it has {', '.join(sorted(known))}")
+    kind = STEP_KINDS[name]
+    hints = _field_types(kind)
+    if extra := set(raw) - set(hints) - {"step"}:
+        raise UsageError(f"step {name!r} has no field {sorted(extra)[0]!r}; it has {', '.join(sorted(hints))}")
+    values = {field: _decode_value(value) for field, value in raw.items() if field != "step"}
+    for field, value in values.items():
+        if not _fits(value, hints[field]):
+            raise UsageError(f"step {name!r}: field {field!r} cannot be {raw[field]!r:.80}")
     try:
-        return kind(**{name: _decode_value(value) for name, value in raw.items() if name != "step"})
-    except TypeError as error:
-        raise UsageError(f"step {raw['step']!r}: {error}") from None
+        return kind(**values)
+    except (TypeError, ScheduleError) as error:
+        raise UsageError(f"step {name!r}: {error}") from None
 
 
 def _decode_value(value: object) -> object:
@@ -84,3 +92,22 @@ def _decode_value(value: object) -> object:
     if isinstance(value, dict):
         return _decode(value)
     return value
+
+
+def _field_types(kind: type[Step]) -> dict[str, object]:
+    hints = get_type_hints(kind)
+    return {item.name: hints[item.name] for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
+
+
+def _fits(value: object, hint: object) -> bool:
+    """Whether a decoded value is of a field's type: a union, a tuple or a plain class."""
+    arguments = get_args(hint)
+    if get_origin(hint) in (UnionType, Union):
+        return any(_fits(value, option) for option in arguments)
+    if get_origin(hint) is not tuple:
+        return isinstance(value, hint) and not (hint is int and isinstance(value, bool))  # type: ignore[arg-type]
+    if not isinstance(value, tuple):
+        return False
+    if arguments[-1] is Ellipsis:
+        return all(_fits(item, arguments[0]) for item in value)
+    return len(value) == len(arguments) and all(map(_fits, value, arguments))
