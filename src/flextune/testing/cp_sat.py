@@ -21,12 +21,13 @@ from flextune.csp.constraint import (
     Select,
     Sum,
 )
-from flextune.csp.network import build_network, intervals
+from flextune.csp.network import build_network
 from flextune.csp.problem import Problem
+from flextune.csp.reach import Reaches
 from flextune.errors import UsageError
 
 _WIDEST = 2**48
-"""CP-SAT refuses variables near 64 bits; auxiliary ones are cut to this."""
+"""CP-SAT refuses models that could overflow, so auxiliary variables get bounds: the propagated ones, cut to this."""
 
 
 class Model:
@@ -36,16 +37,19 @@ class Model:
         self.problem = problem
         self.model = cp_model.CpModel()
         self.variables: dict[str, cp_model.IntVar] = {}
-        bounds = intervals(build_network(problem, observed=problem.names))
+        reaches = Reaches(build_network(problem, observed=problem.names))
+        reaches.propagate()
         for variable in problem.variables:
             if variable.domain is not None:
                 domain = cp_model.Domain.from_values(variable.domain.values)
             else:
-                low, high = bounds[variable.name]
-                domain = cp_model.Domain(max(low, -_WIDEST), min(high, _WIDEST))
+                reach = reaches.of[variable.name]
+                domain = cp_model.Domain(max(reach.low, -_WIDEST), min(reach.high, _WIDEST))
             self.variables[variable.name] = self.model.new_int_var_from_domain(domain, variable.name)
         for constraint in problem.constraints:
             self._add(constraint)
+        if fault := self.model.validate():
+            raise UsageError(f"CP-SAT refuses the model: {fault[:200]}")
 
     def _operand(self, operand: Operand) -> cp_model.IntVar | int:
         return self.variables[operand] if isinstance(operand, str) else operand
@@ -115,6 +119,7 @@ def drawn(problem: Problem, n: int, rng: np.random.Generator) -> list[Assignment
         solver.parameters.random_seed = int(rng.integers(2**31 - 1))
         solver.parameters.randomize_search = True
         solver.parameters.search_branching = cp_model.FIXED_SEARCH
-        solver.solve(model.model)
+        if solver.solve(model.model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+            raise UsageError("CP-SAT found no solution")
         found.append(Assignment({name: solver.value(variable) for name, variable in model.variables.items()}))
     return found
