@@ -110,15 +110,19 @@ def enumerated(problem: Problem, limit: int | None = None) -> list[Assignment]:
 
 
 def drawn(problem: Problem, n: int, rng: np.random.Generator) -> list[Assignment]:
-    """`n` solutions, each by solving again with another seed and random branching: what a solver does for a sampler."""
+    """`n` solutions, each by solving again from random hints: what a solver does for a sampler (far from uniform)."""
     model = Model(problem)
     found: list[Assignment] = []
     for _ in range(n):
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = 1
         solver.parameters.random_seed = int(rng.integers(2**31 - 1))
-        solver.parameters.randomize_search = True
-        solver.parameters.search_branching = cp_model.FIXED_SEARCH
+        solver.parameters.search_branching = cp_model.HINT_SEARCH
+        model.model.clear_hints()
+        for variable in problem.variables:
+            if variable.domain is not None:
+                hint = int(rng.choice(np.array(variable.domain.values)))
+                model.model.add_hint(model.variables[variable.name], hint)
         if solver.solve(model.model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
             raise UsageError("CP-SAT found no solution")
         found.append(Assignment({name: solver.value(variable) for name, variable in model.variables.items()}))
