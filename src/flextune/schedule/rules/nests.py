@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from flextune.analysis.blocks import BlockFacts, BlockKind
-from flextune.csp import Le, Prod
+from flextune.csp import Constraint, Divides, Le, Prod
 from flextune.schedule.limits import CpuLimits
 from flextune.schedule.space import Columns, Draft
 from flextune.schedule.steps import Fuse, Loops, Mark, Split
@@ -16,10 +16,14 @@ ELEMENTWISE_RULE = "element-wise"
 PARALLEL_RULE = "parallel-nest"
 
 _PARALLEL_ELEMENTS = 1 << 14
+_TASKS_PER_CORE = (1, 2, 4, 8)
 
 
 class ElementwiseRule:
-    """Parallel over the outer loops, vectors along the contiguous one; the vector width and unrolling are searched."""
+    """Parallel over the outer loops, vectors along the contiguous one.
+
+    Searched: how much one parallel task takes, the vector width, unrolling.
+    """
 
     def __init__(self, draft: Draft, block: BlockFacts, limits: CpuLimits, prefix: str) -> None:
         self.draft, self.block, self.limits, self.prefix = draft, block, limits, prefix
@@ -28,51 +32,75 @@ class ElementwiseRule:
         draft, block = self.draft, self.block
         draft.used(ELEMENTWISE_RULE)
         draft.scheduled.add(block.name)
-        loops = tuple(f"{block.name}.{it.name}" for it in block.iterators)
-        if not loops:
+        if not block.iterators:
             return
+        loops = tuple(self._loop(it.name) for it in block.iterators)
         draft.add(Loops(block.name, loops))
-        inner = loops[-1]
         if len(loops) == 1:
-            inner, loops = f"{block.name}.chunk", (f"{block.name}.all", f"{block.name}.chunk")
-            draft.add(Split(f"{block.name}.{block.iterators[0].name}", (self._cores(), None), loops))
-        outer = loops[:-1]
-        if len(outer) > 1:
-            draft.add(Fuse(outer, f"{block.name}.all"))
-            outer = (f"{block.name}.all",)
-        if math.prod(it.extent for it in block.iterators) >= _PARALLEL_ELEMENTS:
-            draft.add(Mark(outer[0], "parallel"))
-        self._vectorize(inner)
+            self._share_line(loops[0])
+        else:
+            self._share_rows(loops[:-1])
+            self._vectorize(loops[-1])
 
-    def _cores(self) -> int:
-        extent = self.block.iterators[0].extent
-        return max(d for d in range(1, self.limits.cores + 1) if extent % d == 0)
+    def _loop(self, part: str) -> str:
+        return f"{self.block.name}.{part}"
 
-    def _vectorize(self, loop: str) -> None:
+    def _name(self, variable: str) -> str:
+        return f"{self.prefix}{variable}_{self.block.name}"
+
+    @property
+    def _parallel(self) -> bool:
+        return math.prod(it.extent for it in self.block.iterators) >= _PARALLEL_ELEMENTS
+
+    def _share_line(self, loop: str) -> None:
+        """One loop: whole vectors are shared among the cores."""
+        vectors = self._vectorize(loop)
+        if self._parallel:
+            self._share(vectors, math.ceil(self.block.iterators[0].extent / self.limits.lanes(self.block.output.dtype)))
+
+    def _share_rows(self, outer: tuple[str, ...]) -> None:
+        rows = self._loop("all")
+        self.draft.add(Fuse(outer, rows))
+        if self._parallel:
+            self._share(rows, math.prod(it.extent for it in self.block.iterators[:-1]))
+
+    def _share(self, loop: str, extent: int) -> None:
+        """Parallel tasks of `task` iterations each; the last may be shorter."""
+        cores = min(self.limits.cores, extent)
+        sizes = {1, *(math.ceil(extent / (cores * times)) for times in _TASKS_PER_CORE)}
+        task = self.draft.variable(self._name("task"), sorted(sizes))
+        parts = (self._loop("tasks"), self._loop("task"))
+        self.draft.add(Split(loop, (None, task), parts), Mark(parts[0], "parallel"))
+        largest = math.ceil(extent / cores)
+        self.draft.merits.append(lambda columns: _prefer(columns, task, largest))
+
+    def _vectorize(self, loop: str) -> str:
+        """Split off vectors; returns the loop over them. A width that leaves a tail is only a second choice."""
         draft, block = self.draft, self.block
         inner = block.iterators[-1]
-        extent = inner.extent if len(block.iterators) > 1 else inner.extent // self._cores()
         full = self.limits.lanes(block.output.dtype)
-        widths = [n for n in (full // 4, full // 2, full, 2 * full) if n > 1 and extent % n == 0]
-        accesses = (*block.reads, *block.writes)
-        if not widths or any(a.stride_of(inner.name) not in (0, 1) for a in accesses):
-            return
-        lanes = draft.variable(f"{self.prefix}lanes_{block.name}", widths)
-        unroll = draft.variable(f"{self.prefix}unroll_{block.name}", [u for u in (1, 2, 4) if extent % u == 0])
-        step = draft.derived(f"{self.prefix}step_{block.name}")
+        if any(a.stride_of(inner.name) not in (0, 1) for a in (*block.reads, *block.writes)) or inner.extent < 2:
+            return loop
+        exact = [n for n in (full // 4, full // 2, full, 2 * full) if n > 1 and inner.extent % n == 0]
+        lanes = draft.variable(self._name("lanes"), exact or sorted({1, min(full, inner.extent)}))
+        unroll = draft.variable(self._name("unroll"), (1, 2, 4))
+        step = draft.derived(self._name("step"))
         draft.require(
             Prod(step, (lanes, unroll), name=f"{step}_size", rule=ELEMENTWISE_RULE),
-            Le(
-                step,
-                extent,
-                name=f"{step}_fits",
-                rule=ELEMENTWISE_RULE,
-                reason="an unrolled step is no longer than the loop",
-            ),
+            self._fits(step, inner.extent, bool(exact)),
         )
         parts = (f"{loop}.steps", f"{loop}.unroll", f"{loop}.lanes")
         draft.add(Split(loop, (None, unroll, lanes), parts), Mark(parts[2], "vectorize"), Mark(parts[1], "unroll"))
-        draft.merits.append(lambda columns: _prefer(columns, lanes, full) * _prefer(columns, unroll, 1))
+        widest = full if exact else 1
+        draft.merits.append(lambda columns: _prefer(columns, lanes, widest) * _prefer(columns, unroll, 1))
+        return parts[0]
+
+    def _fits(self, step: str, extent: int, exact: bool) -> Constraint:
+        if exact:
+            reason = "whole vectors need no check of the bounds"
+            return Divides(step, extent, name=f"{step}_divides", rule=ELEMENTWISE_RULE, reason=reason)
+        reason = "an unrolled step is no longer than the loop"
+        return Le(step, extent, name=f"{step}_fits", rule=ELEMENTWISE_RULE, reason=reason)
 
 
 def _prefer(columns: Columns, name: str, value: int) -> np.ndarray:
