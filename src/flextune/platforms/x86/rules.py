@@ -113,16 +113,14 @@ def rows(draft: Draft, limits: CpuLimits) -> None:
 def nests(draft: Draft, limits: CpuLimits) -> None:
     """Every block left is a loop nest of its own."""
     for number, block in enumerate(_remaining(draft)):
-        if block.kind is BlockKind.ELEMENTWISE:
-            ElementwiseRule(draft, block, limits, f"n{number}." if number else "").apply()
-        else:
-            ParallelNestRule(draft, block).apply()
+        rule = ElementwiseRule if block.kind is BlockKind.ELEMENTWISE else ParallelNestRule
+        rule(draft, block, limits, f"n{number}." if number else "").apply()
 
 
 def bare_nests(draft: Draft, limits: CpuLimits) -> None:
     """Parallel outer loops only."""
-    for block in _remaining(draft):
-        ParallelNestRule(draft, block).apply()
+    for number, block in enumerate(_remaining(draft)):
+        ParallelNestRule(draft, block, limits, f"n{number}." if number else "").apply()
 
 
 _FULL: tuple[RulePass, ...] = (inlining, contractions, rows, spatial_reductions, nests)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 
-from flextune.analysis.blocks import BlockFacts, BlockKind
+from flextune.analysis.blocks import SPATIAL, BlockFacts, BlockKind
 from flextune.csp import Constraint, Divides, Le, Prod
 from flextune.schedule.limits import CpuLimits
 from flextune.schedule.space import Columns, Draft
@@ -56,23 +57,27 @@ class ElementwiseRule:
         """One loop: whole vectors are shared among the cores."""
         vectors = self._vectorize(loop)
         if self._parallel:
-            self._share(vectors, math.ceil(self.block.iterators[0].extent / self.limits.lanes(self.block.output.dtype)))
+            _share(
+                self.draft,
+                self.block,
+                self.limits,
+                self.prefix,
+                vectors,
+                math.ceil(self.block.iterators[0].extent / self.limits.lanes(self.block.output.dtype)),
+            )
 
     def _share_rows(self, outer: tuple[str, ...]) -> None:
         rows = self._loop("all")
         self.draft.add(Fuse(outer, rows))
         if self._parallel:
-            self._share(rows, math.prod(it.extent for it in self.block.iterators[:-1]))
-
-    def _share(self, loop: str, extent: int) -> None:
-        """Parallel tasks of `task` iterations each; the last may be shorter."""
-        cores = min(self.limits.cores, extent)
-        sizes = {1, *(math.ceil(extent / (cores * times)) for times in _TASKS_PER_CORE)}
-        task = self.draft.variable(self._name("task"), sorted(sizes))
-        parts = (self._loop("tasks"), self._loop("task"))
-        self.draft.add(Split(loop, (None, task), parts), Mark(parts[0], "parallel"))
-        largest = math.ceil(extent / cores)
-        self.draft.merits.append(lambda columns: _prefer(columns, task, largest))
+            _share(
+                self.draft,
+                self.block,
+                self.limits,
+                self.prefix,
+                rows,
+                math.prod(it.extent for it in self.block.iterators[:-1]),
+            )
 
     def _vectorize(self, loop: str) -> str:
         """Split off vectors; returns the loop over them. A width that leaves a tail is only a second choice."""
@@ -103,27 +108,36 @@ class ElementwiseRule:
         return Le(step, extent, name=f"{step}_fits", rule=ELEMENTWISE_RULE, reason=reason)
 
 
+def _share(draft: Draft, block: BlockFacts, limits: CpuLimits, prefix: str, loop: str, extent: int) -> None:
+    """Parallel tasks of `task` iterations of `loop` each; the last may be shorter."""
+    cores = min(limits.cores, extent)
+    largest = math.ceil(extent / cores)
+    sizes = {1, *(math.ceil(extent / (cores * times)) for times in _TASKS_PER_CORE)}
+    task = draft.variable(f"{prefix}task_{block.name}", sorted(sizes))
+    parts = (f"{block.name}.tasks", f"{block.name}.task")
+    draft.add(Split(loop, (None, task), parts), Mark(parts[0], "parallel"))
+    draft.merits.append(lambda columns: _prefer(columns, task, largest))
+
+
 def _prefer(columns: Columns, name: str, value: int) -> np.ndarray:
     return 1.0 / (1.0 + np.abs(np.log2(columns[name] / value)))
 
 
 class ParallelNestRule:
-    """The outermost spatial loops in parallel, nothing else: correct for every block, tuned for none."""
+    """The outermost spatial loops in parallel: correct for every block. Searched: how much one task takes."""
 
-    def __init__(self, draft: Draft, block: BlockFacts) -> None:
-        self.draft, self.block = draft, block
+    def __init__(self, draft: Draft, block: BlockFacts, limits: CpuLimits, prefix: str) -> None:
+        self.draft, self.block, self.limits, self.prefix = draft, block, limits, prefix
 
     def apply(self) -> None:
         draft, block = self.draft, self.block
         draft.used(PARALLEL_RULE)
         draft.scheduled.add(block.name)
-        leading = []
-        for it in block.iterators:
-            if it.kind != "spatial":
-                break
-            leading.append(f"{block.name}.{it.name}")
-        if not leading or block.kind is BlockKind.OPAQUE or block.trips < _PARALLEL_ELEMENTS:
+        outer = list(itertools.takewhile(lambda it: it.kind == SPATIAL, block.iterators))
+        if len(outer) > 1 and len(outer) == len(block.iterators):
+            del outer[-1]
+        if not outer or block.kind is BlockKind.OPAQUE or block.trips < _PARALLEL_ELEMENTS:
             return
-        draft.add(Loops(block.name, tuple(f"{block.name}.{it.name}" for it in block.iterators)))
-        outer = leading[:-1] if len(leading) == len(block.iterators) and len(leading) > 1 else leading
-        draft.add(Fuse(tuple(outer), f"{block.name}.all"), Mark(f"{block.name}.all", "parallel"))
+        loops, rows = tuple(f"{block.name}.{it.name}" for it in block.iterators), f"{block.name}.all"
+        draft.add(Loops(block.name, loops), Fuse(loops[: len(outer)], rows))
+        _share(draft, block, self.limits, self.prefix, rows, math.prod(it.extent for it in outer))
