@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from flextune.analysis.blocks import ProgramFacts, read_program
 from flextune.csp import Assignment, Constraint, Domain, Problem, SolutionSet, Variable
 from flextune.errors import InfeasibleError
 from flextune.schedule.trace import Trace
@@ -17,7 +18,6 @@ from flextune.target.target import Target
 from flextune.workload.workload import Workload
 
 if TYPE_CHECKING:
-    from flextune.analysis.blocks import ProgramFacts
     from flextune.schedule.steps import Step
 
 Columns = Mapping[str, npt.NDArray[np.int64]]
@@ -59,6 +59,7 @@ class Draft:
     The merit functions (higher is better, multiplied) only pick the default member; they never exclude anything.
     """
 
+    function: Any
     program: ProgramFacts
     target: Target
     constants: tuple[int, ...]
@@ -84,6 +85,13 @@ class Draft:
 
     def require(self, *constraints: Constraint) -> None:
         self.constraints += constraints
+
+    def rewrite(self, step: Step, function: Any) -> None:
+        """Add a step that turns the program into `function`; the rules after it see that one."""
+        program = read_program(function)
+        assert program is not None
+        self.add(step)
+        self.function, self.program = function, program
 
     def used(self, rule: str) -> None:
         """Note that `rule` contributed."""

@@ -16,6 +16,7 @@ from tvm import s_tir
 
 from flextune.errors import ScheduleError
 from flextune.schedule.packing import PackedAxes, PackedInput
+from flextune.schedule.peel import peel_tail
 from flextune.schedule.restage import restage
 
 Factor = int | str | None
@@ -132,6 +133,24 @@ class Restage(Step):
             packed = f"PackedAxes({self.operand}, {self.outer}, {self.vector!r}, {sizes[self.vector]}, {self.group})"
         arguments = f"func, {self.block!r}, {sizes}, {self.vector!r}, {packed}, constants, {self.fuse}"
         return f"func = restage({arguments}).function; sch = Schedule(func)"
+
+
+@dataclass(frozen=True, slots=True)
+class PeelTail(Step):
+    """Split the last reduce axis of a block into whole widths and a tail: see `peel_tail`."""
+
+    kind: ClassVar[str] = "peel_tail"
+    rewrites: ClassVar[bool] = True
+    block: str
+    width: int
+
+    def apply(self, program: Program) -> None:
+        if program.started:
+            raise ScheduleError("peel_tail must come before every primitive step")
+        program.function = peel_tail(program.function, self.block, self.width)
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"func = peel_tail(func, {self.block!r}, {self.width}); sch = Schedule(func)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +389,7 @@ class Choose(Step):
 STEP_KINDS: Mapping[str, type[Step]] = {
     step.kind: step
     for step in (
-        Restage, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor, SetScope,
+        Restage, PeelTail, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor, SetScope,
         Tensorize, ImportCode, Choose,
     )
 }  # fmt: skip

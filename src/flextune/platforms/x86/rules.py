@@ -16,7 +16,7 @@ from flextune.schedule.rules.anchor import choose_anchor
 from flextune.schedule.rules.fusion import inlinable
 from flextune.schedule.rules.nests import ElementwiseRule, ParallelNestRule
 from flextune.schedule.rules.register_tile import apply_register_tile
-from flextune.schedule.rules.rows import RowRule, reduces_contiguously, row_dimensions
+from flextune.schedule.rules.rows import RowRule, peel_rows, reduces_contiguously, row_dimensions
 from flextune.schedule.space import Draft, SearchSpace
 from flextune.schedule.steps import Inline
 from flextune.schedule.trace import Trace
@@ -50,7 +50,7 @@ def generate_space(workload: Workload, target: Target) -> SearchSpace:
 def _try_passes(
     workload: Workload, target: Target, program: ProgramFacts, limits: CpuLimits, passes: tuple[RulePass, ...]
 ) -> SearchSpace | None:
-    draft = Draft(program, target, workload.constants)
+    draft = Draft(workload.prim_func(), program, target, workload.constants)
     for rule in passes:
         rule(draft, limits)
     try:
@@ -107,7 +107,8 @@ def rows(draft: Draft, limits: CpuLimits) -> None:
         return
     count = row_dimensions(blocks)
     if count:
-        RowRule(draft, blocks, count, limits).apply()
+        tails = peel_rows(draft, blocks, limits)
+        RowRule(draft, _remaining(draft), count, limits, tails).apply()
 
 
 def nests(draft: Draft, limits: CpuLimits) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from flextune.analysis.blocks import BlockFacts, BlockKind
 from flextune.schedule.limits import CpuLimits
+from flextune.schedule.peel import peel_tail, peelable, tail_block_name
 from flextune.schedule.space import Columns, Draft
 from flextune.schedule.steps import (
     ComputeAt,
@@ -20,6 +21,7 @@ from flextune.schedule.steps import (
     Fuse,
     Loops,
     Mark,
+    PeelTail,
     Reorder,
     RFactor,
     SetScope,
@@ -56,11 +58,25 @@ def reduces_contiguously(block: BlockFacts) -> bool:
     return bool(block.reduce) and any(a.stride_of(block.reduce[-1].name) == 1 for a in block.operands)
 
 
+def peel_rows(draft: Draft, blocks: Sequence[BlockFacts], limits: CpuLimits) -> frozenset[str]:
+    """Peel the tails of rows that vectors do not divide; returns the names of the blocks that reduce the tails."""
+    tails = set()
+    for block in blocks:
+        width = limits.lanes(block.output.dtype)
+        if not reduces_contiguously(block) or not peelable(block, width) or block.reduce[-1].extent < 2 * width:
+            continue
+        draft.rewrite(PeelTail(block.name, width), peel_tail(draft.function, block.name, width))
+        tails.add(tail_block_name(block.name))
+    return frozenset(tails)
+
+
 class RowRule:
     """Schedules connected blocks that share their leading dimensions; see the module text."""
 
-    def __init__(self, draft: Draft, blocks: Sequence[BlockFacts], rows: int, limits: CpuLimits) -> None:
-        self.draft, self.blocks, self.rows, self.limits = draft, list(blocks), rows, limits
+    def __init__(
+        self, draft: Draft, blocks: Sequence[BlockFacts], rows: int, limits: CpuLimits, tails: frozenset[str]
+    ) -> None:
+        self.draft, self.blocks, self.rows, self.limits, self.tails = draft, list(blocks), rows, limits, tails
         self.last = self.blocks[-1]
 
     def apply(self) -> None:
@@ -87,6 +103,8 @@ class RowRule:
     def _declare_lanes(self, block: BlockFacts) -> str | None:
         """A variable for the partial results of a reduction, if its length allows any."""
         if not reduces_contiguously(block) or block.kind not in (BlockKind.REDUCTION, BlockKind.CONTRACTION):
+            return None
+        if block.name in self.tails:
             return None
         extent = block.reduce[-1].extent
         full = self.limits.lanes(block.output.dtype)
