@@ -63,7 +63,7 @@ def peel_rows(draft: Draft, blocks: Sequence[BlockFacts], limits: CpuLimits) -> 
     tails = set()
     for block in blocks:
         width = limits.lanes(block.output.dtype)
-        if not reduces_contiguously(block) or not peelable(block, width) or block.reduce[-1].extent < 2 * width:
+        if not reduces_contiguously(block) or not peelable(block, width):
             continue
         draft.rewrite(PeelTail(block.name, width), peel_tail(draft.function, block.name, width))
         tails.add(tail_block_name(block.name))
