@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import tvm
+from tvm import te, tirx
 from tvm.script import tirx as T
 
 from flextune.analysis.blocks import Access, BlockFacts, BlockKind, ProgramFacts, read_program
@@ -204,9 +204,9 @@ def test_a_block_with_two_results_is_opaque() -> None:
 
 
 def any_length() -> Any:
-    length = tvm.te.size_var("n")
-    data = tvm.te.placeholder((length,), name="a")
-    return tvm.te.create_prim_func([data, tvm.te.compute((length,), lambda i: data[i] + 1.0, name="copy")])
+    length = tirx.Var("n", "int32")
+    data = te.placeholder((length,), name="a")
+    return te.create_prim_func([data, te.compute((length,), lambda i: data[i] + 1.0, name="copy")])
 
 
 @T.prim_func(s_tir=True)
