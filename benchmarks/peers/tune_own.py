@@ -1,0 +1,35 @@
+"""Tunes a case with flextune: `python -m benchmarks.peers.tune_own FOLDER`. Prints seconds and trials as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from benchmarks.peers.call import Job
+from benchmarks.peers.own import BEST_FILE
+from flextune.database.store import open_database
+from flextune.errors import FlextuneError
+from flextune.measure.messages import candidate_text
+from flextune.trial.measurement import Candidate
+from flextune.tune.budget import Budget
+from flextune.tune.loop import tune_workload
+from flextune.tune.options import TuneOptions
+
+
+def main(folder: str) -> None:
+    """The same run as `flextune tune WORKLOAD --trials N` with an empty database."""
+    job = Job.read(folder)
+    started = time.perf_counter()
+    with open_database(job.path / "flextune.db") as database:
+        result = tune_workload(job.workload, job.target, TuneOptions(Budget(job.trials), seed=job.seed), database)
+    secs = time.perf_counter() - started
+    if result.best is None or result.trace is None:
+        raise FlextuneError(f"none of {result.trials} trials ran")
+    best = Candidate(job.workload, job.target, result.trace, result.best)
+    (job.path / BEST_FILE).write_text(json.dumps(candidate_text(best)))
+    print(json.dumps({"secs": secs, "trials": result.trials}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
