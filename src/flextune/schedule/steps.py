@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from tvm import s_tir
+from tvm import s_tir, tirx
 
 from flextune.errors import ScheduleError
 from flextune.schedule.packing import PackedAxes, PackedInput
@@ -305,7 +305,11 @@ class RFactor(Step):
     axis: int
 
     def apply(self, program: Program) -> None:
-        program.schedule.rfactor(program.loop(self.loop), self.axis)
+        schedule, loop = program.schedule, program.loop(self.loop)
+        innermost = schedule.get(schedule.get_loops(schedule.get_sblock(self.block))[-1])
+        if not isinstance(innermost.body.predicate, tirx.IntImm):  # TVM would drop the check of the bounds
+            raise ScheduleError(f"block {self.block!r} has a loop with a tail: partial results need whole splits")
+        schedule.rfactor(loop, self.axis)
 
     def python(self, assignment: Mapping[str, int]) -> str:
         return f"sch.rfactor({_names(self.loop)}, {self.axis})"

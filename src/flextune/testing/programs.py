@@ -10,7 +10,6 @@ import tvm
 
 from flextune.measure.check import check_outputs, poison
 from flextune.platforms.base import Array
-from flextune.platforms.tvm_kernel import TvmKernel
 from flextune.platforms.x86.build import compile_module
 from flextune.schedule.apply import ScheduledProgram, apply_trace
 from flextune.schedule.space import SearchSpace
@@ -21,11 +20,11 @@ def run_program(
     program: ScheduledProgram, target: Target, inputs: Sequence[Array], references: Sequence[Array]
 ) -> list[Array]:
     """The outputs of a program. Their memory holds a wrong value for every element of `references` before the run."""
-    kernel = TvmKernel(compile_module(program.module, target), program.packs)
-    outputs = [np.ascontiguousarray(poison(reference)) for reference in references]
-    kernel.bind(inputs, outputs)
-    kernel.run()
-    return outputs
+    packs = {pack.index: pack for pack in program.packs}
+    placed = [packs[index].pack(array) if index in packs else array for index, array in enumerate(inputs)]
+    arguments = [tvm.runtime.tensor(np.ascontiguousarray(array)) for array in (*placed, *map(poison, references))]
+    compile_module(program.module, target)["main"](*arguments)
+    return [argument.numpy() for argument in arguments[len(inputs) :]]
 
 
 def run_function(function: Any, target: Target, inputs: Sequence[Array], references: Sequence[Array]) -> list[Array]:

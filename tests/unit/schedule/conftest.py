@@ -1,0 +1,13 @@
+"""The host as it runs tests of schedules."""
+
+from __future__ import annotations
+
+import pytest
+
+from flextune.target.detect import detect
+from flextune.target.target import Target
+
+
+@pytest.fixture(scope="session")
+def host() -> Target:
+    return detect()
