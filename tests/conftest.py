@@ -1,10 +1,14 @@
 """Shared by all tests.
 
 `@pytest.mark.hardware("avx512")` skips where this host is not x86 or lacks the feature. Property tests draw the same
-examples each time and have no deadline: a busy machine must not fail them.
+examples each time and have no deadline: a busy machine must not fail them. Texts that the fixture `golden` compares lie
+in tests/golden; `pytest --update-golden` writes them anew.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +17,24 @@ from flextune.errors import EnvironmentFault
 
 settings.register_profile("flextune", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("flextune")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the texts in tests/golden anew")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`golden(name, text)` asserts that tests/golden/NAME holds the text."""
+
+    def check(name: str, text: str) -> None:
+        path = Path(__file__).parent / "golden" / name
+        if request.config.getoption("--update-golden"):
+            path.write_text(text, encoding="utf-8")
+        expected = path.read_text(encoding="utf-8") if path.exists() else "(no such file)"
+        assert text == expected, f"{path} differs; if the new text is right, run pytest --update-golden"
+
+    return check
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
