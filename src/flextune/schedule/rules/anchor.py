@@ -10,6 +10,7 @@ from flextune.schedule.limits import CpuLimits, DotIntrinsic
 from flextune.schedule.rules.fusion import EpilogueChain, epilogue_chain, stage_of
 
 _LEAST_REUSE = 4
+_MAX_EXTENT = 1 << 30  # padded to whole tiles, loops still count in 32 bits
 _MAX_STRIDE = 4
 
 
@@ -43,6 +44,8 @@ def choose_anchor(
 ) -> Anchor | None:
     """How `facts` can be vectorised over a spatial axis, or None if no axis suits."""
     if facts.writes[0].plain_axes() is None or not facts.reduce:
+        return None
+    if any(it.extent > _MAX_EXTENT for it in facts.spatial):
         return None
     options = [o for it in facts.spatial if (o := _anchor_over(program, facts, it, limits, constants)) is not None]
     return max(options, key=lambda anchor: _suitability(anchor, limits), default=None)

@@ -110,5 +110,6 @@ def _declare_packing(draft: Draft, tile: TileGeometry) -> None:
     draft.require(When(Eq(pack, 0), unpacked, name=f"{pack}_unpacked_exact", rule=RULE, reason=reason))
 
 
-def _divisors(number: int) -> list[int]:
-    return [d for d in range(1, number + 1) if number % d == 0]
+def _divisors(number: int) -> set[int]:
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    return {*small, *(number // d for d in small)}
