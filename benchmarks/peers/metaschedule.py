@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import tvm
+import tvm.s_tir.tensor_intrin  # for traces that name an intrinsic; takes seconds, outside of all timing
 from tvm.s_tir import meta_schedule
 
 from benchmarks.peers.call import Call, Job, UnsupportedError

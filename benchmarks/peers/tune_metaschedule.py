@@ -2,8 +2,8 @@
 
 All its settings are the ones it has by itself: the space that it derives from the target (VNNI where the target has
 it), evolutionary search with its XGBoost model, its builder on all processors and its runner. Only the time limit of
-a build is longer, since loading TVM's intrinsics in a fresh builder alone comes near it. Prints seconds and trials as
-JSON.
+a build is longer, since loading TVM's intrinsics in a fresh builder can come near it on a slow machine. Prints seconds
+and trials as JSON.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import sys
 import time
 
-import tvm.s_tir.tensor_intrin  # noqa: F401 the tuner loads it when it starts, which takes seconds: not counted here
 from tvm.s_tir import meta_schedule
 
 from benchmarks.peers.call import Job
