@@ -31,6 +31,8 @@ from flextune.schedule.steps import (
 
 RULE = "rows"
 
+_LONG_ROW_VECTORS = 8
+
 
 def row_dimensions(blocks: Sequence[BlockFacts]) -> int:
     """How many leading dimensions all blocks share: the rows. 0 if the blocks do not form rows."""
@@ -63,11 +65,16 @@ def peel_rows(draft: Draft, blocks: Sequence[BlockFacts], limits: CpuLimits) -> 
     tails = set()
     for block in blocks:
         width = limits.lanes(block.output.dtype)
-        if not reduces_contiguously(block) or not peelable(block, width):
-            continue
-        draft.rewrite(PeelTail(block.name, width), peel_tail(draft.function, block.name, width))
-        tails.add(tail_block_name(block.name))
+        if reduces_contiguously(block) and peelable(block, width) and not _divides_in_halves(block, width):
+            draft.rewrite(PeelTail(block.name, width), peel_tail(draft.function, block.name, width))
+            tails.add(tail_block_name(block.name))
     return frozenset(tails)
+
+
+def _divides_in_halves(block: BlockFacts, width: int) -> bool:
+    """Whether a short row divides into half vectors, which is better than a tail."""
+    extent = block.reduce[-1].extent
+    return width > 2 and extent % (width // 2) == 0 and extent < _LONG_ROW_VECTORS * width
 
 
 class RowRule:

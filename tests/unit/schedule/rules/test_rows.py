@@ -1,0 +1,57 @@
+"""Rows: which tails are peeled, which widths are offered, how rows are shared among the cores."""
+
+from __future__ import annotations
+
+import pytest
+
+from flextune.platforms.x86.rules import generate_space
+from flextune.schedule.space import SearchSpace
+from flextune.schedule.steps import PeelTail
+from flextune.target.target import Target
+from flextune.workload import parse_workload
+
+TARGET = Target.parse("x86:cpu=haswell,cores=4,features=avx2,l1=32768,l2=1048576,l3=33554432")
+
+
+def space_of(text: str) -> SearchSpace:
+    space = generate_space(parse_workload(text), TARGET)
+    assert space.rules == ("rows",)
+    return space
+
+
+def peeled(space: SearchSpace) -> list[str]:
+    return [step.block for step in space.trace.steps if isinstance(step, PeelTail)]
+
+
+@pytest.mark.parametrize(
+    ("cols", "tails"),
+    [(64, False), (37, True), (12, False), (8, False), (1001, True), (1004, True), (60, False)],
+)
+def test_tails(cols: int, tails: bool) -> None:
+    """Half vectors (4 lanes) serve short rows; long rows are worth whole ones and a tail."""
+    assert peeled(space_of(f"softmax:rows=16,cols={cols}")) == (["row_max", "row_sum"] if tails else [])
+
+
+def test_widths_divide_the_whole_part() -> None:
+    space = space_of("reduce:op=sum,m=16,n=101")
+    widths = space.solutions.marginal("lanes_sum_main")
+    assert set(widths) == {4, 8, 16, 32}
+    assert all(96 % width == 0 for width in widths)
+
+
+def test_a_short_prime_row_is_one_vector() -> None:
+    space = space_of("layer_norm:rows=24,cols=11")
+    assert all(
+        set(space.solutions.marginal(name)) <= {3, 8, 4, 11} for name in space.default if name.startswith("lanes")
+    )
+
+
+def test_every_core_gets_rows() -> None:
+    space = space_of("softmax:rows=24,cols=64")
+    assert set(space.solutions.marginal("rows_per_task")) == {1, 2, 4}
+    assert set(space_of("softmax:rows=3,cols=64").solutions.marginal("rows_per_task")) == {1}
+
+
+def test_the_default_keeps_every_core_busy() -> None:
+    space = space_of("softmax:rows=96,cols=64")
+    assert (96 // space.default["rows_per_task"]) % TARGET.cores == 0
