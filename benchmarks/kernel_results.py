@@ -44,11 +44,15 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """All peers' results of one case. `peak_flops` is the machine's measured rate for the case's element type."""
+    """All peers' results of one case, after `trials` of each tuner.
+
+    `peak_flops` is the machine's measured rate for the case's element type.
+    """
 
     case: Case
     flops: int
     peak_flops: float
+    trials: int
     peers: tuple[PeerResult, ...]
     tuning: Mapping[str, Tuning]
 
@@ -84,7 +88,8 @@ class CaseResult:
             "variant": {peer: result.variant for peer, result in timed.items() if result.variant},
             "absent": {result.peer: result.absent for result in self.peers if result.absent},
             "tuning_secs": {tuner: tuning.secs for tuner, tuning in self.tuning.items()},
-            "trials": {tuner: tuning.trials for tuner, tuning in self.tuning.items()},
+            "trials": self.trials,
+            "trials_made": {tuner: tuning.trials for tuner, tuning in self.tuning.items()},
             "fraction_of_peak": self.fraction_of_peak,
         }
 

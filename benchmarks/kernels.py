@@ -88,7 +88,7 @@ class Benchmark:
             tuning = self._tune(job, absent)
             results = self._timed(job, absent)
         peak = self.machine.peaks.for_dtype(workload.dtype)
-        return CaseResult(case, workload.flops, peak, results, tuning)
+        return CaseResult(case, workload.flops, peak, self.trials, results, tuning)
 
     def _job(self, case: Case, folder: str) -> Job:
         protocol, machine = self.protocol, self.machine

@@ -11,7 +11,7 @@ PEERS = ("flextune", "pytorch", "numpy")
 
 
 def result(*peers: PeerResult, flops: int = 2_000_000) -> CaseResult:
-    return CaseResult(Case("small", "gemm:..."), flops, 4e9, peers, {"flextune": Tuning(1.5, 64)})
+    return CaseResult(Case("small", "gemm:..."), flops, 4e9, 64, peers, {"flextune": Tuning(1.5, 64)})
 
 
 def both() -> CaseResult:
@@ -36,7 +36,8 @@ def test_json_names_every_peer_and_survives_a_round_trip() -> None:
     assert entry["ratio"] == {"flextune": 1.0, "pytorch": pytest.approx(2.0)}
     assert entry["absent"] == {"numpy": "NumPy has matrix products only"}
     assert entry["tuning_secs"] == {"flextune": 1.5}
-    assert entry["trials"] == {"flextune": 64}
+    assert entry["trials"] == 64
+    assert entry["trials_made"] == {"flextune": 64}
     assert entry["variant"] == {"pytorch": "torch.mm"}
 
 
@@ -56,7 +57,7 @@ def test_table_has_a_line_per_case_and_aligned_columns() -> None:
 
 
 def test_notes_name_missing_peers_and_group_reasons() -> None:
-    other = CaseResult(Case("other", "conv2d:..."), 1, 1.0, both().peers, {})
+    other = CaseResult(Case("other", "conv2d:..."), 1, 1.0, 64, both().peers, {})
     lines = notes([both(), other], {"metaschedule": "pip install it"})
     assert "missing: metaschedule, not installed: pip install it" in lines
     assert "no numpy in small, other: NumPy has matrix products only" in lines
