@@ -42,7 +42,7 @@ class BuildError(FlextuneError):
     """Code generation or linking failed for something that is not a candidate."""
 
 
-class EnvironmentFault(FlextuneError):
+class EnvironmentFault(FlextuneError):  # noqa: N818 (EnvironmentError is a name of Python for OSError)
     """The machine lacks what is needed (compiler, memory, disk space, library)."""
 
 
