@@ -67,11 +67,17 @@ def compile_model(
     module = _module(partition, candidates, target)
     try:
         library = tvm.compile(module, target=tvm_target(target))
-    except RuntimeError:
+    except RuntimeError:  # one group in it cannot be compiled: find it
         candidates = {name: _buildable(candidate, target) for name, candidate in candidates.items()}
         library = _compile(_module(partition, candidates, target), target)
     signature = _signature(partition, target, threads or default_thread_count())
     return Build(Executable(library.jit(), signature, library), tuple(each.built for each in candidates.values()))
+
+
+def compile_unscheduled(partition: Partition, target: Target, threads: int | None = None) -> Executable:
+    """The model with TVM's own fusion and not one schedule step: what the other builds are made of."""
+    library = _compile(partition.module, target)
+    return Executable(library.jit(), _signature(partition, target, threads or default_thread_count()), library)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

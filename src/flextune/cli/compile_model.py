@@ -21,11 +21,16 @@ def compile_model(
     db: DatabasePath = None,
     as_json: Json = False,
 ) -> None:
-    """Build a model with its best recorded schedules and write it as a library that `flextune.load` takes."""
+    """Build a model with its best recorded schedules and write it as a library that `flextune.load` takes.
+
+    On the machine it is built for, the whole model is timed against the one with default schedules; the faster one is
+    written.
+    """
     from flextune.apply.artifact import save_executable
     from flextune.cli.inputs import database_path, read_shapes, read_target
-    from flextune.cli.models import best_records, build_with, read_partition
+    from flextune.cli.models import best_records, build_with, compare_builds, read_partition
     from flextune.database.store import open_database
+    from flextune.target.detect import detect
 
     if output.is_dir() or not output.absolute().parent.is_dir():
         raise UsageError(f"cannot write {output}: expected a file in an existing folder")
@@ -35,7 +40,10 @@ def compile_model(
     if db is not None or Path(path).exists():
         with open_database(path, must_exist=True) as database:
             records = best_records(partition, database, chosen)
-    built = build_with(partition, records, chosen)
+    if records and chosen.key == detect().key:
+        built = compare_builds(partition, records, chosen).faster
+    else:
+        built = build_with(partition, records, chosen)
     saved = save_executable(built.executable, output)
     origins = Counter(str(task.origin) for task in built.tasks)
     if as_json:

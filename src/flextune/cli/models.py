@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from flextune.apply.build import Build, compile_model
@@ -38,6 +39,35 @@ def build_with(partition: Partition, records: Mapping[str, TuningRecord], target
         key: (Trace.from_json(record.trace), Assignment.parse(record.assignment)) for key, record in records.items()
     }
     return compile_model(partition, schedules, target)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A model built with default and with recorded schedules, and the seconds of one run of each."""
+
+    default: Build
+    tuned: Build
+    default_secs: float
+    tuned_secs: float
+
+    @property
+    def faster(self) -> Build:
+        """What to ship: a model is never slower for having been tuned."""
+        return self.tuned if self.tuned_secs <= self.default_secs else self.default
+
+    @property
+    def faster_secs(self) -> float:
+        return min(self.tuned_secs, self.default_secs)
+
+
+def compare_builds(partition: Partition, records: Mapping[str, TuningRecord], target: Target) -> Comparison:
+    """Times the whole model both ways, in turns: its parts were tuned one by one, with warm caches."""
+    default = build_with(partition, {}, target)
+    if not records:
+        (secs,) = latencies([default.executable])
+        return Comparison(default, default, secs, secs)
+    tuned = build_with(partition, records, target)
+    return Comparison(default, tuned, *latencies([default.executable, tuned.executable]))
 
 
 def latencies(executables: Sequence[Executable]) -> tuple[float, ...]:

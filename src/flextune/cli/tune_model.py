@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flextune.cli.inputs import database_path, peaks_of, read_target
 from flextune.cli.live import LiveView
-from flextune.cli.models import best_records, build_with, latencies, read_partition
+from flextune.cli.models import best_records, compare_builds, read_partition
 from flextune.cli.output import JsonValue, print_json, rate, seconds, table
 from flextune.cli.tune import Request, end_with
 from flextune.database.base import Database
@@ -49,12 +49,9 @@ def model_tasks(partition: Partition) -> list[TuningTask]:
 
 
 def model_latencies(partition: Partition, database: Database, target: Target) -> tuple[float, float]:
-    """Seconds of one run with default schedules, and with the best recorded ones."""
-    default = build_with(partition, {}, target)
-    records = best_records(partition, database, target)
-    tuned = build_with(partition, records, target) if records else default
-    default_secs, tuned_secs = latencies((default.executable, tuned.executable))
-    return default_secs, tuned_secs
+    """Seconds of one run with default schedules, and of the faster of the default and the tuned model."""
+    compared = compare_builds(partition, best_records(partition, database, target), target)
+    return compared.default_secs, compared.faster_secs
 
 
 def model_result(
