@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from flextune.errors import UsageError
 
 MEBIBYTE = 1 << 20
+_LEAST_REPEATS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,8 @@ class MeasureOptions:
 
     A run is: one checked call; one call that gives `number` (calls per repeat, unless set) so that a repeat lasts at
     least `min_repeat_secs`; one repeat. A candidate slower than `slow_factor` times the incumbent stops there, others
-    get `repeats` in all, and as many again when their median is within `noise` (a fraction) of the incumbent.
+    get `repeats` in all, though only three where more would take longer than `repeats_secs`, and as many again when
+    their median is within `noise` (a fraction) of the incumbent.
 
     `workers` of 0 means one per available core, at most 8. `memory_bytes` is what one candidate may take beyond its
     inputs and outputs, during its build and during its run.
@@ -32,18 +34,24 @@ class MeasureOptions:
     memory_bytes: int = 1024 * MEBIBYTE
     repeats: int = 5
     min_repeat_secs: float = 0.004
+    repeats_secs: float = 0.03
     number: int = 0
     slow_factor: float = 1.5
     noise: float = 0.02
 
     def __post_init__(self) -> None:
-        _at_least(self, 0, ("workers", "number", "min_repeat_secs", "noise"))
+        _at_least(self, 0, ("workers", "number", "min_repeat_secs", "repeats_secs", "noise"))
         _at_least(self, 1, ("repeats", "slow_factor"))
         _at_least(self, 16 * MEBIBYTE, ("memory_bytes",))
         _at_least(self, 0.05, ("build_timeout_secs", "run_timeout_secs"))
 
     def __str__(self) -> str:
         return ",".join(f"{field.name}={getattr(self, field.name):.12g}" for field in fields(self))
+
+    def repeats_of(self, repeat_secs: float) -> int:
+        """Repeats of a promising candidate whose one repeat takes so long."""
+        fitting = math.floor(self.repeats_secs / max(repeat_secs, 1e-9))
+        return min(self.repeats, max(_LEAST_REPEATS, fitting))
 
     @classmethod
     def parse(cls, text: str) -> MeasureOptions:

@@ -27,9 +27,10 @@ def timed_secs(timer: Timer, options: MeasureOptions, incumbent_secs: float) -> 
     if times[0] > options.slow_factor * incumbent_secs:
         return times
     most = max(1, int(options.run_timeout_secs / 2 / (times[0] * number)))
-    times = _extended(timer, times, number, min(options.repeats, most))
+    repeats = options.repeats_of(times[0] * number)
+    times = _extended(timer, times, number, min(repeats, most))
     if abs(statistics.median(times) - incumbent_secs) <= options.noise * incumbent_secs < math.inf:
-        times = _extended(timer, times, number, min(2 * options.repeats, most))
+        times = _extended(timer, times, number, min(2 * repeats, most))
     return times
 
 

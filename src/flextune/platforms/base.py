@@ -37,7 +37,7 @@ class Kernel(Protocol):
     def time(self, number: int, repeats: int) -> tuple[float, ...]:
         """Seconds per call of `repeats` runs of `number` calls each.
 
-        One run of one call is timed as it is, all others after a call that is not counted.
+        Runs of one call are timed as they are, longer ones after a call that is not counted.
         """
         ...
 

@@ -33,9 +33,12 @@ class TvmKernel:
         self._main(*self._arguments)
 
     def time(self, number: int, repeats: int) -> tuple[float, ...]:
-        if number == 1 and repeats == 1:
-            start = time.perf_counter()
-            self._main(*self._arguments)
-            return (time.perf_counter() - start,)
+        if number == 1:
+            return tuple(self._call_secs() for _ in range(repeats))
         evaluator = self._module.time_evaluator("main", tvm.cpu(), number=number, repeat=repeats)
         return tuple(evaluator(*self._arguments).results)
+
+    def _call_secs(self) -> float:
+        start = time.perf_counter()
+        self._main(*self._arguments)
+        return time.perf_counter() - start

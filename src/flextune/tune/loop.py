@@ -36,7 +36,7 @@ def tune_workload(
     """
     started = time.perf_counter()
     with WorkerPool(options.measure, target.cores) as pool:
-        pool.start()
+        pool.start(target.kind)
         platform = registry.get(target.kind)
         run = TuningRun(pool, platform, target, database, options, provenance(options), callbacks, started)
         search = run.open(TuningTask(workload))

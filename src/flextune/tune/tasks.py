@@ -46,7 +46,7 @@ def tune_tasks(
     """Tunes several workloads within one budget, on this machine; every trial is committed to the database."""
     started = time.perf_counter()
     with WorkerPool(options.measure, target.cores) as pool:
-        pool.start()
+        pool.start(target.kind)
         platform = registry.get(target.kind)
         run = TuningRun(pool, platform, target, database, options, provenance(options), callbacks, started)
         searches: list[TaskSearch] = []

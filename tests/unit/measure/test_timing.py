@@ -47,8 +47,14 @@ def test_more_repeats_within_the_noise_of_the_incumbent(secs: float, repeats: in
 
 def test_a_long_call_is_its_own_repeat() -> None:
     clock = Clock(0.01)
-    assert timed_secs(clock, OPTIONS, math.inf) == (0.01,) * 5
-    assert clock.asked == [(1, 1), (1, 4)]
+    assert timed_secs(clock, OPTIONS, math.inf) == (0.01,) * 3
+    assert clock.asked == [(1, 1), (1, 2)]
+
+
+@pytest.mark.parametrize(("repeats_secs", "repeats"), [(0.0, 3), (0.04, 4), (1.0, 5)])
+def test_as_many_repeats_as_fit(repeats_secs: float, repeats: int) -> None:
+    options = MeasureOptions(repeats=5, repeats_secs=repeats_secs)
+    assert len(timed_secs(Clock(0.00999), options, math.inf)) == repeats
 
 
 @pytest.mark.parametrize(("secs", "repeats"), [(2.0, 2), (4.0, 1), (9.0, 1)])

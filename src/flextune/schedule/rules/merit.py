@@ -17,6 +17,9 @@ _L1_BYTES_PER_CYCLE, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE = 64.0, 24.0, 8.0
 _HIDDEN_LATENCY = 10.0  # independent multiply-adds that keep both multipliers busy
 _TASK_OVERHEAD = 2e-4
 _LEAST_PACKED_REUSE = 32
+_PAGE_BYTES = 4096
+_WAYS_FOR_OTHERS = 2
+_CONFLICT = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,8 @@ class TileMerit:
         busy = tasks / (np.ceil(tasks / self.tile.limits.cores) * self.tile.limits.cores)
         overhead = 1.0 / (1.0 + _TASK_OVERHEAD * tasks)
         useful = self._true_share(columns) * lanes / max(self.tile.lanes)
-        return np.asarray(share * useful * busy * overhead * self._choices(columns), dtype=np.float64)
+        chosen = self._choices(columns) * self._unconflicted(columns)
+        return np.asarray(share * useful * busy * overhead * chosen, dtype=np.float64)
 
     def _column(self, columns: Columns, name: str) -> Floats:
         """The values of a variable as floats; ones where the space has no such variable."""
@@ -67,6 +71,28 @@ class TileMerit:
         limits = self.tile.limits
         outer = np.where(reused <= limits.l2_bytes * 3 / 4, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE)
         return np.where(reused <= limits.l1_bytes / 2, _L1_BYTES_PER_CYCLE, outer)
+
+    def _unconflicted(self, columns: Columns) -> Floats:
+        """Less where the rows of a tile, a power of two apart, compete for the ways of the same sets of L1.
+
+        A way spans a page (4096 bytes) on x86, whose L1 is indexed by the address within the page.
+        """
+        bytes_apart = self._row_bytes()
+        if bytes_apart is None:
+            return np.ones(1)
+        positions = _PAGE_BYTES // math.gcd(bytes_apart, _PAGE_BYTES)
+        rows = np.ceil(self._column(columns, f"tile_{self.tile.row_axes[-1]}") / positions)
+        ways = self.tile.limits.l1_bytes // _PAGE_BYTES
+        return np.where(rows > ways - _WAYS_FOR_OTHERS, _CONFLICT, 1.0)
+
+    def _row_bytes(self) -> int | None:
+        """Bytes between neighbouring rows of the tile in the operand that is loaded row by row."""
+        if not self.tile.row_axes:
+            return None
+        axis = self.tile.row_axes[-1]
+        loaded = [access for access in self.tile.anchor.facts.operands if axis in access.iterators]
+        stride = loaded[0].stride_of(axis) if loaded else None
+        return stride * self.tile.element_bytes if stride else None
 
     def _choices(self, columns: Columns) -> Floats:
         score = np.where(columns[self.tile.name("unroll")] == 1, 1.0, 0.99)
