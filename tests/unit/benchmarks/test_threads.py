@@ -13,6 +13,11 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="re
 
 BUSY = "print('up', flush=True)\nwhile True: pass"
 SLEEPING = "import time; print('up', flush=True); time.sleep(60)"
+ALONE = """
+import os
+from benchmarks.peers.threads import place_threads
+print(place_threads(lambda: sum(range(1000)), sorted(os.sched_getaffinity(0))), os.sched_getaffinity(0))
+"""
 WORKERS = """
 import os, numpy, threading
 from benchmarks.peers.threads import place_threads
@@ -49,18 +54,19 @@ def test_a_sleeping_process_is_at_rest_and_a_busy_one_is_not(running: list[subpr
     assert not wait_at_rest([sleeping, busy], 0.1)
 
 
+def in_own_process(program: str) -> str:
+    """What a program prints: in a process of its own, where no library's threads are at work beside it."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 def test_the_caller_goes_to_the_first_core() -> None:
-    allowed = os.sched_getaffinity(0)
-    try:
-        assert place_threads(lambda: sum(range(1000)), sorted(allowed)) == 1
-        assert os.sched_getaffinity(0) == {min(allowed)}
-    finally:
-        os.sched_setaffinity(0, allowed)
+    assert in_own_process(ALONE) == f"1 {{{min(os.sched_getaffinity(0))}}}"
 
 
 def test_threads_that_work_are_counted() -> None:
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", WORKERS], env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.stdout.strip() == "2", done.stderr
+    assert in_own_process(WORKERS) == "2"
