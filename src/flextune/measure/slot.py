@@ -77,13 +77,14 @@ class Slot:
         """The first half of `load`, for several workers to do the second half at the same time."""
         worker = self.ready()
         if self.loaded != folder:
-            request = {"action": "load", "candidate": candidate_text(candidate), "folder": folder}
-            worker.send(request, LOAD_TIMEOUT_SECS)
+            worker.send(_load_request(candidate, folder), LOAD_TIMEOUT_SECS)
 
     def end_load(self, candidate: Candidate, folder: str) -> None:
         """The second half of `load`."""
         if self.loaded != folder and self._process is not None:
             outcome = self.ended(wait_for(self._process))
+            if outcome.ending is Ending.DIED:  # killed from outside, perhaps before it was asked: once more
+                outcome = self.call(_load_request(candidate, folder), LOAD_TIMEOUT_SECS)
             if not went_well(outcome):
                 raise EnvironmentFault(f"a worker cannot measure {candidate.workload}: {what_happened(outcome)}")
             self.loaded, self._loaded_bytes = folder, int(outcome.reply["resident_bytes"])
@@ -115,3 +116,7 @@ class Slot:
         elif self.built:
             self.call({"action": "drop"}, self._options.run_timeout_secs)
             self.built = 0
+
+
+def _load_request(candidate: Candidate, folder: str) -> Message:
+    return {"action": "load", "candidate": candidate_text(candidate), "folder": folder}
