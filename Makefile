@@ -38,8 +38,8 @@ test: $(SETUP)
 	@$(PY) -m pytest -n 2 --dist loadgroup
 
 lint: $(SETUP)
-	@$(PY) -m ruff format --check .
-	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check --no-cache .
+	@$(PY) -m ruff check --no-cache .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
 

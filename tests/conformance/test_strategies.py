@@ -3,10 +3,10 @@
 from typing import ClassVar
 
 import numpy as np
-from flextune.csp.solutions import SolutionSet
 
 from flextune.cost.registry import create_cost_model
 from flextune.csp.assignment import Assignment
+from flextune.csp.solutions import SolutionSet
 from flextune.search.registry import create_strategy, strategy_names
 from flextune.search.strategy import SearchStrategy
 from flextune.testing.strategies import StrategySuite
