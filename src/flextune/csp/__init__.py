@@ -19,6 +19,7 @@ from flextune.csp.domain import Domain, Variable
 from flextune.csp.explain import Conflict
 from flextune.csp.problem import Problem
 from flextune.csp.solutions import SolutionSet
+from flextune.csp.table import Table
 from flextune.csp.text import register_predicate
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Select",
     "SolutionSet",
     "Sum",
+    "Table",
     "Variable",
     "When",
     "register_predicate",

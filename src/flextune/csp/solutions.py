@@ -21,6 +21,7 @@ from flextune.csp.network import build_network, components
 from flextune.csp.problem import Problem, unknown_name
 from flextune.csp.race import compiled
 from flextune.csp.reach import Reaches
+from flextune.csp.table import Table, covering_table, solved_by_table
 from flextune.errors import UsageError
 
 _ENUMERATED_AT_ONCE = 4096
@@ -29,6 +30,9 @@ _COUNTED_ONE_BY_ONE = 10_000_000
 
 def solve(problem: Problem, limits: Limits | None = None) -> SolutionSet:
     """Compile the problem; see `Problem.solve`."""
+    table = covering_table(problem)
+    if table is not None:
+        return SolutionSet(problem, (solved_by_table(problem, table),))
     network = build_network(problem)
     parts: list[Diagram] = []
     for component in components(network) if network.feasible else ():
@@ -46,6 +50,14 @@ class SolutionSet:
         self.problem = problem
         self.count = 0 if parts is None else math.prod(part.count for part in parts)
         self._parts = parts if parts and self.count else ()
+
+    @classmethod
+    def of_rows(cls, assignments: Assignments) -> SolutionSet:
+        """Just these assignments, in the order of their values; each once. `UsageError` for none."""
+        if not len(assignments):
+            raise UsageError("expected at least one assignment")
+        variables = (Variable(name, Domain(tuple(set(c.tolist())))) for name, c in assignments.columns.items())
+        return solve(Problem(tuple(variables), (Table.of(assignments),)))
 
     @property
     def names(self) -> tuple[str, ...]:

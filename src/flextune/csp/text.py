@@ -5,6 +5,7 @@ line       := 'var' NAME 'in' set | 'aux' NAME | statement [';' note*]
 note       := ('name' | 'reason' | 'rule') '=' STRING         STRING as in JSON
 statement  := 'when' (statement | '(' statement ')') 'then' statement
             | 'predicate' NAME '(' NAME {',' NAME} ')'
+            | 'table' '(' NAME {',' NAME} ')' 'in' '{' [row {',' row}] '}'     row := '(' INTEGER {',' INTEGER} ')'
             | operand '=' operand '*' operand {'*' operand}   product (with '+': sum)
             | operand '=' ('prod' | 'sum') '(' [operand {',' operand}] ')'
             | operand '=' 'select' '(' operand ';' operand {',' operand} ')'
@@ -35,6 +36,7 @@ from flextune.csp.constraint import (
     When,
 )
 from flextune.csp.domain import MAX_DOMAIN_VALUES, NAME_PATTERN, Domain, Variable
+from flextune.csp.table import Table
 from flextune.errors import UsageError
 
 _TOKEN = re.compile(
@@ -197,6 +199,8 @@ class _Reader:
             return self.conditional()
         if self.accept("predicate"):
             return self.predicate()
+        if self.accept("table"):
+            return self.table()
         return self.relation(self.operand())
 
     def conditional(self) -> When:
@@ -218,6 +222,26 @@ class _Reader:
                 " call register_predicate(name, function) first"
             )
         return replace(_registered[name], variables=variables)
+
+    def table(self) -> Table:
+        self.expect("(")
+        variables = tuple(map(str, self.listed()))
+        self.expect("in")
+        self.expect("{")
+        rows: list[tuple[int, ...]] = []
+        while not self.accept("}"):
+            if rows:
+                self.expect(",")
+            rows.append(self.row())
+        return Table(variables, tuple(rows))
+
+    def row(self) -> tuple[int, ...]:
+        self.expect("(")
+        values = [self.integer()]
+        while not self.accept(")"):
+            self.expect(",")
+            values.append(self.integer())
+        return tuple(values)
 
     def relation(self, left: Operand) -> Constraint:
         for symbol, kind in _COMPARISONS.items():

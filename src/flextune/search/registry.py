@@ -47,6 +47,7 @@ def create_strategy(
     default: Assignment | None = None,
     cost_model: Ranking | None = None,
     options: Mapping[str, str] | None = None,
+    trials: int | None = None,
 ) -> SearchStrategy:
     """A new strategy over these solutions. Raises `UsageError` for an unknown name or option.
 
@@ -58,4 +59,4 @@ def create_strategy(
     """
     strategy = _STRATEGIES.get(name)
     parsed = strategy.options_type.parse(options or {})
-    return strategy(solutions, rng=rng, default=default, cost_model=cost_model, options=parsed)
+    return strategy(solutions, rng=rng, default=default, cost_model=cost_model, options=parsed, trials=trials)

@@ -38,6 +38,7 @@ class RoundStrategy(SearchStrategy, Generic[Options]):
         default: Assignment | None = None,
         cost_model: Ranking | None = None,
         options: Options | None = None,
+        trials: int | None = None,
     ) -> None:
         if default is not None and default not in solutions:
             raise UsageError(f"the default assignment is not in the space: {default}")
@@ -45,6 +46,7 @@ class RoundStrategy(SearchStrategy, Generic[Options]):
         self.rng = rng
         self.cost_model = cost_model
         self.options: Options = options if options is not None else cast(Options, self.options_type())
+        self.trials = trials
         self.history = History(solutions.names)
         self.unseen = Unseen(solutions)
         self._asked: set[Assignment] = set()

@@ -47,8 +47,13 @@ class SearchStrategy(ABC):
 
     `solutions` has at least one member, and `default` is one of them. `cost_model`, where there is one, belongs to the
     strategy, which tells it what it is told itself; it may do without. `options` is of the class's `options_type`.
+    `trials` is how many measurements the caller means to make in all, where it knows: a budget to spend well, never a
+    limit that is checked; asking goes on past it.
+
+    The first line of a class's docstring says what it does, `source` where it comes from; both are listed to users.
     """
 
+    source: ClassVar[str] = ""
     options_type: ClassVar[type[StrategyOptions]] = StrategyOptions
 
     @abstractmethod
@@ -60,6 +65,7 @@ class SearchStrategy(ABC):
         default: Assignment | None = None,
         cost_model: Ranking | None = None,
         options: StrategyOptions | None = None,
+        trials: int | None = None,
     ) -> None: ...
 
     @abstractmethod

@@ -21,6 +21,7 @@ from flextune.csp import (
     Prod,
     Select,
     Sum,
+    Table,
     Variable,
     When,
     register_predicate,
@@ -50,7 +51,7 @@ _domain_values = st.one_of(
 def constraints(draw: st.DrawFn, names: list[str], depth: int = 0) -> Constraint:
     operand = st.one_of(st.sampled_from(names), st.sampled_from(names), _small, st.sampled_from([12, 24, 48, 2**62]))
     many = st.lists(operand, min_size=0 if depth else 1, max_size=4).map(tuple)
-    kinds = ["prod", "sum", "eq", "ne", "le", "lt", "in", "select", "divides", "predicate"] + (
+    kinds = ["prod", "sum", "eq", "ne", "le", "lt", "in", "select", "divides", "predicate", "table"] + (
         ["when"] if depth < 2 else []
     )
     kind = draw(st.sampled_from(kinds))
@@ -65,6 +66,10 @@ def constraints(draw: st.DrawFn, names: list[str], depth: int = 0) -> Constraint
     if kind == "predicate":
         function = draw(st.sampled_from([odd_total, mixed]))
         return Predicate(tuple(draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))), function)
+    if kind == "table":
+        listed = draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))
+        row = st.tuples(*(st.integers(-2, 8) for _ in listed))
+        return Table(tuple(listed), tuple(draw(st.lists(row, max_size=12))))
     if kind == "when":
         return When(draw(constraints(names, depth + 1)), draw(constraints(names, depth + 1)))
     comparisons: Mapping[str, type[Eq | Ne | Le | Lt | Divides]]
@@ -122,6 +127,8 @@ def holds(rule: Constraint, row: Mapping[str, int]) -> bool:
         return result_of(rule, row) == value_of(rule.result, row)
     if isinstance(rule, In):
         return value_of(rule.variable, row) in rule.values
+    if isinstance(rule, Table):
+        return tuple(row[name] for name in rule.variables) in rule.rows
     if isinstance(rule, When):
         return not holds(rule.condition, row) or holds(rule.then, row)
     if isinstance(rule, Predicate):

@@ -154,6 +154,7 @@ def _strategy(space: SearchSpace, options: TuneOptions) -> SearchStrategy:
         default=space.default,
         cost_model=create_cost_model(options.cost_model, space.solutions.names, options.seed),
         options=dict(options.strategy_options),
+        trials=options.budget.trials,
     )
 
 
