@@ -16,7 +16,8 @@ TABLES = st.integers(1, 4).flatmap(
 
 def listed(rows: list[tuple[int, ...]]) -> SolutionSet:
     names = [f"x{index}" for index in range(len(rows[0]))]
-    return SolutionSet.of_rows(Assignments({n: np.array(c) for n, c in zip(names, zip(*rows))}))
+    matrix = np.array(rows, dtype=np.int64)
+    return SolutionSet.of_rows(Assignments({name: matrix[:, index] for index, name in enumerate(names)}))
 
 
 @given(TABLES)
@@ -27,7 +28,7 @@ def test_the_rows_come_back_in_order_with_their_ranks(rows):
     found = [tuple(assignment.values()) for assignment in solutions.enumerate()]
     assert found == expected
     assert [solutions.rank(assignment) for assignment in solutions.enumerate()] == list(range(len(expected)))
-    assert dict(zip(solutions.names, expected[0])) in solutions
+    assert dict(zip(solutions.names, expected[0], strict=True)) in solutions
 
 
 @given(TABLES, st.integers(-3, 6))
