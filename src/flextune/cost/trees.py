@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xgboost
 
-from flextune.cost.dataset import Dataset, features
+from flextune.cost.features import features
 from flextune.cost.model import CostModel, Scores
 from flextune.csp.assignment import Assignments
+from flextune.trial.history import History
 
 if TYPE_CHECKING:
     from flextune.trial.measurement import Measurement
@@ -41,7 +42,7 @@ class TreesCostModel(CostModel):
         self._names = tuple(names)
         self._seed = seed
         self._options = options or TreesOptions()
-        self._data = Dataset(names)
+        self._history = History(names)
         self._trained: xgboost.Booster | None = None
         self._is_current = True
 
@@ -53,7 +54,7 @@ class TreesCostModel(CostModel):
         return np.asarray(scores, dtype=np.float64)
 
     def update(self, measurements: Sequence[Measurement]) -> None:
-        self._data.add(measurements)
+        self._history.add(measurements)
         self._is_current = self._is_current and not measurements
 
     def importance(self) -> Mapping[str, float]:
@@ -70,13 +71,15 @@ class TreesCostModel(CostModel):
 
     def _model(self) -> xgboost.Booster | None:
         if not self._is_current:
-            self._trained = self._train() if math.isfinite(self._data.best_secs) else None
+            self._trained = self._train() if math.isfinite(self._history.best_secs) else None
             self._is_current = True
         return self._trained
 
     def _train(self) -> xgboost.Booster:
-        targets = self._data.throughput()
-        rows = xgboost.DMatrix(self._data.rows(), label=targets, nthread=self._options.threads)
+        targets = self._history.fitness()
+        rows = xgboost.DMatrix(
+            features(self._history.assignments(), self._names), label=targets, nthread=self._options.threads
+        )
         parameters = {
             "objective": "reg:squarederror",
             "base_score": float(targets.mean()),

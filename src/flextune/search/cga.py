@@ -32,13 +32,13 @@ import numpy.typing as npt
 
 from flextune.csp.assignment import Assignments
 from flextune.csp.constraint import In
-from flextune.search.history import Fitness
 from flextune.search.importance import on_chosen
 from flextune.search.nearest import NearestRanking
 from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
 from flextune.search.unseen import joined
+from flextune.trial.history import Fitness
 
 _LEAST_FITNESS = 1e-6
 """Added in a roulette, so that it turns also when everything has failed."""

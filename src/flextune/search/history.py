@@ -1,47 +1,5 @@
-"""What a strategy has been told."""
+"""The history that strategies keep, `flextune.trial.history`, under its former name."""
 
-from __future__ import annotations
+from flextune.trial.history import Fitness, History
 
-import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-import numpy as np
-import numpy.typing as npt
-
-from flextune.csp.assignment import Assignment, Assignments
-
-if TYPE_CHECKING:
-    from flextune.trial.measurement import Measurement
-
-Fitness = npt.NDArray[np.float64]
-
-
-class History:
-    """The latest time of every assignment told, in the order they were first told."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = tuple(names)
-        self._secs: dict[Assignment, float] = {}
-
-    def __len__(self) -> int:
-        return len(self._secs)
-
-    def add(self, measurements: Sequence[Measurement]) -> None:
-        for measurement in measurements:
-            self._secs[measurement.assignment] = measurement.secs
-
-    def assignments(self) -> Assignments:
-        return Assignments.of(list(self._secs), self._names)
-
-    def fitness(self) -> Fitness:
-        """Per assignment, the best time divided by its time: 1 for the best, 0 for failures."""
-        secs = np.fromiter(self._secs.values(), dtype=np.float64, count=len(self._secs))
-        best_secs = secs.min(initial=math.inf)
-        return best_secs / secs if math.isfinite(best_secs) else np.zeros(len(secs))
-
-    def best(self, n: int) -> npt.NDArray[np.intp]:
-        """Positions of the up to `n` fastest ones that ran, fastest first."""
-        fitness = self.fitness()
-        order = np.argsort(-fitness, kind="stable")[:n]
-        return order[fitness[order] > 0]
+__all__ = ["Fitness", "History"]

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flextune.csp.assignment import Assignments
-from flextune.search.history import Fitness, History
 from flextune.search.importance import variance_importance
+from flextune.trial.history import Fitness, History
 
 if TYPE_CHECKING:
     from flextune.trial.measurement import Measurement

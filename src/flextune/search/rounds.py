@@ -11,10 +11,10 @@ import numpy as np
 
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.errors import UsageError
-from flextune.search.history import History
 from flextune.search.options import StrategyOptions
 from flextune.search.strategy import Ranking, SearchStrategy
 from flextune.search.unseen import Unseen
+from flextune.trial.history import History
 
 if TYPE_CHECKING:
     from flextune.csp.solutions import SolutionSet

@@ -1,9 +1,9 @@
 import numpy as np
 
 from flextune.csp.assignment import Assignments
-from flextune.search.history import History
 from flextune.search.nearest import NearestRanking
 from flextune.testing.cost_models import NAMES, example_assignments, example_secs, measured
+from flextune.trial.history import History
 
 
 def taught(n):

@@ -1,8 +1,8 @@
 import numpy as np
 
 from flextune.csp.assignment import Assignment
-from flextune.search.history import History
 from flextune.testing.cost_models import measured
+from flextune.trial.history import History
 
 
 def told(*pairs):
@@ -31,3 +31,11 @@ def test_latest_counts():
     history = told((1, 0.1), (2, 0.2), (1, np.inf))
     assert len(history) == 2
     assert history.fitness().tolist() == [0, 1]
+
+
+def test_times_in_the_order_they_were_first_told():
+    history = told((1, 0.2), (2, np.inf), (1, 0.05))
+    assert history.assignments().columns["i"].tolist() == [1, 2]
+    assert history.secs().tolist() == [0.05, np.inf]
+    assert history.best_secs == 0.05
+    assert told((1, np.inf)).best_secs == told().best_secs == np.inf
