@@ -11,6 +11,7 @@ import numpy as np
 
 from flextune.csp.arithmetic import Numbers
 from flextune.csp.assignment import Assignment, Assignments
+from flextune.csp.cheapest import Costs, cheapest_in
 from flextune.csp.compilation import Limits
 from flextune.csp.constraint import Constraint, Truth
 from flextune.csp.diagram import Diagram
@@ -165,6 +166,25 @@ class SolutionSet:
             return self._none()
         joined = {name: np.concatenate([columns[name] for columns in found]) for name in self._chosen}
         return self._assembled([joined], len(next(iter(joined.values()))))
+
+    def cheapest(self, costs: Mapping[str, Costs]) -> Assignments:
+        """For each row of costs the solution with the least sum of them, exactly; the first in rank order of equal ones.
+
+        `costs[name]` is an array of shape (rows, values of the domain) for a variable with a domain; what is left out
+        costs nothing. The time grows with rows times edges of the diagram. `UsageError` when there is no solution.
+        """
+        rows = len(next(iter(costs.values()), ()))
+        self._need_solutions(rows)
+        domains = {variable.name: variable.domain for variable in self.problem.variables}
+        found = []
+        for part in self._parts:
+            priced: dict[str, Costs] = {}
+            for layer in part.layers:
+                domain = domains[layer.name]
+                if layer.name in costs and domain is not None:
+                    priced[layer.name] = costs[layer.name][:, np.searchsorted(domain.values, layer.values)]
+            found.append(cheapest_in(part, priced, rows))
+        return self._assembled(found, rows)
 
     def explain(self) -> Conflict:
         """A minimal set of constraints that cannot hold together; an empty one where there are solutions."""

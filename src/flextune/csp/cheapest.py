@@ -1,0 +1,66 @@
+"""The solution with the least cost, where every value of every variable has a price: a shortest path in the diagram."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from flextune.csp.arithmetic import Numbers
+from flextune.csp.diagram import Diagram, Layer
+
+Costs = npt.NDArray[np.float64]
+"""Shape (rows, values)."""
+
+_EDGES_AT_ONCE = 1_000_000
+"""Rows times edges of a layer that are looked at together: what bounds the memory."""
+
+
+def cheapest_in(part: Diagram, costs: Mapping[str, Costs], rows: int) -> dict[str, Numbers]:
+    """For each of `rows`, the cheapest solution of a part that has any, exactly; of equal ones the first in rank order.
+
+    `costs[name]` has a column for each of the layer's values; a variable without costs is free.
+    """
+    widest = max((len(layer.target) for layer in part.layers), default=1)
+    step = max(1, _EDGES_AT_ONCE // max(1, widest))
+    found = [_cheapest(part, costs, slice(begin, min(rows, begin + step))) for begin in range(0, rows, step)]
+    return {
+        layer.name: np.concatenate([columns[layer.name] for columns in found]) if found else layer.values[:0]
+        for layer in part.layers
+    }
+
+
+def _cheapest(part: Diagram, costs: Mapping[str, Costs], rows: slice) -> dict[str, Numbers]:
+    sliced = [costs[layer.name][rows] if layer.name in costs else None for layer in part.layers]
+    left = _least_costs(part.layers, sliced, rows.stop - rows.start)
+    state = np.zeros(rows.stop - rows.start, dtype=np.int64)
+    columns: dict[str, Numbers] = {}
+    for layer, cost, after in zip(part.layers, sliced, left[1:], strict=True):
+        edge = _cheapest_edge(layer, cost, after, state)
+        columns[layer.name] = layer.values[layer.choice[edge]]
+        state = layer.target[edge].astype(np.int64)
+    return columns
+
+
+def _least_costs(layers: Sequence[Layer], costs: Sequence[Costs | None], rows: int) -> list[Costs]:
+    """Per layer and for the end, by row and state: the cost of the cheapest way from there to the end."""
+    left = [np.zeros((rows, 1))]
+    for layer, cost in zip(reversed(layers), reversed(costs), strict=True):
+        through = left[-1][:, layer.target]
+        if cost is not None:
+            through = through + cost[:, layer.choice]
+        left.append(np.minimum.reduceat(through, layer.start[:-1], axis=1))
+    return left[::-1]
+
+
+def _cheapest_edge(layer: Layer, cost: Costs | None, after: Costs, state: Numbers) -> Numbers:
+    """The edge that each row takes from its state."""
+    begin, end = layer.start[state], layer.start[state + 1]
+    widest = int((end - begin).max(initial=1))
+    edges = np.minimum(begin[:, None] + np.arange(widest), end[:, None] - 1)  # a shorter row repeats its last edge
+    row = np.arange(len(state))[:, None]
+    through = after[row, layer.target[edges]]
+    if cost is not None:
+        through = through + cost[row, layer.choice[edges]]
+    return np.asarray(edges[row[:, 0], np.argmin(through, axis=1)], dtype=np.int64)
