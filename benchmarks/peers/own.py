@@ -25,6 +25,6 @@ def prepare_default(job: Job, data: KernelData) -> list[Call]:
 
 
 def _call(candidate: Candidate, data: KernelData) -> Call:
-    kernel = registry.get(candidate.target.kind).kernel(candidate)
+    [kernel] = registry.get(candidate.target.kind).kernels([candidate])
     kernel.bind(data.inputs, data.outputs)
     return Call(kernel.run, lambda: data.outputs[0])

@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xgboost
 
 from flextune.cost.features import features
 from flextune.cost.model import CostModel, Scores
 from flextune.csp.assignment import Assignments
+from flextune.imports import hidden
+
 from flextune.trial.history import History
+
+with hidden("sklearn"):  # a convenience of XGBoost's that takes a second to import
+    import xgboost
 
 if TYPE_CHECKING:
     from flextune.trial.measurement import Measurement

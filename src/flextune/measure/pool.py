@@ -23,6 +23,8 @@ from flextune.workload.workload import Workload
 
 MOST_WORKERS = 8
 BATCH_PER_WORKER = 8
+BUILT_TOGETHER = 4
+"""Candidates in one module at most: they share what LLVM takes for any module, and are built again when one fails."""
 REFERENCE_TIMEOUT_SECS = 600.0
 _BUILD_DEATHS = 2
 _SETTLES = 3
@@ -42,18 +44,23 @@ class _Job:
     max_error: float = 0.0
     run_secs: tuple[float, ...] = ()
     deaths: int = 0
+    alone: bool = False
     failed: Measurement | None = None
 
     @property
     def kernel_lives(self) -> bool:
         return self.slot is not None and self.slot.generation == self.generation
 
-    def take_build(self, slot: Slot, outcome: Outcome) -> bool:
-        """Whether that was the end of it.
+    def take_build(self, slot: Slot, outcome: Outcome, together: int) -> bool:
+        """Whether that was the end of it, for one of `together` candidates that were built in one go.
 
-        Not so when a worker died for the first time: an earlier candidate may have damaged it.
+        Not so when they were several, of which one has failed; nor when a worker died for the first time: an earlier
+        candidate may have damaged it.
         """
-        self.elapsed_secs += outcome.elapsed_secs
+        self.elapsed_secs += outcome.elapsed_secs / together
+        if not went_well(outcome) and together > 1:
+            self.alone = True
+            return False
         if went_well(outcome):
             self.slot, self.generation = slot, slot.generation
             self.build_secs = outcome.reply["build_secs"]
@@ -193,26 +200,27 @@ class WorkerPool:
         waiting = deque(job for job in jobs if job.failed is None and not job.kernel_lives)
         if waiting:
             _load_all(waiting[0], slots[: len(waiting)])
-        running: dict[WorkerProcess, tuple[Slot, _Job]] = {}
+        running: dict[WorkerProcess, tuple[Slot, list[_Job]]] = {}
         idle = list(slots)
         while waiting or running:
             while waiting and idle:
-                slot, job = idle.pop(), waiting.popleft()
-                running[self._send_build(slot, job)] = slot, job
+                together = _next_group(waiting, math.ceil(len(waiting) / len(idle)))
+                slot = idle.pop()
+                running[self._send_build(slot, together)] = slot, together
             for worker, outcome in wait_any(running):
-                slot, job = running.pop(worker)
+                slot, together = running.pop(worker)
                 idle.append(slot)
-                if not job.take_build(slot, slot.ended(outcome)):
-                    waiting.appendleft(job)
+                ended = slot.ended(outcome)
+                waiting.extendleft(job for job in reversed(together) if not job.take_build(slot, ended, len(together)))
 
-    def _send_build(self, slot: Slot, job: _Job) -> WorkerProcess:
-        slot.load(job.candidate, job.folder)
+    def _send_build(self, slot: Slot, together: Sequence[_Job]) -> WorkerProcess:
+        slot.load(together[0].candidate, together[0].folder)
         worker = slot.ready()
         request = {
             "action": "build",
-            "id": job.number,
-            "candidate": candidate_text(job.candidate),
-            "folder": job.folder,
+            "ids": [job.number for job in together],
+            "candidates": [candidate_text(job.candidate) for job in together],
+            "folder": together[0].folder,
         }
         worker.send(request, self._options.build_timeout_secs, self._options.memory_bytes)
         return worker
@@ -244,6 +252,19 @@ def _load_all(job: _Job, slots: Sequence[Slot]) -> None:
         slot.begin_load(job.candidate, job.folder)
     for slot in slots:
         slot.end_load(job.candidate, job.folder)
+
+
+def _next_group(waiting: deque[_Job], most: int) -> list[_Job]:
+    """Takes the next jobs to be built in one go: of one workload and target, and none that has to be alone."""
+    group = [waiting.popleft()]
+    while waiting and len(group) < min(most, BUILT_TOGETHER) and _may_join(group[0], waiting[0]):
+        group.append(waiting.popleft())
+    return group
+
+
+def _may_join(first: _Job, other: _Job) -> bool:
+    same = first.folder == other.folder and first.candidate.target == other.candidate.target
+    return same and not first.alone and not other.alone
 
 
 def _check_reference(workload: Workload, outcome: Outcome) -> None:

@@ -59,6 +59,9 @@ class Platform(Protocol):
         """Generate code for a TVM `IRModule` and return the loaded runtime module (its functions compiled)."""
         ...
 
-    def kernel(self, candidate: Candidate) -> Kernel:
-        """`lower` and `build`, ready to be bound to inputs."""
+    def kernels(self, candidates: Sequence[Candidate]) -> Sequence[Kernel]:
+        """A kernel of each candidate, all of one target (at least one), ready to be bound to inputs.
+
+        Kernels that are built together may share the cost of it. Raises as soon as one of them cannot be built.
+        """
         ...

@@ -13,11 +13,12 @@ from flextune.schedule.packing import PackedInput
 
 
 class TvmKernel:
-    """The function `main` of a loaded runtime module; see `flextune.platforms.base.Kernel`."""
+    """A function of a loaded runtime module; see `flextune.platforms.base.Kernel`."""
 
-    def __init__(self, module: Any, packs: Sequence[PackedInput]) -> None:
+    def __init__(self, module: Any, packs: Sequence[PackedInput], name: str = "main") -> None:
         self._module = module
-        self._main = module["main"]
+        self._name = name
+        self._main = module[name]
         self._packs = {pack.index: pack for pack in packs}
         self._arguments: list[Any] = []
 
@@ -35,7 +36,7 @@ class TvmKernel:
     def time(self, number: int, repeats: int) -> tuple[float, ...]:
         if number == 1:
             return tuple(self._call_secs() for _ in range(repeats))
-        evaluator = self._module.time_evaluator("main", tvm.cpu(), number=number, repeat=repeats)
+        evaluator = self._module.time_evaluator(self._name, tvm.cpu(), number=number, repeat=repeats)
         return tuple(evaluator(*self._arguments).results)
 
     def _call_secs(self) -> float:

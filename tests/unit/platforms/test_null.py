@@ -40,7 +40,7 @@ def test_outputs_are_right_unless_they_shall_not_be() -> None:
     right = WORKLOAD.reference(inputs)[0]
     for fault, wrong in ((Fault.NONE, 0), (Fault.WRONG_OUTPUT, 1), (Fault.UNWRITTEN_OUTPUT, 1)):
         output = np.full_like(right, np.nan)
-        kernel = NullPlatform().kernel(candidate(fault))
+        [kernel] = NullPlatform().kernels([candidate(fault)])
         kernel.bind([array.copy() for array in inputs], [output])
         kernel.run()
         assert np.count_nonzero(output != right) == wrong
@@ -48,7 +48,7 @@ def test_outputs_are_right_unless_they_shall_not_be() -> None:
 
 def test_makes_no_code() -> None:
     with pytest.raises(BuildError, match="no code for this candidate"):
-        NullPlatform().kernel(candidate(Fault.BUILD_ERROR))
+        NullPlatform().kernels([candidate(Fault.BUILD_ERROR)])
     with pytest.raises(UsageError, match="needs another target"):
         NullPlatform().lower(candidate(Fault.NONE))
     with pytest.raises(UsageError, match="makes no code"):

@@ -5,6 +5,7 @@ The whole tuning loop, workers included, runs on it in a moment and ends the sam
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flextune.csp import Assignment, Domain, Le, Problem, Prod, Variable
@@ -52,7 +53,11 @@ class NullPlatform:
         del module
         raise UsageError(f"the null platform makes no code: nothing can be built for {target}")
 
-    def kernel(self, candidate: Candidate) -> Kernel:
-        fault = Fault(candidate.assignment.get(Fault.variable(), Fault.NONE))
-        fault.strike_build()
-        return NullKernel(candidate.workload, candidate.assignment, fault)
+    def kernels(self, candidates: Sequence[Candidate]) -> Sequence[Kernel]:
+        return [_kernel(candidate) for candidate in candidates]
+
+
+def _kernel(candidate: Candidate) -> Kernel:
+    fault = Fault(candidate.assignment.get(Fault.variable(), Fault.NONE))
+    fault.strike_build()
+    return NullKernel(candidate.workload, candidate.assignment, fault)

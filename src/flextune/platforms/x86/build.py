@@ -35,13 +35,17 @@ def tvm_target(target: Target) -> tvm.target.Target:
     )
 
 
-def compile_module(module: IRModule, target: Target) -> Any:
+def compile_module(module: IRModule, target: Target, *, checked: bool = True) -> Any:
     """Compile in memory and return the runtime module.
+
+    Without `checked`, its functions take their arguments for right: the code that checks their shapes and types is as
+    long as a small kernel, and half of what such a kernel takes to compile.
 
     TVM compiles machine code at the first look-up of a function; that is done here, so that the
     first call later does not pay for it.
     """
-    loaded = tvm.compile(module, target=tvm_target(target)).jit()
+    with tvm.transform.PassContext(config={} if checked else {"tirx.disable_assert": True}):
+        loaded = tvm.compile(module, target=tvm_target(target)).jit()
     for variable, function in module.functions.items():
         if isinstance(function, tvm.tirx.PrimFunc):
             loaded.get_function(variable.name_hint, query_imports=True)

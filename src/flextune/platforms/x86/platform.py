@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import tvm
 
 from flextune.platforms.base import Kernel
 from flextune.platforms.tvm_kernel import TvmKernel
@@ -33,6 +36,11 @@ class X86Platform:
     def build(self, module: Any, target: Target) -> Any:
         return compile_module(module, target)
 
-    def kernel(self, candidate: Candidate) -> Kernel:
-        program = self.lower(candidate)
-        return TvmKernel(self.build(program.module, candidate.target), program.packs)
+    def kernels(self, candidates: Sequence[Candidate]) -> Sequence[Kernel]:
+        """One module for all: what LLVM takes for a module of any size is a third of what it takes for a kernel."""
+        programs = {f"main{index}": self.lower(candidate) for index, candidate in enumerate(candidates)}
+        functions = {
+            name: program.module["main"].with_attr("global_symbol", name) for name, program in programs.items()
+        }
+        module = compile_module(tvm.IRModule(functions), candidates[0].target, checked=False)
+        return [TvmKernel(module, program.packs, name) for name, program in programs.items()]

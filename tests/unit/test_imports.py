@@ -1,0 +1,19 @@
+"""Hidden packages cannot be imported in the block, and can be afterwards."""
+
+import sys
+
+import pytest
+
+from flextune.imports import hidden
+
+
+def test_a_hidden_package_is_absent_only_in_the_block(monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    with hidden("colorsys"), pytest.raises(ImportError):
+        __import__("colorsys")
+    assert __import__("colorsys").rgb_to_hsv(0, 0, 0) == (0, 0, 0)
+
+
+def test_a_loaded_package_stays():
+    with hidden("pytest"):
+        assert sys.modules["pytest"] is pytest
