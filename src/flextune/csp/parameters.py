@@ -1,0 +1,231 @@
+"""Parameters of any kind: numbers, words and truth values, each as one integer variable of a problem.
+
+Whole numbers and truth values stand for themselves; other values are numbered, numbers in their order and words in the
+order they are declared in, so that neighbouring integers are neighbouring values.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from flextune.csp.assignment import Assignment, Assignments
+from flextune.csp.domain import INT64_MAX, INT64_MIN, MAX_DOMAIN_VALUES, NAME_PATTERN, RESERVED, Domain, Variable
+from flextune.errors import UsageError
+from flextune.registry import nearest
+
+Value = bool | int | float | str
+
+_MAX_NAME = 200
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A name and the values it may have, each once, in the order they were declared.
+
+    >>> Parameter.range("unroll", 1, 9, 4).values
+    (1, 5, 9)
+    >>> Parameter("level", ("-O2", "-O3")).code("-O3")
+    1
+    """
+
+    name: str
+    values: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not 0 < len(self.name) <= _MAX_NAME or not self.name.isprintable():
+            raise UsageError(f"parameter name: expected a short, printable text, got {self.name!r:.80}")
+        object.__setattr__(self, "values", tuple(self._checked(value) for value in self.values))
+        if not self.values:
+            raise UsageError(f"parameter {self.name!r} has no values; give it at least one")
+        if len(self.values) > MAX_DOMAIN_VALUES:
+            raise UsageError(f"parameter {self.name!r} has more than {MAX_DOMAIN_VALUES} values; use a coarser step")
+        if len(set(self.values)) < len(self.values):
+            twice = next(value for index, value in enumerate(self.values) if value in self.values[:index])
+            raise UsageError(f"parameter {self.name!r}: value {twice!r} is there twice; give each value once")
+
+    @classmethod
+    def range(cls, name: str, low: int, high: int, step: int = 1) -> Parameter:
+        """`low`, `low + step`, ... up to `high`, which is included where a step meets it."""
+        for value in (low, high, step):
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise UsageError(f"parameter {name!r}: a range has whole numbers, got {value!r}")
+        if step < 1 or high < low:
+            raise UsageError(
+                f"parameter {name!r}: expected low <= high and a step of at least 1, got {low}, {high}, {step}"
+            )
+        if (high - low) // step >= MAX_DOMAIN_VALUES:
+            raise UsageError(f"parameter {name!r} has more than {MAX_DOMAIN_VALUES} values; use a coarser step")
+        return cls(name, tuple(range(low, high + 1, step)))
+
+    @classmethod
+    def powers_of_two(cls, name: str, low: int, high: int) -> Parameter:
+        """The powers of two from `low` to `high`, both included."""
+        values = tuple(1 << exponent for exponent in range(63) if low <= 1 << exponent <= high)
+        if not values:
+            raise UsageError(f"parameter {name!r} has no values: there is no power of two from {low} to {high}")
+        return cls(name, values)
+
+    def _checked(self, value: object) -> Value:
+        if isinstance(value, np.generic):
+            value = value.item()
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"parameter {self.name!r}: expected finite numbers, got {value}")
+        if not isinstance(value, bool | int | float | str):
+            raise UsageError(f"parameter {self.name!r}: expected a number, a text or a truth value, got {value!r:.80}")
+        return value
+
+    @cached_property
+    def integral(self) -> bool:
+        """Whether the values are whole numbers of 64 bits, or truth values, and stand for themselves."""
+        kinds = {type(value) for value in self.values}
+        return kinds == {bool} or (kinds == {int} and all(INT64_MIN <= value <= INT64_MAX for value in self.values))  # type: ignore[operator]
+
+    @cached_property
+    def ordered(self) -> tuple[Value, ...]:
+        """The values in the order of their codes."""
+        if any(isinstance(value, str) for value in self.values):
+            return self.values
+        return tuple(sorted(self.values))
+
+    @cached_property
+    def codes(self) -> Mapping[Value, int]:
+        """From value to integer."""
+        return {value: int(value) if self.integral else position for position, value in enumerate(self.ordered)}
+
+    @cached_property
+    def _decoded(self) -> Mapping[int, Value]:
+        return {code: value for value, code in self.codes.items()}
+
+    def code(self, value: Value) -> int:
+        """The integer that stands for this value. `UsageError` for a value the parameter does not have."""
+        try:
+            return self.codes[value]
+        except (KeyError, TypeError):
+            shown = ", ".join(map(repr, self.values[:8])) + (", ..." if len(self.values) > 8 else "")
+            raise UsageError(f"parameter {self.name!r}: {value!r:.80} is none of its values {shown}") from None
+
+    def value(self, code: int) -> Value:
+        """Inverse of `code`."""
+        try:
+            return self._decoded[code]
+        except KeyError:
+            raise UsageError(f"parameter {self.name!r}: {code} stands for none of its values") from None
+
+    def column(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
+        """The values that an array of codes stands for: int64, float64, texts, or objects where kinds are mixed."""
+        if self.integral:
+            return codes
+        return self._table[codes]
+
+    @cached_property
+    def _table(self) -> npt.NDArray[np.generic]:
+        kinds = {type(value) for value in self.ordered}
+        if kinds == {str} or kinds <= {float}:
+            return np.array(self.ordered)
+        table = np.empty(len(self.ordered), dtype=object)
+        table[:] = self.ordered
+        return table
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Named parameters, in order; from values to an `Assignment` of integer variables, and back.
+
+    >>> parameters = Parameters.of({"tile": [8, 16], "level": ["-O2", "-O3"]})
+    >>> str(parameters.encode({"tile": 16, "level": "-O3"}))
+    'tile=16,level=1'
+    """
+
+    parameters: tuple[Parameter, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", tuple(self.parameters))
+        if not self.parameters:
+            raise UsageError("there are no parameters; name at least one, with its values")
+        doubled = sorted({name for name in self.names if self.names.count(name) > 1})
+        if doubled:
+            raise UsageError(f"parameter {', '.join(map(repr, doubled))} is declared more than once")
+
+    @classmethod
+    def of(cls, declared: Mapping[str, Iterable[Value] | Parameter] | Iterable[Parameter]) -> Parameters:
+        """From names with their values, or from parameters."""
+        if not isinstance(declared, Mapping):
+            return cls(tuple(declared))
+        return cls(tuple(_parameter(name, values) for name, values in declared.items()))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(parameter.name for parameter in self.parameters)
+
+    @cached_property
+    def variables(self) -> tuple[Variable, ...]:
+        """One variable per parameter, of the same name where a problem can have it."""
+        return tuple(
+            Variable(name, Domain(tuple(parameter.codes.values())))
+            for name, parameter in zip(self.variable_names, self.parameters, strict=True)
+        )
+
+    @cached_property
+    def variable_names(self) -> tuple[str, ...]:
+        """Names of the variables, in the order of the parameters."""
+        found: list[str] = []
+        for index, name in enumerate(self.names):
+            fits = bool(re.fullmatch(NAME_PATTERN, name)) and name not in RESERVED
+            variable = name if fits else f"parameter_{index}"
+            while not fits and variable in (*self.names, *found):
+                variable += "_"
+            found.append(variable)
+        return tuple(found)
+
+    def __getitem__(self, name: str) -> Parameter:
+        self._need_known(name)
+        return self._by_name[name]
+
+    def variable_name(self, name: str) -> str:
+        """The variable of this parameter. `UsageError` with the nearest name for an unknown one."""
+        self._need_known(name)
+        return self.variable_names[self.names.index(name)]
+
+    def encode(self, values: Mapping[str, Value]) -> Assignment:
+        """The assignment of these values. `UsageError` for unknown and missing names, and for other values."""
+        for name in values:
+            self._need_known(name)
+        if missing := [name for name in self.names if name not in values]:
+            raise UsageError(f"parameter {', '.join(map(repr, missing))} has no value here; give one")
+        pairs = zip(self.variable_names, self.parameters, strict=True)
+        return Assignment({variable: parameter.code(values[parameter.name]) for variable, parameter in pairs})
+
+    def decode(self, assignment: Mapping[str, int]) -> dict[str, Value]:
+        """Inverse of `encode`; further (auxiliary) variables are left out."""
+        pairs = zip(self.variable_names, self.parameters, strict=True)
+        return {parameter.name: parameter.value(assignment[variable]) for variable, parameter in pairs}
+
+    def encode_rows(self, rows: Sequence[Sequence[Value]]) -> Assignments:
+        """Many configurations at once, each the values in the order of the parameters."""
+        codes = np.array(
+            [[p.code(value) for p, value in zip(self.parameters, row, strict=True)] for row in rows], dtype=np.int64
+        ).reshape(len(rows), len(self.parameters))
+        return Assignments({name: codes[:, index].copy() for index, name in enumerate(self.variable_names)})
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Parameter]:
+        return dict(zip(self.names, self.parameters, strict=True))
+
+    def _need_known(self, name: str) -> None:
+        if name not in self._by_name:
+            raise UsageError(f"unknown parameter {name!r}: {nearest(name, self.names)}")
+
+
+def _parameter(name: str, values: Iterable[Value] | Parameter) -> Parameter:
+    if isinstance(values, Parameter):
+        return values if values.name == name else Parameter(name, values.values)
+    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
+        raise UsageError(f"parameter {name!r}: expected its values, as a list or a range, got {values!r:.80}")
+    return Parameter(name, tuple(values))

@@ -1,0 +1,151 @@
+"""Kernel Tuner's cache files: every configuration that it measured, with its times in milliseconds, or why it failed.
+
+The format is that of Kernel Tuner 1.4 (`process_cache` and `store_cache` in its util.py). A file that it has not closed
+yet, which ends with a comma, is read as it reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from flextune.csp.parameters import Parameter, Parameters, Value
+from flextune.database.tabular_file import (
+    Object,
+    a_list,
+    a_text,
+    an_object,
+    duration,
+    is_number,
+    need,
+)
+from flextune.errors import UsageError
+from flextune.trial.measurement import Status
+from flextune.trial.tabular import TabularSpace, TabularTrial
+
+FAILURES: Mapping[str, Status] = {
+    "InvalidConfig": Status.INFEASIBLE,
+    "CompilationFailedConfig": Status.BUILD_ERROR,
+    "RuntimeFailedConfig": Status.RUN_ERROR,
+    "ErrorConfig": Status.RUN_ERROR,
+}
+_FAILED_MS = 1e20
+"""The time that old versions wrote for a configuration that failed."""
+
+
+def kernel_tuner_space(path: Path, data: Object) -> TabularSpace:
+    """The space in a cache file's JSON. `UsageError` that names the file and the entry."""
+    where = str(path)
+    _check_version(where, data)
+    parameters = _parameters(where, data)
+    cache = an_object(f"{where}: cache", need(where, data, "cache"))
+    reader = _EntryReader(parameters)
+    trials = tuple(reader.trial(f"{where}: entry {key[:120]!r}", key, entry) for key, entry in cache.items())
+    if not trials:
+        raise UsageError(f"{where} holds no configurations")
+    name = data.get("kernel_name") or path.name.partition(".")[0]
+    device = data.get("device_name") or ""
+    return TabularSpace(
+        a_text(f"{where}: kernel_name", name), parameters, trials, a_text(f"{where}: device_name", device)
+    )
+
+
+def closed(text: str) -> str:
+    """The text of a file that Kernel Tuner still has open, with the brackets that it will end with."""
+    stripped = text.rstrip()
+    return f"{stripped[:-1]}}}\n}}" if stripped.endswith(",") else text
+
+
+def _check_version(where: str, data: Object) -> None:
+    version = data.get("schema_version", "1")
+    if not isinstance(version, str) or version.partition(".")[0] != "1":
+        raise UsageError(f"{where} is a cache of version {version!r:.40}; this flextune reads version 1")
+
+
+def _parameters(where: str, data: Object) -> Parameters:
+    names = a_list(f"{where}: tune_params_keys", need(where, data, "tune_params_keys"))
+    declared = an_object(f"{where}: tune_params", need(where, data, "tune_params"))
+    found: list[Parameter] = []
+    for name in names:
+        text = a_text(f"{where}: tune_params_keys", name)
+        values = a_list(f"{where}: tune_params: {text}", need(f"{where}: tune_params", declared, text))
+        try:
+            found.append(Parameter(text, tuple(dict.fromkeys(values))))  # type: ignore[arg-type]
+        except (UsageError, TypeError) as error:
+            raise UsageError(f"{where}: tune_params: {error}") from None
+    if unlisted := [name for name in declared if name not in names]:
+        raise UsageError(f"{where}: tune_params: {unlisted[0]!r} is not among tune_params_keys")
+    try:
+        return Parameters(tuple(found))
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
+
+
+class _EntryReader:
+    """Reads entries of one cache."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._parameters = parameters
+        self._by_text = [{str(value): value for value in each.values} for each in parameters.parameters]
+
+    def trial(self, where: str, key: str, entry: object) -> TabularTrial:
+        fields = an_object(where, entry)
+        values = self._values(where, key, fields)
+        assignment = self._parameters.encode(values)
+        build_secs = _secs(where, fields, "compile_time")
+        benchmark_secs = _secs(where, fields, "benchmark_time")
+        failure = _failure(where, fields)
+        if failure:
+            status = FAILURES.get(failure, Status.RUN_ERROR)
+            return TabularTrial(assignment, status, (), failure, build_secs, benchmark_secs)
+        return TabularTrial(assignment, Status.OK, run_secs(where, fields), "", build_secs, benchmark_secs)
+
+    def _values(self, where: str, key: str, fields: Object) -> dict[str, Value]:
+        """The configuration that the key names. Where the entry repeats it, both must agree."""
+        texts = self._split(where, key, fields)
+        values: dict[str, Value] = {}
+        for parameter, known, text in zip(self._parameters.parameters, self._by_text, texts, strict=True):
+            if text not in known:
+                raise UsageError(f"{where}: {text[:80]!r} is not among the values of {parameter.name!r} in tune_params")
+            values[parameter.name] = known[text]
+            if parameter.name in fields and fields[parameter.name] != known[text]:
+                raise UsageError(f"{where}: the entry says {parameter.name}={fields[parameter.name]!r:.80}")
+        return values
+
+    def _split(self, where: str, key: str, fields: Object) -> Sequence[str]:
+        """The values' texts. A text may hold commas itself: then only the entry tells where one ends."""
+        names, texts = self._parameters.names, key.split(",")
+        if len(texts) > len(names) and all(name in fields for name in names):
+            own = [str(fields[name]) for name in names]
+            if ",".join(own) == key:
+                return own
+        if len(texts) != len(names):
+            raise UsageError(f"{where}: expected {len(names)} values in the key, got {len(texts)}")
+        return texts
+
+
+def _failure(where: str, fields: Object) -> str:
+    """How the entry calls its failure; empty for one that ran."""
+    if "__error__" in fields:
+        return a_text(f"{where}: __error__", fields["__error__"]) or "ErrorConfig"
+    time = need(where, fields, "time")
+    if isinstance(time, str):
+        if not time.isidentifier():
+            raise UsageError(f"{where}: time: expected a number or the name of a failure, got {time!r:.80}")
+        return time
+    if isinstance(time, float) and (time >= _FAILED_MS or time != time):
+        return "ErrorConfig"
+    return ""
+
+
+def run_secs(where: str, fields: Object) -> tuple[float, ...]:
+    """All repeats where the entry has them, else its one time."""
+    listed = a_list(f"{where}: times", fields.get("times") or [need(where, fields, "time")])
+    if not all(is_number(time) and time > 0 for time in listed):  # type: ignore[operator]
+        wrong = next(time for time in listed if not (is_number(time) and time > 0))  # type: ignore[operator]
+        raise UsageError(f"{where}: expected times in milliseconds, got {wrong!r:.80}")
+    return tuple(float(time) / 1e3 for time in listed)  # type: ignore[arg-type]
+
+
+def _secs(where: str, fields: Object, name: str) -> float:
+    return duration(f"{where}: {name}", fields.get(name) or 0.0) / 1e3

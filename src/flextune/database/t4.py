@@ -1,0 +1,131 @@
+"""FAIR T4 files: results of auto-tuning in the format that several tuners share.
+
+The format is version 1.0.0 of the T4 results schema (github.com/odgaard/TuningSchema).
+A file does not list the values of a parameter: these are the ones that occur.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from flextune.csp.parameters import Parameter, Parameters, Value
+from flextune.database.tabular_file import Object, a_list, a_text, an_object, duration, is_number, need
+from flextune.errors import UsageError
+from flextune.trial.measurement import Status
+from flextune.trial.tabular import TabularSpace, TabularTrial
+
+VERSION = "1.0.0"
+VALIDITY: Mapping[str, Status] = {
+    "correct": Status.OK,
+    "timeout": Status.RUN_TIMEOUT,
+    "compile": Status.BUILD_ERROR,
+    "runtime": Status.RUN_ERROR,
+    "correctness": Status.WRONG_OUTPUT,
+    "constraints": Status.INFEASIBLE,
+}
+_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+_UNITS = {
+    "seconds": "s",
+    "milliseconds": "ms",
+    "miliseconds": "ms",
+    "microseconds": "us",
+    "nanoseconds": "ns",
+    **{unit: unit for unit in _PER_SECOND},
+}
+
+
+def t4_space(path: Path, data: Object) -> TabularSpace:
+    """The space in a T4 file's JSON. `UsageError` that names the file and the result."""
+    where = str(path)
+    version = need(where, data, "schema_version")
+    if not isinstance(version, str) or version.split(".")[:2] != VERSION.split(".")[:2]:
+        raise UsageError(f"{where} is T4 of version {version!r:.40}; this flextune reads version {VERSION}")
+    results = [
+        an_object(f"{where}: result {number}", result)
+        for number, result in enumerate(a_list(f"{where}: results", need(where, data, "results")))
+    ]
+    if not results:
+        raise UsageError(f"{where} holds no configurations")
+    configurations = [_configuration(f"{where}: result {number}", result) for number, result in enumerate(results)]
+    parameters = _parameters(where, configurations)
+    per_second = _per_second(where, data)
+    trials: dict[object, TabularTrial] = {}
+    for number, (configuration, result) in enumerate(zip(configurations, results, strict=True)):
+        trial = _trial(f"{where}: result {number}", parameters, configuration, result, per_second)
+        if trial.assignment in trials:
+            raise UsageError(f"{where}: result {number}: the configuration {dict(configuration)} is there twice")
+        trials[trial.assignment] = trial
+    return TabularSpace(path.name.partition(".")[0], parameters, tuple(trials.values()))
+
+
+def _configuration(where: str, result: Object) -> Mapping[str, Value]:
+    values = an_object(f"{where}: configuration", need(where, result, "configuration"))
+    for name, value in values.items():
+        if not (isinstance(value, bool | str) or is_number(value)):
+            raise UsageError(f"{where}: configuration: {name}: expected a value, got {value!r:.80}")
+    return values  # type: ignore[return-value]
+
+
+def _parameters(where: str, configurations: Sequence[Mapping[str, Value]]) -> Parameters:
+    """The values of each parameter that occur: numbers in their order, others in the order of the file."""
+    names = tuple(configurations[0])
+    for number, configuration in enumerate(configurations):
+        if set(configuration) != set(names):
+            odd = sorted(set(configuration) ^ set(names))[0]
+            raise UsageError(f"{where}: result {number}: parameter {odd!r} is not in every configuration")
+    found: list[Parameter] = []
+    for name in names:
+        values = tuple(dict.fromkeys(configuration[name] for configuration in configurations))
+        found.append(Parameter(name, Parameter(name, values).ordered))
+    return Parameters(tuple(found))
+
+
+def _per_second(where: str, data: Object) -> float:
+    metadata = an_object(f"{where}: metadata", data.get("metadata", {}))
+    unit = metadata.get("timeunit", "ms")
+    if not isinstance(unit, str) or unit.lower() not in _UNITS:
+        raise UsageError(f"{where}: metadata: timeunit: expected one of {', '.join(_UNITS)}, got {unit!r:.40}")
+    return _PER_SECOND[_UNITS[unit.lower()]]
+
+
+def _trial(
+    where: str, parameters: Parameters, configuration: Mapping[str, Value], result: Object, per_second: float
+) -> TabularTrial:
+    validity = a_text(f"{where}: invalidity", need(where, result, "invalidity"))
+    if validity not in VALIDITY:
+        raise UsageError(f"{where}: invalidity: expected one of {', '.join(VALIDITY)}, got {validity[:80]!r}")
+    times = an_object(f"{where}: times", need(where, result, "times"))
+    runs = a_list(f"{where}: times: runtimes", times.get("runtimes") or [])
+    spent = [duration(f"{where}: times: runtimes", secs) / per_second for secs in runs]
+    compiled = times.get("compilation", times.get("compilation_time")) or 0.0
+    build_secs = duration(f"{where}: times: compilation", compiled) / per_second
+    benchmark = times.get("benchmark")
+    benchmark_secs = sum(spent) if benchmark is None else duration(f"{where}: times: benchmark", benchmark) / per_second
+    assignment, status = parameters.encode(configuration), VALIDITY[validity]
+    if status is not Status.OK:
+        return TabularTrial(assignment, status, (), _failure(result, validity), build_secs, benchmark_secs)
+    run_secs = tuple(spent) or (_measured(where, result) / per_second,)
+    if not min(run_secs) > 0:
+        raise UsageError(f"{where}: times: runtimes: expected positive times, got {min(run_secs)}")
+    return TabularTrial(assignment, status, run_secs, "", build_secs, benchmark_secs)
+
+
+def _measurements(result: Object) -> Mapping[object, object]:
+    listed = result.get("measurements")
+    found = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    return {each.get("name"): each.get("value") for each in found}
+
+
+def _failure(result: Object, validity: str) -> str:
+    """How the tuner that wrote the file calls the failure, else how the format does."""
+    texts = [value for value in _measurements(result).values() if isinstance(value, str) and value]
+    return texts[0] if texts else validity
+
+
+def _measured(where: str, result: Object) -> float:
+    """The time of a result without single runs."""
+    value = _measurements(result).get("time")
+    if not is_number(value):
+        raise UsageError(f"{where}: it is 'correct' and has neither runtimes nor a measurement named 'time'")
+    return duration(f"{where}: time", value)
