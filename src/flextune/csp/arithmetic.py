@@ -76,3 +76,9 @@ def chosen(index: Numbers, options: Sequence[Numbers]) -> tuple[Numbers, npt.NDA
     for position, option in enumerate(options):
         np.copyto(result, option, where=np.broadcast_to(where == position, shape))
     return result, np.broadcast_to(valid, shape)
+
+
+def looked_up(index: Numbers, constants: Sequence[int]) -> tuple[Numbers, npt.NDArray[np.bool_]]:
+    """`chosen` where all options are constants (64-bit integers): quick, however many they are."""
+    valid = np.asarray((index >= 0) & (index < len(constants)), dtype=bool)
+    return np.array(constants, dtype=np.int64)[np.where(valid, index, 0).astype(np.int64)], valid

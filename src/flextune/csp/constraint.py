@@ -160,8 +160,11 @@ class Select(Definition):
         return (self.index, *self.options)
 
     def compute(self, columns: Mapping[str, Numbers]) -> tuple[Numbers, Truth]:
-        options = [column_of(option, columns) for option in self.options]
-        return arithmetic.chosen(column_of(self.index, columns), options)
+        index = column_of(self.index, columns)
+        constants = [option for option in self.options if not isinstance(option, str)]
+        if len(constants) == len(self.options):
+            return arithmetic.looked_up(index, constants)
+        return arithmetic.chosen(index, [column_of(option, columns) for option in self.options])
 
     def formula(self) -> str:
         return f"{self.result} = select({self.index}; {', '.join(map(str, self.options))})"

@@ -33,6 +33,10 @@ class History:
         """The smallest time in seconds; infinity while nothing has run."""
         return min(self._secs.values(), default=math.inf)
 
+    def secs_of(self, assignment: Assignment) -> float | None:
+        """The time of one assignment in seconds, infinity if it failed; None if it was not told."""
+        return self._secs.get(assignment)
+
     def assignments(self) -> Assignments:
         return Assignments.of(list(self._secs), self._names)
 

@@ -39,3 +39,9 @@ def test_times_in_the_order_they_were_first_told():
     assert history.secs().tolist() == [0.05, np.inf]
     assert history.best_secs == 0.05
     assert told((1, np.inf)).best_secs == told().best_secs == np.inf
+
+
+def test_time_of_one():
+    history = told((1, 0.2), (2, np.inf))
+    times = [history.secs_of(Assignment({"i": i})) for i in (1, 2, 3)]
+    assert times == [0.2, np.inf, None]
