@@ -40,10 +40,10 @@ class TestCgaWithTrees(Registered):
     model = "trees"
 
 
-class TestCgaWithoutLitters(Registered):
+class TestCgaWithRandomKeys(Registered):
     name = "cga"
     model = "trees"
-    options: ClassVar[dict[str, str]] = {"litter": "1", "generations": "2", "offspring": "40", "keys": "random"}
+    options: ClassVar[dict[str, str]] = {"generations": "2", "offspring": "40", "keys": "random"}
     trials = 70
 
 

@@ -333,6 +333,8 @@ class Predicate(Constraint):
     def _call(self, values: Mapping[str, object]) -> object:
         try:
             return self.function(**values)
+        except UsageError:
+            raise
         except Exception as error:
             shown = "arrays" if self.vectorised else ", ".join(f"{name}={value}" for name, value in values.items())
             raise UsageError(

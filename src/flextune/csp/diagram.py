@@ -17,6 +17,7 @@ from flextune.csp.arithmetic import Numbers
 from flextune.csp.constraint import Truth
 
 _SAFE = 2**62
+_CELLS_AT_ONCE = 1 << 22
 Columns = dict[str, Numbers]
 
 
@@ -138,6 +139,41 @@ class Diagram:
             reaching = following
         raise KeyError(name)
 
+    def sampled_each(self, rng: np.random.Generator, rows: int, allowed: Mapping[str, Truth]) -> tuple[Columns, Truth]:
+        """One uniform solution per row under the row's own restriction, and whether it has any.
+
+        `allowed` has for some variables a mask of shape (rows, values of the layer). Counts are floating-point numbers
+        here: uniform up to their rounding.
+        """
+        at_once = max(1, _CELLS_AT_ONCE // max(1, self.edges))
+        chunks = [slice(begin, min(rows, begin + at_once)) for begin in range(0, rows, at_once)]
+        found = [
+            self._sampled_chunk(rng, chunk.stop - chunk.start, {name: mask[chunk] for name, mask in allowed.items()})
+            for chunk in chunks
+        ]
+        columns = {name: np.concatenate([part[0][name] for part in found]) for name in self.names}
+        return columns, np.concatenate([part[1] for part in found])
+
+    def _sampled_chunk(
+        self, rng: np.random.Generator, rows: int, allowed: Mapping[str, Truth]
+    ) -> tuple[Columns, Truth]:
+        following = np.ones((1, 1))
+        edge_weights: list[npt.NDArray[np.float64]] = []
+        for layer in reversed(self.layers):
+            through = following[:, layer.target]
+            if layer.name in allowed:
+                through = through * allowed[layer.name][:, layer.choice]
+            following = np.add.reduceat(through, layer.start[:-1], axis=1)
+            edge_weights.append(through)
+        possible = np.broadcast_to(following[:, 0] > 0, (rows,))
+        state = np.zeros(rows, dtype=np.int64)
+        columns: Columns = {}
+        for layer, through in zip(self.layers, reversed(edge_weights), strict=True):
+            edge = _drawn_edges(rng, layer, state, through)
+            columns[layer.name] = layer.values[layer.choice[edge]]
+            state = layer.target[edge].astype(np.int64)
+        return columns, possible
+
     def restricted(self, allowed: Mapping[str, Truth]) -> Diagram:
         """Only the solutions whose variables have allowed values: a mask over `layer.values` per variable."""
         reached = np.arange(1 if self.count else 0)
@@ -172,6 +208,22 @@ def _ranges(begin: Numbers, length: Numbers) -> Numbers:
     after = np.cumsum(length)
     total = int(after[-1]) if len(after) else 0
     return np.arange(total) + np.repeat(begin - after + length, length)
+
+
+def _drawn_edges(
+    rng: np.random.Generator, layer: Layer, state: Numbers, weights: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int64]:
+    """For each row an edge of its state, drawn by the row's weights; any where all of them are 0."""
+    begin, end = layer.start[state], layer.start[state + 1]
+    steps = np.arange(int((end - begin).max(initial=1)))
+    edges = np.minimum(begin[:, None] + steps, end[:, None] - 1)
+    owner = np.arange(len(state))[:, None] if len(weights) > 1 else 0
+    weight = np.where(begin[:, None] + steps < end[:, None], weights[owner, edges], 0.0)
+    reached = np.cumsum(weight, axis=1)
+    total = reached[:, -1]
+    drawn = np.minimum(rng.random(len(state)) * total, np.nextafter(total, 0))
+    picked = (reached > drawn[:, None]).argmax(axis=1)
+    return np.asarray(edges[np.arange(len(state)), picked], dtype=np.int64)
 
 
 def _object_if(values: Numbers, bound: int) -> Numbers:

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from flextune.csp.arithmetic import narrowed
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.domain import INT64_MAX, INT64_MIN, MAX_DOMAIN_VALUES, NAME_PATTERN, RESERVED, Domain, Variable
 from flextune.errors import UsageError
@@ -118,20 +119,23 @@ class Parameter:
         except KeyError:
             raise UsageError(f"parameter {self.name!r}: {code} stands for none of its values") from None
 
+    @property
+    def kind(self) -> str:
+        """`number` (truth values count as 0 and 1), `text`, or `mixed`."""
+        texts = {isinstance(value, str) for value in self.values}
+        return "mixed" if len(texts) > 1 else "text" if texts == {True} else "number"
+
     def column(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
-        """The values that an array of codes stands for: int64, float64, texts, or objects where kinds are mixed."""
-        if self.integral:
-            return codes
-        return self._table[codes]
+        """The values of an array of codes: integers, float64 where one is a fraction, objects for texts."""
+        return codes if self.integral else self._table[codes]
 
     @cached_property
     def _table(self) -> npt.NDArray[np.generic]:
-        kinds = {type(value) for value in self.ordered}
-        if kinds == {str} or kinds <= {float}:
-            return np.array(self.ordered)
+        if self.kind == "number" and any(isinstance(value, float) for value in self.ordered):
+            return np.array([float(value) for value in self.ordered])
         table = np.empty(len(self.ordered), dtype=object)
-        table[:] = self.ordered
-        return table
+        table[:] = [int(value) if isinstance(value, bool) else value for value in self.ordered]
+        return narrowed(table) if self.kind == "number" else table
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,7 @@ from flextune.csp.arithmetic import Numbers
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.cheapest import Costs, cheapest_in
 from flextune.csp.compilation import Limits
-from flextune.csp.constraint import Constraint, Truth
+from flextune.csp.constraint import Constraint, In, Truth
 from flextune.csp.diagram import Diagram
 from flextune.csp.domain import Domain, Variable
 from flextune.csp.explain import Conflict, conflict_of
@@ -82,6 +82,27 @@ class SolutionSet:
         """`n` solutions, independent and uniform. `UsageError` when there is none (and n > 0)."""
         self._need_solutions(n)
         return self._assembled([part.unranked(random_ranks(rng, part.count, n)) for part in self._parts], n)
+
+    def sample_each(self, rng: np.random.Generator, restrictions: Sequence[Sequence[In]]) -> Assignments:
+        """One solution of every restriction of the set, uniform and independent.
+
+        The same as `restrict(restriction).sample(rng, 1)` for each of them, at a hundredth of the cost where there are
+        many. They restrict variables with a domain. `UsageError` for a restriction that leaves no solution.
+        """
+        self._need_solutions(len(restrictions))
+        found: list[dict[str, Numbers]] = []
+        for part in self._parts:
+            masks = {
+                layer.name: mask
+                for layer in part.layers
+                if (mask := _allowed_values(layer.name, layer.values, restrictions)) is not None
+            }
+            columns, possible = part.sampled_each(rng, len(restrictions), masks)
+            if not possible.all():
+                row = restrictions[int(np.argmin(possible))]
+                raise UsageError(f"no solution is left under {'; '.join(map(str, row))}")
+            found.append(columns)
+        return self._assembled(found, len(restrictions))
 
     def sample_distinct(self, rng: np.random.Generator, n: int) -> Assignments:
         """`n` different solutions in random order, every choice of `n` as likely; all of them if there are fewer."""
@@ -168,7 +189,7 @@ class SolutionSet:
         return self._assembled([joined], len(next(iter(joined.values()))))
 
     def cheapest(self, costs: Mapping[str, Costs]) -> Assignments:
-        """For each row of costs the solution with the least sum of them, exactly; the first in rank order of equal ones.
+        """For each row of costs the solution with the least sum, exactly; the first in rank order of equal ones.
 
         `costs[name]` is an array of shape (rows, values of the domain) for a variable with a domain; what is left out
         costs nothing. The time grows with rows times edges of the diagram. `UsageError` when there is no solution.
@@ -249,6 +270,17 @@ class SolutionSet:
             chosen |= columns
         complete, _ = self.problem.computed(chosen)
         return Assignments({name: np.broadcast_to(complete[name], (n,)) for name in self.names}, n)
+
+
+def _allowed_values(name: str, values: Numbers, restrictions: Sequence[Sequence[In]]) -> Truth | None:
+    """Array (restrictions, values): which values of the variable each restriction allows; None if none restricts it."""
+    mask: Truth | None = None
+    for row, restriction in enumerate(restrictions):
+        for constraint in restriction:
+            if constraint.variable == name:
+                mask = np.ones((len(restrictions), len(values)), dtype=bool) if mask is None else mask
+                mask[row] &= np.isin(values, constraint.values)
+    return mask
 
 
 def possible_values(problem: Problem, name: str) -> Numbers | None:

@@ -10,8 +10,6 @@ unmeasured assignments met on the way, 60 % of the round are those predicted bes
 
 Where this differs from the paper, or the paper leaves it open:
 
-* A couple has a litter of several children, drawn from the one restricted space they share; the same number of children
-  needs so many fewer restrictions. `litter=1` gives every child a couple of its own.
 * 20 % are counted of all variables, but key variables are those with a domain of their own. What the model finds
   important about a variable that follows from others (a product of tile sizes) is shared among those.
 * Until something has run there is nothing to select by: a round is then a uniform draw.
@@ -54,7 +52,6 @@ class CgaOptions(StrategyOptions):
     generations: int = option(5, low=1, high=100)
     parents: int = option(100, low=2, high=10_000)
     offspring: int = option(200, low=1, high=10_000)
-    litter: int = option(8, low=1, high=1000)
     key_fraction: float = option(0.2, low=0, high=1)
     epsilon: float = option(0.4, low=0, high=1)
     keys: str = option("importance", choices=("importance", "random"))
@@ -132,19 +129,13 @@ class CgaStrategy(RoundStrategy[CgaOptions]):
         return tuple(names[: math.ceil(self.options.key_fraction * len(self.solutions.names))])
 
     def _children(self, parents: Generation, keys: Sequence[str]) -> Generation:
-        return self._rated(joined([self._litter(parents.assignments, keys, size) for size in self._litter_sizes()]))
-
-    def _litter(self, parents: Assignments, keys: Sequence[str], size: int) -> Assignments:
-        """The children of two of the parents: solutions with one of their values in all key variables but one."""
-        couple = parents.take(self.rng.choice(len(parents), size=2, replace=False))
-        kept = self._mutated(keys)
-        return self.solutions.restrict([In(name, couple.columns[name].tolist()) for name in kept]).sample(
-            self.rng, size
-        )
-
-    def _litter_sizes(self) -> list[int]:
-        whole, rest = divmod(self.options.offspring, self.options.litter)
-        return [self.options.litter] * whole + [rest] * (rest > 0)
+        """Each a solution with one of its parents' values in all key variables but one."""
+        couples = [
+            parents.assignments.take(self.rng.choice(len(parents.assignments), size=2, replace=False))
+            for _ in range(self.options.offspring)
+        ]
+        bred = [[In(name, couple.columns[name].tolist()) for name in self._mutated(keys)] for couple in couples]
+        return self._rated(self.solutions.sample_each(self.rng, bred))
 
     def _mutated(self, keys: Sequence[str]) -> list[str]:
         """The key variables without one of them."""

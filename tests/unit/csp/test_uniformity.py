@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from flextune.csp import Domain, In, Problem, Prod, Sum, Variable
 from flextune.csp.solutions import SolutionSet, random_ranks
+from flextune.errors import UsageError
 from flextune.testing.random_problems import problems
 from flextune.testing.spaces import tensor_core_gemm
 
@@ -39,6 +40,31 @@ def test_every_solution_is_as_likely(problem: Problem, seed: int) -> None:
     assume(1 < solutions.count <= 400)
     observed = sampled_counts(solutions, seed, 40)
     assert abs(deviations(observed, np.full(solutions.count, 40.0))) < 5.5  # 1 in 10^7 for a uniform sampler
+
+
+@settings(max_examples=100, suppress_health_check=_lenient)
+@given(problems(max_constraints=2), st.data())
+def test_each_restriction_has_its_uniform_sample(problem: Problem, data: st.DataObject) -> None:
+    solutions = problem.solve()
+    assume(0 < solutions.count <= 200)
+    names = [variable.name for variable in problem.variables if not variable.auxiliary]
+    couples = solutions.sample(np.random.default_rng(data.draw(st.integers(0, 2**32))), 4)
+    kept = data.draw(st.lists(st.sampled_from(names), unique=True))
+    restrictions = [[In(name, couples.columns[name][row : row + 2].tolist()) for name in kept] for row in range(3)]
+    sample = solutions.sample_each(np.random.default_rng(7), [each for each in restrictions for _ in range(2000)])
+    for number, restriction in enumerate(restrictions):
+        restricted = solutions.restrict(restriction)
+        drawn = sample[2000 * number : 2000 * (number + 1)]
+        position = {assignment: rank for rank, assignment in enumerate(restricted.enumerate())}
+        observed = np.bincount([position[assignment] for assignment in drawn], minlength=restricted.count)
+        if restricted.count > 1:
+            assert abs(deviations(observed, np.full(restricted.count, 2000 / restricted.count))) < 5.5
+
+
+def test_a_restriction_without_solution_is_named() -> None:
+    solutions = Problem((Variable("a", Domain((1, 2))), Variable("b", Domain((3, 4))))).solve()
+    with pytest.raises(UsageError, match=r"under a in \{5\}"):
+        solutions.sample_each(np.random.default_rng(0), [[In("a", (1,))], [In("a", (5,)), In("b", (3,))]])
 
 
 def test_uniform_after_restriction() -> None:
