@@ -1,109 +1,20 @@
-"""Options of strategies: frozen values, made from text at the edge."""
+"""Options of strategies."""
 
 from __future__ import annotations
 
-import dataclasses
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar
 
-from flextune.errors import UsageError
-from flextune.registry import nearest
+from flextune.options import Options, OptionText, option
 
-T = TypeVar("T", bound="StrategyOptions")
-V = TypeVar("V", bool, int, float, str)
-Value = bool | int | float | str
+__all__ = ["OptionText", "StrategyOptions", "option"]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """The closed range of a number, or the words an option may be."""
-
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-
-    def admits(self, value: Value) -> bool:
-        if isinstance(value, str):
-            return not self.choices or value in self.choices
-        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
-
-    def __str__(self) -> str:
-        if self.choices:
-            return f"one of {', '.join(self.choices)}"
-        if self.high is None:
-            return f"at least {self.low}" if self.low is not None else "any value"
-        return f"from {self.low} to {self.high}"
-
-
-_UNLIMITED = Limits()
-
-
-def option(default: V, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()) -> V:
-    """A field of an options class: its default and what it may be."""
-    return dataclasses.field(default=default, metadata={"limits": Limits(low, high, choices)})
-
-
-@dataclass(frozen=True, slots=True)
-class StrategyOptions:
+class StrategyOptions(Options):
     """Base of every strategy's options; by itself, no options at all.
 
     A subclass is a frozen dataclass of `bool`, `int`, `float` and `str` fields, each with a default, made by `option`.
     """
 
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value, limits = getattr(self, field.name), _limits(field)
-            if not limits.admits(value):
-                raise UsageError(f"strategy option {field.name}: expected {limits}, got {value}")
-
-    @classmethod
-    def parse(cls: type[T], texts: Mapping[str, str]) -> T:
-        """From `{"population": "100"}`. Raises `UsageError` for an unknown name or a value that is not allowed."""
-        types = typing.get_type_hints(cls)
-        return cls(**{name: _value(name, types, text) for name, text in texts.items()})
-
-    @classmethod
-    def described(cls) -> tuple[OptionText, ...]:
-        """Name, type, default and limits of every option, to be listed."""
-        types = typing.get_type_hints(cls)
-        return tuple(
-            OptionText(field.name, types[field.name].__name__, str(field.default), str(_limits(field)))
-            for field in dataclasses.fields(cls)
-        )
-
-    def __str__(self) -> str:
-        return ",".join(f"{field.name}={getattr(self, field.name)}" for field in dataclasses.fields(self))
-
-
-@dataclass(frozen=True, slots=True)
-class OptionText:
-    """One option as text, for listings."""
-
-    name: str
-    type: str
-    default: str
-    limits: str
-
-
-def _limits(field: dataclasses.Field[Value]) -> Limits:
-    limits = field.metadata.get("limits", _UNLIMITED)
-    assert isinstance(limits, Limits)
-    return limits
-
-
-_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-
-
-def _value(name: str, types: Mapping[str, type], text: str) -> Value:
-    if name not in types:
-        raise UsageError(f"unknown strategy option {name!r}: {nearest(name, tuple(types))}")
-    kind = types[name]
-    try:
-        return _WORDS[text.lower()] if kind is bool else kind(text)
-    except (KeyError, ValueError):
-        raise UsageError(f"strategy option {name}: expected {_ARTICLE[kind]}, got {text!r}") from None
-
-
-_ARTICLE = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+    term: ClassVar[str] = "strategy option"
