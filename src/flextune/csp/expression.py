@@ -1,0 +1,394 @@
+"""Constraint expressions: a checked subset of Python's expression syntax, evaluated over columns of values.
+
+Allowed are names of parameters, numbers, quoted texts, True, False; `+ - * / // % **`; comparisons, also chained; `in`
+and `not in` with a list of values; `and`, `or`, `not`; `min`, `max`, `abs`; parentheses. The text is parsed and never
+run: anything else, other calls and attributes included, is a `UsageError` that names the piece.
+
+Values are those of Python: whole numbers are exact, `and` and `or` stop early. Where Python would raise (a division by
+zero), the value is undefined, and an undefined condition does not hold.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flextune.csp import arithmetic
+from flextune.csp.domain import INT64_MAX
+from flextune.csp.parameters import Parameters
+from flextune.errors import UsageError
+from flextune.registry import nearest
+
+Truth = npt.NDArray[np.bool_]
+Array = npt.NDArray[Any]
+
+MAX_TEXT = 10_000
+_MAX_NODES = 2_000
+_MAX_DEPTH = 100
+_MAX_BITS = 1_000
+_EXACT_FLOAT = 2**53
+_ALLOWED = "names of parameters, numbers, quoted texts, + - * / // % **, comparisons, in, and, or, not, min, max, abs"
+
+_COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+_OPERATIONS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow)
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """An array of values, and where they are defined. Arrays broadcast; `kind` is that of `Parameter.kind`."""
+
+    array: Array
+    defined: Truth
+    kind: str = "number"
+
+    @property
+    def truth(self) -> Truth:
+        """What Python's `bool` says."""
+        if self.kind == "number":
+            return np.asarray(self.array != 0, dtype=bool)
+        return np.vectorize(bool, otypes=[bool])(self.array)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A condition on parameters. Raises `UsageError` for broken and unsupported syntax and for unknown names.
+
+    >>> parameters = Parameters.of({"tile": [8, 32], "level": ["-O1", "-O2"]})
+    >>> rule = Expression("tile * 4 <= 64 and level != '-O1'", parameters)
+    >>> rule.holds({"tile": np.array([8, 8, 32]), "level": np.array([0, 1, 1])}).tolist()
+    [False, True, False]
+    """
+
+    text: str
+    parameters: Parameters
+
+    def __post_init__(self) -> None:
+        _Checker(self).check(self.tree)
+        if not self.names:
+            raise self.error("it names no parameter")
+
+    @cached_property
+    def tree(self) -> ast.expr:
+        """The parsed text."""
+        if not isinstance(self.text, str) or len(self.text) > MAX_TEXT:
+            raise UsageError(f"constraint: expected a text of at most {MAX_TEXT} characters, got {self.text!r:.80}")
+        try:
+            return ast.parse(self.text.strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            reason = error.msg if isinstance(error, SyntaxError) else "it is nested too deeply or no text"
+            raise self.error(f"it is no expression ({reason})") from None
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The parameters that it reads, in the order of the declaration."""
+        return names_in(self.tree, self.parameters)
+
+    def holds(self, columns: Mapping[str, npt.NDArray[np.int64]], piece: ast.expr | None = None) -> Truth:
+        """Whether it (or a piece of it) holds for columns of codes, by variable name."""
+        result = _Evaluation(self, columns).value(self.tree if piece is None else piece)
+        return np.asarray(result.truth & result.defined, dtype=bool)
+
+    def error(self, problem: str) -> UsageError:
+        shown = self.text if len(self.text) <= 80 else self.text[:77] + "..."
+        return UsageError(f"constraint {shown!r}: {problem}")
+
+
+def names_in(tree: ast.expr, parameters: Parameters) -> tuple[str, ...]:
+    """The parameters that a piece reads, in the order of the declaration."""
+    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return tuple(name for name in parameters.names if name in found)
+
+
+def piece_text(node: ast.AST) -> str:
+    """A piece of an expression as short text."""
+    text = ast.unparse(node)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+class _Checker:
+    """Checks each node of an expression, and that its operands are of fitting kinds."""
+
+    def __init__(self, expression: Expression) -> None:
+        self._expression = expression
+        self._nodes = 0
+        self._depth = 0
+
+    def check(self, node: ast.expr) -> str:
+        """The kind of the node's value."""
+        self._nodes += 1
+        self._depth += 1
+        if self._nodes > _MAX_NODES or self._depth > _MAX_DEPTH:
+            raise self._expression.error("it is too long; split it into several constraints")
+        check = getattr(self, f"_{type(node).__name__.lower()}", None)
+        if check is None:
+            raise self._unsupported(node)
+        kind = str(check(node))
+        self._depth -= 1
+        return kind
+
+    def _unsupported(self, node: ast.AST) -> UsageError:
+        kind = {"Attribute": "an attribute", "Subscript": "indexing", "Call": "a call", "Lambda": "a function"}
+        what = kind.get(type(node).__name__, type(node).__name__)
+        return self._expression.error(f"{piece_text(node)!r} ({what}) is not supported; allowed are {_ALLOWED}")
+
+    def _name(self, node: ast.Name) -> str:
+        parameters = self._expression.parameters
+        if node.id not in parameters.names:
+            raise self._expression.error(f"unknown parameter {node.id!r}: {nearest(node.id, parameters.names)}")
+        return parameters[node.id].kind
+
+    def _constant(self, node: ast.Constant) -> str:
+        value = node.value
+        if isinstance(value, str):
+            return "text"
+        if isinstance(value, bool | int) and abs(value) <= INT64_MAX:
+            return "number"
+        if isinstance(value, float) and math.isfinite(value):
+            return "number"
+        raise self._unsupported(node)
+
+    def _numbers(self, node: ast.expr, *operands: ast.expr) -> str:
+        for operand in operands:
+            if self.check(operand) != "number":
+                raise self._expression.error(f"{piece_text(operand)!r} in {piece_text(node)!r} is not a number")
+        return "number"
+
+    def _binop(self, node: ast.BinOp) -> str:
+        if not isinstance(node.op, _OPERATIONS):
+            raise self._unsupported(node)
+        return self._numbers(node, node.left, node.right)
+
+    def _unaryop(self, node: ast.UnaryOp) -> str:
+        if isinstance(node.op, ast.Not):
+            self.check(node.operand)
+            return "number"
+        if not isinstance(node.op, ast.USub | ast.UAdd):
+            raise self._unsupported(node)
+        return self._numbers(node, node.operand)
+
+    def _call(self, node: ast.Call) -> str:
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        count = len(node.args)
+        if name not in ("min", "max", "abs") or node.keywords or (count != 1 if name == "abs" else count < 2):
+            raise self._unsupported(node)
+        return self._numbers(node, *node.args)
+
+    def _boolop(self, node: ast.BoolOp) -> str:
+        kinds = {self.check(value) for value in node.values}
+        return kinds.pop() if len(kinds) == 1 else "mixed"
+
+    def _compare(self, node: ast.Compare) -> str:
+        left = self.check(node.left)
+        for kind, right in zip(node.ops, node.comparators, strict=True):
+            if isinstance(kind, ast.In | ast.NotIn):
+                if not isinstance(right, ast.Tuple | ast.List | ast.Set):
+                    raise self._expression.error(f"{piece_text(right)!r} after 'in' is not a list of values")
+                for item in right.elts:
+                    self.check(item)
+                left = "list"
+                continue
+            if left == "list" or type(kind) not in _COMPARISONS:
+                raise self._unsupported(node)
+            found = self.check(right)
+            if not isinstance(kind, ast.Eq | ast.NotEq) and (left != found or found == "mixed"):
+                raise self._expression.error(f"{piece_text(node)!r} compares numbers with texts")
+            left = found
+        return "number"
+
+
+class _Evaluation:
+    """The value of a checked expression's nodes over columns of codes."""
+
+    def __init__(self, expression: Expression, columns: Mapping[str, npt.NDArray[np.int64]]) -> None:
+        self._expression = expression
+        self._columns = columns
+
+    def value(self, node: ast.expr) -> Values:
+        found = getattr(self, f"_{type(node).__name__.lower()}")(node)
+        assert isinstance(found, Values)
+        return found
+
+    def _name(self, node: ast.Name) -> Values:
+        parameters = self._expression.parameters
+        parameter = parameters[node.id]
+        codes = self._columns[parameters.variable_name(node.id)]
+        return Values(parameter.column(codes), np.ones((), dtype=bool), parameter.kind)
+
+    def _constant(self, node: ast.Constant) -> Values:
+        value = int(node.value) if isinstance(node.value, bool) else node.value
+        if isinstance(value, str):
+            return Values(np.array(value, dtype=object), np.ones((), dtype=bool), "text")
+        return Values(np.array(value), np.ones((), dtype=bool))
+
+    def _unaryop(self, node: ast.UnaryOp) -> Values:
+        operand = self.value(node.operand)
+        if isinstance(node.op, ast.Not):
+            return Values((~operand.truth).astype(np.int64), operand.defined)
+        if isinstance(node.op, ast.UAdd):
+            return operand
+        return Values(_times(operand.array, np.array(-1)), operand.defined)
+
+    def _binop(self, node: ast.BinOp) -> Values:
+        left, right = self.value(node.left), self.value(node.right)
+        if isinstance(node.op, ast.Pow) and _power_bits(left.array, right.array) > _MAX_BITS:
+            raise self._expression.error(f"{piece_text(node)!r} gets too large")
+        array, defined = _BINARY[type(node.op)](left.array, right.array)
+        if array.dtype == object and arithmetic.magnitude(array).bit_length() > _MAX_BITS:
+            raise self._expression.error(f"{piece_text(node)!r} gets too large")
+        return Values(array, left.defined & right.defined & defined)
+
+    def _call(self, node: ast.Call) -> Values:
+        values = [self.value(argument) for argument in node.args]
+        assert isinstance(node.func, ast.Name)
+        array = values[0].array
+        if node.func.id == "abs":
+            return Values(np.abs(array if array.dtype.kind == "f" else _wide(array)), values[0].defined)
+        pick = np.minimum if node.func.id == "min" else np.maximum
+        defined = values[0].defined
+        for value in values[1:]:
+            array, defined = pick(array, value.array), defined & value.defined
+        return Values(np.asarray(array), defined)
+
+    def _boolop(self, node: ast.BoolOp) -> Values:
+        result = self.value(node.values[0])
+        for other in node.values[1:]:
+            right = self.value(other)
+            going_on = result.truth if isinstance(node.op, ast.And) else ~result.truth
+            kind = result.kind if result.kind == right.kind else "mixed"
+            arrays = [a if kind == "number" else a.astype(object) for a in (right.array, result.array)]
+            defined = result.defined & (right.defined | ~going_on)
+            result = Values(np.where(going_on, *arrays), defined, kind)
+        return result
+
+    def _compare(self, node: ast.Compare) -> Values:
+        left = self.value(node.left)
+        truth, defined = np.ones((), dtype=bool), left.defined
+        for kind, comparator in zip(node.ops, node.comparators, strict=True):
+            if isinstance(kind, ast.In | ast.NotIn):
+                assert isinstance(comparator, ast.Tuple | ast.List | ast.Set)
+                items = [self.value(item) for item in comparator.elts]
+                among = np.zeros((), dtype=bool)
+                for item in items:
+                    among = among | _compared(operator.eq, left, item)
+                    defined = defined & (item.defined | ~truth)
+                found = among if isinstance(kind, ast.In) else ~among
+            else:
+                right = self.value(comparator)
+                found = _compared(_COMPARISONS[type(kind)], left, right)
+                defined = defined & (right.defined | ~truth)
+                left = right
+            truth = truth & found
+        return Values(truth.astype(np.int64), defined)
+
+
+def _compared(compare: Callable[[Any, Any], Any], left: Values, right: Values) -> Truth:
+    """By element. Numbers and texts are never equal; large whole numbers meet fractions exactly."""
+    a, b = left.array, right.array
+    texts = left.kind != "number" or right.kind != "number"
+    if texts or (a.dtype.kind != b.dtype.kind and max(_size(a), _size(b)) > _EXACT_FLOAT):
+        a, b = a.astype(object), b.astype(object)
+    return np.asarray(compare(a, b), dtype=bool)
+
+
+def _size(array: Array) -> int:
+    return 0 if array.dtype.kind == "f" else arithmetic.magnitude(array)
+
+
+def _wide(array: Array) -> Array:
+    """Whole numbers whose absolute values fit their type."""
+    return array.astype(object) if arithmetic.magnitude(array) >= INT64_MAX else array
+
+
+def _whole(*arrays: Array) -> bool:
+    return all(array.dtype.kind != "f" for array in arrays)
+
+
+def _float(array: Array) -> Array:
+    return array.astype(np.float64)
+
+
+_EVERYWHERE = np.ones((), dtype=bool)
+_Result = tuple[Array, Truth]
+
+
+def _times(a: Array, b: Array) -> Array:
+    if _whole(a, b):
+        return arithmetic.times(a, b)
+    with np.errstate(all="ignore"):
+        return np.asarray(_float(a) * _float(b))
+
+
+def _plus(a: Array, b: Array) -> Array:
+    if _whole(a, b):
+        return arithmetic.plus(a, b)
+    with np.errstate(all="ignore"):
+        return np.asarray(_float(a) + _float(b))
+
+
+def _divided(a: Array, b: Array) -> _Result:
+    nonzero = np.asarray(b != 0, dtype=bool)
+    safe = np.where(nonzero, b, 1)
+    exact = _whole(a, b) and max(_size(a), _size(b)) > _EXACT_FLOAT
+    with np.errstate(all="ignore"):
+        array = a.astype(object) / safe.astype(object) if exact else _float(a) / _float(safe)
+    return np.asarray(array, dtype=np.float64), nonzero
+
+
+def _floor_divided(a: Array, b: Array) -> _Result:
+    return _floored(np.floor_divide, a, b)
+
+
+def _remainder(a: Array, b: Array) -> _Result:
+    return _floored(np.remainder, a, b)
+
+
+def _floored(function: Callable[[Any, Any], Any], a: Array, b: Array) -> _Result:
+    nonzero = np.asarray(b != 0, dtype=bool)
+    safe = np.where(nonzero, b, 1)
+    if _whole(a, b) and max(_size(a), _size(safe)) >= INT64_MAX:
+        a, safe = a.astype(object), safe.astype(object)
+    with np.errstate(all="ignore"):
+        return np.asarray(function(a, safe)), nonzero
+
+
+def _power_bits(a: Array, b: Array) -> int:
+    """The most bits that a power of whole numbers may need; 0 for a fraction."""
+    if not _whole(a, b) or (b.size and int(b.min()) < 0) or arithmetic.magnitude(a) <= 1:
+        return 0
+    return arithmetic.magnitude(a).bit_length() * arithmetic.magnitude(b)
+
+
+def _power(a: Array, b: Array) -> _Result:
+    if _whole(a, b) and (not b.size or int(b.min()) >= 0):
+        if _power_bits(a, b) < 62:
+            return np.asarray(np.power(a, b)), _EVERYWHERE
+        return arithmetic.narrowed(np.asarray(a.astype(object) ** b.astype(object))), _EVERYWHERE
+    with np.errstate(all="ignore"):
+        array = np.asarray(np.power(_float(a), _float(b)))
+    return array, np.isfinite(array)
+
+
+_BINARY: Mapping[type[ast.operator], Callable[[Array, Array], _Result]] = {
+    ast.Add: lambda a, b: (_plus(a, b), _EVERYWHERE),
+    ast.Sub: lambda a, b: (_plus(a, _times(b, np.array(-1))), _EVERYWHERE),
+    ast.Mult: lambda a, b: (_times(a, b), _EVERYWHERE),
+    ast.Div: _divided,
+    ast.FloorDiv: _floor_divided,
+    ast.Mod: _remainder,
+    ast.Pow: _power,
+}
