@@ -36,9 +36,12 @@ class PeerResult:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What one tuner spent on a case: wall clock from its start to its result, and trials made."""
+    """What one tuner spent on a case: `secs` of wall clock from the start of its process to its end, `loaded_secs` of
+    them with its libraries loaded, and trials made.
+    """
 
     secs: float
+    loaded_secs: float
     trials: int
 
 
@@ -88,6 +91,7 @@ class CaseResult:
             "variant": {peer: result.variant for peer, result in timed.items() if result.variant},
             "absent": {result.peer: result.absent for result in self.peers if result.absent},
             "tuning_secs": {tuner: tuning.secs for tuner, tuning in self.tuning.items()},
+            "tuning_secs_loaded": {tuner: tuning.loaded_secs for tuner, tuning in self.tuning.items()},
             "trials": self.trials,
             "trials_made": {tuner: tuning.trials for tuner, tuning in self.tuning.items()},
             "fraction_of_peak": self.fraction_of_peak,

@@ -98,12 +98,16 @@ class PeerProcess:
 
 
 def tune(peer: Peer, job: Job, timeout_secs: float) -> dict[str, Any]:
-    """Runs the peer's tuner, which leaves its result in the case's folder; returns its `secs` and `trials`.
+    """Runs the peer's tuner, which leaves its result in the case's folder; returns its `trials`, and its time.
+
+    `process_secs` is what a user waits for: from the start of the process to its end. `secs` begins when its libraries
+    are loaded.
 
     Raises `PeerError` when it fails or takes longer than allowed.
     """
     log_path = job.path / f"{peer.name}-tuning.log"
     with log_path.open("w+") as log, (job.path / f"{peer.name}-tuning.json").open("w+") as result:
+        started = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, "-m", peer.tuner, job.folder],
             stdin=subprocess.DEVNULL,
@@ -114,6 +118,7 @@ def tune(peer: Peer, job: Job, timeout_secs: float) -> dict[str, Any]:
         )
         try:
             code = process.wait(timeout_secs)
+            process_secs = time.perf_counter() - started
         except subprocess.TimeoutExpired:
             raise PeerError(f"its tuner was not done after {timeout_secs:g} s") from None
         finally:
@@ -123,7 +128,7 @@ def tune(peer: Peer, job: Job, timeout_secs: float) -> dict[str, Any]:
     if code != 0 or not lines:
         raise PeerError(f"its tuner ended with status {code}: {_tail(log_path)}")
     found: dict[str, Any] = json.loads(lines[-1])
-    return found
+    return {**found, "process_secs": process_secs}
 
 
 def _end(process: subprocess.Popen[Any]) -> None:

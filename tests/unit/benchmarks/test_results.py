@@ -11,7 +11,7 @@ PEERS = ("flextune", "pytorch", "numpy")
 
 
 def result(*peers: PeerResult, flops: int = 2_000_000) -> CaseResult:
-    return CaseResult(Case("small", "gemm:..."), flops, 4e9, 64, peers, {"flextune": Tuning(1.5, 64)})
+    return CaseResult(Case("small", "gemm:..."), flops, 4e9, 64, peers, {"flextune": Tuning(1.5, 1.0, 64)})
 
 
 def both() -> CaseResult:
