@@ -10,6 +10,7 @@ import tvm
 from flextune.platforms.base import Kernel
 from flextune.platforms.tvm_kernel import TvmKernel
 from flextune.platforms.x86.build import compile_module
+from flextune.platforms.x86.elementary import register_elementary
 from flextune.platforms.x86.intrinsics import register_intrinsics
 from flextune.platforms.x86.rules import generate_space
 from flextune.schedule.apply import ScheduledProgram, apply_trace
@@ -20,12 +21,13 @@ from flextune.workload.workload import Workload
 
 
 class X86Platform:
-    """See `flextune.platforms.base.Platform`. TVM knows this folder's intrinsics once there is one."""
+    """See `flextune.platforms.base.Platform`. TVM knows this folder's intrinsics and functions once there is one."""
 
     name = "x86"
 
     def __init__(self) -> None:
         register_intrinsics()
+        register_elementary()
 
     def search_space(self, workload: Workload, target: Target) -> SearchSpace:
         return generate_space(workload, target)
