@@ -12,7 +12,6 @@ rearrange is part of its time. docs/benchmarks.md has the details.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import sys
@@ -22,6 +21,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.files import write_json
 from benchmarks.kernel_cases import Case, choose_cases, custom_case
 from benchmarks.kernel_results import OURS, CaseResult, Json, PeerResult, Tuning, notes, table
 from benchmarks.peers.call import Job
@@ -197,13 +197,6 @@ def report(
     """Everything that was measured, with all that is needed to judge it."""
     cases: dict[str, Json] = {result.case.name: result.to_json() for result in results}
     return {"machine": machine.to_json(), "protocol": dict(protocol), "missing": dict(missing), "cases": cases}
-
-
-def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Replaces the file in one step: a run that is stopped leaves the cases before."""
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n")
-    unfinished.replace(path)
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

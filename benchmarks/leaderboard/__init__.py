@@ -1,0 +1,1 @@
+"""Search strategies compared on spaces whose every member has been measured."""
