@@ -6,6 +6,7 @@ standard error, so that it cannot disturb the replies.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import BinaryIO
@@ -32,6 +33,7 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _serve(requests: BinaryIO, replies: BinaryIO, cores: int, options: str, kind: str) -> None:
+    gc.disable()  # while libraries are imported, a seventh of that time
     from flextune.measure.messages import decode_line, encode_line  # after the pipes are safe from what imports print
     from flextune.measure.options import MeasureOptions
     from flextune.measure.service import Service
@@ -39,6 +41,8 @@ def _serve(requests: BinaryIO, replies: BinaryIO, cores: int, options: str, kind
 
     if kind:
         registry.get(kind)
+    gc.freeze()  # what libraries made at their import stays: no collection has to look at it
+    gc.enable()
     service = Service(MeasureOptions.parse(options), cores)
     replies.write(encode_line(service.answer({"action": "drop"})))
     replies.flush()
