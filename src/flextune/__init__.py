@@ -14,28 +14,40 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flextune.apply.build import compile_model
     from flextune.apply.executable import load_executable as load
+    from flextune.csp.parameters import Parameter
     from flextune.graph.model import load_model
     from flextune.graph.partition import partition_model
+    from flextune.measure.command import Command
     from flextune.target.detect import detect
+    from flextune.tune.budget import Budget
+    from flextune.tune.minimize import minimize
     from flextune.workload.parse import parse_workload
 
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "Budget": "flextune.tune.budget:Budget",
+    "Command": "flextune.measure.command:Command",
+    "Parameter": "flextune.csp.parameters:Parameter",
     "compile_model": "flextune.apply.build:compile_model",
     "detect": "flextune.target.detect:detect",
     "load": "flextune.apply.executable:load_executable",
     "load_model": "flextune.graph.model:load_model",
+    "minimize": "flextune.tune.minimize:minimize",
     "parse_workload": "flextune.workload.parse:parse_workload",
     "partition_model": "flextune.graph.partition:partition_model",
 }
 
 __all__ = [
+    "Budget",
+    "Command",
+    "Parameter",
     "__version__",
     "compile_model",
     "detect",
     "load",
     "load_model",
+    "minimize",
     "parse_workload",
     "partition_model",
 ]

@@ -17,6 +17,9 @@ from flextune.errors import UsageError
 from flextune.trial.measurement import Candidate, Measurement, Status, candidate_key
 
 RECORD_FORMAT = 1
+OBJECTIVE = "objective:"
+"""With this the workload of a record begins that is of no tensor program, but of a function or command that somebody
+minimises: `body` says what was measured, `trace` holds the parameters, and `run_secs` numbers of any sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class TuningRecord:
     def __post_init__(self) -> None:
         if self.status is Status.OK and not self.run_secs:
             raise UsageError("a record with status 'ok' needs at least one time in 'run_secs'")
-        if any(not math.isfinite(secs) or secs <= 0 for secs in self.run_secs):
+        if any(not math.isfinite(secs) or (secs <= 0 and not self.of_objective) for secs in self.run_secs):
             raise UsageError(f"'run_secs' must be positive, finite seconds, got {list(self.run_secs)}")
         Assignment.parse(self.assignment)
         _check_created(self.created)
@@ -86,6 +89,11 @@ class TuningRecord:
             **_values(measurement, ("status", "run_secs", "error", "build_secs", "elapsed_secs", "max_error")),
             **_values(provenance, ("protocol", "versions", "seed", "strategy", "host")),
         )
+
+    @property
+    def of_objective(self) -> bool:
+        """Whether this is a trial of an objective and not of a tensor program."""
+        return self.workload.startswith(OBJECTIVE)
 
     @property
     def key(self) -> str:

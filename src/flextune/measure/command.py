@@ -1,0 +1,301 @@
+"""A command line as an objective: build it, run it, take its wall time or a number that it prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flextune.csp.assignment import Assignment
+from flextune.csp.parameters import Value
+from flextune.errors import EnvironmentFault, UsageError
+from flextune.measure.function import Check, check_fault
+from flextune.measure.limits import die_with_parent
+from flextune.measure.objective import number_fault
+from flextune.measure.process import Ending, exit_text
+from flextune.measure.watch import ProcessWatch, RunLimits, kill_group
+from flextune.registry import nearest
+from flextune.trial.measurement import Measurement, Status
+
+if sys.platform != "win32":
+    import resource
+
+WALL = "wall"
+PRINTED = "printed"
+FOLDER = "folder"
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|(?:nan|inf(?:inity)?)\b)", re.IGNORECASE)
+_OUTPUT_BYTES = 1 << 20
+_FILE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is run for a configuration: words with `{name}` in place of values, no shell.
+
+    `{folder}` is an empty folder that each trial gets. A word that is one placeholder alone and has an empty value is
+    left out. Truth values read 1 and 0; `{{` and `}}` are braces. `build`, if any, is run first.
+
+    `value` is what counts: `wall`, the seconds of the run; `printed`, the last number that it prints; else a regular
+    expression with one group, whose last match in the output is the number. `expect`, where given, is a regular
+    expression that the output must match, else the answer is wrong. `environment` is added to this process's own.
+
+    >>> Command(("./app", "--tile={tile}")).words(("./app", "--tile={tile}"), {"tile": "8"})
+    ('./app', '--tile=8')
+    """
+
+    run: tuple[str, ...]
+    build: tuple[str, ...] = ()
+    value: str = WALL
+    expect: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+    working_folder: str = "."
+
+    def __post_init__(self) -> None:
+        for name in ("run", "build"):
+            object.__setattr__(self, name, _checked_words(name, getattr(self, name)))
+        if not self.run:
+            raise UsageError("a command needs words to run, got none")
+        for name in ("value", "expect"):
+            _pattern(name, getattr(self, name))
+        if self.value not in (WALL, PRINTED) and _pattern("value", self.value).groups != 1:
+            raise UsageError(
+                f"command value {self.value!r}: expected '{WALL}', '{PRINTED}' or a regular expression with one group"
+            )
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """The names in braces, `folder` included, each once."""
+        texts = (*self.build, *self.run, *(text for _, text in self.environment))
+        return tuple(dict.fromkeys(name for text in texts for name in _names(text)))
+
+    def words(self, template: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
+        """The words with their placeholders replaced."""
+        filled = [(word, filled_in(word, values)) for word in template]
+        return tuple(text for word, text in filled if text or not re.fullmatch(r"\{[^{}]*\}", word))
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """How one process ended."""
+
+    status: Status
+    error: str = ""
+    secs: float = 0.0
+    output: str = ""
+
+
+@dataclass(frozen=True)
+class CommandObjective:
+    """Runs a command `repeats` times per trial. Whatever it leaves running is killed with it."""
+
+    command: Command
+    parameters: tuple[str, ...]
+    name: str = ""
+    check: Check | None = None
+    repeats: int = 1
+    limits: RunLimits = field(default_factory=RunLimits)
+    build_limits: RunLimits = field(default_factory=RunLimits)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or Path(self.command.run[0]).name)
+        if FOLDER in self.parameters:
+            raise UsageError(f"a parameter of a command cannot be named {FOLDER!r}: it is the trial's own folder")
+        for name in self.command.placeholders:
+            if name not in (*self.parameters, FOLDER):
+                raise UsageError(f"unknown placeholder {{{name}}}: {nearest(name, (*self.parameters, FOLDER))}")
+        unused = [name for name in self.parameters if name not in self.command.placeholders]
+        if unused:
+            raise UsageError(f"parameter {unused[0]!r} is not used: the command has no {{{unused[0]}}}")
+        if not Path(self.command.working_folder).is_dir():
+            raise UsageError(f"the working folder {self.command.working_folder!r} does not exist")
+        for words in filter(None, (self.command.build, self.command.run)):
+            self._need_program(words[0])
+
+    @property
+    def identity(self) -> str:
+        """The command itself."""
+        command = self.command
+        parts = (command.run, command.build, command.value, command.expect, command.environment)
+        return "command:" + json.dumps(parts, ensure_ascii=False)
+
+    @property
+    def protocol(self) -> str:
+        return f"repeats={self.repeats},timeout_secs={self.limits.timeout_secs:g}"
+
+    def measure(self, assignment: Assignment, values: Mapping[str, Value]) -> Measurement:
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory(prefix="flextune-", ignore_cleanup_errors=True) as folder:
+            texts = {name: value_text(value) for name, value in values.items()} | {FOLDER: folder}
+            built = self._built(texts)
+            runs: list[float] = []
+            last = built
+            while last.status is Status.OK and len(runs) < self.repeats:
+                last, number = self._number(texts)
+                runs.append(number)
+        return Measurement(
+            assignment,
+            last.status,
+            run_secs=tuple(runs) if last.status is Status.OK else (),
+            error=last.error,
+            build_secs=built.secs,
+            elapsed_secs=time.perf_counter() - started,
+        )
+
+    def close(self) -> None:
+        """Nothing is kept between trials."""
+
+    def _built(self, texts: Mapping[str, str]) -> _Ran:
+        if not self.command.build:
+            return _Ran(Status.OK)
+        return self._process(self.command.build, texts, self.build_limits, building=True)
+
+    def _number(self, texts: Mapping[str, str]) -> tuple[_Ran, float]:
+        ran = self._process(self.command.run, texts, self.limits, building=False)
+        if ran.status is not Status.OK:
+            return ran, 0.0
+        if self.command.expect and not re.search(self.command.expect, ran.output):
+            return _Ran(Status.WRONG_OUTPUT, f"wrong answer: the output has no match of {self.command.expect!r}"), 0.0
+        if self.check is not None and (fault := check_fault(self.check, ran.output)):
+            return _Ran(Status.WRONG_OUTPUT, fault), 0.0
+        if self.command.value == WALL:
+            return ran, ran.secs
+        pattern = _NUMBER if self.command.value == PRINTED else re.compile(self.command.value)
+        found = pattern.findall(ran.output)
+        if not found:
+            return _Ran(Status.WRONG_OUTPUT, f"it printed no number: {ran.output.strip()[-120:]!r}"), 0.0
+        return _as_number(ran, found[-1])
+
+    def _process(self, template: Sequence[str], texts: Mapping[str, str], limits: RunLimits, building: bool) -> _Ran:
+        words = self.command.words(template, texts)
+        added = {name: filled_in(text, texts) for name, text in self.command.environment}
+        stage, parent = "build" if building else "run", os.getpid()
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+            started = time.perf_counter()
+            try:
+                process = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=errors,
+                    cwd=self.command.working_folder,
+                    env={**os.environ, **added},
+                    start_new_session=True,
+                    preexec_fn=lambda: _prepare(parent),
+                )
+            except (OSError, ValueError, subprocess.SubprocessError) as error:
+                return _Ran(_failure(building), f"{stage}: {words[0]!r} cannot be run: {error}")
+            ending, secs = _waited(process, limits, started)
+            if ending is not Ending.DIED:
+                return _Ran(_LIMIT[ending, building], f"{stage}: {limits.text(ending)}", secs)
+            if process.returncode:
+                return _Ran(_failure(building), f"{stage}: {_reason(process.returncode, _tail(errors))}", secs)
+            return _Ran(Status.OK, "", secs, _tail(output))
+
+    def _need_program(self, word: str) -> None:
+        if _names(word):
+            return
+        here = Path(self.command.working_folder, word)
+        if shutil.which(word) is None and not (os.sep in word and os.access(here, os.X_OK)):
+            raise EnvironmentFault(f"the program {word!r} cannot be found or run; install it or give its path")
+
+
+def filled_in(text: str, values: Mapping[str, str]) -> str:
+    """The text with `{name}` replaced; `{{` and `}}` are braces."""
+
+    def replacement(match: re.Match[str]) -> str:
+        found = match.group()
+        return found[0] if found in ("{{", "}}") else values[match.group(1)]
+
+    return _PLACEHOLDER.sub(replacement, text)
+
+
+def value_text(value: Value) -> str:
+    """A value as a word of a command: truth values are 1 and 0."""
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _names(text: str) -> list[str]:
+    return [match.group(1) for match in _PLACEHOLDER.finditer(text) if match.group(1) is not None]
+
+
+def _checked_words(name: str, words: object) -> tuple[str, ...]:
+    if isinstance(words, str) or not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
+        raise UsageError(f"command {name}: expected a list of words such as ['./app', '{{tile}}'], got {words!r:.80}")
+    for word in words:
+        if "\0" in word or any(match.group() in ("{", "}") for match in _PLACEHOLDER.finditer(word)):
+            raise UsageError(f"command {name}: {word!r:.80} has a single brace; write {{{{ and }}}} for braces")
+    return tuple(words)
+
+
+def _pattern(name: str, text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise UsageError(f"command {name} {text!r:.80} is no regular expression: {error}") from None
+
+
+def _prepare(parent: int) -> None:
+    """In the new process: it ends with its parent, leaves no core files, and fills no disk."""
+    die_with_parent(parent)
+    for kind, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, _FILE_BYTES)):
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def _waited(process: subprocess.Popen[bytes], limits: RunLimits, started: float) -> tuple[Ending, float]:
+    """How it ended and after how many seconds; all that it started is gone then."""
+    watch = ProcessWatch(process.pid, limits)
+    try:
+        ending = watch.wait()
+        secs = time.perf_counter() - started
+    finally:
+        kill_group(process.pid)
+        process.wait()
+        watch.close()
+    return ending, secs
+
+
+_LIMIT: Mapping[tuple[Ending, bool], Status] = {
+    (Ending.TIMEOUT, True): Status.BUILD_TIMEOUT,
+    (Ending.TIMEOUT, False): Status.RUN_TIMEOUT,
+    (Ending.MEMORY, True): Status.OUT_OF_MEMORY,
+    (Ending.MEMORY, False): Status.OUT_OF_MEMORY,
+}
+
+
+def _failure(building: bool) -> Status:
+    return Status.BUILD_ERROR if building else Status.RUN_ERROR
+
+
+def _reason(code: int, errors: str) -> str:
+    """How it ended, with the line of its error output that says most."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    line = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "")
+    ended = exit_text(code).removeprefix("worker ")
+    return f"{ended}: {line[:200]}" if line else ended
+
+
+def _as_number(ran: _Ran, text: str) -> tuple[_Ran, float]:
+    try:
+        number = float(text)
+    except ValueError:
+        return _Ran(Status.WRONG_OUTPUT, f"it printed no number: {text[:120]!r}"), 0.0
+    if fault := number_fault(number):
+        return _Ran(Status.WRONG_OUTPUT, fault), 0.0
+    return ran, number
+
+
+def _tail(file: object) -> str:
+    assert hasattr(file, "seek")
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(0, end - _OUTPUT_BYTES))
+    return str(file.read().decode(errors="replace"))  # type: ignore[attr-defined]

@@ -1,0 +1,151 @@
+"""A Python function as an objective, in a process of its own or in this one."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flextune.csp.assignment import Assignment
+from flextune.csp.parameters import Value
+from flextune.measure.forked import ForkedFunction, Reply, can_fork
+from flextune.measure.objective import number_fault
+from flextune.measure.process import Ending, Outcome
+from flextune.measure.watch import RunLimits
+from flextune.trial.measurement import Measurement, Status
+
+Check = Callable[[Any], object]
+_LONGEST_ERROR = 300
+
+
+class FunctionObjective:
+    """Calls `function` with the values as keyword arguments, or as one dict if it takes one argument of another name.
+
+    It returns a number, or a number and an output that `check` looks at: an output that is not accepted, or a check
+    that raises, is a wrong answer. `repeats` calls make one trial. Isolated, every call has `limits`, and the function
+    lives in a worker process that is kept from call to call: what it changes is not seen here.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., object],
+        parameters: tuple[str, ...],
+        *,
+        name: str = "",
+        check: Check | None = None,
+        repeats: int = 1,
+        limits: RunLimits | None = None,
+        isolated: bool = True,
+    ) -> None:
+        self.name = name or _qualified(function)
+        self.identity = f"name:{name}" if name else f"python:{self.name}:{_digest(function)}"
+        self.protocol = f"repeats={repeats},timeout_secs={limits.timeout_secs if limits else 0:g},isolated={isolated}"
+        self._function = function
+        self._as_dict = _takes_a_dict(function, parameters)
+        self._check = check
+        self._repeats = repeats
+        self._worker = ForkedFunction(self._answer, limits or RunLimits()) if isolated and can_fork() else None
+
+    def measure(self, assignment: Assignment, values: Mapping[str, Value]) -> Measurement:
+        started = time.perf_counter()
+        numbers: list[float] = []
+        status, error = Status.OK, ""
+        while len(numbers) < self._repeats and status is Status.OK:
+            status, error, number = self._once(dict(values))
+            numbers.append(number)
+        run_secs = tuple(numbers) if status is Status.OK else ()
+        return Measurement(assignment, status, run_secs, error, elapsed_secs=time.perf_counter() - started)
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+
+    def _once(self, values: dict[str, Value]) -> tuple[Status, str, float]:
+        if self._worker is None:
+            reply = self._answer(values)
+        else:
+            outcome = self._worker.call(values)
+            if outcome.ending is not Ending.REPLY:
+                return (*_ended(outcome), 0.0)
+            reply = dict(outcome.reply)
+        return Status(reply["status"]), reply["error"], reply["value"]
+
+    def _answer(self, values: Mapping[str, Any]) -> Reply:
+        """One call, in whichever process this is."""
+        try:
+            result = self._function(values) if self._as_dict else self._function(**values)
+        except MemoryError as error:
+            return _failed(Status.OUT_OF_MEMORY, _said(error))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's function may raise anything: that is its result
+            return _failed(Status.RUN_ERROR, _said(error))
+        value, output = result if isinstance(result, tuple) and len(result) == 2 else (result, result)
+        if fault := number_fault(value):
+            return _failed(Status.WRONG_OUTPUT, f"the objective returned no number: {fault}")
+        if self._check is not None and (fault := check_fault(self._check, output)):
+            return _failed(Status.WRONG_OUTPUT, fault)
+        return {"status": Status.OK, "error": "", "value": float(value)}  # type: ignore[arg-type]
+
+
+def check_fault(check: Check, output: Any) -> str:
+    """Why the check does not accept this output; empty where it does."""
+    try:
+        accepted = bool(check(output))
+    except Exception as error:  # noqa: BLE001 - a user's check may raise anything: then it does not accept
+        return f"wrong answer: the check raised {_said(error)}"
+    return "" if accepted else "wrong answer: the check does not accept the output"
+
+
+def _failed(status: Status, error: str) -> Reply:
+    return {"status": status, "error": error, "value": 0.0}
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
+
+
+_ENDINGS: Mapping[Ending, Status] = {
+    Ending.DIED: Status.RUN_ERROR,
+    Ending.TIMEOUT: Status.RUN_TIMEOUT,
+    Ending.MEMORY: Status.OUT_OF_MEMORY,
+}
+
+
+def _ended(outcome: Outcome) -> tuple[Status, str]:
+    return _ENDINGS[outcome.ending], outcome.text
+
+
+def _takes_a_dict(function: Callable[..., object], parameters: tuple[str, ...]) -> bool:
+    try:
+        arguments = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return False
+    needed = [each for each in arguments if each.default is each.empty]
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return len(needed) == 1 and needed[0].kind in positional and needed[0].name not in parameters
+
+
+def _qualified(function: Callable[..., object]) -> str:
+    named = getattr(function, "func", function)
+    return str(getattr(named, "__qualname__", type(named).__qualname__))
+
+
+def _digest(function: Callable[..., object]) -> str:
+    """Of the function's source text and the plain values it has captured: another one makes other numbers."""
+    target = getattr(function, "func", function)
+    try:
+        source = inspect.getsource(target if inspect.isroutine(target) else type(target))
+    except (OSError, TypeError):
+        source = repr(getattr(getattr(target, "__code__", None), "co_code", ""))
+    cells = [cell.cell_contents for cell in getattr(target, "__closure__", None) or () if _is_plain(cell)]
+    bound = (getattr(function, "args", ()), getattr(function, "keywords", {}), getattr(target, "__defaults__", ()))
+    plain = [repr(value) for value in (*cells, *bound[0], *bound[1].items(), *(bound[2] or ()))]
+    return hashlib.sha256("\n".join([source, *plain]).encode()).hexdigest()[:16]
+
+
+def _is_plain(cell: Any) -> bool:
+    try:
+        return isinstance(cell.cell_contents, bool | int | float | str | tuple)
+    except ValueError:  # an empty cell
+        return False

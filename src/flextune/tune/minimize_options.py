@@ -1,0 +1,46 @@
+"""How a run of `minimize` makes its trials, as one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+import psutil
+
+from flextune.errors import UsageError
+from flextune.measure.watch import RunLimits
+from flextune.registry import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class MinimizeOptions:
+    """How trials are made.
+
+    A trial calls or runs the objective `repeats` times, each at most `timeout_secs` long (`build_timeout_secs` for a
+    command's build) and with at most `memory_bytes` of RAM (0: three quarters of what is free when the run starts).
+    `isolated` functions live in a process of their own, so that a crash, a hang or a memory hog costs one trial; what
+    they change is not seen outside. Where processes cannot be forked they run in this one.
+    """
+
+    repeats: int = 1
+    timeout_secs: float = 60.0
+    build_timeout_secs: float = 120.0
+    memory_bytes: int = 0
+    isolated: bool = True
+    resume: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.repeats, int) or self.repeats < 1:
+            raise UsageError(f"repeats must be at least 1, got {self.repeats}")
+
+    def changed(self, more: Mapping[str, float | bool]) -> MinimizeOptions:
+        """The same with other values of some fields. `UsageError` for an unknown one, with the nearest name."""
+        known = tuple(each.name for each in fields(self))
+        for name in more:
+            if name not in known:
+                raise UsageError(f"unknown option {name!r} of minimize: {nearest(name, known)}")
+        return replace(self, **more)  # type: ignore[arg-type]
+
+    def limits(self, timeout_secs: float) -> RunLimits:
+        """What one run may take."""
+        return RunLimits(timeout_secs, self.memory_bytes or psutil.virtual_memory().available * 3 // 4)

@@ -1,0 +1,85 @@
+"""Trials of objectives as tuning records, in the same databases as those of tensor programs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from flextune.csp.assignment import Assignment
+from flextune.csp.parameter_space import ParameterSpace, parameters_from_json, parameters_json
+from flextune.csp.parameters import Value
+from flextune.errors import UsageError
+from flextune.measure.objective import Objective
+from flextune.target.host import host
+from flextune.trial.measurement import Measurement
+from flextune.trial.record import OBJECTIVE, TuningRecord, installed_versions
+
+
+class ObjectiveRecords:
+    """Writes and reads the records of one objective on this machine.
+
+    They belong to what is measured (`Objective.identity`) and to the machine; parameters may gain and lose values and
+    constraints may change, and what was measured before still counts.
+    """
+
+    def __init__(self, objective: Objective, space: ParameterSpace, seed: int, strategy: str) -> None:
+        self._objective = objective
+        self._space = space
+        self._seed = seed
+        self._strategy = strategy
+        self.workload = OBJECTIVE + objective.name
+        self.workload_key = hashlib.sha256(f"{self.workload}\n{objective.identity}".encode()).hexdigest()[:16]
+        self.target_key = host().fingerprint
+
+    def record(self, measurement: Measurement) -> TuningRecord:
+        """A measurement as it is kept: auxiliary variables left out."""
+        names = self._space.parameters.variable_names
+        return TuningRecord(
+            workload=self.workload,
+            body=self._objective.identity,
+            constants=(),
+            workload_key=self.workload_key,
+            target=f"host:{self.target_key}",
+            target_key=self.target_key,
+            trace=parameters_json(self._space.parameters),
+            assignment=str(Assignment({name: measurement.assignment[name] for name in names})),
+            status=measurement.status,
+            run_secs=measurement.run_secs,
+            error=measurement.error,
+            build_secs=measurement.build_secs,
+            elapsed_secs=measurement.elapsed_secs,
+            max_error=measurement.max_error,
+            protocol=self._objective.protocol,
+            versions=installed_versions(),
+            seed=self._seed,
+            strategy=self._strategy,
+            host=self.target_key,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def recalled(self, records: Iterable[TuningRecord]) -> list[Measurement]:
+        """What records say about members of this space, the latest record of each, in the order of the first."""
+        found: dict[Assignment, Measurement] = {}
+        for record in records:
+            member = self._member(record)
+            if member is not None:
+                fields = record.measurement
+                found[member] = Measurement(
+                    member, fields.status, fields.run_secs, fields.error, fields.build_secs, fields.elapsed_secs
+                )
+        return list(found.values())
+
+    def _member(self, record: TuningRecord) -> Assignment | None:
+        """The member of this space with the record's values; None where it has none."""
+        try:
+            return self._space.complete(recorded_values(record))
+        except UsageError:
+            return None
+
+
+def recorded_values(record: TuningRecord) -> dict[str, Value]:
+    """The values that a record of an objective is about. `UsageError` for a record of a tensor program."""
+    if not record.of_objective:
+        raise UsageError(f"the record of {record.workload} is of no objective")
+    return parameters_from_json(record.trace).decode(Assignment.parse(record.assignment))
