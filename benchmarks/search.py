@@ -25,7 +25,7 @@ from benchmarks.leaderboard.contestants import DEFAULT, GROUPS, PEERS, contestan
 from benchmarks.leaderboard.ledger import Charge
 from benchmarks.leaderboard.score import header, line, random_line
 from benchmarks.leaderboard.space import OWN_SPACES, RecordedSpace, space_files, space_name
-from benchmarks.leaderboard.tournament import Settings, content, play_all, read_scores
+from benchmarks.leaderboard.tournament import PeerFailedError, Settings, content, play_all, read_scores
 from flextune.errors import FlextuneError, UsageError
 
 
@@ -37,21 +37,24 @@ def run(options: argparse.Namespace) -> None:
     paths = space_files(options.spaces)
     chosen = contestants(options.strategies)
     playing = [each for each in chosen if each.installed]
+    absent = {each.name: "not installed: pip install 'flextune[bench]'" for each in chosen if not each.installed}
     scores = read_scores(options.json, settings) if options.json else {}
     overall = [random_line([RecordedSpace.load(path) for path in paths], options.budget)]
     columns = header(options.budget, "seconds of so many evaluations" if options.wall_clock else "evaluations")
     print(columns)
     for name, space, score in play_all(playing, paths, settings, scores, options.jobs):
+        if isinstance(score, PeerFailedError):
+            absent[name] = str(score)
+            continue
         scores.setdefault(name, {})[space] = score
         print(line(f"{name} {space}", [score]), flush=True)
         if options.json:
             write_json(options.json, content(settings, scores))
-        if space == space_name(paths[-1]):
+        if space == space_name(paths[-1]) and name not in absent:
             overall.append(line(f"{name} ALL", [scores[name][space_name(path)] for path in paths]))
     print(columns, *overall, sep="\n")
-    for each in chosen:
-        if not each.installed:
-            print(f"missing: {each.name}, not installed: pip install 'flextune[bench]'")
+    for name, reason in absent.items():
+        print(f"absent: {name}: {reason}")
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

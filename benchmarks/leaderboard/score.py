@@ -15,7 +15,7 @@ from benchmarks.leaderboard.space import RecordedSpace
 
 BUDGETS = (25, 50, 100, 200, 400, 800, 1600)
 
-_LABEL_WIDTH = 44
+_LABEL_WIDTH = 58
 
 
 @dataclass(frozen=True, slots=True)

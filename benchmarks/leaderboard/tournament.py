@@ -18,7 +18,7 @@ from benchmarks.leaderboard.contestants import Contestant, contestant
 from benchmarks.leaderboard.ledger import Charge
 from benchmarks.leaderboard.score import Score, evaluate
 from benchmarks.leaderboard.space import RecordedSpace, space_name
-from flextune.errors import UsageError
+from flextune.errors import FlextuneError, UsageError
 
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -45,20 +45,30 @@ Scores = dict[str, dict[str, Score]]
 """By contestant, then by space."""
 
 
+class PeerFailedError(FlextuneError):
+    """Another tuner ended with an error of its own."""
+
+
 def play(name: str, path: Path, settings: Settings, seeds: Sequence[int]) -> Score:
     """Some repeats of one contestant on one space, in whatever process this is."""
     warnings.simplefilter("ignore")  # other tuners' own, about values that overflow
-    return evaluate(contestant(name), loaded(path), settings.charge, seeds, settings.capped)
+    player = contestant(name)
+    try:
+        return evaluate(player, loaded(path), settings.charge, seeds, settings.capped)
+    except Exception as error:
+        if not player.package:
+            raise
+        raise PeerFailedError(f"{name} on {space_name(path)}: {type(error).__name__}: {error}") from None
 
 
 @lru_cache(maxsize=4)
-def _loaded(path: Path) -> RecordedSpace:
+def loaded(path: Path) -> RecordedSpace:
     return RecordedSpace.load(path)
 
 
 def play_all(
     chosen: Sequence[Contestant], paths: Sequence[Path], settings: Settings, known: Scores, jobs: int
-) -> Iterator[tuple[str, str, Score]]:
+) -> Iterator[tuple[str, str, Score | PeerFailedError]]:
     """Contestant, space and score, contestant by contestant; those in `known` are taken from there."""
     games = [(each.name, path) for each in chosen for path in paths]
     with _executor(jobs) as executor:
@@ -70,8 +80,8 @@ def play_all(
         try:
             for name, path in games:
                 space = space_name(path)
-                parts = [part.result() for part in played.get((name, path), ())]
-                yield name, space, joined(parts) if parts else known[name][space]
+                parts = played.get((name, path), ())
+                yield name, space, _outcome(parts) if parts else known[name][space]
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
             raise
@@ -81,6 +91,13 @@ def _parts(executor: Executor, name: str, path: Path, settings: Settings, jobs: 
     """The repeats in as many parts as there are jobs."""
     seeds = np.array_split(np.arange(settings.repeats), min(jobs, settings.repeats))
     return [executor.submit(play, name, path, settings, part.tolist()) for part in seeds]
+
+
+def _outcome(parts: Sequence[Future[Score]]) -> Score | PeerFailedError:
+    try:
+        return joined([part.result() for part in parts])
+    except PeerFailedError as failure:
+        return failure
 
 
 def joined(parts: Sequence[Score]) -> Score:

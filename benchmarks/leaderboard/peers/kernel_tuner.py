@@ -126,7 +126,7 @@ def _runner(space: RecordedSpace, ledger: Ledger) -> Any:
                 self.budget.add_evaluations(1)
                 if by_seconds:
                     self.budget.add_time(seconds=float(space.cost_secs[row]))
-            result = dict(zip(space.names, labels, strict=True))
+            result = dict(zip(space.values, labels, strict=True))
             return {**result, **({"__error__": RuntimeFailedConfig()} if secs is None else {"time": secs * 1e3})}
 
     return RecordRunner()
