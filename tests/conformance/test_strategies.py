@@ -3,49 +3,74 @@
 from typing import ClassVar
 
 import numpy as np
+import pytest
 
 from flextune.cost.registry import create_cost_model
 from flextune.csp.assignment import Assignment
 from flextune.csp.solutions import SolutionSet
-from flextune.search.registry import create_strategy, strategy_names
+from flextune.search.extras import is_installed
+from flextune.search.registry import create_strategy, strategy_names, strategy_text
 from flextune.search.strategy import SearchStrategy
 from flextune.testing.strategies import StrategySuite
+
+_QUICK = {
+    "annealing": {"steps": "3"},
+    "optuna": {"startup": "4", "candidates": "4", "multivariate": "false", "round_size": "4"},
+}
+"""Options with which those are tested that would take long."""
+_FEWER_TRIALS = {"optuna": 40, "gaussian-process": 40}
+"""For those that are slow, and have no rounds of which several must fit."""
 
 
 class Registered(StrategySuite):
     name: str
-    model = "none"
     options: ClassVar[dict[str, str]] = {}
 
-    def create(self, solutions: SolutionSet, rng: np.random.Generator, default: Assignment | None) -> SearchStrategy:
-        model = create_cost_model(self.model, solutions.names, seed=0)
-        return create_strategy(self.name, solutions, rng=rng, default=default, cost_model=model, options=self.options)
+    @pytest.fixture(autouse=True, params=["none", "trees"])
+    def with_cost_model(self, request: pytest.FixtureRequest) -> None:
+        self.cost_model = request.param
+
+    def create(
+        self,
+        solutions: SolutionSet,
+        rng: np.random.Generator,
+        default: Assignment | None = None,
+        trials: int | None = None,
+    ) -> SearchStrategy:
+        model = create_cost_model(self.cost_model, solutions.names, seed=0)
+        return create_strategy(
+            self.name, solutions, rng=rng, default=default, cost_model=model, options=self.options, trials=trials
+        )
 
 
-class TestRandom(Registered):
-    name = "random"
+class TestByDefault(Registered):
+    @pytest.fixture(autouse=True, params=strategy_names())
+    def named(self, request: pytest.FixtureRequest) -> None:
+        self.name = request.param
+        self.options = _QUICK.get(self.name, {})
+        self.trials = _FEWER_TRIALS.get(self.name, StrategySuite.trials)
+        self.seeded = self.name != "exhaustive"
+        extra = strategy_text(self.name).extra
+        if not is_installed(extra):
+            pytest.skip(f"the extra {extra!r} is not installed")
 
 
-class TestRandomWithTrees(Registered):
-    name = "random"
-    model = "trees"
+class TestExhaustiveShuffled(Registered):
+    name = "exhaustive"
+    options: ClassVar[dict[str, str]] = {"order": "shuffled"}
 
 
-class TestCga(Registered):
+class TestGaWithRepair(Registered):
+    name = "ga"
+    options: ClassVar[dict[str, str]] = {"infeasible": "repair", "generations": "2"}
+
+
+class TestOneChain(Registered):
+    name = "annealing"
+    options: ClassVar[dict[str, str]] = {"chains": "1", "temperature": "0", "steps": "1"}
+    trials = 20
+
+
+class TestCgaWithFewChildren(Registered):
     name = "cga"
-
-
-class TestCgaWithTrees(Registered):
-    name = "cga"
-    model = "trees"
-
-
-class TestCgaWithRandomKeys(Registered):
-    name = "cga"
-    model = "trees"
     options: ClassVar[dict[str, str]] = {"generations": "2", "offspring": "40", "keys": "random"}
-    trials = 70
-
-
-def test_every_strategy_is_tested():
-    assert {suite.name for suite in Registered.__subclasses__()} == set(strategy_names())

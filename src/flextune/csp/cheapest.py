@@ -32,7 +32,7 @@ def cheapest_in(part: Diagram, costs: Mapping[str, Costs], rows: int) -> dict[st
 
 
 def _cheapest(part: Diagram, costs: Mapping[str, Costs], rows: slice) -> dict[str, Numbers]:
-    sliced = [costs[layer.name][rows] if layer.name in costs else None for layer in part.layers]
+    sliced = [np.ascontiguousarray(costs[layer.name][rows].T) if layer.name in costs else None for layer in part.layers]
     left = _least_costs(part.layers, sliced, rows.stop - rows.start)
     state = np.zeros(rows.stop - rows.start, dtype=np.int64)
     columns: dict[str, Numbers] = {}
@@ -44,13 +44,13 @@ def _cheapest(part: Diagram, costs: Mapping[str, Costs], rows: slice) -> dict[st
 
 
 def _least_costs(layers: Sequence[Layer], costs: Sequence[Costs | None], rows: int) -> list[Costs]:
-    """Per layer and for the end, by row and state: the cost of the cheapest way from there to the end."""
-    left = [np.zeros((rows, 1))]
+    """Per layer and for the end, by state and row: the cost of the cheapest way from there to the end."""
+    left = [np.zeros((1, rows))]
     for layer, cost in zip(reversed(layers), reversed(costs), strict=True):
-        through = left[-1][:, layer.target]
+        through = left[-1][layer.target]
         if cost is not None:
-            through = through + cost[:, layer.choice]
-        left.append(np.minimum.reduceat(through, layer.start[:-1], axis=1))
+            through += cost[layer.choice]
+        left.append(np.minimum.reduceat(through, layer.start[:-1], axis=0))
     return left[::-1]
 
 
@@ -58,9 +58,9 @@ def _cheapest_edge(layer: Layer, cost: Costs | None, after: Costs, state: Number
     """The edge that each row takes from its state."""
     begin, end = layer.start[state], layer.start[state + 1]
     widest = int((end - begin).max(initial=1))
-    edges = np.minimum(begin[:, None] + np.arange(widest), end[:, None] - 1)  # a shorter row repeats its last edge
-    row = np.arange(len(state))[:, None]
-    through = after[row, layer.target[edges]]
+    edges = np.minimum(begin + np.arange(widest)[:, None], end - 1)  # a shorter column repeats its last edge
+    row = np.arange(len(state))
+    through = after[layer.target[edges], row]
     if cost is not None:
-        through = through + cost[row, layer.choice[edges]]
-    return np.asarray(edges[row[:, 0], np.argmin(through, axis=1)], dtype=np.int64)
+        through = through + cost[layer.choice[edges], row]
+    return np.asarray(edges[np.argmin(through, axis=0), row], dtype=np.int64)

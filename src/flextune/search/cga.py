@@ -88,6 +88,7 @@ class CgaStrategy(RoundStrategy[CgaOptions]):
     """Breeds by restricting the space to the parents' values of the key variables."""
 
     options_type = CgaOptions
+    source = "Heron, ASPLOS 2023, section 5"
 
     def propose(self) -> Assignments:
         if not len(self.history.best(1)):

@@ -50,10 +50,13 @@ class SearchStrategy(ABC):
     `trials` is how many measurements the caller means to make in all, where it knows: a budget to spend well, never a
     limit that is checked; asking goes on past it.
 
-    The first line of a class's docstring says what it does, `source` where it comes from; both are listed to users.
+    The first line of a class's docstring says what it does, `source` where it comes from, `extra` which extra of
+    flextune it needs (`rl` for torch, `optuna`; see `flextune.search.extras`); all are listed to users. Its module can
+    be imported without that extra: what it needs is loaded when a strategy is made.
     """
 
     source: ClassVar[str] = ""
+    extra: ClassVar[str] = ""
     options_type: ClassVar[type[StrategyOptions]] = StrategyOptions
 
     @abstractmethod

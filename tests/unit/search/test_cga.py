@@ -3,9 +3,8 @@ import pytest
 
 from flextune.cost.registry import create_cost_model
 from flextune.csp.solutions import SolutionSet
-from flextune.errors import UsageError
 from flextune.search.cga import CgaOptions, CgaStrategy, roulette
-from flextune.search.registry import create_strategy, register_strategy, strategy_names, strategy_options
+from flextune.search.registry import create_strategy
 from flextune.testing.cost_models import measured
 from flextune.testing.strategies import HUGE, SMALL, example_measurement, solved
 
@@ -106,14 +105,3 @@ def best_distance(name, model, seed, trials=128):
         strategy.tell(measured(asked, 1e-3 * (1 + np.array(found))))
         distances += found
     return min(distances)
-
-
-def test_registry_lists_and_refuses():
-    assert strategy_names() == ("random", "cga")
-    assert [text.name for text in strategy_options("random")] == ["round_size", "population", "epsilon"]
-    with pytest.raises(UsageError, match=r"unknown strategy 'cag': expected one of random, cga; did you mean 'cga'\?"):
-        create_strategy("cag", solved(SMALL), rng=np.random.default_rng(0))
-    with pytest.raises(UsageError, match=r"unknown strategy option 'generation'.*did you mean 'generations'\?"):
-        create_strategy("cga", solved(SMALL), rng=np.random.default_rng(0), options={"generation": "2"})
-    with pytest.raises(UsageError, match="strategy 'cga' is registered already"):
-        register_strategy("cga", CgaStrategy)
