@@ -1,31 +1,53 @@
-"""`flextune records export|import`: records as JSON Lines, to share or to keep under version control."""
+"""`flextune records export|import`: records as JSON Lines, Kernel Tuner caches or T4 files, to share or to keep."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flextune.cli.arguments import DatabasePath, Json
 from flextune.cli.output import JsonValue, print_json
+from flextune.errors import UsageError
 
-app = typer.Typer(help="Export records to JSON Lines, or import them.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from flextune.database.base import Database
 
-_File = Annotated[Path, typer.Argument(help="A JSON Lines file, one record a line.")]
+app = typer.Typer(help="Export records to a file, or import them.", no_args_is_help=True, rich_markup_mode=None)
+
+_JSONL = "jsonl"
+_File = Annotated[Path, typer.Argument(help="The file; the formats of other tuners may end in .json or .json.gz.")]
+_Format = Annotated[
+    str,
+    typer.Option(
+        "--format", help="jsonl (all records, one a line), kernel-tuner or t4 (the records of one workload as a table)."
+    ),
+]
 
 
 @app.command("export")
-def export_records(file: _File, db: DatabasePath = None, as_json: Json = False) -> None:
-    """Write all records to FILE, replacing it."""
+def export_records(
+    file: _File,
+    format: _Format = _JSONL,
+    workload: Annotated[
+        str | None, typer.Option("--workload", help="Only this workload, by name or key (default: all).")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target-key", help="Only this target, by its key (default: all).")
+    ] = None,
+    db: DatabasePath = None,
+    as_json: Json = False,
+) -> None:
+    """Write records to FILE, replacing it."""
     from flextune.cli.inputs import database_path
-    from flextune.database.jsonl import export_jsonl
     from flextune.database.store import open_database
 
+    _need_format(format)
     path = database_path(db)
     with open_database(path, must_exist=True) as database:
-        count = export_jsonl(database, file)
+        count = _export(database, file, format, workload, target)
     if as_json:
         print_json({"db": path, "file": str(file), "exported": count})
     else:
@@ -33,15 +55,17 @@ def export_records(file: _File, db: DatabasePath = None, as_json: Json = False) 
 
 
 @app.command("import")
-def import_records(file: _File, db: DatabasePath = None, as_json: Json = False) -> None:
-    """Add the records of FILE; damaged lines are reported with their number and skipped."""
+def import_records(file: _File, format: _Format = _JSONL, db: DatabasePath = None, as_json: Json = False) -> None:
+    """Add the records of FILE. Damaged lines of JSON Lines are reported with their number and skipped."""
     from flextune.cli.inputs import database_path
+    from flextune.database.exchange import import_table
     from flextune.database.jsonl import import_jsonl
     from flextune.database.store import open_database
 
+    _need_format(format)
     path = database_path(db)
     with open_database(path) as database:
-        report = import_jsonl(database, file)
+        report = import_jsonl(database, file) if format == _JSONL else import_table(database, file)
     for damaged in report.damaged:
         print(f"flextune: {file}: {damaged}; skipped", file=sys.stderr)
     if as_json:
@@ -50,3 +74,26 @@ def import_records(file: _File, db: DatabasePath = None, as_json: Json = False) 
         print_json({"db": path, "file": str(file), **counts, "damaged": damage})
     else:
         print(f"{report.imported} records added to {path}, {report.duplicates} known, {len(report.damaged)} damaged")
+
+
+def _need_format(name: str) -> None:
+    from flextune.cli.inputs import require_known
+    from flextune.database.spaces import TABLE_FORMATS
+
+    require_known("format", name, (_JSONL, *TABLE_FORMATS))
+
+
+def _export(database: Database, file: Path, format: str, workload: str | None, target_key: str | None) -> int:
+    from flextune.cli.replay import of_this
+    from flextune.database.exchange import export_table
+    from flextune.database.jsonl import write_jsonl
+
+    records = database.records(target_key=target_key)
+    if workload is not None:
+        keyed = [record for record in records if record.workload_key == workload]
+        records = keyed or of_this(records, workload)
+    if workload is not None and not records:
+        raise UsageError(
+            f"no records of {workload} on {target_key or 'any target'}; `flextune show` lists what there is"
+        )
+    return write_jsonl(records, file) if format == _JSONL else export_table(records, file, format)

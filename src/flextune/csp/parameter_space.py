@@ -65,7 +65,7 @@ class ParameterSpace:
 
 def parameters_json(parameters: Parameters) -> str:
     """Parameters as one line of JSON; `parameters_from_json` reads it."""
-    return json.dumps({each.name: list(each.values) for each in parameters.parameters}, ensure_ascii=False)
+    return json.dumps({each.name: list(each.values) for each in parameters.parameters})
 
 
 def parameters_from_json(text: str) -> Parameters:

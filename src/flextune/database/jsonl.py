@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,16 +40,20 @@ def export_jsonl(
 
     The file appears under its name only when it is complete.
     """
+    return write_jsonl(database.records(workload_key, target_key), path)
+
+
+def write_jsonl(records: Sequence[TuningRecord], path: Path | str) -> int:
+    """Write these records to `path`, as `export_jsonl` does."""
     path = Path(path)
-    found = database.records(workload_key, target_key)
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text("".join(record.to_json() + "\n" for record in found), encoding="utf-8")
+        partial.write_text("".join(record.to_json() + "\n" for record in records), encoding="utf-8")
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise DatabaseError(f"records cannot be written to {path}: {error.strerror}") from error
-    return len(found)
+    return len(records)
 
 
 def import_jsonl(database: Database, path: Path | str) -> ImportReport:

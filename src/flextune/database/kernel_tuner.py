@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flextune.csp.parameters import Parameter, Parameters, Value
+from flextune.database.table_entries import OWN_KEY, Json, Table, TableEntry
 from flextune.database.tabular_file import (
     Object,
     a_list,
@@ -29,6 +30,8 @@ FAILURES: Mapping[str, Status] = {
     "RuntimeFailedConfig": Status.RUN_ERROR,
     "ErrorConfig": Status.RUN_ERROR,
 }
+_TIMES = ("time", "times", "compile_time", "verification_time", "benchmark_time", "strategy_time", "framework_time")
+_FIELDS = (*_TIMES, "timestamp", "__error__", OWN_KEY)
 _FAILED_MS = 1e20
 """The time that old versions wrote for a configuration that failed."""
 
@@ -149,3 +152,52 @@ def run_secs(where: str, fields: Object) -> tuple[float, ...]:
 
 def _secs(where: str, fields: Object, name: str) -> float:
     return duration(f"{where}: {name}", fields.get(name) or 0.0) / 1e3
+
+
+def kernel_tuner_document(table: Table) -> dict[str, Json]:
+    """The JSON of a cache file. `UsageError` for what the format cannot tell apart."""
+    if taken := [name for name in table.parameters.names if name in _FIELDS]:
+        raise UsageError(f"a Kernel Tuner cache cannot have a parameter named {taken[0]!r}; write T4 instead")
+    cache: dict[str, Json] = {}
+    for entry in table.entries:
+        key = ",".join(str(entry.values[name]) for name in table.parameters.names)
+        if key in cache:
+            raise UsageError(f"two configurations have the same key {key!r} in a Kernel Tuner cache; write T4 instead")
+        cache[key] = _entry(entry)
+    own: dict[str, Json] = {OWN_KEY: table.own} if table.own else {}
+    return {
+        "device_name": table.device,
+        "kernel_name": table.name,
+        "problem_size": [],
+        "tune_params_keys": list(table.parameters.names),
+        "tune_params": table.listed_parameters,
+        "objective": "time",
+        **own,
+        "cache": cache,
+    }
+
+
+def _entry(entry: TableEntry) -> dict[str, Json]:
+    ran = entry.status is Status.OK
+    times: dict[str, Json] = {"time": entry.mean_ms, "times": entry.runs_ms} if ran else {"time": failure_name(entry)}
+    return {
+        **entry.values,
+        **times,
+        "compile_time": entry.build_secs * 1e3,
+        "verification_time": 0,
+        "benchmark_time": entry.benchmark_secs * 1e3,
+        "strategy_time": 0,
+        "framework_time": 0,
+        **({"timestamp": entry.created} if entry.created else {}),
+        **({OWN_KEY: entry.own} if entry.own is not None else {}),
+    }
+
+
+def failure_name(entry: TableEntry) -> str:
+    """How Kernel Tuner calls this failure: as it did when it wrote it, else the nearest that it knows."""
+    if FAILURES.get(entry.error) is entry.status:
+        return entry.error
+    if entry.status is Status.INFEASIBLE:
+        return "InvalidConfig"
+    building = entry.status in (Status.BUILD_ERROR, Status.BUILD_TIMEOUT)
+    return "CompilationFailedConfig" if building else "RuntimeFailedConfig"

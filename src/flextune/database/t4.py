@@ -1,7 +1,8 @@
 """FAIR T4 files: results of auto-tuning in the format that several tuners share.
 
 The format is version 1.0.0 of the T4 results schema (github.com/odgaard/TuningSchema).
-A file does not list the values of a parameter: these are the ones that occur.
+A file does not list the values of a parameter: these are the ones that occur, or the ones that flextune has noted in
+the metadata of a file it wrote.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from flextune.csp.assignment import Assignment
 from flextune.csp.parameters import Parameter, Parameters, Value
+from flextune.database.table_entries import OWN_KEY, Json, Table, TableEntry
 from flextune.database.tabular_file import Object, a_list, a_text, an_object, duration, is_number, need
 from flextune.errors import UsageError
 from flextune.trial.measurement import Status
@@ -48,15 +51,19 @@ def t4_space(path: Path, data: Object) -> TabularSpace:
     if not results:
         raise UsageError(f"{where} holds no configurations")
     configurations = [_configuration(f"{where}: result {number}", result) for number, result in enumerate(results)]
-    parameters = _parameters(where, configurations)
-    per_second = _per_second(where, data)
+    metadata = an_object(f"{where}: metadata", data.get("metadata", {}))
+    own = an_object(f"{where}: metadata: {OWN_KEY}", metadata.get(OWN_KEY, {}))
+    parameters = _noted_parameters(where, own) or _parameters(where, configurations)
+    per_second = _per_second(where, metadata)
     trials: dict[object, TabularTrial] = {}
     for number, (configuration, result) in enumerate(zip(configurations, results, strict=True)):
         trial = _trial(f"{where}: result {number}", parameters, configuration, result, per_second)
         if trial.assignment in trials:
             raise UsageError(f"{where}: result {number}: the configuration {dict(configuration)} is there twice")
         trials[trial.assignment] = trial
-    return TabularSpace(path.name.partition(".")[0], parameters, tuple(trials.values()))
+    name = a_text(f"{where}: metadata: name", own.get("name") or path.name.partition(".")[0])
+    device = a_text(f"{where}: metadata: device", own.get("device") or "")
+    return TabularSpace(name, parameters, tuple(trials.values()), device)
 
 
 def _configuration(where: str, result: Object) -> Mapping[str, Value]:
@@ -81,8 +88,18 @@ def _parameters(where: str, configurations: Sequence[Mapping[str, Value]]) -> Pa
     return Parameters(tuple(found))
 
 
-def _per_second(where: str, data: Object) -> float:
-    metadata = an_object(f"{where}: metadata", data.get("metadata", {}))
+def _noted_parameters(where: str, own: Object) -> Parameters | None:
+    """The parameters with all their values, in a file that flextune wrote."""
+    if "parameters" not in own:
+        return None
+    listed = an_object(f"{where}: metadata: parameters", own["parameters"])
+    try:
+        return Parameters.of(listed)  # type: ignore[arg-type]
+    except UsageError as error:
+        raise UsageError(f"{where}: metadata: {error}") from None
+
+
+def _per_second(where: str, metadata: Object) -> float:
     unit = metadata.get("timeunit", "ms")
     if not isinstance(unit, str) or unit.lower() not in _UNITS:
         raise UsageError(f"{where}: metadata: timeunit: expected one of {', '.join(_UNITS)}, got {unit!r:.40}")
@@ -102,13 +119,20 @@ def _trial(
     build_secs = duration(f"{where}: times: compilation", compiled) / per_second
     benchmark = times.get("benchmark")
     benchmark_secs = sum(spent) if benchmark is None else duration(f"{where}: times: benchmark", benchmark) / per_second
-    assignment, status = parameters.encode(configuration), VALIDITY[validity]
+    assignment, status = _assignment(where, parameters, configuration), VALIDITY[validity]
     if status is not Status.OK:
         return TabularTrial(assignment, status, (), _failure(result, validity), build_secs, benchmark_secs)
     run_secs = tuple(spent) or (_measured(where, result) / per_second,)
     if not min(run_secs) > 0:
         raise UsageError(f"{where}: times: runtimes: expected positive times, got {min(run_secs)}")
     return TabularTrial(assignment, status, run_secs, "", build_secs, benchmark_secs)
+
+
+def _assignment(where: str, parameters: Parameters, configuration: Mapping[str, Value]) -> Assignment:
+    try:
+        return parameters.encode(configuration)
+    except UsageError as error:
+        raise UsageError(f"{where}: configuration: {error}") from None
 
 
 def _measurements(result: Object) -> Mapping[object, object]:
@@ -129,3 +153,42 @@ def _measured(where: str, result: Object) -> float:
     if not is_number(value):
         raise UsageError(f"{where}: it is 'correct' and has neither runtimes nor a measurement named 'time'")
     return duration(f"{where}: time", value)
+
+
+def t4_document(table: Table) -> dict[str, Json]:
+    """The JSON of a T4 file."""
+    own: dict[str, Json] = {"name": table.name, "device": table.device, "parameters": table.listed_parameters}
+    return {
+        "schema_version": VERSION,
+        "metadata": {"timeunit": "milliseconds", OWN_KEY: {**own, **table.own}},
+        "results": [_result(entry) for entry in table.entries],
+    }
+
+
+def _result(entry: TableEntry) -> dict[str, Json]:
+    ran = entry.status is Status.OK
+    validity = _validity(entry.status)
+    return {
+        **({"timestamp": entry.created} if entry.created else {}),
+        "configuration": dict(entry.values),
+        "times": {
+            "compilation": entry.build_secs * 1e3,
+            "benchmark": entry.benchmark_secs * 1e3,
+            "framework": 0,
+            "search_algorithm": 0,
+            "validation": 0,
+            "runtimes": entry.runs_ms,
+        },
+        "invalidity": validity,
+        "correctness": int(validity != "correctness"),
+        "measurements": [{"name": "time", "value": entry.mean_ms if ran else entry.error or validity, "unit": "ms"}],
+        "objectives": ["time"],
+        **({OWN_KEY: entry.own} if entry.own is not None else {}),
+    }
+
+
+def _validity(status: Status) -> str:
+    """The nearest word of the format."""
+    if status is Status.BUILD_TIMEOUT:
+        return "timeout"
+    return next((word for word, known in VALIDITY.items() if known is status), "runtime")

@@ -125,7 +125,7 @@ class CommandObjective:
         """The command itself."""
         command = self.command
         parts = (command.run, command.build, command.value, command.expect, command.environment)
-        return "command:" + json.dumps(parts, ensure_ascii=False)
+        return "command:" + json.dumps(parts)
 
     @property
     def protocol(self) -> str:

@@ -102,7 +102,8 @@ def _failed(status: Status, error: str) -> Reply:
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
+    text = f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
+    return text.encode(errors="replace").decode()
 
 
 _ENDINGS: Mapping[Ending, Status] = {
@@ -138,14 +139,21 @@ def _digest(function: Callable[..., object]) -> str:
         source = inspect.getsource(target if inspect.isroutine(target) else type(target))
     except (OSError, TypeError):
         source = repr(getattr(getattr(target, "__code__", None), "co_code", ""))
-    cells = [cell.cell_contents for cell in getattr(target, "__closure__", None) or () if _is_plain(cell)]
-    bound = (getattr(function, "args", ()), getattr(function, "keywords", {}), getattr(target, "__defaults__", ()))
-    plain = [repr(value) for value in (*cells, *bound[0], *bound[1].items(), *(bound[2] or ()))]
+    cells = [cell.cell_contents for cell in getattr(target, "__closure__", None) or () if not _is_empty(cell)]
+    keywords = getattr(function, "keywords", {})
+    captured = (
+        *cells,
+        *getattr(function, "args", ()),
+        *keywords.values(),
+        *(getattr(target, "__defaults__", ()) or ()),
+    )
+    plain = [repr(value) for value in captured if isinstance(value, bool | int | float | str)]
     return hashlib.sha256("\n".join([source, *plain]).encode()).hexdigest()[:16]
 
 
-def _is_plain(cell: Any) -> bool:
+def _is_empty(cell: Any) -> bool:
     try:
-        return isinstance(cell.cell_contents, bool | int | float | str | tuple)
-    except ValueError:  # an empty cell
-        return False
+        cell.cell_contents  # noqa: B018 - reading it is the question
+    except ValueError:
+        return True
+    return False

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from flextune.csp.assignment import Assignment
-from flextune.csp.parameter_space import ParameterSpace, parameters_from_json, parameters_json
-from flextune.csp.parameters import Value
+from flextune.csp.parameter_space import ParameterSpace, parameters_json
+from flextune.database.exchange import configuration
 from flextune.errors import UsageError
 from flextune.measure.objective import Objective
 from flextune.target.host import host
@@ -73,13 +73,6 @@ class ObjectiveRecords:
     def _member(self, record: TuningRecord) -> Assignment | None:
         """The member of this space with the record's values; None where it has none."""
         try:
-            return self._space.complete(recorded_values(record))
+            return self._space.complete(configuration(record))
         except UsageError:
             return None
-
-
-def recorded_values(record: TuningRecord) -> dict[str, Value]:
-    """The values that a record of an objective is about. `UsageError` for a record of a tensor program."""
-    if not record.of_objective:
-        raise UsageError(f"the record of {record.workload} is of no objective")
-    return parameters_from_json(record.trace).decode(Assignment.parse(record.assignment))
