@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flextune.csp.assignment import Assignment
+from flextune.errors import UsageError
 from flextune.registry import Registry
+from flextune.search.extras import install_command, is_installed
 from flextune.search.options import OptionText
 from flextune.search.strategy import Ranking, SearchStrategy
 
@@ -18,8 +21,21 @@ if TYPE_CHECKING:
 _STRATEGIES: Registry[type[SearchStrategy]] = Registry(
     "strategy",
     {
+        "auto": "flextune.search.auto:AutoStrategy",
         "random": "flextune.search.random:RandomStrategy",
+        "exhaustive": "flextune.search.exhaustive:ExhaustiveStrategy",
         "cga": "flextune.search.cga:CgaStrategy",
+        "cga-random-keys": "flextune.search.cga_random_keys:CgaRandomKeysStrategy",
+        "ga": "flextune.search.ga:GaStrategy",
+        "stochastic-ranking": "flextune.search.stochastic_ranking:StochasticRankingStrategy",
+        "sat-decoder": "flextune.search.sat_decoder:SatDecoderStrategy",
+        "idea": "flextune.search.idea:IdeaStrategy",
+        "annealing": "flextune.search.annealing:AnnealingStrategy",
+        "dual-annealing": "flextune.search.dual_annealing:DualAnnealingStrategy",
+        "differential-evolution": "flextune.search.differential_evolution:DifferentialEvolutionStrategy",
+        "optuna": "flextune.search.optuna_sampler:OptunaStrategy",
+        "local-search": "flextune.search.local_search:LocalSearchStrategy",
+        "gaussian-process": "flextune.search.gaussian_process:GaussianProcessStrategy",
     },
 )
 
@@ -32,6 +48,33 @@ def strategy_names() -> tuple[str, ...]:
 def register_strategy(name: str, strategy: type[SearchStrategy] | str) -> None:
     """Add a strategy by its class, or by `module:Class`, imported when it is first used. A taken name is an error."""
     _STRATEGIES.register(name, strategy)
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyText:
+    """What users are told of a strategy: `summary` is one line, `extra` the extra of flextune that it needs, if any."""
+
+    name: str
+    summary: str
+    source: str
+    extra: str
+    options: tuple[OptionText, ...]
+
+
+def strategy_text(name: str) -> StrategyText:
+    """The description of a strategy, also of one whose extra is not installed."""
+    strategy = _STRATEGIES.get(name)
+    lines = (strategy.__doc__ or "").strip().splitlines()
+    described = strategy.options_type.described()
+    return StrategyText(name, lines[0] if lines else "", strategy.source, strategy.extra, described)
+
+
+def check_strategy(name: str, options: Mapping[str, str]) -> None:
+    """Raises `UsageError` for what `create_strategy` would refuse: a name, an option, or an extra that is missing."""
+    strategy = _STRATEGIES.get(name)
+    strategy.options_type.parse(options)
+    if not is_installed(strategy.extra):
+        raise UsageError(f"strategy {name!r} needs the extra {strategy.extra!r}: {install_command(strategy.extra)}")
 
 
 def strategy_options(name: str) -> tuple[OptionText, ...]:

@@ -23,8 +23,8 @@ def upper_tail(z: npt.NDArray[Real]) -> npt.NDArray[Real]:
     exponent = np.full_like(t, _TAIL[-1])
     for coefficient in reversed(_TAIL[:-1]):
         exponent = exponent * t + coefficient
-    tail = 0.5 * t * np.exp(exponent - x * x)
-    return tail.astype(z.dtype)
+    tail: npt.NDArray[Real] = (0.5 * t * np.exp(exponent - x * x)).astype(z.dtype)
+    return tail
 
 
 def expected_improvement(mean: npt.NDArray[Real], std: npt.NDArray[Real], best: float) -> npt.NDArray[Real]:
@@ -33,5 +33,5 @@ def expected_improvement(mean: npt.NDArray[Real], std: npt.NDArray[Real], best: 
     size = np.abs(z)
     density = np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
     below = np.maximum(density - size * upper_tail(size), 0)
-    improvement = std * np.where(z > 0, z + below, below)
-    return improvement.astype(mean.dtype)
+    improvement: npt.NDArray[Real] = (std * np.where(z > 0, z + below, below)).astype(mean.dtype)
+    return improvement

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +38,9 @@ class History:
         """The time of one assignment in seconds, infinity if it failed; None if it was not told."""
         return self._secs.get(assignment)
 
-    def assignments(self) -> Assignments:
-        return Assignments.of(list(self._secs), self._names)
+    def assignments(self, begin: int = 0) -> Assignments:
+        """From position `begin` on."""
+        return Assignments.of(list(islice(self._secs, begin, None)), self._names)
 
     def secs(self) -> npt.NDArray[np.float64]:
         """Per assignment, its time in seconds; infinity for failures."""
