@@ -27,6 +27,14 @@ DatabasePath = Annotated[
 TargetText = Annotated[
     str | None, typer.Option("--target", help="Target text as printed by doctor (default: this machine).")
 ]
+StrategyOptionTexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--strategy-option",
+        metavar="NAME=VALUE",
+        help="Option of the strategy, as listed by `flextune strategies`; repeatable.",
+    ),
+]
 Shapes = Annotated[
     list[str] | None, typer.Option("--shape", help="Shape of a model's dynamic input, as NAME=1x3x224x224; repeatable.")
 ]

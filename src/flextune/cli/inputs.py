@@ -56,6 +56,17 @@ def read_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def read_strategy_options(texts: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
+    """`["population=100"]` -> `(("population", "100"),)`; of one name given twice the last counts. `UsageError`."""
+    options: dict[str, str] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"expected --strategy-option NAME=VALUE, got {text!r}")
+        options[name] = value
+    return tuple(options.items())
+
+
 def database_path(given: Path | None) -> str:
     return str(given or default_database_path())
 

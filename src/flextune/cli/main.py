@@ -19,8 +19,9 @@ import typer
 from typer.core import TyperGroup
 
 from flextune import __version__
-from flextune.cli import analyze, compile_model, doctor, records, replay, run, show, space, tune
+from flextune.cli import analyze, compile_model, doctor, minimize, records, replay, run, show, space, strategies, tune
 from flextune.errors import FlextuneError
+from flextune.torch_import import hide_torch
 
 _DEBUG = "--debug"
 
@@ -82,6 +83,8 @@ app.command("doctor")(doctor.doctor)
 app.command("analyze")(analyze.analyze)
 app.command("space")(space.space)
 app.command("tune")(tune.tune)
+app.command("strategies")(strategies.strategies)
+app.command("minimize")(minimize.minimize)
 app.command("show")(show.show)
 app.command("compile")(compile_model.compile_model)
 app.command("replay")(replay.replay)
@@ -102,7 +105,7 @@ def _warn(message: Warning | str, *_where: object) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point. `--debug` may stand anywhere on the line; SIGTERM ends a run as Ctrl-C does."""
     if arguments is None:
-        sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # TVM loads it when it is there: 1.5 s, 200 MB
+        hide_torch()
         warnings.showwarning = _warn  # type: ignore[assignment]
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = _DEBUG in given

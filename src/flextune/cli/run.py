@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flextune.cli.arguments import Json
+from flextune.cli.arguments import Json, StrategyOptionTexts
 from flextune.cli.output import JsonValue, print_json, rate, seconds
 from flextune.errors import FlextuneError
 
@@ -35,32 +35,43 @@ def run(
         int | None, typer.Option("-m", "--max-trials", min=1, help="At most so many trials per case.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    strategy_option: StrategyOptionTexts = None,
     as_json: Json = False,
 ) -> None:
     """Run the cases of a Heron configuration; each leaves records.jsonl, stat.csv, schedule.py and constraints.json.
 
     A second run into the same folder goes on with the records that are there.
     """
+    from flextune.cli.inputs import read_strategy_options
     from flextune.compat.heron import case_workload, check_platform, read_config
 
     check_platform(platform)
-    checked = read_config(config)
+    checked, options = read_config(config), read_strategy_options(strategy_option)
     workloads = {case.name: case_workload(case, checked) for case in checked.cases}
     if tuned is not None:
         cases = _replay(workloads, tuned)
     else:
-        cases = _tune(workloads, checked, min(checked.max_trials, max_trials or checked.max_trials), seed)
+        trials = min(checked.max_trials, max_trials or checked.max_trials)
+        cases = _tune(workloads, checked, trials, seed, options)
     if as_json:
         print_json({"out_name": checked.out_name, "cases": cases})
 
 
-def _tune(workloads: Mapping[str, Workload], config: HeronConfig, trials: int, seed: int) -> list[JsonValue]:
+def _tune(
+    workloads: Mapping[str, Workload],
+    config: HeronConfig,
+    trials: int,
+    seed: int,
+    strategy_options: tuple[tuple[str, str], ...],
+) -> list[JsonValue]:
     from flextune.cli.inputs import peaks_of
     from flextune.database.store import open_database
+    from flextune.search.registry import check_strategy
     from flextune.target.detect import detect
     from flextune.tune.budget import Budget
     from flextune.tune.options import TuneOptions
 
+    check_strategy(config.strategy, dict(strategy_options))
     options = TuneOptions(
         Budget(trials=trials),
         config.strategy,
@@ -68,6 +79,7 @@ def _tune(workloads: Mapping[str, Workload], config: HeronConfig, trials: int, s
         seed,
         measure=measure_options(config),
         peaks=peaks_of(detect()),
+        strategy_options=strategy_options,
     )
     out = Path(config.out_name)
     out.mkdir(parents=True, exist_ok=True)

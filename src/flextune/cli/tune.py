@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flextune.cli.arguments import DatabasePath, Json, Shapes, TargetText, WorkloadOrModel
+from flextune.cli.arguments import DatabasePath, Json, Shapes, StrategyOptionTexts, TargetText, WorkloadOrModel
 from flextune.cli.output import print_json, rate, seconds
 from flextune.errors import FlextuneError, UsageError
 
@@ -29,7 +29,8 @@ def tune(
         int | None, typer.Option(help="Trials in all, recorded ones counted (default for a workload: 64).")
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Wall-clock limit (default for a model: 2).")] = None,
-    strategy: Annotated[str, typer.Option(help="Search strategy: random or cga.")] = "cga",
+    strategy: Annotated[str, typer.Option(help="Search strategy; `flextune strategies` lists them.")] = "cga",
+    strategy_option: StrategyOptionTexts = None,
     cost_model: Annotated[str, typer.Option(help="Learned cost model: none or trees.")] = "trees",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     resume: Annotated[bool, typer.Option(help="Take recorded trials of the same key for known.")] = True,
@@ -40,14 +41,15 @@ def tune(
     as_json: Json = False,
 ) -> None:
     """Search for the fastest schedules; every trial is recorded, and a run goes on where an earlier one ended."""
-    from flextune.cli.inputs import is_model, read_shapes
+    from flextune.cli.inputs import is_model, read_shapes, read_strategy_options
     from flextune.tune.budget import Budget
 
     model = is_model(what)
     if trials is None and minutes is None:
         trials, minutes = (None, _MODEL_MINUTES) if model else (_WORKLOAD_TRIALS, None)
     budget, shapes = Budget(trials, minutes, patience), read_shapes(shape)
-    request = Request(budget, strategy, cost_model, seed, resume, target, db)
+    strategy_options = read_strategy_options(strategy_option)
+    request = Request(budget, strategy, cost_model, seed, resume, target, db, strategy_options)
     if model:
         from flextune.cli.tune_model import tune_model
 
@@ -69,20 +71,26 @@ class Request:
     resume: bool
     target: str | None
     db: Path | None
+    strategy_options: tuple[tuple[str, str], ...] = ()
 
     def options(self, peaks: Peaks | None = None) -> TuneOptions:
-        """The run's options. Unknown names are refused before anything is measured."""
+        """The run's options. Unknown names and bad options are refused before anything is measured."""
         from flextune.cli.inputs import require_known
         from flextune.cost.registry import cost_model_names
-        from flextune.search.registry import strategy_names
+        from flextune.search.registry import check_strategy
         from flextune.tune.options import TuneOptions
 
-        for kind, name, known in (
-            ("strategy", self.strategy, strategy_names()),
-            ("cost model", self.cost_model, cost_model_names()),
-        ):
-            require_known(kind, name, known)
-        return TuneOptions(self.budget, self.strategy, self.cost_model, self.seed, self.resume, peaks=peaks)
+        check_strategy(self.strategy, dict(self.strategy_options))
+        require_known("cost model", self.cost_model, cost_model_names())
+        return TuneOptions(
+            self.budget,
+            self.strategy,
+            self.cost_model,
+            self.seed,
+            self.resume,
+            peaks=peaks,
+            strategy_options=self.strategy_options,
+        )
 
 
 def _tune_workload(text: str, request: Request, as_json: bool) -> None:

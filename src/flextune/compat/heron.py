@@ -21,9 +21,14 @@ METHODS: Mapping[str, tuple[str, str]] = {
     "CGA": ("cga", "trees"),
     "CRAND": ("random", "trees"),
     "RAND": ("random", "none"),
+    "RCGA": ("cga-random-keys", "trees"),
+    "GA": ("ga", "trees"),
+    "SRGA": ("stochastic-ranking", "trees"),
+    "SDGA": ("sat-decoder", "trees"),
+    "IDEA": ("idea", "trees"),
+    "SA": ("annealing", "trees"),
 }
 """Heron's method -> strategy and cost model here. CRAND ranks its random samples by the cost model, RAND does not."""
-METHODS_TO_COME = ("RCGA", "GA", "SRGA", "SDGA", "IDEA", "SA")
 
 _DTYPES: Mapping[str, str] = {"uint8": "uint8", "int8": "uint8"}
 _REQUIRED: Mapping[str, type] = {
@@ -170,11 +175,8 @@ def _case(name: str, case: object, where: str) -> HeronCase:
 
 
 def _check_values(config: HeronConfig, where: str) -> None:
-    if config.method in METHODS_TO_COME:
-        raise UsageError(f"{where}: method {config.method!r} is not here yet; use one of {', '.join(METHODS)}")
     if config.method not in METHODS:
-        known = [*METHODS, *METHODS_TO_COME]
-        hint = _nearest(config.method, known)
+        hint = _nearest(config.method, [*METHODS])
         raise UsageError(f"{where}: unknown method {config.method!r}{hint}; use one of {', '.join(METHODS)}")
     if config.in_dtype not in _DTYPES:
         raise UsageError(f"{where}: in_dtype {config.in_dtype!r} does not run on dlboost; use 'uint8' (or 'int8')")

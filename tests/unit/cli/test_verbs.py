@@ -155,6 +155,10 @@ def test_tune_for_people(run: Run) -> None:
     ("option", "value", "part"),
     [
         ("--strategy", "cgaa", "unknown strategy 'cgaa'"),
+        ("--strategy-option", "generation=3", "did you mean 'generations'?"),
+        ("--strategy-option", "generations=many", "expected a whole number, got 'many'"),
+        ("--strategy-option", "generations=1000", "expected from 1 to 100, got 1000"),
+        ("--strategy-option", "generations", "expected --strategy-option NAME=VALUE, got 'generations'"),
         ("--cost-model", "tree", "unknown cost model 'tree'"),
         ("--seed", "-1", "seed"),
         ("--db", "no/folder/r.db", "no/folder"),

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from flextune.compat.heron import HeronCase, case_workload, check_platform, parse_config, read_config
+from flextune.compat.heron import METHODS, HeronCase, case_workload, check_platform, parse_config, read_config
+from flextune.cost.registry import cost_model_names
 from flextune.errors import UsageError
+from flextune.search.registry import check_strategy
 
 VALUES: dict[str, Any] = {
     "out_name": "OUT",
@@ -45,10 +47,19 @@ def test_heron_calls_the_type_int8() -> None:
     assert parse_config(config_text(in_dtype="int8")).dtype == "uint8"
 
 
-@pytest.mark.parametrize(("method", "strategy"), [("CRAND", ("random", "trees")), ("RAND", ("random", "none"))])
+@pytest.mark.parametrize(
+    ("method", "strategy"),
+    [("CRAND", ("random", "trees")), ("RAND", ("random", "none")), ("SRGA", ("stochastic-ranking", "trees"))],
+)
 def test_methods(method: str, strategy: tuple[str, str]) -> None:
     config = parse_config(config_text(method=method))
     assert (config.strategy, config.cost_model) == strategy
+
+
+def test_every_method_has_a_strategy_and_a_cost_model() -> None:
+    for strategy, cost_model in METHODS.values():
+        check_strategy(strategy, {})
+        assert cost_model in cost_model_names()
 
 
 def test_the_shipped_example_is_valid() -> None:
@@ -75,7 +86,7 @@ def test_cases_become_workloads_in_herons_order() -> None:
         (config_text(max_trials=True), ["whole number", "'max_trials'"]),
         (config_text(runner_repeat=0), ["'runner_repeat' must be positive", "0"]),
         (config_text(out_name=""), ["'out_name'"]),
-        (config_text(method="GA"), ["'GA' is not here yet", "CGA"]),
+        (config_text(method="SAA"), ["unknown method 'SAA'", "did you mean 'SA'"]),
         (config_text(method="CGAA"), ["unknown method 'CGAA'", "did you mean 'CGA'"]),
         (config_text(in_dtype="float16"), ["in_dtype 'float16'", "'uint8'"]),
         (config_text(out_dtype="float32"), ["out_dtype 'float32'", "'int32'"]),
