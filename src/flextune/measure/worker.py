@@ -12,6 +12,7 @@ import sys
 from typing import BinaryIO
 
 from flextune.measure.limits import die_with_parent
+from flextune.torch_import import hide_torch
 
 
 def main(arguments: list[str]) -> None:
@@ -19,7 +20,7 @@ def main(arguments: list[str]) -> None:
     parent_pid, cores, options, kind = arguments
     requests, replies = _take_pipes()
     die_with_parent(int(parent_pid))
-    sys.modules["torch"] = None  # type: ignore[assignment]  # TVM loads it when it is there: 1.5 s and 230 MB
+    hide_torch()
     _serve(requests, replies, int(cores), options, kind)
     os._exit(0)
 

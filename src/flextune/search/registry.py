@@ -33,6 +33,8 @@ _STRATEGIES: Registry[type[SearchStrategy]] = Registry(
         "annealing": "flextune.search.annealing:AnnealingStrategy",
         "dual-annealing": "flextune.search.dual_annealing:DualAnnealingStrategy",
         "differential-evolution": "flextune.search.differential_evolution:DifferentialEvolutionStrategy",
+        "flextensor-p": "flextune.search.flextensor:FlexTensorPStrategy",
+        "flextensor-q": "flextune.search.flextensor_q:FlexTensorQStrategy",
         "optuna": "flextune.search.optuna_sampler:OptunaStrategy",
         "local-search": "flextune.search.local_search:LocalSearchStrategy",
         "gaussian-process": "flextune.search.gaussian_process:GaussianProcessStrategy",
