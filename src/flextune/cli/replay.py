@@ -111,6 +111,8 @@ def recorded_candidate(record: TuningRecord) -> Candidate:
     from flextune.trial.measurement import Candidate
     from flextune.workload.parse import parse_workload
 
+    if record.of_objective:
+        raise UsageError(f"record {record.key} is of {record.workload}, which is no tensor program; run it yourself")
     workload = parse_workload(record.workload, record.body)
     target, trace = Target.parse(record.target), Trace.from_json(record.trace)
     candidate = Candidate(workload, target, trace, Assignment.parse(record.assignment))

@@ -82,10 +82,13 @@ def _summary(records: Sequence[TuningRecord]) -> Summary:
 
 
 def _best(record: TuningRecord) -> JsonValue:
+    from flextune.database.exchange import configuration
+
     return {
         "id": record.key,
         "secs": record.secs,
         "assignment": record.assignment,
+        **({"values": configuration(record)} if record.of_objective else {}),
         "strategy": record.strategy,
         "seed": record.seed,
         "created": record.created,
@@ -96,13 +99,22 @@ def _best(record: TuningRecord) -> JsonValue:
 def _text(summary: Summary, schedule: bool) -> str:
     lines = [summary.workload, f"  on {summary.target}", f"  {summary.trials} trials, {summary.failed} failed"]
     if best := summary.best:
-        lines.append(f"  best {seconds(best.secs)}  id {best.key}  {best.created}  {best.strategy}")
-        lines.append(f"       {best.assignment}")
-        if schedule:
+        value = f"{best.secs:.6g}" if best.of_objective else seconds(best.secs)
+        lines.append(f"  best {value}  id {best.key}  {best.created}  {best.strategy}")
+        lines.append(f"       {_choices(best)}")
+        if schedule and not best.of_objective:
             lines.append(_schedule(best))
     if summary.failures:
         lines.append(table(("cause", "count"), [(cause, str(count)) for cause, count in summary.failures], "    "))
     return "\n".join(lines)
+
+
+def _choices(record: TuningRecord) -> str:
+    from flextune.database.exchange import configuration
+
+    if not record.of_objective:
+        return record.assignment
+    return " ".join(f"{name}={value}" for name, value in configuration(record).items())
 
 
 def _schedule(record: TuningRecord) -> str:
