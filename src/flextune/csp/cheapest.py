@@ -15,6 +15,7 @@ Costs = npt.NDArray[np.float64]
 
 _EDGES_AT_ONCE = 1_000_000
 """Rows times edges of a layer that are looked at together: what bounds the memory."""
+_FEW_ROWS = 8
 
 
 def cheapest_in(part: Diagram, costs: Mapping[str, Costs], rows: int) -> dict[str, Numbers]:
@@ -45,13 +46,36 @@ def _cheapest(part: Diagram, costs: Mapping[str, Costs], rows: slice) -> dict[st
 
 def _least_costs(layers: Sequence[Layer], costs: Sequence[Costs | None], rows: int) -> list[Costs]:
     """Per layer and for the end, by state and row: the cost of the cheapest way from there to the end."""
+    least = _least_by_rank if rows > _FEW_ROWS else _least_at_once
     left = [np.zeros((1, rows))]
     for layer, cost in zip(reversed(layers), reversed(costs), strict=True):
-        through = left[-1][layer.target]
-        if cost is not None:
-            through += cost[layer.choice]
-        left.append(np.minimum.reduceat(through, layer.start[:-1], axis=0))
+        left.append(least(layer, cost, left[-1]))
     return left[::-1]
+
+
+def _through(layer: Layer, cost: Costs | None, after: Costs, edges: Numbers | slice) -> Costs:
+    """What the rest of the way costs that begins with one of these edges, by edge and row."""
+    through = after[layer.target[edges]]
+    return through if cost is None else through + cost[layer.choice[edges]]
+
+
+def _least_at_once(layer: Layer, cost: Costs | None, after: Costs) -> Costs:
+    """The least over each state's edges: quick for few rows."""
+    return np.minimum.reduceat(_through(layer, cost, after, slice(None)), layer.start[:-1], axis=0)
+
+
+def _least_by_rank(layer: Layer, cost: Costs | None, after: Costs) -> Costs:
+    """The same, quick for many rows: all states' first edges, then the second ones of those that have two, ..."""
+    degree = np.diff(layer.start)
+    order = np.argsort(-degree, kind="stable")
+    first = layer.start[order]
+    best = _through(layer, cost, after, first)
+    for rank in range(1, int(degree.max(initial=1))):
+        count = int((degree > rank).sum())
+        np.minimum(best[:count], _through(layer, cost, after, first[:count] + rank), out=best[:count])
+    least = np.empty_like(best)
+    least[order] = best
+    return least
 
 
 def _cheapest_edge(layer: Layer, cost: Costs | None, after: Costs, state: Numbers) -> Numbers:

@@ -11,7 +11,7 @@ from flextune.csp.problem import Problem
 from flextune.csp.solutions import SolutionSet
 from flextune.errors import UsageError
 from flextune.testing.random_problems import problems
-from flextune.testing.strategies import HUGE, SMALL, solved
+from flextune.testing.strategies import HUGE, SMALL, SPLITS, solved
 
 
 def random_costs(solutions, rng, rows):
@@ -54,6 +54,15 @@ def test_free_variables_and_ties_take_the_first_in_rank_order():
     found = solutions.cheapest({"v3": cost})
     assert solutions.rank(found[0]) == 4 * 10**8
     assert solutions.rank(found[1]) == 0
+
+
+def test_many_rows_are_as_good_as_one():
+    solutions = solved(SPLITS)
+    costs = random_costs(solutions, np.random.default_rng(0), 40)
+    together = solutions.cheapest(costs)
+    for row in range(40):
+        alone = solutions.cheapest({name: cost[row : row + 1] for name, cost in costs.items()})
+        assert alone[0] == together[row]
 
 
 def test_many_rows_are_taken_in_steps(monkeypatch):
