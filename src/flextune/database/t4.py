@@ -135,24 +135,25 @@ def _assignment(where: str, parameters: Parameters, configuration: Mapping[str, 
         raise UsageError(f"{where}: configuration: {error}") from None
 
 
-def _measurements(result: Object) -> Mapping[object, object]:
+def _measured_values(result: Object, name: str = "") -> list[object]:
+    """The values of the measurements (with this name), in the order of the file."""
     listed = result.get("measurements")
     found = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-    return {each.get("name"): each.get("value") for each in found}
+    return [each.get("value") for each in found if not name or each.get("name") == name]
 
 
 def _failure(result: Object, validity: str) -> str:
     """How the tuner that wrote the file calls the failure, else how the format does."""
-    texts = [value for value in _measurements(result).values() if isinstance(value, str) and value]
+    texts = [value for value in _measured_values(result) if isinstance(value, str) and value]
     return texts[0] if texts else validity
 
 
 def _measured(where: str, result: Object) -> float:
     """The time of a result without single runs."""
-    value = _measurements(result).get("time")
-    if not is_number(value):
+    values = _measured_values(result, "time")
+    if not values:
         raise UsageError(f"{where}: it is 'correct' and has neither runtimes nor a measurement named 'time'")
-    return duration(f"{where}: time", value)
+    return duration(f"{where}: time", values[0])
 
 
 def t4_document(table: Table) -> dict[str, Json]:
