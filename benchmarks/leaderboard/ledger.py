@@ -72,6 +72,7 @@ class Ledger:
         self.charge = charge
         self.thinking_secs = 0.0
         self.evaluations = 0
+        self.requests = 0
         self._rng = rng
         self._clock = clock
         self.unit_secs = float(space.cost_secs.mean())
@@ -86,6 +87,7 @@ class Ledger:
 
     def measure(self, row: int | None) -> float | None:
         """Seconds of a row, None where it fails or is no member. Raises `Finished` when the budget is spent."""
+        self.requests += 1
         self._charge_thinking()
         if row is None:
             answer = self._for_free(None)

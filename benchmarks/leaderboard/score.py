@@ -12,6 +12,7 @@ from benchmarks.leaderboard.baseline import Numbers, judged_counts, random_searc
 from benchmarks.leaderboard.contestants import Contestant
 from benchmarks.leaderboard.ledger import Charge, Curve, Finished, Ledger
 from benchmarks.leaderboard.space import RecordedSpace
+from benchmarks.leaderboard.stuck import ends_when_stuck
 
 BUDGETS = (25, 50, 100, 200, 400, 800, 1600)
 
@@ -47,7 +48,7 @@ def budgets_up_to(budget: int) -> tuple[int, ...]:
 def run_once(contestant: Contestant, space: RecordedSpace, charge: Charge, seed: int) -> tuple[Curve, float]:
     """The curve of one run, and the seconds of thinking per evaluation."""
     ledger = Ledger(space, charge, np.random.default_rng([seed, 1]))
-    with suppress(Finished):
+    with suppress(Finished), ends_when_stuck(ledger):
         contestant.play(space, ledger, seed)
     return ledger.curve, ledger.thinking_secs / max(1, ledger.evaluations)
 
