@@ -8,6 +8,7 @@ survive a fork). Requests and replies are lines of JSON.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
 import signal
@@ -163,7 +164,8 @@ def _fork_worker(control: socket.socket, function: Served, requests: int, replie
 
 
 def _work(function: Served, requests: int, replies: int, nursery: int) -> None:
-    """The worker: answers requests in a session of its own until the pipe ends."""
+    """The worker: answers requests in a session of its own until the pipe ends. Its crash is a result, not a report."""
+    faulthandler.disable()
     os.setsid()
     die_with_parent(nursery)
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,0 +1,42 @@
+"""A measured space answers as a device would, on its own clock."""
+
+import numpy as np
+import pytest
+
+from flextune.csp.assignment import Assignment
+from flextune.database.spaces import load_space
+from flextune.errors import UsageError
+from flextune.measure.replay import ReplayDevice
+from flextune.testing.tables import example_cache, write_table
+from flextune.trial.measurement import Status
+
+
+@pytest.fixture
+def space(tmp_path):
+    return load_space(write_table(tmp_path, example_cache()))
+
+
+def test_recorded_outcomes_and_what_they_cost(space):
+    device = ReplayDevice(space)
+    ran, failed = device.measure([space.trials[0].assignment, space.trials[3].assignment])
+    assert (ran.status, ran.secs, ran.build_secs, ran.elapsed_secs) == (Status.OK, 0.002, 0.5, 0.75)
+    assert (failed.status, failed.run_secs, failed.error) == (Status.RUN_ERROR, (), "RuntimeFailedConfig")
+    assert device.clock_secs == pytest.approx(0.75 + 0.93)
+
+
+def test_noise_draws_recorded_repeats(space):
+    device = ReplayDevice(space, draws=1, rng=np.random.default_rng(0))
+    seen = {device.measure([space.trials[0].assignment])[0].secs for _ in range(30)}
+    assert seen == {0.001, 0.003}
+    averaged = ReplayDevice(space, draws=400, rng=np.random.default_rng(0)).measure([space.trials[0].assignment])
+    assert averaged[0].secs == pytest.approx(0.002, rel=0.1)
+    assert device.measure([space.trials[3].assignment])[0].status is Status.RUN_ERROR
+
+
+def test_what_is_not_in_the_space(space):
+    with pytest.raises(UsageError, match="not a configuration of the space 'a kernel'"):
+        ReplayDevice(space).measure([Assignment({"tile": 3})])
+    with pytest.raises(UsageError, match="draws"):
+        ReplayDevice(space, draws=-1)
+    with pytest.raises(UsageError, match="need a generator"):
+        ReplayDevice(space, draws=1)
