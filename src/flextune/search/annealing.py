@@ -2,8 +2,8 @@
 
 A few chains walk side by side. A step gives one variable another value, and changes the others as little as the
 constraints ask for; so it always ends on a solution. A measured step is taken if it is faster, and otherwise with
-probability exp(-log(time / time so far) / T): at T = 0.1, one that takes 10 % longer is taken in about one case of
-three. T falls in a line to zero over the trials that are to be made (1000 where nobody said), and then starts over.
+probability exp(-log(time / time so far) / T): at T = 0.1, one that takes 10 % longer is taken in two cases of
+five. T falls in a line to zero over the trials that are to be made (1000 where nobody said), and then starts over.
 
 With a cost model what is measured next is the end of a walk on predictions, as in Heron: a number of steps that are
 taken or not by the model's word at the same temperature.
@@ -37,8 +37,8 @@ _LEAST_TEMPERATURE = 1e-9
 class AnnealingOptions(StrategyOptions):
     """`temperature` is that of the start, in logarithms of time; `steps` are those of a walk on predictions."""
 
-    chains: int = option(4, low=1, high=1024)
-    temperature: float = option(0.2, low=0, high=100)
+    chains: int = option(2, low=1, high=1024)
+    temperature: float = option(0.1, low=0, high=100)
     steps: int = option(8, low=1, high=1000)
 
 

@@ -34,7 +34,7 @@ class DifferentialEvolutionOptions(StrategyOptions):
     population: int = option(16, low=4, high=1024)
     weight: float = option(0.7, low=0, high=2)
     crossover: float = option(0.7, low=0, high=1)
-    variant: str = option("current-to-best1", choices=("rand1", "best1", "current-to-best1"))
+    variant: str = option("best1", choices=("rand1", "best1", "current-to-best1"))
 
 
 @dataclass(slots=True)

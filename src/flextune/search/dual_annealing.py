@@ -6,7 +6,8 @@ distribution of index `visit` = 2.62. A worse point is taken with the probabilit
 index `accept` = -5. Each sweep moves all coordinates at once, as often as there are any, and then one after the other.
 
 What is special here: coordinates are positions of values, scaled to [0, 1]; a jump leads to the unmeasured solution
-nearest to where it lands; energies are logarithms of time; and the local search goes from solution to neighbour (see
+nearest to where it lands; energies are logarithms of time; the temperature starts at 50 instead of the usual 5230,
+which would not cool down within some hundred trials; and the local search goes from solution to neighbour (see
 `SolutionSet.neighbours`), to the first faster one, until there is none.
 """
 
@@ -36,7 +37,7 @@ _RESTART = 2e-5
 class DualAnnealingOptions(StrategyOptions):
     """`temperature` is the visiting distribution's at the start; `local_search` says whether gains are followed up."""
 
-    temperature: float = option(5230.0, low=0.02, high=50_000)
+    temperature: float = option(50.0, low=0.02, high=50_000)
     visit: float = option(2.62, low=1.01, high=2.99)
     accept: float = option(-5.0, low=-10_000, high=-1)
     local_search: bool = option(True)

@@ -64,12 +64,12 @@ class Encoding:
         return Assignments(columns, len(positions))
 
     def violations(self, assignments: Assignments) -> npt.NDArray[np.int64]:
-        """How many constraints each combination of values violates, counting auxiliary variables without a value."""
+        """How many constraints each combination of values violates, definitions without a result among them."""
         problem = self._solutions.problem
-        complete, valid = problem.computed({name: assignments.columns[name] for name in self._domains})
-        count = np.broadcast_to(~valid, len(assignments)).astype(np.int64)
+        complete, _ = problem.computed({name: assignments.columns[name] for name in self._domains})
+        count = np.zeros(len(assignments), dtype=np.int64)
         for constraint in problem.constraints:
-            count = count + ~np.asarray(constraint.holds(complete), dtype=bool)
+            count += ~np.asarray(constraint.holds(complete), dtype=bool)
         return count
 
     def scaled(self, positions: Positions) -> Coordinates:
