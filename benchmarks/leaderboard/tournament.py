@@ -119,14 +119,15 @@ def _executor(jobs: int) -> Executor:
 
 def read_scores(path: Path, settings: Settings) -> Scores:
     """The scores in a file of an earlier run; none where there is no file. `UsageError` if its settings are others."""
-    if not path.exists():
-        return {}
-    content = json.loads(path.read_text())
-    if content.get("settings") != settings.to_json():
-        raise UsageError(f"{path} holds runs with other settings, {content.get('settings')}; name another file")
-    return {
-        name: {space: _score(values) for space, values in spaces.items()} for name, spaces in content["scores"].items()
-    }
+    return scores_in(path, json.loads(path.read_text()), settings) if path.exists() else {}
+
+
+def scores_in(path: Path, found: Mapping[str, object], settings: Settings | None = None) -> Scores:
+    """The scores in what a file holds; `UsageError` naming it if they are of other settings than these."""
+    if settings is not None and found.get("settings") != settings.to_json():
+        raise UsageError(f"{path} holds runs with other settings, {found.get('settings')}; name another file")
+    scores: dict[str, dict[str, dict[str, object]]] = found["scores"]  # type: ignore[assignment]
+    return {name: {space: _score(values) for space, values in spaces.items()} for name, spaces in scores.items()}
 
 
 def _score(values: Mapping[str, object]) -> Score:

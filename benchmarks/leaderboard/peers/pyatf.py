@@ -27,9 +27,8 @@ TECHNIQUES = {
     "auc-bandit": "AUCBandit",
     "annealing": "SimulatedAnnealing",
     "differential-evolution": "DifferentialEvolution",
-    "pattern-search": "PatternSearch",
-    "torczon": "Torczon",
 }
+"""Its pattern search and Torczon's method stay at the first local optimum; they are parts of `auc-bandit`."""
 
 
 def play(space: RecordedSpace, ledger: Ledger, seed: int, technique: str) -> None:

@@ -1,0 +1,1 @@
+"""FlexAction's idea beside the other strategies: runs, statistics and the page that shows them."""
