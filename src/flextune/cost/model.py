@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from flextune.cost.options import CostModelOptions
 from flextune.csp.assignment import Assignments
 
 if TYPE_CHECKING:
+    from flextune.cost.pretrained import PretrainedModel
+    from flextune.cost.task import TaskDescription
     from flextune.trial.measurement import Measurement
 
 Scores = npt.NDArray[np.float64]
@@ -29,7 +32,24 @@ class CostModel(ABC):
 
     A strategy that is given a model tells it all it is told itself; nobody else has to. Training may wait until the
     next prediction. `flextune.testing.cost_models.CostModelSuite` checks all of this for a model of your own.
+
+    `names` are the task's variables, `options` is of the class's `options_type`. `task` describes what the variables
+    belong to, where that is known; `pretrained` was learned from other tasks, and a model that can start from it does.
+    The first line of a class's docstring says what it is; it is listed to users.
     """
+
+    options_type: ClassVar[type[CostModelOptions]] = CostModelOptions
+
+    @abstractmethod
+    def __init__(
+        self,
+        names: Sequence[str],
+        seed: int,
+        *,
+        options: CostModelOptions | None = None,
+        task: TaskDescription | None = None,
+        pretrained: PretrainedModel | None = None,
+    ) -> None: ...
 
     @abstractmethod
     def predict(self, assignments: Assignments) -> Scores:

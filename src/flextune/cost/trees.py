@@ -1,98 +1,91 @@
-"""Gradient-boosted trees on the values of the variables (Heron, ASPLOS 2023, section 5.2), through XGBoost.
-
-XGBoost and LightGBM rank unseen schedules about equally well after 32 to 300 rows and train equally fast; XGBoost loads
-faster and needs less memory. Shallow trees on random halves of the features rank best when there are few rows.
-"""
+"""Gradient-boosted trees on the values of the variables (Heron, ASPLOS 2023, section 5.2), and what they amount to."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from flextune.cost.features import features
-from flextune.cost.model import CostModel, Scores
-from flextune.csp.assignment import Assignments
-from flextune.imports import hidden
-
-from flextune.trial.history import History
-
-with hidden("sklearn"):  # a convenience of XGBoost's that takes a second to import
-    import xgboost
-
-if TYPE_CHECKING:
-    from flextune.trial.measurement import Measurement
+from flextune.cost.boosting import PAIRS, SQUARED_ERROR, Growth, Trees, grown
+from flextune.cost.features import Features, FeatureTable, Numbers, value_features
+from flextune.cost.learned import LearnedCostModel
+from flextune.cost.learner import Learner, calibrated, scaled_scores
+from flextune.cost.model import Scores
+from flextune.cost.options import CostModelOptions, option
+from flextune.cost.shared_features import computed_features
 
 
 @dataclass(frozen=True, slots=True)
-class TreesOptions:
-    """How the trees are grown. A second thread gains nothing below 1000 rows and waits for busy cores."""
+class TreesOptions(CostModelOptions):
+    """`loss` is of the throughput itself, or of the order of pairs."""
 
-    rounds: int = 100
-    max_depth: int = 4
-    learning_rate: float = 0.1
-    row_fraction: float = 0.8
-    feature_fraction: float = 0.5
-    threads: int = 1
+    loss: str = option("regression", choices=("regression", "ranking"))
+    rounds: int = option(100, low=1, high=10_000)
+    max_depth: int = option(4, low=1, high=12)
+    learning_rate: float = option(0.1, low=0.001, high=1)
+    row_fraction: float = option(0.8, low=0.1, high=1)
+    feature_fraction: float = option(0.5, low=0.05, high=1)
+
+    @property
+    def growth(self) -> Growth:
+        return Growth(self.rounds, self.max_depth, self.learning_rate, self.row_fraction, self.feature_fraction)
 
 
-class TreesCostModel(CostModel):
-    """Predicts the throughput relative to the best one seen; trained anew when there are new rows."""
+class TreesCostModel(LearnedCostModel[TreesOptions]):
+    """Boosted trees on the variables' values and the analysis of the tile that they make."""
 
-    def __init__(self, names: Sequence[str], seed: int, options: TreesOptions | None = None) -> None:
-        self._names = tuple(names)
-        self._seed = seed
-        self._options = options or TreesOptions()
-        self._history = History(names)
-        self._trained: xgboost.Booster | None = None
-        self._is_current = True
+    options_type = TreesOptions
 
-    def predict(self, assignments: Assignments) -> Scores:
-        model = self._model() if len(assignments) else None
-        if model is None:
-            return np.zeros(len(assignments))
-        scores = model.inplace_predict(features(assignments, self._names))
-        return np.asarray(scores, dtype=np.float64)
+    def features(self) -> FeatureTable:
+        return FeatureTable((*value_features(self.names), *computed_features(self.names, self.task)))
 
-    def update(self, measurements: Sequence[Measurement]) -> None:
-        self._history.add(measurements)
-        self._is_current = self._is_current and not measurements
+    def learner(self) -> Learner:
+        growth = self.options.growth
+        return RankedTrees(growth) if self.options.loss == "ranking" else ThroughputTrees(growth)
 
-    def importance(self) -> Mapping[str, float]:
-        model = self._model()
-        gains = {} if model is None else model.get_score(importance_type="total_gain")
-        total = sum(gains.values())
-        if not total:
-            return {}
-        count = len(self._names)
-        return {
-            name: (gains.get(f"f{index}", 0.0) + gains.get(f"f{index + count}", 0.0)) / total
-            for index, name in enumerate(self._names)
-        }
 
-    def _model(self) -> xgboost.Booster | None:
-        if not self._is_current:
-            self._trained = self._train() if math.isfinite(self._history.best_secs) else None
-            self._is_current = True
-        return self._trained
+@dataclass(frozen=True, slots=True)
+class ThroughputTrees:
+    """Trees for how the throughput differs from what was expected."""
 
-    def _train(self) -> xgboost.Booster:
-        targets = self._history.fitness()
-        rows = xgboost.DMatrix(
-            features(self._history.assignments(), self._names), label=targets, nthread=self._options.threads
-        )
-        parameters = {
-            "objective": "reg:squarederror",
-            "base_score": float(targets.mean()),
-            "max_depth": self._options.max_depth,
-            "learning_rate": self._options.learning_rate,
-            "subsample": self._options.row_fraction,
-            "colsample_bytree": self._options.feature_fraction,
-            "nthread": self._options.threads,
-            "seed": self._seed,
-            "verbosity": 0,
-        }
-        return xgboost.train(parameters, rows, num_boost_round=self._options.rounds)
+    growth: Growth
+
+    def fit(self, rows: Features, throughput: Numbers, base: Numbers, seed: int) -> FittedThroughput:
+        return FittedThroughput(grown(rows, throughput - base, SQUARED_ERROR, self.growth, seed))
+
+
+@dataclass(frozen=True, slots=True)
+class FittedThroughput:
+    trees: Trees
+
+    def predict(self, rows: Features, base: Numbers) -> Scores:
+        return base + self.trees.predict(rows)
+
+    def importance(self) -> Numbers:
+        return self.trees.importance()
+
+
+@dataclass(frozen=True, slots=True)
+class RankedTrees:
+    """Trees for the order of the throughput, starting from the order that was expected."""
+
+    growth: Growth
+
+    def fit(self, rows: Features, throughput: Numbers, base: Numbers, seed: int) -> FittedOrder:
+        doubt = max(float((throughput - base).std()), 0.01)
+        trees = grown(rows, throughput, PAIRS, self.growth, seed, base / doubt)
+        scores = base / doubt + trees.predict(rows)
+        return FittedOrder(trees, doubt, calibrated(scores, throughput))
+
+
+@dataclass(frozen=True, slots=True)
+class FittedOrder:
+    """`doubt` is the difference of expected throughput that makes a pair's order likely."""
+
+    trees: Trees
+    doubt: float
+    calibration: tuple[float, float]
+
+    def predict(self, rows: Features, base: Numbers) -> Scores:
+        return scaled_scores(base / self.doubt + self.trees.predict(rows), self.calibration)
+
+    def importance(self) -> Numbers:
+        return self.trees.importance()

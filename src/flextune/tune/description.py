@@ -1,0 +1,83 @@
+"""What a cost model is told about a task: its space and the analysis of its program, in neutral terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flextune.analysis.blocks import Access, BlockFacts, read_program
+from flextune.cost.task import Axis, Operand, TaskDescription
+from flextune.csp.constraint import Select
+from flextune.csp.problem import Problem
+from flextune.schedule.limits import dtype_bits
+from flextune.schedule.space import SearchSpace
+from flextune.target.target import Target
+from flextune.workload.workload import Workload
+
+
+def describe_task(space: SearchSpace) -> TaskDescription:
+    """The task of a space. Of a program that cannot be read, only what the workload itself says."""
+    workload = space.workload
+    program = read_program(workload.prim_func())
+    if program is None or not program.blocks:
+        return TaskDescription(_operator(workload), numbers=_numbers(workload, space.target))
+    block = max(program.blocks, key=lambda each: (_tiled_axes(each, space.problem), each.trips))
+    axes = tuple(_axes(block, space.problem))
+    return TaskDescription(
+        operator=_operator(workload),
+        axes=axes,
+        vector=_vector(axes),
+        operands=tuple(_operands(block)),
+        numbers=_numbers(workload, space.target),
+        labels=tuple(each.name for each in program.blocks),
+    )
+
+
+def _operator(workload: Workload) -> str:
+    """The operator's name; of a part of a model the name of the part."""
+    return workload.operator if workload.operator != "tir" else f"tir {workload.param('name')}"
+
+
+def _numbers(workload: Workload, target: Target) -> tuple[tuple[str, float], ...]:
+    data = sum(spec.bytes for spec in (*workload.inputs, *workload.outputs))
+    return (
+        ("operations", float(workload.flops)),
+        ("data bytes", float(data)),
+        ("operations per byte", workload.flops / data if data else 0.0),
+        ("cores", float(target.cores)),
+        ("l1 bytes", float(target.l1_bytes)),
+        ("l2 bytes", float(target.l2_bytes)),
+    )
+
+
+def _tiled_axes(block: BlockFacts, problem: Problem) -> int:
+    return sum(f"cache_{iterator.name}" in problem.names for iterator in block.iterators)
+
+
+def _axes(block: BlockFacts, problem: Problem) -> Iterator[Axis]:
+    """The block's loops. How large a tile is along an axis is what the axis' number of tiles is looked up by."""
+    definitions = problem.definitions
+    for iterator in block.iterators:
+        count = definitions.get(f"tiles_{iterator.name}")
+        tile = (str(count.index),) if isinstance(count, Select) else ()
+        cache = (f"cache_{iterator.name}",) if f"cache_{iterator.name}" in problem.names else ()
+        grid = (f"grid_{iterator.name}",) if f"grid_{iterator.name}" in problem.names else ()
+        levels = (tile, cache, grid) if tile or cache else ()
+        yield Axis(iterator.name, iterator.extent, iterator in block.reduce, levels)
+
+
+def _vector(axes: tuple[Axis, ...]) -> str:
+    """The axis whose tile is a number of whole vectors; empty where there is none."""
+    return next((axis.name for axis in axes if axis.levels and "panel" in axis.levels[0]), "")
+
+
+def _operands(block: BlockFacts) -> Iterator[Operand]:
+    for accesses, written in ((block.writes, True), (block.operands, False)):
+        for access in accesses:
+            item_bytes = max(1, dtype_bits(access.buffer.dtype) // 8)
+            yield Operand(access.buffer.name, item_bytes, written, tuple(_dimensions(access)))
+
+
+def _dimensions(access: Access) -> Iterator[tuple[tuple[str, int], ...]]:
+    """The index of each dimension; where it is not linear, every iterator in it counts once."""
+    for linear, uses in zip(access.coefficients, access.uses, strict=True):
+        yield linear if linear is not None else tuple((name, 1) for name in sorted(uses))
