@@ -1,17 +1,25 @@
-"""What a cost model is told about a task: its space and the analysis of its program, in neutral terms."""
+"""What a cost model is told about a task: its space and the analysis of its program, in neutral terms.
+
+And whether what was learned of other tasks may be used for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from flextune.analysis.blocks import Access, BlockFacts, read_program
 from flextune.cost.task import Axis, Operand, TaskDescription
 from flextune.csp.constraint import Select
 from flextune.csp.problem import Problem
+from flextune.errors import UsageError
 from flextune.schedule.limits import dtype_bits
 from flextune.schedule.space import SearchSpace
 from flextune.target.target import Target
 from flextune.workload.workload import Workload
+
+if TYPE_CHECKING:
+    from flextune.cost.pretrained import PretrainedModel
 
 
 def describe_task(space: SearchSpace) -> TaskDescription:
@@ -81,3 +89,12 @@ def _dimensions(access: Access) -> Iterator[tuple[tuple[str, int], ...]]:
     """The index of each dimension; where it is not linear, every iterator in it counts once."""
     for linear, uses in zip(access.coefficients, access.uses, strict=True):
         yield linear if linear is not None else tuple((name, 1) for name in sorted(uses))
+
+
+def check_target(model: PretrainedModel, target: Target) -> None:
+    """Raises `UsageError` for a model of another target: its times say nothing about this one's."""
+    if model.training.target != target.key:
+        raise UsageError(
+            f"the pretrained model is of the target {model.training.target}, this run is for {target.key}; "
+            "take a model that `flextune pretrain` made from records of this target"
+        )

@@ -57,7 +57,7 @@ def spend_budget(run: TuningRun, search: TaskSearch) -> None:
 
 def provenance(options: TuneOptions) -> Provenance:
     """Who measures in this run: what all of its records have in common."""
-    strategy = f"{options.strategy}+{options.cost_model}"
+    strategy = f"{options.strategy}+{options.cost_model}{' (pretrained)' if options.pretrained else ''}"
     return Provenance(str(options.measure), installed_versions(), options.seed, strategy, host().fingerprint)
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from flextune.errors import UsageError
 from flextune.measure.options import MeasureOptions
 from flextune.target.peaks import Peaks
 from flextune.tune.budget import Budget
+
+if TYPE_CHECKING:
+    from flextune.cost.pretrained import PretrainedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,8 @@ class TuneOptions:
     `round_trials` candidates are asked for and measured between two updates of the strategy; `resume` takes recorded
     trials of the same key for known instead of measuring them again; the `finalists` best candidates are compared with
     the default over `final_rounds` interleaved rounds before a winner is named. `peaks` of the machine, where known,
-    give the fraction of peak and tell the scheduler how much a task can still gain.
+    give the fraction of peak and tell the scheduler how much a task can still gain. The cost model of every task starts
+    from `pretrained`, which is of the run's target.
     """
 
     budget: Budget
@@ -31,6 +36,8 @@ class TuneOptions:
     measure: MeasureOptions = field(default_factory=MeasureOptions)
     peaks: Peaks | None = None
     strategy_options: tuple[tuple[str, str], ...] = ()
+    cost_model_options: tuple[tuple[str, str], ...] = ()
+    pretrained: PretrainedModel | None = None
 
     def __post_init__(self) -> None:
         for name in ("round_trials", "finalists", "final_rounds"):

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flextune.cost.registry import create_cost_model
+from flextune.cost.model import CostModel
+from flextune.cost.registry import NONE, create_cost_model
 from flextune.csp.assignment import Assignment
 from flextune.schedule.space import SearchSpace
 from flextune.search.registry import create_strategy
@@ -17,6 +18,7 @@ from flextune.search.strategy import SearchStrategy
 from flextune.target.peaks import Peaks
 from flextune.trial.measurement import Candidate, Measurement
 from flextune.trial.record import TuningRecord
+from flextune.tune.description import check_target, describe_task
 from flextune.tune.evidence import FINAL, deciding_records
 from flextune.tune.options import TuneOptions
 from flextune.workload.workload import Workload
@@ -152,9 +154,22 @@ def _strategy(space: SearchSpace, options: TuneOptions) -> SearchStrategy:
         space.solutions,
         rng=np.random.default_rng(options.seed),
         default=space.default,
-        cost_model=create_cost_model(options.cost_model, space.solutions.names, options.seed),
+        cost_model=_cost_model(space, options),
         options=dict(options.strategy_options),
         trials=options.budget.trials,
+    )
+
+
+def _cost_model(space: SearchSpace, options: TuneOptions) -> CostModel | None:
+    if options.pretrained is not None:
+        check_target(options.pretrained, space.target)
+    return create_cost_model(
+        options.cost_model,
+        space.solutions.names,
+        options.seed,
+        options=dict(options.cost_model_options),
+        task=describe_task(space) if options.cost_model != NONE else None,
+        pretrained=options.pretrained,
     )
 
 
