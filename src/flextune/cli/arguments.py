@@ -35,6 +35,18 @@ StrategyOptionTexts = Annotated[
         help="Option of the strategy, as listed by `flextune strategies`; repeatable.",
     ),
 ]
+CostModelOptionTexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cost-model-option", metavar="NAME=VALUE", help="Option of the cost model, such as loss=ranking; repeatable."
+    ),
+]
+PretrainedPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--pretrained", metavar="MODEL", help="Model that `flextune pretrain` wrote, for the cost model to start from."
+    ),
+]
 Shapes = Annotated[
     list[str] | None, typer.Option("--shape", help="Shape of a model's dynamic input, as NAME=1x3x224x224; repeatable.")
 ]

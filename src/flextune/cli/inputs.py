@@ -58,11 +58,20 @@ def read_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
 
 def read_strategy_options(texts: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
     """`["population=100"]` -> `(("population", "100"),)`; of one name given twice the last counts. `UsageError`."""
+    return _read_options("--strategy-option", texts)
+
+
+def read_cost_model_options(texts: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
+    """As `read_strategy_options`."""
+    return _read_options("--cost-model-option", texts)
+
+
+def _read_options(flag: str, texts: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
     options: dict[str, str] = {}
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise UsageError(f"expected --strategy-option NAME=VALUE, got {text!r}")
+            raise UsageError(f"expected {flag} NAME=VALUE, got {text!r}")
         options[name] = value
     return tuple(options.items())
 

@@ -19,7 +19,20 @@ import typer
 from typer.core import TyperGroup
 
 from flextune import __version__
-from flextune.cli import analyze, compile_model, doctor, minimize, records, replay, run, show, space, strategies, tune
+from flextune.cli import (
+    analyze,
+    compile_model,
+    doctor,
+    minimize,
+    pretrain,
+    records,
+    replay,
+    run,
+    show,
+    space,
+    strategies,
+    tune,
+)
 from flextune.errors import FlextuneError
 from flextune.torch_import import hide_torch
 
@@ -84,6 +97,7 @@ app.command("analyze")(analyze.analyze)
 app.command("space")(space.space)
 app.command("tune")(tune.tune)
 app.command("strategies")(strategies.strategies)
+app.command("pretrain")(pretrain.pretrain)
 app.command("minimize")(minimize.minimize)
 app.command("show")(show.show)
 app.command("compile")(compile_model.compile_model)

@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flextune.cli.arguments import DatabasePath, Json, Shapes, StrategyOptionTexts, TargetText, WorkloadOrModel
+from flextune.cli.arguments import (
+    CostModelOptionTexts,
+    DatabasePath,
+    Json,
+    PretrainedPath,
+    Shapes,
+    StrategyOptionTexts,
+    TargetText,
+    WorkloadOrModel,
+)
 from flextune.cli.output import print_json, rate, seconds
 from flextune.errors import FlextuneError, UsageError
 
 if TYPE_CHECKING:
     from flextune.cli.live import LiveView
+    from flextune.cost.pretrained import PretrainedModel
     from flextune.target.peaks import Peaks
     from flextune.tune.budget import Budget
     from flextune.tune.options import TuneOptions
@@ -31,7 +41,9 @@ def tune(
     minutes: Annotated[float | None, typer.Option(help="Wall-clock limit (default for a model: 2).")] = None,
     strategy: Annotated[str, typer.Option(help="Search strategy; `flextune strategies` lists them.")] = "cga",
     strategy_option: StrategyOptionTexts = None,
-    cost_model: Annotated[str, typer.Option(help="Learned cost model: none or trees.")] = "trees",
+    cost_model: Annotated[str, typer.Option(help="Learned cost model: none, trees, gp or mlp.")] = "trees",
+    cost_model_option: CostModelOptionTexts = None,
+    pretrained: PretrainedPath = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     resume: Annotated[bool, typer.Option(help="Take recorded trials of the same key for known.")] = True,
     patience: Annotated[int | None, typer.Option(help="End a task after so many trials without a better one.")] = None,
@@ -41,7 +53,7 @@ def tune(
     as_json: Json = False,
 ) -> None:
     """Search for the fastest schedules; every trial is recorded, and a run goes on where an earlier one ended."""
-    from flextune.cli.inputs import is_model, read_shapes, read_strategy_options
+    from flextune.cli.inputs import is_model, read_cost_model_options, read_shapes, read_strategy_options
     from flextune.tune.budget import Budget
 
     model = is_model(what)
@@ -49,7 +61,10 @@ def tune(
         trials, minutes = (None, _MODEL_MINUTES) if model else (_WORKLOAD_TRIALS, None)
     budget, shapes = Budget(trials, minutes, patience), read_shapes(shape)
     strategy_options = read_strategy_options(strategy_option)
-    request = Request(budget, strategy, cost_model, seed, resume, target, db, strategy_options)
+    cost_model_options = read_cost_model_options(cost_model_option)
+    request = Request(
+        budget, strategy, cost_model, seed, resume, target, db, strategy_options, cost_model_options, pretrained
+    )
     if model:
         from flextune.cli.tune_model import tune_model
 
@@ -72,16 +87,17 @@ class Request:
     target: str | None
     db: Path | None
     strategy_options: tuple[tuple[str, str], ...] = ()
+    cost_model_options: tuple[tuple[str, str], ...] = ()
+    pretrained: Path | None = None
 
     def options(self, peaks: Peaks | None = None) -> TuneOptions:
         """The run's options. Unknown names and bad options are refused before anything is measured."""
-        from flextune.cli.inputs import require_known
-        from flextune.cost.registry import cost_model_names
+        from flextune.cost.registry import check_cost_model
         from flextune.search.registry import check_strategy
         from flextune.tune.options import TuneOptions
 
         check_strategy(self.strategy, dict(self.strategy_options))
-        require_known("cost model", self.cost_model, cost_model_names())
+        check_cost_model(self.cost_model, dict(self.cost_model_options), self.pretrained is not None)
         return TuneOptions(
             self.budget,
             self.strategy,
@@ -90,7 +106,16 @@ class Request:
             self.resume,
             peaks=peaks,
             strategy_options=self.strategy_options,
+            cost_model_options=self.cost_model_options,
+            pretrained=self._pretrained(),
         )
+
+    def _pretrained(self) -> PretrainedModel | None:
+        if self.pretrained is None:
+            return None
+        from flextune.cost.model_file import load_model
+
+        return load_model(self.pretrained)
 
 
 def _tune_workload(text: str, request: Request, as_json: bool) -> None:

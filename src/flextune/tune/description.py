@@ -91,9 +91,9 @@ def _dimensions(access: Access) -> Iterator[tuple[tuple[str, int], ...]]:
         yield linear if linear is not None else tuple((name, 1) for name in sorted(uses))
 
 
-def check_target(model: PretrainedModel, target: Target) -> None:
+def check_target(model: PretrainedModel | None, target: Target) -> None:
     """Raises `UsageError` for a model of another target: its times say nothing about this one's."""
-    if model.training.target != target.key:
+    if model is not None and model.training.target != target.key:
         raise UsageError(
             f"the pretrained model is of the target {model.training.target}, this run is for {target.key}; "
             "take a model that `flextune pretrain` made from records of this target"

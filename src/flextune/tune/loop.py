@@ -11,6 +11,7 @@ from flextune.platforms import registry
 from flextune.target.host import host
 from flextune.target.target import Target
 from flextune.trial.record import Provenance, installed_versions
+from flextune.tune.description import check_target
 from flextune.tune.events import Callback
 from flextune.tune.options import TuneOptions
 from flextune.tune.result import TuningResult
@@ -34,6 +35,7 @@ def tune_workload(
 
     The result is never slower than the default schedule, which is measured first and again with the finalists.
     """
+    check_target(options.pretrained, target)
     started = time.perf_counter()
     with WorkerPool(options.measure, target.cores) as pool:
         pool.start(target.kind)

@@ -18,7 +18,7 @@ from flextune.search.strategy import SearchStrategy
 from flextune.target.peaks import Peaks
 from flextune.trial.measurement import Candidate, Measurement
 from flextune.trial.record import TuningRecord
-from flextune.tune.description import check_target, describe_task
+from flextune.tune.description import describe_task
 from flextune.tune.evidence import FINAL, deciding_records
 from flextune.tune.options import TuneOptions
 from flextune.workload.workload import Workload
@@ -161,8 +161,6 @@ def _strategy(space: SearchSpace, options: TuneOptions) -> SearchStrategy:
 
 
 def _cost_model(space: SearchSpace, options: TuneOptions) -> CostModel | None:
-    if options.pretrained is not None:
-        check_target(options.pretrained, space.target)
     return create_cost_model(
         options.cost_model,
         space.solutions.names,

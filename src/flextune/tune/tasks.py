@@ -10,6 +10,7 @@ from flextune.database.base import Database
 from flextune.measure.pool import WorkerPool
 from flextune.platforms import registry
 from flextune.target.target import Target
+from flextune.tune.description import check_target
 from flextune.tune.events import Callback
 from flextune.tune.loop import provenance
 from flextune.tune.options import TuneOptions
@@ -44,6 +45,7 @@ def tune_tasks(
     callbacks: Sequence[Callback] = (),
 ) -> TasksResult:
     """Tunes several workloads within one budget, on this machine; every trial is committed to the database."""
+    check_target(options.pretrained, target)
     started = time.perf_counter()
     with WorkerPool(options.measure, target.cores) as pool:
         pool.start(target.kind)
