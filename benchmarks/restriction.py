@@ -38,7 +38,7 @@ def thinned(values: tuple[int, ...]) -> tuple[int, ...]:
     """Without the value that is closest to its neighbours; the first one where several are.
 
     >>> thinned((1, 2, 4, 5, 8))
-    (1, 2, 5, 8)
+    (1, 2, 4, 8)
     """
     spread = {inner: _ratio(below, above) for below, inner, above in zip(values, values[1:], values[2:], strict=False)}
     closest = min(spread, key=spread.__getitem__)

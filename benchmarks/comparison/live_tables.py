@@ -83,9 +83,17 @@ def live_section(outcomes: Outcomes, ours: str) -> str:
     parts = [
         f"Best ever seen over best so far after so many trials, and after equal seconds "
         f"({_limits(scores)}), mean over the workloads and {seeds} seeds with 95 % intervals. *Winners*: the best "
-        "winner of a seed over the strategy's own, timed in turns:",
+        "winner of a seed over the strategy's own, timed in turns. *Without default*: the default schedule, which is "
+        "the first trial of every run, left out:",
         markdown_table(
-            ["strategy", *(f"{column} trials" for column in columns), "equal seconds", "winners", "seconds of a run"],
+            [
+                "strategy",
+                *(f"{column} trials" for column in columns),
+                "without default",
+                "equal seconds",
+                "winners",
+                "seconds of a run",
+            ],
             [_live_row(scores, strategy, columns) for strategy in outcomes.strategies],
         ),
     ]
@@ -112,6 +120,7 @@ def _live_row(scores: LiveScores, strategy: str, columns: Sequence[int]) -> list
     return [
         strategy,
         *(str(_mean(scores.fractions(strategy, _after(column)))) for column in columns),
+        str(_mean(scores.fractions(strategy, lambda run: run.best_after(columns[-1], with_default=False)))),
         str(_mean(scores.within_equal_secs(strategy))),
         str(_mean(scores.judged(strategy))),
         f"{statistics.median(run.ended_secs[-1] for run in runs):.1f}",
