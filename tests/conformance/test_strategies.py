@@ -14,11 +14,11 @@ from flextune.search.strategy import SearchStrategy
 from flextune.testing.strategies import StrategySuite
 
 _QUICK = {
-    "annealing": {"steps": "3"},
+    "annealing": {"steps": "3", "chains": "8"},
     "optuna": {"startup": "4", "candidates": "4", "multivariate": "false", "round_size": "4"},
 }
 """Options with which those are tested that would take long."""
-_FEWER_TRIALS = {"optuna": 40, "gaussian-process": 40}
+_FEWER_TRIALS = {"annealing": 40, "auto": 30, "gaussian-process": 30, "optuna": 30}
 """For those that are slow, and have no rounds of which several must fit."""
 
 
@@ -68,7 +68,10 @@ class TestGaWithRepair(Registered):
 class TestOneChain(Registered):
     name = "annealing"
     options: ClassVar[dict[str, str]] = {"chains": "1", "temperature": "0", "steps": "1"}
-    trials = 20
+
+    @pytest.fixture(autouse=True)
+    def with_cost_model(self) -> None:
+        self.cost_model = "none"
 
 
 class TestCgaWithFewChildren(Registered):
