@@ -24,17 +24,14 @@ import numpy.typing as npt
 from flextune.csp import arithmetic
 from flextune.csp.domain import INT64_MAX
 from flextune.csp.parameters import Parameters
+from flextune.csp.python_arithmetic import OPERATIONS, Truth, Values, compared, power_bits, times, wide
 from flextune.errors import UsageError
 from flextune.registry import nearest
-
-Truth = npt.NDArray[np.bool_]
-Array = npt.NDArray[Any]
 
 MAX_TEXT = 10_000
 _MAX_NODES = 2_000
 _MAX_DEPTH = 100
 _MAX_BITS = 1_000
-_EXACT_FLOAT = 2**53
 _ALLOWED = "names of parameters, numbers, quoted texts, + - * / // % **, comparisons, in, and, or, not, min, max, abs"
 
 _COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -45,23 +42,6 @@ _COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_OPERATIONS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow)
-
-
-@dataclass(frozen=True, slots=True)
-class Values:
-    """An array of values, and where they are defined. Arrays broadcast; `kind` is that of `Parameter.kind`."""
-
-    array: Array
-    defined: Truth
-    kind: str = "number"
-
-    @property
-    def truth(self) -> Truth:
-        """What Python's `bool` says."""
-        if self.kind == "number":
-            return np.asarray(self.array != 0, dtype=bool)
-        return np.vectorize(bool, otypes=[bool])(self.array)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -98,10 +78,14 @@ class Expression:
         """The parameters that it reads, in the order of the declaration."""
         return names_in(self.tree, self.parameters)
 
+    def values(self, columns: Mapping[str, npt.NDArray[np.int64]], piece: ast.expr | None = None) -> Values:
+        """The values of it (or of a piece of it) for columns of codes, by variable name."""
+        return _Evaluation(self, columns).value(self.tree if piece is None else piece)
+
     def holds(self, columns: Mapping[str, npt.NDArray[np.int64]], piece: ast.expr | None = None) -> Truth:
-        """Whether it (or a piece of it) holds for columns of codes, by variable name."""
-        result = _Evaluation(self, columns).value(self.tree if piece is None else piece)
-        return np.asarray(result.truth & result.defined, dtype=bool)
+        """Where it (or a piece of it) is defined and true."""
+        values = self.values(columns, piece)
+        return np.asarray(values.truth & values.defined, dtype=bool)
 
     def error(self, problem: str) -> UsageError:
         shown = self.text if len(self.text) <= 80 else self.text[:77] + "..."
@@ -169,7 +153,7 @@ class _Checker:
         return "number"
 
     def _binop(self, node: ast.BinOp) -> str:
-        if not isinstance(node.op, _OPERATIONS):
+        if type(node.op) not in OPERATIONS:
             raise self._unsupported(node)
         return self._numbers(node, node.left, node.right)
 
@@ -241,13 +225,13 @@ class _Evaluation:
             return Values((~operand.truth).astype(np.int64), operand.defined)
         if isinstance(node.op, ast.UAdd):
             return operand
-        return Values(_times(operand.array, np.array(-1)), operand.defined)
+        return Values(times(operand.array, np.array(-1)), operand.defined)
 
     def _binop(self, node: ast.BinOp) -> Values:
         left, right = self.value(node.left), self.value(node.right)
-        if isinstance(node.op, ast.Pow) and _power_bits(left.array, right.array) > _MAX_BITS:
+        if isinstance(node.op, ast.Pow) and power_bits(left.array, right.array) > _MAX_BITS:
             raise self._expression.error(f"{piece_text(node)!r} gets too large")
-        array, defined = _BINARY[type(node.op)](left.array, right.array)
+        array, defined = OPERATIONS[type(node.op)](left.array, right.array)
         if array.dtype == object and arithmetic.magnitude(array).bit_length() > _MAX_BITS:
             raise self._expression.error(f"{piece_text(node)!r} gets too large")
         return Values(array, left.defined & right.defined & defined)
@@ -257,7 +241,7 @@ class _Evaluation:
         assert isinstance(node.func, ast.Name)
         array = values[0].array
         if node.func.id == "abs":
-            return Values(np.abs(array if array.dtype.kind == "f" else _wide(array)), values[0].defined)
+            return Values(np.abs(array if array.dtype.kind == "f" else wide(array)), values[0].defined)
         pick = np.minimum if node.func.id == "min" else np.maximum
         defined = values[0].defined
         for value in values[1:]:
@@ -284,111 +268,13 @@ class _Evaluation:
                 items = [self.value(item) for item in comparator.elts]
                 among = np.zeros((), dtype=bool)
                 for item in items:
-                    among = among | _compared(operator.eq, left, item)
+                    among = among | compared(operator.eq, left, item)
                     defined = defined & (item.defined | ~truth)
                 found = among if isinstance(kind, ast.In) else ~among
             else:
                 right = self.value(comparator)
-                found = _compared(_COMPARISONS[type(kind)], left, right)
+                found = compared(_COMPARISONS[type(kind)], left, right)
                 defined = defined & (right.defined | ~truth)
                 left = right
             truth = truth & found
         return Values(truth.astype(np.int64), defined)
-
-
-def _compared(compare: Callable[[Any, Any], Any], left: Values, right: Values) -> Truth:
-    """By element. Numbers and texts are never equal; large whole numbers meet fractions exactly."""
-    a, b = left.array, right.array
-    texts = left.kind != "number" or right.kind != "number"
-    if texts or (a.dtype.kind != b.dtype.kind and max(_size(a), _size(b)) > _EXACT_FLOAT):
-        a, b = a.astype(object), b.astype(object)
-    return np.asarray(compare(a, b), dtype=bool)
-
-
-def _size(array: Array) -> int:
-    return 0 if array.dtype.kind == "f" else arithmetic.magnitude(array)
-
-
-def _wide(array: Array) -> Array:
-    """Whole numbers whose absolute values fit their type."""
-    return array.astype(object) if arithmetic.magnitude(array) >= INT64_MAX else array
-
-
-def _whole(*arrays: Array) -> bool:
-    return all(array.dtype.kind != "f" for array in arrays)
-
-
-def _float(array: Array) -> Array:
-    return array.astype(np.float64)
-
-
-_EVERYWHERE = np.ones((), dtype=bool)
-_Result = tuple[Array, Truth]
-
-
-def _times(a: Array, b: Array) -> Array:
-    if _whole(a, b):
-        return arithmetic.times(a, b)
-    with np.errstate(all="ignore"):
-        return np.asarray(_float(a) * _float(b))
-
-
-def _plus(a: Array, b: Array) -> Array:
-    if _whole(a, b):
-        return arithmetic.plus(a, b)
-    with np.errstate(all="ignore"):
-        return np.asarray(_float(a) + _float(b))
-
-
-def _divided(a: Array, b: Array) -> _Result:
-    nonzero = np.asarray(b != 0, dtype=bool)
-    safe = np.where(nonzero, b, 1)
-    exact = _whole(a, b) and max(_size(a), _size(b)) > _EXACT_FLOAT
-    with np.errstate(all="ignore"):
-        array = a.astype(object) / safe.astype(object) if exact else _float(a) / _float(safe)
-    return np.asarray(array, dtype=np.float64), nonzero
-
-
-def _floor_divided(a: Array, b: Array) -> _Result:
-    return _floored(np.floor_divide, a, b)
-
-
-def _remainder(a: Array, b: Array) -> _Result:
-    return _floored(np.remainder, a, b)
-
-
-def _floored(function: Callable[[Any, Any], Any], a: Array, b: Array) -> _Result:
-    nonzero = np.asarray(b != 0, dtype=bool)
-    safe = np.where(nonzero, b, 1)
-    if _whole(a, b) and max(_size(a), _size(safe)) >= INT64_MAX:
-        a, safe = a.astype(object), safe.astype(object)
-    with np.errstate(all="ignore"):
-        return np.asarray(function(a, safe)), nonzero
-
-
-def _power_bits(a: Array, b: Array) -> int:
-    """The most bits that a power of whole numbers may need; 0 for a fraction."""
-    if not _whole(a, b) or (b.size and int(b.min()) < 0) or arithmetic.magnitude(a) <= 1:
-        return 0
-    return arithmetic.magnitude(a).bit_length() * arithmetic.magnitude(b)
-
-
-def _power(a: Array, b: Array) -> _Result:
-    if _whole(a, b) and (not b.size or int(b.min()) >= 0):
-        if _power_bits(a, b) < 62:
-            return np.asarray(np.power(a, b)), _EVERYWHERE
-        return arithmetic.narrowed(np.asarray(a.astype(object) ** b.astype(object))), _EVERYWHERE
-    with np.errstate(all="ignore"):
-        array = np.asarray(np.power(_float(a), _float(b)))
-    return array, np.isfinite(array)
-
-
-_BINARY: Mapping[type[ast.operator], Callable[[Array, Array], _Result]] = {
-    ast.Add: lambda a, b: (_plus(a, b), _EVERYWHERE),
-    ast.Sub: lambda a, b: (_plus(a, _times(b, np.array(-1))), _EVERYWHERE),
-    ast.Mult: lambda a, b: (_times(a, b), _EVERYWHERE),
-    ast.Div: _divided,
-    ast.FloorDiv: _floor_divided,
-    ast.Mod: _remainder,
-    ast.Pow: _power,
-}

@@ -1,24 +1,26 @@
 """From expressions and predicates over parameters to the constraints of a problem.
 
 What a diagram compiles well becomes native constraints: parts joined by `and` apart, a condition on one parameter as
-the set of its values, sums and products of whole numbers as auxiliary variables, `a % b == 0` as `Divides`. The rest
-becomes vectorised `Predicate`s.
+the set of its values, sums and products of whole numbers as auxiliary variables, `a % b == 0` as `Divides`, `a or b` as
+`When`. The rest becomes vectorised `Predicate`s.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from flextune.csp.constraint import Constraint, Divides, Eq, In, Le, Lt, Ne, Operand, Predicate, Prod, Sum
+from flextune.csp.constraint import Constraint, Divides, Eq, In, Le, Lt, Ne, Operand, Predicate, Prod, Sum, When
 from flextune.csp.domain import INT64_MAX, Variable
-from flextune.csp.expression import Expression, Truth, names_in, piece_text
+from flextune.csp.expression import Expression, names_in, piece_text
 from flextune.csp.parameters import Parameters
+from flextune.csp.polynomial import Reach, flat, is_polynomial, reach
+from flextune.csp.python_arithmetic import Truth
 from flextune.csp.problem import Problem
 from flextune.errors import UsageError
 from flextune.registry import nearest
@@ -49,6 +51,14 @@ _NATIVE: Mapping[type[ast.cmpop], tuple[type[Eq | Ne | Le | Lt], bool]] = {
     ast.Gt: (Lt, True),
 }
 """The constraint of a comparison, and whether its sides change places."""
+_OPPOSITE: Mapping[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Lt: ast.GtE,
+    ast.GtE: ast.Lt,
+    ast.Gt: ast.LtE,
+    ast.LtE: ast.Gt,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +90,24 @@ class _Writer:
             raise UsageError(f"a constraint is an expression or a function, got {rule!r:.80}")
 
     def _piece(self, expression: Expression, piece: ast.expr) -> None:
-        names = names_in(piece, self.parameters)
         label = piece_text(piece)
-        if len(names) == 1:
-            self.constraints.append(self._allowed(expression, piece, names[0], label))
-            return
-        native = self._native(piece, label)
+        native = self._native(expression, piece, label)
         if native is not None:
             self.constraints.append(native)
             return
-        variables = tuple(map(self.parameters.variable_name, names))
-        if not names:
-            if not expression.holds({}, piece):
-                self.constraints.append(Lt(1, 0, name=label))
-            return
+        variables = tuple(map(self.parameters.variable_name, names_in(piece, self.parameters)))
         self.constraints.append(Predicate(variables, _Holds(expression, piece), vectorised=True, name=label))
+
+    def _native(self, expression: Expression, piece: ast.expr, label: str) -> Constraint | None:
+        """The piece as a constraint that a diagram understands, if it can be one."""
+        names = names_in(piece, self.parameters)
+        if not names:
+            return Eq(1, int(bool(expression.holds({}, piece))), name=label)
+        if len(names) == 1:
+            return self._allowed(expression, piece, names[0], label)
+        if isinstance(piece, ast.BoolOp) and isinstance(piece.op, ast.Or):
+            return self._alternatives(expression, piece.values, label)
+        return self._comparison(piece, label) if isinstance(piece, ast.Compare) else None
 
     def _allowed(self, expression: Expression, piece: ast.expr, name: str, label: str) -> In:
         """A condition on one parameter, looked at for each of its values."""
@@ -103,38 +116,56 @@ class _Writer:
         holds = np.broadcast_to(expression.holds({variable: codes}, piece), codes.shape)
         return In(variable, tuple(codes[holds].tolist()), name=label)
 
-    def _native(self, piece: ast.expr, label: str) -> Constraint | None:
-        """A comparison of whole numbers made of sums and products, if it is one."""
-        if not isinstance(piece, ast.Compare):
+    def _alternatives(self, expression: Expression, parts: Sequence[ast.expr], label: str) -> Constraint | None:
+        """`a or b or c` as: when not a, then when not b, then c. None where a part is no comparison, may be undefined,
+        or takes more than 64 bits: a part without value would let `not a` fail, and all the rest hold."""
+        if not all(self._always_defined(expression, part) for part in parts):
             return None
-        kind, left, right = piece.ops[0], piece.left, piece.comparators[0]
+        result = self._native(expression, parts[-1], "")
+        for part in reversed(parts[:-1]):
+            condition = self._native(expression, _negated(part), "")
+            assert condition is not None
+            assert result is not None
+            result = When(condition, result)
+        return None if result is None else replace(result, name=label)
+
+    def _always_defined(self, expression: Expression, part: ast.expr) -> bool:
+        """Whether the part is a native constraint that has a value for every configuration."""
+        names = names_in(part, self.parameters)
+        if len(names) == 1:
+            codes = np.array(sorted(self.parameters[names[0]].codes.values()), dtype=np.int64)
+            values = expression.values({self.parameters.variable_name(names[0]): codes}, part)
+            return bool(values.defined.all())
+        if not isinstance(part, ast.Compare) or len(part.ops) > 1 or type(part.ops[0]) not in _NATIVE:
+            return not names
+        sides = (part.left, part.comparators[0])
+        return all(is_polynomial(side, self.parameters) and self._reach(side).exact for side in sides)
+
+    def _comparison(self, piece: ast.Compare, label: str) -> Constraint | None:
+        """A comparison of sums and products of whole numbers, if it is one and 64 bits are enough for it."""
+        if len(piece.ops) > 1:
+            return None
+        kind, left, right = type(piece.ops[0]), piece.left, piece.comparators[0]
         for divided, zero in ((left, right), (right, left)):
-            if isinstance(kind, ast.Eq) and self._is_remainder(divided) and _is_zero(zero):
-                assert isinstance(divided, ast.BinOp)
-                return Divides(self._operand(divided.right), self._operand(divided.left), name=label)
-        if type(kind) not in _NATIVE or not (self._polynomial(left) and self._polynomial(right)):
+            if kind is ast.Eq and isinstance(divided, ast.BinOp) and isinstance(divided.op, ast.Mod) and _is_zero(zero):
+                return self._divides(divided, label)
+        if kind not in _NATIVE or not all(is_polynomial(side, self.parameters) for side in (left, right)):
             return None
-        constraint, swapped = _NATIVE[type(kind)]
-        sides = (self._operand(left), self._operand(right))
-        return constraint(*(sides[::-1] if swapped else sides), name=label)
+        constraint, swapped = _NATIVE[kind]
+        small, large = (right, left) if swapped else (left, right)
+        exact = self._reach(small).exact or (self._reach(small).growing and constraint in (Le, Lt))
+        if not exact or not self._reach(large).exact:
+            return None
+        return constraint(self._operand(small), self._operand(large), name=label)
 
-    def _is_remainder(self, node: ast.expr) -> bool:
-        remainder = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod)
-        return remainder and self._polynomial(node.left) and self._polynomial(node.right)  # type: ignore[attr-defined]
+    def _divides(self, remainder: ast.BinOp, label: str) -> Constraint | None:
+        sides = (remainder.right, remainder.left)
+        if not all(is_polynomial(side, self.parameters) and self._reach(side).exact for side in sides):
+            return None
+        return Divides(self._operand(remainder.right), self._operand(remainder.left), name=label)
 
-    def _polynomial(self, node: ast.expr) -> bool:
-        """Whether it is made of whole numbers by sums, differences and products alone."""
-        match node:
-            case ast.Constant(value=int()):
-                return True
-            case ast.Name(id=name):
-                return self.parameters[name].integral
-            case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
-                return self._polynomial(operand)
-            case ast.BinOp(op=ast.Add() | ast.Sub() | ast.Mult(), left=left, right=right):
-                return self._polynomial(left) and self._polynomial(right)
-            case _:
-                return False
+    def _reach(self, node: ast.expr) -> Reach:
+        return reach(node, self.parameters)
 
     def _operand(self, node: ast.expr) -> Operand:
         """The variable or constant of a polynomial; sums and products become auxiliary variables, each once."""
@@ -148,13 +179,13 @@ class _Writer:
             case ast.UnaryOp(operand=operand):
                 return self._defined(node, Prod, (-1, self._operand(operand)))
             case ast.BinOp(op=ast.Mult()):
-                return self._defined(node, Prod, tuple(map(self._operand, _flat(node, ast.Mult))))
+                return self._defined(node, Prod, tuple(map(self._operand, flat(node, ast.Mult))))
             case ast.BinOp(op=ast.Sub(), left=left, right=right):
                 negative = self._operand(ast.UnaryOp(ast.USub(), right))
                 return self._defined(node, Sum, (self._operand(left), negative))
             case _:
                 assert isinstance(node, ast.BinOp)
-                return self._defined(node, Sum, tuple(map(self._operand, _flat(node, ast.Add))))
+                return self._defined(node, Sum, tuple(map(self._operand, flat(node, ast.Add))))
 
     def _defined(self, node: ast.expr, kind: type[Prod | Sum], operands: tuple[Operand, ...]) -> Operand:
         numbers = [operand for operand in operands if isinstance(operand, int)]
@@ -191,17 +222,15 @@ def _conjuncts(tree: ast.expr) -> Iterator[ast.expr]:
         yield tree
 
 
+def _negated(node: ast.expr) -> ast.expr:
+    """What holds where this does not."""
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _OPPOSITE:
+        return ast.Compare(node.left, [_OPPOSITE[type(node.ops[0])]()], node.comparators)
+    return ast.UnaryOp(ast.Not(), node)
+
+
 def _is_zero(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) is int and node.value == 0
-
-
-def _flat(node: ast.expr, kind: type[ast.operator]) -> Iterator[ast.expr]:
-    """Operands of nested operations of the same kind."""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, kind):
-        yield from _flat(node.left, kind)
-        yield from _flat(node.right, kind)
-    else:
-        yield node
 
 
 def _predicate(parameters: Parameters, function: Callable[..., object]) -> Predicate:

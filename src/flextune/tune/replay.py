@@ -70,7 +70,8 @@ class Trajectory:
     def fraction_after(self, evaluations: int) -> float:
         """The space's optimum divided by the incumbent's time after so many evaluations; 0 before the first success."""
         reached = min(evaluations, len(self))
-        return self.space.optimum_secs / float(self.incumbent_secs[reached - 1]) if reached else 0.0
+        incumbent_secs = float(self.incumbent_secs[reached - 1]) if reached else math.inf
+        return self.space.optimum_secs / incumbent_secs if math.isfinite(incumbent_secs) else 0.0
 
     def fraction_at(self, secs: float) -> float:
         """The same after so many simulated seconds, counting the evaluations that have ended by then."""

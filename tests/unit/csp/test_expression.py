@@ -58,7 +58,7 @@ def named(text):
 
 
 @given(CONDITIONS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_holds_where_python_says_so(text):
     assume(named(text))
     assignments = SPACE.encode_rows([tuple(row.values()) for row in ROWS])
@@ -82,6 +82,39 @@ def test_the_space_of_a_condition_is_what_python_lets_through(text):
         found = set()
     except UsageError:
         assume(False)
+    assert found == expected
+
+
+LARGE = Parameters.of({"a": [-(2**40), 0, 3, 2**40], "b": [1, 2**40], "c": [0, 5, 2**30], "on": [False, True]})
+LARGE_ROWS = [
+    dict(zip(LARGE.names, row, strict=True)) for row in itertools.product(*(p.values for p in LARGE.parameters))
+]
+POLYNOMIALS = st.recursive(
+    st.sampled_from(["a", "b", "c", "7", str(2**50)]),
+    lambda inner: st.tuples(inner, st.sampled_from("+-*"), inner).map(lambda t: f"({' '.join(t)})"),
+    max_leaves=5,
+)
+LARGE_CONDITIONS = st.recursive(
+    st.one_of(
+        st.tuples(POLYNOMIALS, st.sampled_from(["<", "<=", "==", "!=", ">", ">="]), POLYNOMIALS).map(" ".join),
+        st.tuples(POLYNOMIALS, POLYNOMIALS).map(lambda t: f"{t[0]} % {t[1]} == 0"),
+        st.sampled_from(["on", "a % 3 == 0", "8 / a > 2", "c != 5"]),
+    ),
+    lambda inner: st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(lambda t: f"({' '.join(t)})"),
+    max_leaves=4,
+)
+
+
+@given(LARGE_CONDITIONS)
+@settings(max_examples=60)
+def test_sums_and_products_beyond_64_bits_decide_as_in_python(text):
+    text = f"b > 0 and {text}"
+    expected = {tuple(row.values()) for row in LARGE_ROWS if in_python(text, row)}
+    try:
+        space = ParameterSpace.of(LARGE, text)
+        found = {tuple(space.values(assignment).values()) for assignment in space.solutions}
+    except InfeasibleError:
+        found = set()
     assert found == expected
 
 

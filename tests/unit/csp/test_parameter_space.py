@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flextune.csp.constraint import Divides, In, Le, Predicate
+from flextune.csp.constraint import Divides, In, Le, Predicate, When
 from flextune.csp.parameter_space import ParameterSpace, parameters_from_json, parameters_json
 from flextune.csp.parameters import Parameter, Parameters
 from flextune.errors import InfeasibleError, UsageError
@@ -99,10 +99,10 @@ def test_bad_declarations_say_what_is_wrong(declare, message):
 def test_what_a_diagram_understands_is_native():
     space = ParameterSpace.of(
         {"a": range(1, 9), "b": range(1, 9), "word": ["x", "y"]},
-        ["4 * a * b + a <= 64 and a % b == 0", "1 < a <= 6", "word == 'x' or a == b"],
+        ["4 * a * b + a <= 64 and a % b == 0", "1 < a <= 6", "word == 'x' or a == b", "word == 'x' or a / b > 2"],
     )
     kinds = {type(constraint) for constraint in space.problem.constraints}
-    assert {Le, Divides, In, Predicate} <= kinds
+    assert {Le, Divides, In, When, Predicate} <= kinds
     assert sum(isinstance(constraint, Predicate) for constraint in space.problem.constraints) == 1
 
 
@@ -111,6 +111,14 @@ def test_huge_spaces_are_counted_exactly():
     assert ParameterSpace.of(declared).solutions.count == 10**12
     bounded = ParameterSpace.of(declared, " * ".join(declared) + f" <= {2**54}").solutions
     assert bounded.count == (10**12 + _sums_to(54)) // 2
+
+
+def test_conditions_on_large_products_compile():
+    declared = {f"p{index}": range(1, 65) for index in range(5)} | {"use": [False, True]}
+    product = " * ".join(f"p{index}" for index in range(5))
+    solutions = ParameterSpace.of(declared, f"not use or 4 * {product} <= 4096").solutions
+    assert solutions.count == 64**5 + solutions.marginal("use")[1]
+    assert 0 < solutions.marginal("use")[1] < 64**5
 
 
 def _sums_to(total: int) -> int:

@@ -73,6 +73,13 @@ def test_batches():
     assert len(replay_run(SPACE, "random", trials=17, batch=5)) == 17
 
 
+def test_a_space_in_which_nothing_runs():
+    failed = tuple(each for each in SPACE.trials if each.status is not Status.OK)
+    found = replay_run(TabularSpace("failures", PARAMETERS, failed), "cga", trials=100)
+    assert (len(found), found.failed, found.best, found.best_secs) == (12, 12, None, math.inf)
+    assert found.fraction_after(12) == 0.0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,0 +1,82 @@
+"""Pieces of expressions that are sums and products of whole numbers, and whether 64 bits hold their values."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flextune.csp.domain import INT64_MAX, INT64_MIN
+from flextune.csp.parameters import Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What values a piece may have: between `low` and `high`.
+
+    `exact`: so do all its parts, and 64 bits hold them. `growing`: no part of it is larger than the whole, because
+    everything in it is at least 1 and only added and multiplied; then a part that 64 bits do not hold makes the whole
+    too large as well.
+    """
+
+    low: int
+    high: int
+    exact: bool
+    growing: bool
+
+
+def is_polynomial(node: ast.expr, parameters: Parameters) -> bool:
+    """Whether it is made of whole numbers by sums, differences and products alone."""
+    match node:
+        case ast.Constant(value=int()):
+            return True
+        case ast.Name(id=name):
+            return parameters[name].integral
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
+            return is_polynomial(operand, parameters)
+        case ast.BinOp(op=ast.Add() | ast.Sub() | ast.Mult(), left=left, right=right):
+            return is_polynomial(left, parameters) and is_polynomial(right, parameters)
+        case _:
+            return False
+
+
+def reach(node: ast.expr, parameters: Parameters) -> Reach:
+    """The reach of a polynomial."""
+    match node:
+        case ast.Constant(value=int(value)):
+            return _reach(int(value), int(value))
+        case ast.Name(id=name):
+            codes = parameters[name].codes.values()
+            return _reach(min(codes), max(codes))
+        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+            return reach(operand, parameters)
+        case ast.UnaryOp(operand=operand):
+            inner = reach(operand, parameters)
+            return _reach(-inner.high, -inner.low, inner)
+        case _:
+            assert isinstance(node, ast.BinOp)
+            return _combined(node.op, reach(node.left, parameters), reach(node.right, parameters))
+
+
+def flat(node: ast.expr, kind: type[ast.operator]) -> Iterator[ast.expr]:
+    """Operands of nested operations of the same kind."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, kind):
+        yield from flat(node.left, kind)
+        yield from flat(node.right, kind)
+    else:
+        yield node
+
+
+def _combined(operation: ast.operator, left: Reach, right: Reach) -> Reach:
+    if isinstance(operation, ast.Add):
+        return _reach(left.low + right.low, left.high + right.high, left, right)
+    if isinstance(operation, ast.Sub):
+        negative = _reach(-right.high, -right.low, right)
+        return _reach(left.low + negative.low, left.high + negative.high, left, negative)
+    corners = [a * b for a in (left.low, left.high) for b in (right.low, right.high)]
+    return _reach(min(corners), max(corners), left, right)
+
+
+def _reach(low: int, high: int, *parts: Reach) -> Reach:
+    exact = low >= INT64_MIN and high <= INT64_MAX and all(part.exact for part in parts)
+    return Reach(low, high, exact, low >= 1 and all(part.growing for part in parts))
