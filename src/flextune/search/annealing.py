@@ -27,8 +27,8 @@ from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
 from flextune.search.unseen import joined, row_keys
 
-_TRIES = (3, 16)
-"""How many moves are looked at for one that was not measured before: first a few, then more."""
+_TRIES = (1, 3, 16)
+"""How many moves are looked at for one that was not measured before: first one, then more."""
 _TRIALS = 1000
 _LEAST_TEMPERATURE = 1e-9
 

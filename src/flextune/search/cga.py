@@ -85,7 +85,7 @@ def roulette(rng: np.random.Generator, fitness: Fitness, n: int, replace: bool =
 
 
 class CgaStrategy(RoundStrategy[CgaOptions]):
-    """Breeds by restricting the space to the parents' values of the key variables."""
+    """Constrained genetic algorithm: breeds by restricting the space to the parents' values of key variables."""
 
     options_type = CgaOptions
     source = "Heron, ASPLOS 2023, section 5"

@@ -28,10 +28,17 @@ from flextune.search.options import option
 _STRICT = 30
 """As many decisions are strictly ordered: sums of their prices are exact in 64-bit floats, with room for ties."""
 
+_LEAST_OFFSPRING = 16
+_EDGES_PER_GENERATION = 6_000_000
+"""Edges of the diagram times children: some 20 ms of decoding."""
+
 
 @dataclass(frozen=True, slots=True)
 class SatDecoderOptions(GeneticOptions):
-    """`priorities` says whether the branching order evolves or is random."""
+    """`priorities` says whether the branching order evolves or is random.
+
+    Where the diagram of the solutions has more than 30 000 edges, a generation has fewer children than `offspring`.
+    """
 
     priorities: bool = option(True)
 
@@ -46,7 +53,8 @@ class SatDecoderStrategy(GeneticStrategy[SatDecoderOptions]):
         return np.concatenate([self.rng.random(positions.shape), positions], axis=1)
 
     def bred(self, parents: Population) -> Genotypes:
-        children = one_point_children(self.rng, parents.genotypes, self.options.offspring)
+        affordable = max(_LEAST_OFFSPRING, _EDGES_PER_GENERATION // max(1, self.solutions.edges))
+        children = one_point_children(self.rng, parents.genotypes, min(self.options.offspring, affordable))
         anything = self.encoded(self.encoding.random(self.rng, len(children)))
         children = mutated(self.rng, children, anything, self.options.mutation)
         if not self.options.priorities:
