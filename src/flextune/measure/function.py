@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from flextune.csp.assignment import Assignment
@@ -135,10 +135,6 @@ def _qualified(function: Callable[..., object]) -> str:
 def _digest(function: Callable[..., object]) -> str:
     """Of the function's source text and the plain values it has captured: another one makes other numbers."""
     target = getattr(function, "func", function)
-    try:
-        source = inspect.getsource(target if inspect.isroutine(target) else type(target))
-    except (OSError, TypeError):
-        source = repr(getattr(getattr(target, "__code__", None), "co_code", ""))
     cells = [cell.cell_contents for cell in getattr(target, "__closure__", None) or () if not _is_empty(cell)]
     keywords = getattr(function, "keywords", {})
     captured = (
@@ -147,8 +143,28 @@ def _digest(function: Callable[..., object]) -> str:
         *keywords.values(),
         *(getattr(target, "__defaults__", ()) or ()),
     )
-    plain = [repr(value) for value in captured if isinstance(value, bool | int | float | str)]
-    return hashlib.sha256("\n".join([source, *plain]).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join([_source(target), *_plain(captured)]).encode()).hexdigest()[:16]
+
+
+def _source(target: object) -> str:
+    """The source text, with what tells two functions of one line apart; compiled code where there is no such text."""
+    code = getattr(target, "__code__", None)
+    parts = [] if code is None else [*code.co_names, *_plain(code.co_consts)]
+    try:
+        text = inspect.getsource(target if inspect.isroutine(target) else type(target))
+    except (OSError, TypeError):
+        text = "" if code is None else code.co_code.hex()
+    return "\n".join([text, *parts])
+
+
+def _state(target: object) -> Iterable[object]:
+    """What an object holds that is called, or whose method is."""
+    owner = getattr(target, "__self__", target)
+    return () if inspect.ismodule(owner) else getattr(owner, "__dict__", {}).values()
+
+
+def _plain(values: Iterable[object]) -> list[str]:
+    return [repr(value) for value in values if isinstance(value, bool | int | float | str)]
 
 
 def _is_empty(cell: Any) -> bool:

@@ -10,6 +10,8 @@ import psutil
 from flextune.errors import UsageError
 from flextune.measure.watch import RunLimits
 from flextune.registry import nearest
+from flextune.target.cgroup import memory_limit_bytes
+from flextune.target.host import ROOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,4 +45,10 @@ class MinimizeOptions:
 
     def limits(self, timeout_secs: float) -> RunLimits:
         """What one run may take."""
-        return RunLimits(timeout_secs, self.memory_bytes or psutil.virtual_memory().available * 3 // 4)
+        return RunLimits(timeout_secs, self.memory_bytes or _free_bytes() * 3 // 4)
+
+
+def _free_bytes() -> int:
+    """Memory that is free on this machine, and within what this process may use of it."""
+    free = int(psutil.virtual_memory().available)
+    return min(free, memory_limit_bytes(ROOT) or free)
