@@ -55,11 +55,12 @@ PEERS = {
 
 GROUPS = {
     "peers": (
-        "kernel-tuner:greedy-ils",
-        "kernel-tuner:genetic",
         "kernel-tuner:annealing",
+        "kernel-tuner:genetic",
         "kernel-tuner:differential-evolution",
+        "kernel-tuner:firefly",
         "kernel-tuner:hybrid-vndx",
+        "kernel-tuner:tabu-grey-wolf",
         "pyatf:auc-bandit",
         "pyatf:differential-evolution",
         "optuna:tpe",

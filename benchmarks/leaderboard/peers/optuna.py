@@ -1,4 +1,4 @@
-"""Optuna's TPE sampler, its default, over a space with constraints between parameters.
+"""Optuna's TPE sampler over a space with constraints between parameters.
 
 Optuna has no hard constraints: with its soft ones (`constraints_func`) nearly all of a run goes into configurations
 that cannot be built, at milliseconds each, and it asks again and again for what it knows. So that this does not count
@@ -9,6 +9,7 @@ against it:
   the time of that one, under that one's values. Distance is the sum over parameters of the difference of positions,
   each as a fraction of the parameter's list.
 * Numbers are integers of their position, so that it knows their order; words are categories.
+* It models each parameter by itself, as was its default before version 5: that finds more here than all together.
 * A failed configuration counts as ten times as slow as the slowest so far: it ignores trials that failed.
 """
 
@@ -30,7 +31,7 @@ def play(space: RecordedSpace, ledger: Ledger, seed: int) -> None:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP_TRIALS)
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP_TRIALS, multivariate=False)
     study = optuna.create_study(sampler=sampler)
     distributions = _distributions(optuna, space)
     chooser = _Chooser(space, seed)
