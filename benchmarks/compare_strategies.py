@@ -5,7 +5,8 @@
     python -m benchmarks.compare_strategies live   --json FILE [--workloads NAMES] [--strategies a,b] [--seeds N]
                                                    [--trials N]
     python -m benchmarks.compare_strategies target --json FILE [--seeds N] [--trials N] [--random-trials N]
-    python -m benchmarks.compare_strategies report [--replay FILE] [--live FILE] [--target FILE] [--document FILE]
+    python -m benchmarks.compare_strategies report [--replay FILE] [--live FILE] [--target FILE] [--leaderboard FILE]
+                                                   [--document FILE]
 
 `replay` plays on recorded spaces, with equal trials and with equal seconds (what each trial took when it was recorded,
 and what the strategy thinks itself). `live` tunes on this machine; `target` counts the trials that auto and
@@ -91,7 +92,7 @@ def play_live(path: Path, plan: LivePlan) -> None:
 
 def report(options: argparse.Namespace) -> None:
     """Tables on stdout, or tables and plots into the page."""
-    sources = Sources.read(options.replay, options.live, options.target)
+    sources = Sources.read(options.replay, options.live, options.target, options.leaderboard)
     texts = sections(sources)
     if options.document is None:
         print("\n\n".join(texts.values()))
@@ -160,6 +161,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     told.set_defaults(run=report)
     for name in ("replay", "live", "target"):
         told.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"what `{name}` has written")
+    told.add_argument("--leaderboard", type=Path, metavar="FILE", help="what `python -m benchmarks.search` has written")
     told.add_argument("--document", type=Path, metavar="FILE", help="the page, docs/search.md")
     return parser.parse_args(arguments)
 

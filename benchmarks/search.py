@@ -34,6 +34,8 @@ def run(options: argparse.Namespace) -> None:
     if options.repeats < 1 or options.jobs < 1:
         raise UsageError(f"--repeats and --jobs must be at least 1, got {options.repeats} and {options.jobs}")
     settings = Settings(Charge(options.budget, options.wall_clock, options.noise), options.repeats, options.capped)
+    if options.wall_clock and options.jobs > 1:
+        print("--wall-clock charges thinking: with several jobs it takes longer than alone", file=sys.stderr)
     paths = space_files(options.spaces)
     chosen = contestants(options.strategies)
     playing = [each for each in chosen if each.installed]

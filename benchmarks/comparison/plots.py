@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.comparison.bootstrap import mean_interval
+from benchmarks.comparison.bootstrap import Interval, mean_interval
 from benchmarks.comparison.live_tables import LiveScores, finished
 from benchmarks.comparison.outcome import Outcomes
 from benchmarks.comparison.tables import Replayed
@@ -42,18 +42,17 @@ def plot_live(outcomes: Outcomes, path: Path) -> None:
         trials = min(len(run.trial_secs) for run in outcomes.runs if run.workload == workload)
         counts = sorted({round(count) for count in np.geomspace(1, trials, 16)})
         for colour, strategy in zip(COLOURS, outcomes.strategies, strict=False):
-            intervals = [
-                mean_interval(
-                    [LiveScores(outcomes).fractions(strategy, lambda run, n=count: run.best_after(n))[index]],
-                    np.random.default_rng(0),
-                )
-                for count in counts
-            ]
+            intervals = [_interval(outcomes, strategy, index, count) for count in counts]
             _band(axis, counts, intervals, strategy, colour)
         axis.set_title(workload, fontsize=7)
         axis.set_xlabel("trials")
     axes[0].set_ylabel("best ever seen / best so far")
     _save(figure, axes, path)
+
+
+def _interval(outcomes: Outcomes, strategy: str, workload: int, trials: int) -> Interval:
+    fractions = LiveScores(outcomes).fractions(strategy, lambda run: run.best_after(trials))
+    return mean_interval([fractions[workload]], np.random.default_rng(0))
 
 
 def _panels(count: int) -> tuple[Any, list[Any]]:
@@ -69,7 +68,7 @@ def _panels(count: int) -> tuple[Any, list[Any]]:
     return figure, list(axes[0])
 
 
-def _band(axis: Any, x: Sequence[int], intervals: Sequence[Any], label: str, colour: str) -> None:
+def _band(axis: Any, x: Sequence[int], intervals: Sequence[Interval], label: str, colour: str) -> None:
     axis.plot(x, [each.mean for each in intervals], label=label, color=colour, linewidth=1.5)
     axis.fill_between(
         x, [each.low for each in intervals], [each.high for each in intervals], color=colour, alpha=0.15, linewidth=0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from benchmarks.comparison.live_tables import live_section, target_section
 from benchmarks.comparison.markdown import markdown_table, signed
 from benchmarks.comparison.outcome import Outcomes, read_outcomes
 from benchmarks.comparison.replay import Charged, read_replay
-from benchmarks.leaderboard.score import budgets_up_to
+from benchmarks.leaderboard.score import budgets_up_to, summary
 from benchmarks.leaderboard.tournament import Scores, scores_in
 
 OURS = "flexaction"
@@ -48,13 +50,15 @@ class Sources:
     replayed: tuple[Replayed, ...]
     live: Outcomes | None
     target: Outcomes | None
+    leaderboard: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, replay: Path | None, live: Path | None, target: Path | None) -> Sources:
+    def read(cls, replay: Path | None, live: Path | None, target: Path | None, leaderboard: Path | None) -> Sources:
         return cls(
             read_replayed(replay) if replay else (),
             read_outcomes(live) if live else None,
             read_outcomes(target) if target else None,
+            json.loads(leaderboard.read_text()) if leaderboard else {},
         )
 
 
@@ -78,7 +82,26 @@ def sections(sources: Sources) -> dict[str, str]:
         texts["live"] = live_section(sources.live, OURS)
     if sources.target is not None and sources.target.runs:
         texts["target"] = target_section(sources.target)
+    if sources.leaderboard:
+        texts["leaderboard"] = leaderboard_section(sources.leaderboard)
     return texts
+
+
+def leaderboard_section(results: Mapping[str, Any]) -> str:
+    """What `python -m benchmarks.search` has written, over the spaces that all strategies have played on."""
+    settings = results["settings"]
+    scores = scores_in(Path("leaderboard"), results)
+    common = [space for space in next(iter(scores.values())) if all(space in found for found in scores.values())]
+    unit = "mean evaluations' seconds" if settings["wall_clock"] else "evaluations"
+    rows = []
+    for name, found in scores.items():
+        means, errors = summary([found[space] for space in common])
+        rows.append([name, *(f"{mean:.3f} ± {error:.3f}" for mean, error in zip(means, errors, strict=True))])
+    text = (
+        f"Fraction of optimum after so many {unit}, mean over {', '.join(common)} and {settings['repeats']} repeats, "
+        "with its standard error over repeats. P: 0 for random search, 1 for the optimum at once:"
+    )
+    return f"{text}\n\n{markdown_table(['strategy', *map(str, budgets_up_to(settings['budget'])), 'P'], rows)}"
 
 
 def replay_section(replayed: Replayed) -> str:

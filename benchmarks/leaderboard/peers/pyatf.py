@@ -17,7 +17,6 @@ import random
 import signal
 from collections.abc import Callable
 from functools import lru_cache
-from types import ModuleType
 from typing import Any
 
 from benchmarks.leaderboard.ledger import Ledger
@@ -88,7 +87,7 @@ def _names(space: RecordedSpace) -> tuple[str, ...]:
     return tuple(f"p{index}" for index in range(len(space.values)))
 
 
-def _pyatf() -> ModuleType:
+def _pyatf() -> Any:
     """The package; its import takes over Ctrl-C, which is given back."""
     handler = signal.getsignal(signal.SIGINT)
     import pyatf

@@ -13,8 +13,10 @@ from benchmarks.comparison.live_tables import LiveScores, finished, live_section
 from benchmarks.comparison.markdown import signed
 from benchmarks.comparison.outcome import Judgement, LiveRun, Outcomes, append_lines, read_outcomes
 from benchmarks.comparison.replay import Charged
-from benchmarks.comparison.tables import Replayed, replay_section
+from benchmarks.comparison.tables import Replayed, leaderboard_section, replay_section
+from benchmarks.leaderboard.ledger import Charge
 from benchmarks.leaderboard.score import Score
+from benchmarks.leaderboard.tournament import Settings, content
 from flextune.errors import UsageError
 from flextune.target.target import Target
 
@@ -160,6 +162,16 @@ def test_the_replay_section_has_fractions_differences_and_spaces() -> None:
     assert "| random | 0.700 [0.700, 0.700] | 0.300 [0.300, 0.300] |" in section
 
 
+def test_the_leaderboard_section_is_over_the_spaces_that_all_have_played() -> None:
+    def score(value: float) -> Score:
+        return Score(np.full((4, 2), value), np.full(4, value - 1), 0.002)
+
+    scores = {"auto": {"x": score(0.8), "y": score(0.6)}, "random": {"x": score(0.5)}}
+    section = leaderboard_section(content(Settings(Charge(50), 4, capped=False), scores))
+    assert "| auto | 0.800 ± 0.000 | 0.800 ± 0.000 | -0.200 ± 0.000 |" in section
+    assert "mean over x and 4 repeats" in section
+
+
 def test_sections_of_the_page_are_replaced_and_the_rest_is_kept() -> None:
     page = "# Title\n<!-- live begin -->\nold\n<!-- live end -->\nby hand\n"
     once = with_section(page, "live", "new")
@@ -171,7 +183,7 @@ def test_sections_of_the_page_are_replaced_and_the_rest_is_kept() -> None:
 
 def test_the_page_has_a_place_for_every_section() -> None:
     page = (Path(__file__).parents[3] / "docs" / "search.md").read_text()
-    for name in ("replay-trials", "replay-seconds", "live", "target"):
+    for name in ("replay-trials", "replay-seconds", "live", "target", "leaderboard"):
         assert "new text" in with_section(page, name, "new text")
 
 
