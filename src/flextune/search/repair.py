@@ -25,7 +25,7 @@ def nearest_unseen(encoding: Encoding, unseen: Unseen, rng: np.random.Generator,
     taken: set[bytes] = set()
     for spread in _SPREADS:
         open_rows = np.setdiff1d(np.arange(rows), owners)
-        if not len(open_rows):
+        if found and not len(open_rows):
             break
         tried = open_rows if not spread else np.repeat(open_rows, _TRIES)
         points = wanted[tried] + spread * rng.standard_normal((len(tried), encoding.genes))
@@ -36,6 +36,7 @@ def nearest_unseen(encoding: Encoding, unseen: Unseen, rng: np.random.Generator,
         found.append(members.take(np.array(list(kept.values()), dtype=np.intp)))
         owners += kept
         taken.update(row_keys(found[-1], tuple(members.columns)))
-    drawn = unseen.draw(rng, rows - len(owners), besides=joined(found) if found else None)
-    owners += np.setdiff1d(np.arange(rows), owners).tolist()
-    return joined([*found, drawn]).take(np.argsort(np.array(owners, dtype=np.intp)))
+    if len(owners) < rows:
+        found.append(unseen.draw(rng, rows - len(owners), besides=joined(found)))
+        owners += np.setdiff1d(np.arange(rows), owners).tolist()
+    return joined(found).take(np.argsort(np.array(owners, dtype=np.intp)))
