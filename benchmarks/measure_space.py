@@ -83,6 +83,7 @@ def description(plan: SurveyPlan, space: OpenSpace) -> dict[str, Json]:
     about: dict[str, object] = {
         "workload": str(plan.space.workload),
         "trace": plan.space.trace.to_json(),
+        "problem": str(plan.members.problem),
         "fixed": dict(space.fixed),
         "values": {name: list(values) for name, values in values_of(plan.members).items()},
         "members": plan.members.count,
