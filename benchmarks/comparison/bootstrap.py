@@ -31,9 +31,14 @@ class Interval:
 
 
 def mean_interval(groups: Sequence[Numbers], rng: np.random.Generator) -> Interval:
-    """The mean over groups (workloads, spaces) of each group's mean over seeds; seeds are resampled within groups."""
-    means = np.mean([_resampled_means(group, rng) for group in groups], axis=0)
-    return _interval(float(np.mean([group.mean() for group in groups])), means)
+    """The mean over groups (workloads, spaces) of each group's mean over seeds; seeds are resampled within groups.
+
+    One seed says nothing about its certainty: the interval is then without bounds.
+    """
+    mean = float(np.mean([group.mean() for group in groups]))
+    if min(map(len, groups)) < 2:
+        return Interval(mean, -np.inf, np.inf)
+    return _interval(mean, np.mean([_resampled_means(group, rng) for group in groups], axis=0))
 
 
 def difference_interval(

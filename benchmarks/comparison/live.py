@@ -75,7 +75,7 @@ class LiveComparison:
                 yield self.judge([runs[workload, strategy, seed] for strategy in order]).to_json()
 
     def run(self, workload: str, strategy: str, seed: int) -> LiveRun:
-        """One tuning run without its final comparison."""
+        """One tuning run; its winner is that of its final comparison, as `flextune tune` would name it."""
         name, _, model = strategy.partition("+")
         trials = self._plan.trials[strategy]
         options = TuneOptions(Budget(trials=trials), name, model or "none", seed=seed, resume=False)
@@ -95,6 +95,7 @@ class LiveComparison:
             search = run.open(TuningTask(parse_workload(workload)))
             while search.trials < trials and not search.exhausted:
                 run.play_round(search, trials=trials - search.trials)
+            run.compare_finalists(search)
         best = search.best
         return LiveRun(workload, strategy, seed, tuple(times), tuple(ends), str(best.assignment) if best else "")
 

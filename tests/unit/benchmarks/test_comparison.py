@@ -69,6 +69,12 @@ def test_groups_count_alike_however_many_seeds_they_have() -> None:
     assert mean_interval([np.zeros(2), np.ones(50)], np.random.default_rng(0)).mean == 0.5
 
 
+def test_one_seed_says_nothing_about_certainty() -> None:
+    interval = mean_interval([np.array([0.5])], np.random.default_rng(0))
+    assert (interval.mean, interval.low, interval.high) == (0.5, -math.inf, math.inf)
+    assert not interval.excludes_zero
+
+
 def test_a_median_may_be_out_of_reach() -> None:
     rng = np.random.default_rng(0)
     assert median_interval(np.array([1.0, 3.0]), rng).mean == 2.0
@@ -199,7 +205,7 @@ def test_all_strategies_run_for_a_seed_before_the_next_and_the_winners_are_timed
     assert [len(each.trial_secs) for each in found.runs] == [6, 4, 4, 6]
     assert all(list(each.ended_secs) == sorted(each.ended_secs) for each in found.runs)
     assert len(runner.measured) == 20
-    assert len(runner.compared) == 2
+    assert len(runner.compared) == 4 + 2  # each run's finalists, then each seed's winners
     assert [judgement.key for judgement in found.judgements] == [(GEMM, 0), (GEMM, 1)]
     assert all(set(judgement.secs) == {"cga", "random"} for judgement in found.judgements)
 
