@@ -1,20 +1,62 @@
 """Every registered cost model passes the suite."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import ClassVar
+
+import pytest
 
 from flextune.cost.model import CostModel
+from flextune.cost.pretrained import PretrainedModel
 from flextune.cost.registry import cost_model_names, create_cost_model
+from flextune.cost.task import TaskDescription
 from flextune.testing.cost_models import CostModelSuite
 
 
-class TestTrees(CostModelSuite):
-    name = "trees"
+class Registered(CostModelSuite):
+    """A model by its name."""
 
-    def create(self, names: Sequence[str], seed: int) -> CostModel:
-        model = create_cost_model(self.name, names, seed)
+    name: str
+    options: ClassVar[Mapping[str, str]] = {}
+
+    def create(
+        self,
+        names: Sequence[str],
+        seed: int,
+        task: TaskDescription | None = None,
+        pretrained: PretrainedModel | None = None,
+    ) -> CostModel:
+        model = create_cost_model(self.name, names, seed, options=self.options, task=task, pretrained=pretrained)
         assert model is not None
         return model
 
 
+class TestTrees(Registered):
+    name = "trees"
+
+
+class TestRankingTrees(Registered):
+    name = "trees"
+    options: ClassVar[Mapping[str, str]] = {"loss": "ranking"}
+
+
+class TestGp(Registered):
+    name = "gp"
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs torch: pip install 'flextune[rl]'")
+class TestMlp(Registered):
+    name = "mlp"
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs torch: pip install 'flextune[rl]'")
+class TestRankingMlp(Registered):
+    name = "mlp"
+    options: ClassVar[Mapping[str, str]] = {"loss": "ranking"}
+
+
 def test_every_model_is_tested():
-    assert {suite.name for suite in (TestTrees,)} == set(cost_model_names()) - {"none"}
+    suites = (TestTrees, TestRankingTrees, TestGp, TestMlp, TestRankingMlp)
+    assert {suite.name for suite in suites} == set(cost_model_names()) - {"none"}

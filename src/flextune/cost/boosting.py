@@ -112,10 +112,33 @@ def trees_json(trees: Trees) -> object:
 
 
 def trees_from_json(values: object) -> Trees:
-    """Inverse of `trees_json`. Raises `ValueError` for anything else."""
+    """Inverse of `trees_json`. Raises `ValueError` for anything else, and for trees that cannot be walked."""
+    _check_trees(values)
     booster = xgboost.Booster({"nthread": _THREADS, "verbosity": 0})
     try:
         booster.load_model(bytearray(json.dumps(values).encode()))
     except xgboost.core.XGBoostError as error:
         raise ValueError(f"trees that XGBoost cannot read ({str(error).strip().splitlines()[-1]:.100})") from None
     return Trees(booster, int(booster.num_features()))
+
+
+def _check_trees(values: Any) -> None:
+    """XGBoost trusts what it reads: so every child has to come after its node, and every feature has to exist."""
+    try:
+        features = int(values["learner"]["learner_model_param"]["num_feature"])
+        for tree in values["learner"]["gradient_booster"]["model"]["trees"]:
+            nodes = len(tree["left_children"])
+            if any(len(tree[part]) != nodes for part in _NODE_PARTS):
+                raise ValueError("trees whose parts do not belong together")
+            for node, children in enumerate(zip(tree["left_children"], tree["right_children"], strict=True)):
+                leaf = children == (-1, -1)
+                if not (
+                    leaf
+                    or (node < min(children) <= max(children) < nodes and 0 <= tree["split_indices"][node] < features)
+                ):
+                    raise ValueError("trees with a node that leads nowhere")
+    except (TypeError, LookupError):
+        raise ValueError("trees that are not of XGBoost's form") from None
+
+
+_NODE_PARTS = ("right_children", "split_indices", "split_conditions", "default_left", "base_weights", "split_type")

@@ -66,9 +66,17 @@ def value_features(names: Sequence[str]) -> tuple[Feature, ...]:
 
     Tile sizes act by their ratios, flags and counts by their value; trees take what separates best.
     """
-    values = [Feature(name, (name,), lambda columns, name=name: columns[name]) for name in names]  # type: ignore[misc]
-    logs = [
-        Feature(f"log {name}", (name,), lambda columns, name=name: logarithm(columns[name]))  # type: ignore[misc]
-        for name in names
-    ]
-    return (*values, *logs)
+    return (*(Feature(name, (name,), _value_of(name)) for name in names), *log_features(names))
+
+
+def log_features(names: Sequence[str]) -> tuple[Feature, ...]:
+    """The logarithm of every variable."""
+    return tuple(Feature(f"log {name}", (name,), _logarithm_of(name)) for name in names)
+
+
+def _value_of(name: str) -> Callable[[Columns], Numbers]:
+    return lambda columns: columns[name]
+
+
+def _logarithm_of(name: str) -> Callable[[Columns], Numbers]:
+    return lambda columns: logarithm(columns[name])

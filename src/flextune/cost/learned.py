@@ -81,6 +81,8 @@ class LearnedCostModel(CostModel, Generic[Chosen]):
         return self._trained
 
     def _train(self) -> _Trained | None:
+        if not self.names:
+            return None
         told, secs = self._history.assignments(), self._history.secs()
         ran = np.isfinite(secs)
         inputs = _Inputs(self._table, self._prior)

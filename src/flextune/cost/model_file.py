@@ -61,7 +61,7 @@ def load_model(path: Path) -> PretrainedModel:
         raise UsageError(f"{path}: the model is damaged: {what}; make it again with `flextune pretrain`")
     try:
         return _model(values)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, LookupError) as error:
         raise UsageError(f"{path}: the model is damaged: {error}; make it again with `flextune pretrain`") from None
 
 

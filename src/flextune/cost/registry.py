@@ -21,6 +21,8 @@ _MODELS: Registry[type[CostModel]] = Registry(
     "cost model",
     {
         "trees": "flextune.cost.trees:TreesCostModel",
+        "gp": "flextune.cost.gp:GpCostModel",
+        "mlp": "flextune.cost.mlp:MlpCostModel",
     },
 )
 
