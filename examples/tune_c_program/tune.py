@@ -45,7 +45,7 @@ DEFAULT = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=60)
-    parser.add_argument("--strategy", default="cga")
+    parser.add_argument("--strategy", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=384, help="rows and columns of the matrices")
     parser.add_argument("--db", default="matmul.db")

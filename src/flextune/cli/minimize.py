@@ -38,7 +38,7 @@ def minimize(
         float | None,
         typer.Option("--seconds", help="Wall-clock limit; simulated compile and benchmark time in a replay."),
     ] = None,
-    strategy: Annotated[str, typer.Option(help="Search strategy, see `flextune strategies`.")] = "cga",
+    strategy: Annotated[str, typer.Option(help="Search strategy, see `flextune strategies`.")] = "auto",
     strategy_option: StrategyOptionTexts = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     draws: Annotated[

@@ -31,7 +31,7 @@ def minimize(
     objective: Callable[..., object] | Command | Sequence[str],
     space: Declared,
     budget: Budget | int,
-    strategy: str = "cga",
+    strategy: str = "auto",
     *,
     constraints: Iterable[Rule] | Rule = (),
     check: Check | None = None,

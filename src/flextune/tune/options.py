@@ -26,7 +26,7 @@ class TuneOptions:
     """
 
     budget: Budget
-    strategy: str = "cga"
+    strategy: str = "auto"
     cost_model: str = "trees"
     seed: int = 0
     resume: bool = True

@@ -13,7 +13,7 @@ from flextune.cost.model import CostModel
 from flextune.cost.registry import NONE, create_cost_model
 from flextune.csp.assignment import Assignment
 from flextune.schedule.space import SearchSpace
-from flextune.search.registry import create_strategy
+from flextune.search.registry import create_strategy, strategy_options
 from flextune.search.strategy import SearchStrategy
 from flextune.target.peaks import Peaks
 from flextune.trial.measurement import Candidate, Measurement
@@ -22,6 +22,8 @@ from flextune.tune.description import describe_task
 from flextune.tune.evidence import FINAL, deciding_records
 from flextune.tune.options import TuneOptions
 from flextune.workload.workload import Workload
+
+_ASKED_TOGETHER = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +157,15 @@ def _strategy(space: SearchSpace, options: TuneOptions) -> SearchStrategy:
         rng=np.random.default_rng(options.seed),
         default=space.default,
         cost_model=_cost_model(space, options),
-        options=dict(options.strategy_options),
+        options=_together(options.strategy) | dict(options.strategy_options),
         trials=options.budget.trials,
     )
+
+
+def _together(strategy: str) -> dict[str, str]:
+    """Candidates are built in parallel, so a strategy that would go one by one is told to propose several at once."""
+    one_by_one = any(option.name == "round_size" and option.default == "1" for option in strategy_options(strategy))
+    return {"round_size": str(_ASKED_TOGETHER)} if one_by_one else {}
 
 
 def _cost_model(space: SearchSpace, options: TuneOptions) -> CostModel | None:
