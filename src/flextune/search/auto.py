@@ -14,9 +14,9 @@ from flextune.csp.solutions import SolutionSet
 from flextune.search.candidates import CandidatePools, PoolOptions
 from flextune.search.encoding import Encoding
 from flextune.search.guide import Guide, GuideOptions
+from flextune.search.opening import Opening
 from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
-from flextune.search.spread import spread_out
 from flextune.search.strategy import Ranking
 from flextune.search.walk import Walk, WalkOptions
 from flextune.surrogate.features import FeatureMap
@@ -28,7 +28,7 @@ class AutoOptions(StrategyOptions):
     local search."""
 
     round_size: int = option(1, low=1, high=256)
-    start: int = option(5, low=1, high=1000)
+    start: int = option(3, low=1, high=1000)
     start_candidates: int = option(500, low=1, high=100_000)
     walk_from: int = option(100, low=0)
     walk_share: float = option(0.2, low=0, high=1)
@@ -37,7 +37,7 @@ class AutoOptions(StrategyOptions):
     kernel_rows: int = option(200, low=10, high=1000)
     refit_growth: float = option(0.1, low=0, high=10)
     whole: int = option(30_000, low=1, high=200_000)
-    samples: int = option(2000, low=1, high=100_000)
+    samples: int = option(10_000, low=1, high=100_000)
 
 
 class AutoStrategy(RoundStrategy[AutoOptions]):
@@ -58,20 +58,21 @@ class AutoStrategy(RoundStrategy[AutoOptions]):
     ) -> None:
         super().__init__(solutions, rng=rng, default=default, cost_model=cost_model, options=options, trials=trials)
         given = self.options
+        self._opening = Opening(given.start, given.start_candidates)
         self._features = FeatureMap(solutions.names, solutions)
-        pools = CandidatePools(solutions, self.unseen, self._features, PoolOptions(given.whole, given.samples))
+        encoding = Encoding(solutions)
+        pools = CandidatePools(solutions, self._features, encoding, PoolOptions(given.whole, given.samples))
         guide_options = GuideOptions(
             cap=given.cap, rows=given.rows, kernel_rows=given.kernel_rows, refit_growth=given.refit_growth
         )
         self._guide = Guide(self.history, self.unseen, self._features, pools, guide_options)
-        self._walk = Walk(solutions, self.history, self.unseen, Encoding(solutions), WalkOptions())
+        self._walk = Walk(solutions, self.history, self.unseen, encoding, WalkOptions())
 
     def propose(self) -> Assignments:
-        missing = self.options.start - len(self.history)
+        missing = self._opening.missing(self.history)
         if missing > 0:
-            return spread_out(
-                self.unseen, self._features, self.rng, missing, self._guide.x, self.options.start_candidates
-            )
+            known, model = self._guide.x, self.cost_model
+            return self._opening.choose(self.unseen, self._features, known, self.rng, missing, model)
         if len(self.history) >= self.options.walk_from and self.rng.random() < self.options.walk_share:
             return self._walk.step(self.rng)
         chosen = self._guide.choose(self.rng, self.options.round_size)

@@ -9,51 +9,68 @@ import numpy as np
 from flextune.csp.assignment import Assignments
 from flextune.csp.solutions import SolutionSet
 from flextune.search.encoding import Encoding
-from flextune.search.unseen import Unseen, joined
+from flextune.search.unseen import joined
 from flextune.surrogate.features import FeatureMap
 from flextune.surrogate.pool import Single
 from flextune.trial.history import History
 
+_HOPS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """Sets of up to `whole` members are listed. Of larger ones, `samples` are drawn anew each time; besides, there are
-    the `neighbours` of each of the `centres` fastest assignments, and as many again two and three moves away."""
+    """Sets of up to `whole` members are listed. Of a larger one there are `samples`, drawn anew as soon as half as much
+    again was measured; all neighbours of the `centres` fastest assignments; and on each of `walks` random walks from
+    them the first three places."""
 
     whole: int = 30_000
-    samples: int = 2000
-    centres: int = 20
-    moves: int = 1000
+    samples: int = 10_000
+    centres: int = 5
+    walks: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Members of a set and their features, row by row. Some may be known already, some twice in it."""
+
+    members: Assignments
+    x: Single
 
 
 class CandidatePools:
-    """Pools of unseen members of a set, with their features in single precision."""
+    """Makes the pools from which the next assignments are chosen."""
 
-    def __init__(self, solutions: SolutionSet, unseen: Unseen, features: FeatureMap, options: PoolOptions) -> None:
+    def __init__(self, solutions: SolutionSet, features: FeatureMap, encoding: Encoding, options: PoolOptions) -> None:
         self._solutions = solutions
-        self._unseen = unseen
         self._features = features
+        self._encoding = encoding
         self._options = options
-        self._encoding = Encoding(solutions)
-        self._listed: tuple[Assignments, Single] | None = None
+        self._everywhere: Pool | None = None
+        self._redraw_at = 0
 
-    def around(self, rng: np.random.Generator, history: History) -> tuple[Assignments, Single]:
-        """At least one unseen member, if there are any; some may be seen."""
+    def around(self, rng: np.random.Generator, history: History) -> Pool:
+        """Members from everywhere, and more of them near the best ones of the history."""
         if self._solutions.count <= self._options.whole:
-            if self._listed is None:
-                self._listed = self._with_features(self._solutions.unrank_many(np.arange(self._solutions.count)))
-            return self._listed
-        parts = [self._unseen.draw(rng, self._options.samples)]
+            if self._everywhere is None:
+                self._everywhere = self._pool(self._solutions.unrank_many(np.arange(self._solutions.count)))
+            return self._everywhere
+        if self._everywhere is None or len(history) >= self._redraw_at:
+            self._everywhere = self._pool(self._solutions.sample(rng, self._options.samples))
+            self._redraw_at = len(history) + len(history) // 2
         positions = history.best(self._options.centres)
-        if len(positions):
-            best = history.assignments().take(positions)
-            parts += [self._solutions.neighbours(assignment) for assignment in best.take(np.arange(min(5, len(best))))]
-            places = best.take(rng.integers(0, len(best), self._options.moves))
-            for _ in range(3):
-                places = self._encoding.moves(places, rng)
-                parts.append(places)
-        pool = joined(parts)
-        return self._with_features(pool.take(self._unseen.fresh(pool)))
+        if not len(positions):
+            return self._everywhere
+        near = self._pool(self._surroundings(rng, history.assignments().take(positions)))
+        members = joined([self._everywhere.members, near.members])
+        return Pool(members, np.concatenate([self._everywhere.x, near.x]))
 
-    def _with_features(self, assignments: Assignments) -> tuple[Assignments, Single]:
-        return assignments, self._features.of(assignments).astype(np.float32)
+    def _surroundings(self, rng: np.random.Generator, centres: Assignments) -> Assignments:
+        parts = [self._solutions.neighbours(centre) for centre in centres]
+        places = centres.take(rng.integers(0, len(centres), self._options.walks))
+        for _ in range(_HOPS):
+            places = self._encoding.moves(places, rng)
+            parts.append(places)
+        return joined(parts)
+
+    def _pool(self, members: Assignments) -> Pool:
+        return Pool(members, self._features.of(members).astype(np.float32))

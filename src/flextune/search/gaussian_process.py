@@ -13,10 +13,11 @@ import numpy as np
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.solutions import SolutionSet
 from flextune.search.candidates import CandidatePools, PoolOptions
+from flextune.search.encoding import Encoding
 from flextune.search.guide import Guide, GuideOptions
+from flextune.search.opening import Opening
 from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
-from flextune.search.spread import spread_out
 from flextune.search.strategy import Ranking
 from flextune.surrogate.features import FeatureMap
 
@@ -31,7 +32,7 @@ class GaussianProcessSearchOptions(StrategyOptions):
     cap: float = option(0.5, low=0.05, high=1)
     rows: int = option(500, low=10, high=4000)
     whole: int = option(30_000, low=1, high=200_000)
-    samples: int = option(2000, low=1, high=100_000)
+    samples: int = option(10_000, low=1, high=100_000)
 
 
 class GaussianProcessStrategy(RoundStrategy[GaussianProcessSearchOptions]):
@@ -52,16 +53,17 @@ class GaussianProcessStrategy(RoundStrategy[GaussianProcessSearchOptions]):
     ) -> None:
         super().__init__(solutions, rng=rng, default=default, cost_model=cost_model, options=options, trials=trials)
         given = self.options
+        self._opening = Opening(given.start, given.start_candidates)
         self._features = FeatureMap(solutions.names, solutions)
-        pools = CandidatePools(solutions, self.unseen, self._features, PoolOptions(given.whole, given.samples))
+        encoding = Encoding(solutions)
+        pools = CandidatePools(solutions, self._features, encoding, PoolOptions(given.whole, given.samples))
         guide_options = GuideOptions(cap=given.cap, rows=given.rows)
         self._guide = Guide(self.history, self.unseen, self._features, pools, guide_options)
 
     def propose(self) -> Assignments:
-        missing = self.options.start - len(self.history)
+        missing = self._opening.missing(self.history)
         if missing > 0:
-            return spread_out(
-                self.unseen, self._features, self.rng, missing, self._guide.x, self.options.start_candidates
-            )
+            known, model = self._guide.x, self.cost_model
+            return self._opening.choose(self.unseen, self._features, known, self.rng, missing, model)
         chosen = self._guide.choose(self.rng, self.options.round_size)
         return chosen if len(chosen) else self.unseen.draw(self.rng, self.options.round_size)

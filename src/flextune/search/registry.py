@@ -37,6 +37,7 @@ _STRATEGIES: Registry[type[SearchStrategy]] = Registry(
         "flextensor-q": "flextune.search.flextensor_q:FlexTensorQStrategy",
         "optuna": "flextune.search.optuna_sampler:OptunaStrategy",
         "local-search": "flextune.search.local_search:LocalSearchStrategy",
+        "tree-surrogate": "flextune.search.tree_surrogate:TreeSurrogateStrategy",
         "gaussian-process": "flextune.search.gaussian_process:GaussianProcessStrategy",
     },
 )

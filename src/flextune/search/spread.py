@@ -1,32 +1,25 @@
-"""Assignments that are far apart: what to measure while nothing is known."""
+"""Assignments that are far apart: what to measure while little is known."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from flextune.csp.assignment import Assignments
-from flextune.search.unseen import Unseen
-from flextune.surrogate.features import FeatureMap
 from flextune.surrogate.kernel import Array
 
 
-def spread_out(
-    unseen: Unseen, features: FeatureMap, rng: np.random.Generator, n: int, known: Array, candidates: int
-) -> Assignments:
-    """Up to `n` unseen assignments, each the farthest of `candidates` random ones from those before and from `known`.
+def farthest(x: Array, n: int, known: Array) -> npt.NDArray[np.intp]:
+    """Positions of up to `n` rows of `x`, each the farthest from those before it and from the rows of `known`.
 
-    `known` are features (rows, features) of what was measured. The first one is random where there is nothing to be
-    far from.
+    The first one is the first row where there is nothing to be far from.
     """
-    drawn = unseen.draw(rng, max(n, candidates))
-    x = features.of(drawn)
-    distance = np.full(len(drawn), np.inf)
+    distance = np.full(len(x), np.inf)
     for row in known:
         distance = np.minimum(distance, ((x - row) ** 2).sum(axis=1))
     chosen: list[int] = []
-    for _ in range(min(n, len(drawn))):
+    for _ in range(min(n, len(x))):
         index = int(distance.argmax())
         chosen.append(index)
         distance = np.minimum(distance, ((x - x[index]) ** 2).sum(axis=1))
         distance[chosen] = -1
-    return drawn.take(np.array(chosen, dtype=np.intp))
+    return np.array(chosen, dtype=np.intp)
