@@ -18,9 +18,12 @@ from flextune.surrogate.gaussian_process import GaussianProcess, GaussianProcess
 
 @dataclass(frozen=True, slots=True)
 class GpOptions(CostModelOptions):
-    """`rows` that are learned from at most, the slowest left out first; `steps` of the fit of the kernel."""
+    """`rows` that are learned from at most, the slowest left out first; `steps` of the fit of the kernel, which looks at
+    `kernel_rows` of them.
+    """
 
     rows: int = option(400, low=8, high=2000)
+    kernel_rows: int = option(120, low=8, high=2000)
     steps: int = option(10, low=1, high=100)
 
 
@@ -48,7 +51,7 @@ class ProcessLearner:
         scaling = Scaling.to_unit_range(rows[kept])
         if not scaling.used:
             return FittedProcess(None, scaling)
-        process = GaussianProcess(GaussianProcessOptions(steps=self.options.steps))
+        process = GaussianProcess(GaussianProcessOptions(self.options.steps, self.options.kernel_rows))
         process.fit(scaling.scaled(rows[kept]).astype(np.float64), (throughput - base)[kept])
         return FittedProcess(process, scaling)
 

@@ -56,12 +56,16 @@ class TaskDescription:
         return dict(self.numbers)
 
     def role(self, variable: str) -> tuple[str, str]:
-        """What a variable is for, and along which axis: ("cache", "oh") of `cache_oh`, ("unroll", "") of `unroll`."""
-        role = variable.rpartition(".")[2]
+        """What a variable is for, and along which axis: ("cache", "oh") of `cache_oh`, ("unroll", "") of `unroll`.
+
+        Variables of another computation than the main one, as `dense.cache_j`, have the role `other cache`.
+        """
+        owner, _, name = variable.rpartition(".")
+        other = "other " if owner else ""
         for axis in self.axes:
-            if role.endswith(f"_{axis.name}"):
-                return role.removesuffix(f"_{axis.name}"), axis.name
+            if name.endswith(f"_{axis.name}"):
+                return other + name.removesuffix(f"_{axis.name}"), "" if owner else axis.name
         for label in sorted(self.labels, key=len, reverse=True):
-            if role.endswith(f"_{label}"):
-                return role.removesuffix(f"_{label}"), ""
-        return role, ""
+            if name.endswith(f"_{label}"):
+                return other + name.removesuffix(f"_{label}"), ""
+        return other + name, ""

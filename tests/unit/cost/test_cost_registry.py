@@ -31,7 +31,7 @@ def test_unknown_model_names_the_nearest():
         ("trees", {"los": "ranking"}, r"unknown cost model option 'los': .*; did you mean 'loss'\?"),
         ("trees", {"loss": "rank"}, "cost model option loss: expected one of regression, ranking, got rank"),
         ("trees", {"rounds": "0"}, "cost model option rounds: expected from 1 to 10000, got 0"),
-        ("gp", {"loss": "ranking"}, "unknown cost model option 'loss': expected one of rows, steps"),
+        ("gp", {"loss": "ranking"}, "unknown cost model option 'loss': expected one of rows, kernel_rows, steps"),
         ("mlp", {"networks": "x"}, "cost model option networks: expected a whole number, got 'x'"),
     ],
 )

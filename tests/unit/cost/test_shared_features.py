@@ -109,6 +109,18 @@ def test_features_have_names_of_their_own():
         assert len(set(found)) == len(found)
 
 
+def test_roles():
+    roles = [GEMM.role(name) for name in ("cache_i", "unroll", "at_gemm", "dense.cache_j", "dense.unroll", "cache_q")]
+    assert roles == [
+        ("cache", "i"),
+        ("unroll", ""),
+        ("at", ""),
+        ("other cache", ""),
+        ("other unroll", ""),
+        ("cache_q", ""),
+    ]
+
+
 def test_without_a_description_variables_are_their_own_roles():
     assert row(("width", "flag"), TaskDescription(), (3, 1)) == {"width": 2, "flag": 1}
     assert row(("width",), TaskDescription(), (3,), computed_features) == {}
