@@ -18,7 +18,7 @@ from flextune.surrogate.gaussian_process import GaussianProcess, GaussianProcess
 
 @dataclass(frozen=True, slots=True)
 class GpOptions(CostModelOptions):
-    """`rows` that are learned from at most, the slowest left out first; `steps` of the fit of the kernel, which looks at
+    """`rows` that are learned from at most, the slowest left out first; `steps` of the kernel's fit, which looks at
     `kernel_rows` of them.
     """
 

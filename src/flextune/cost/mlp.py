@@ -18,6 +18,7 @@ from flextune.cost.shared_features import computed_features
 from flextune.torch_import import load_torch
 
 _LEAST_SPREAD = 0.01
+_BATCH, _BATCH_OF_PAIRS = 256, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class MlpOptions(CostModelOptions):
 
     @property
     def training(self) -> Training:
-        return Training(self.networks, self.width, self.steps, self.rate, self.decay)
+        batch = _BATCH_OF_PAIRS if self.loss == "ranking" else _BATCH
+        return Training(self.networks, self.width, self.steps, self.rate, self.decay, batch)
 
 
 class MlpCostModel(LearnedCostModel[MlpOptions]):

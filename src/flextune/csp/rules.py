@@ -20,8 +20,8 @@ from flextune.csp.domain import INT64_MAX, Variable
 from flextune.csp.expression import Expression, names_in, piece_text
 from flextune.csp.parameters import Parameters
 from flextune.csp.polynomial import Reach, flat, is_polynomial, reach
-from flextune.csp.python_arithmetic import Truth
 from flextune.csp.problem import Problem
+from flextune.csp.python_arithmetic import Truth
 from flextune.errors import UsageError
 from flextune.registry import nearest
 

@@ -27,11 +27,16 @@ _EPSILON = 1e-8
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """How the networks learn; the target network follows every `sync_steps` steps."""
+    """How the networks learn; the target network follows every `sync_steps` steps.
+
+    With `double` the network itself says which next action is best, and the target network what that is worth: the
+    largest of many uncertain values is no longer overestimated (van Hasselt et al., AAAI 2016).
+    """
 
     discount: float
     rate: float = 1e-3
     sync_steps: int = 25
+    double: bool = False
 
 
 class QNetworks:
@@ -67,6 +72,12 @@ class QNetworks:
         """One step of every network on its rows of the batch; the loss before it."""
         with self._one_thread():
             return self._step(batch)
+
+    def start_at(self, values: Sequence[float]) -> None:
+        """From now on, the actions' values are these, as far as the state does not say more: the outputs' biases."""
+        with self._torch.no_grad():
+            for layers in (self._weights, self._target):
+                layers[-1][:] = self._tensor(np.array(values, dtype=np.float32))
 
     def inherit(self, action: int, parents: Sequence[int]) -> None:
         """The value of an action that replaces another one starts as the mean of its parents' values."""
@@ -114,8 +125,11 @@ class QNetworks:
         """The reward, and the discounted value of the best action allowed after it, where there is one."""
         torch, allowed = self._torch, self._tensor(batch.allowed)
         with torch.no_grad():
-            following = self._forward(self._target, self._tensor(batch.next_state))
-            best = following.masked_fill(~allowed, -math.inf).amax(dim=-1)
+            states = self._tensor(batch.next_state)
+            following = self._forward(self._target, states)
+            judge = self._forward(self._weights, states) if self._learning.double else following
+            action = judge.masked_fill(~allowed, -math.inf).argmax(dim=-1, keepdim=True)
+            best = following.gather(-1, action).squeeze(-1)
             best = torch.where(allowed.any(dim=-1), best, torch.zeros_like(best))
             return self._tensor(batch.reward) + self._learning.discount * best
 

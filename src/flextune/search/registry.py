@@ -35,6 +35,7 @@ _STRATEGIES: Registry[type[SearchStrategy]] = Registry(
         "differential-evolution": "flextune.search.differential_evolution:DifferentialEvolutionStrategy",
         "flextensor-p": "flextune.search.flextensor:FlexTensorPStrategy",
         "flextensor-q": "flextune.search.flextensor_q:FlexTensorQStrategy",
+        "flexaction": "flextune.search.flexaction:FlexActionStrategy",
         "optuna": "flextune.search.optuna_sampler:OptunaStrategy",
         "local-search": "flextune.search.local_search:LocalSearchStrategy",
         "tree-surrogate": "flextune.search.tree_surrogate:TreeSurrogateStrategy",
