@@ -144,7 +144,9 @@ def table(rows: Sequence[Row]) -> str:
         "| model | learned before from | " + " | ".join(f"{count} own" for count in told) + " |",
         "|---" * (2 + len(told)) + "|",
     ]
-    for model, start in dict.fromkeys((row.model, row.start) for row in rows):
+    models = list(dict.fromkeys(row.model for row in rows))
+    lists = sorted({(row.model, row.start) for row in rows}, key=lambda of: (models.index(of[0]), STARTS.index(of[1])))
+    for model, start in lists:
         cells = {row.told: row for row in rows if (row.model, row.start) == (model, start)}
         shown = [f"{cells[n].correlation:.2f} ({cells[n].regret:.1%})" if n in cells else "–" for n in told]
         lines.append(f"| {model} | {start} | " + " | ".join(shown) + " |")
