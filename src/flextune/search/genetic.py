@@ -23,12 +23,12 @@ import numpy.typing as npt
 from flextune.csp.assignment import Assignments
 from flextune.search.cga import roulette
 from flextune.search.encoding import Coordinates, Encoding, Positions
-from flextune.search.history import Fitness
 from flextune.search.nearest import NearestRanking
 from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
 from flextune.search.unseen import joined
+from flextune.trial.history import Fitness
 
 Genotypes = npt.NDArray[np.float64]
 """Shape (rows, loci): positions of values, and what else a strategy lets evolve."""

@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from flextune.search.encoding import Coordinates
 from flextune.search.genetic import GeneticOptions, GeneticStrategy, Genotypes, Population, merged, mutated, rescaled
-from flextune.search.history import Fitness
 from flextune.search.options import option
+from flextune.trial.history import Fitness
 
 _CROSSOVER_INDEX = 15.0
 _MUTATION_INDEX = 20.0

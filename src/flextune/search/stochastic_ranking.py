@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flextune.search.genetic import GeneticOptions, GeneticStrategy, Genotypes, Population, mutated, one_point_children
-from flextune.search.history import Fitness
 from flextune.search.options import option
+from flextune.trial.history import Fitness
 
 
 @dataclass(frozen=True, slots=True)
