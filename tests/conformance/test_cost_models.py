@@ -54,7 +54,7 @@ class TestMlp(Registered):
 @pytest.mark.skipif(find_spec("torch") is None, reason="needs torch: pip install 'flextune[rl]'")
 class TestRankingMlp(Registered):
     name = "mlp"
-    options: ClassVar[Mapping[str, str]] = {"loss": "ranking"}
+    options: ClassVar[Mapping[str, str]] = {"loss": "ranking", "steps": "80"}
 
 
 def test_every_model_is_tested():

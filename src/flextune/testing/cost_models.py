@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,7 @@ def measured(assignments: Sequence[Assignment], secs: npt.NDArray[np.float64]) -
     ]
 
 
+@cache
 def example_pretrained(task: TaskDescription = EXAMPLE_TASK, misleading: bool = False) -> PretrainedModel:
     """A model of two earlier tasks with the same variables; `misleading` has learned the opposite of what is true."""
     tasks = []

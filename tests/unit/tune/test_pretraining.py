@@ -26,7 +26,7 @@ from .conftest import TARGET, FakeRunner
 
 Start = Callable[..., TuningRun]
 SHAPES = ("gemm:m=16,n=16,k=16", "gemm:m=32,n=16,k=16", "softmax:rows=8,cols=16")
-OPTIONS = TuneOptions(Budget(trials=96), strategy="random", cost_model="none", final_rounds=3)
+OPTIONS = TuneOptions(Budget(trials=48), strategy="random", cost_model="none", final_rounds=3)
 
 
 def searched(run: TuningRun, text: str) -> TaskSearch:
@@ -48,7 +48,7 @@ def model_of(database: Database) -> PretrainedModel:
 
 def test_one_task_per_workload(recorded: Database) -> None:
     found = recorded_tasks(recorded.records(), TARGET)
-    assert [len(task.secs) for task in found.tasks] == [96, 96]
+    assert [len(task.secs) for task in found.tasks] == [48, 48]
     assert [task.task.operator for task in found.tasks] == ["gemm", "gemm"]
     assert found.left_out == 0
     first = found.tasks[0]
@@ -71,7 +71,7 @@ def test_the_latest_record_of_a_candidate_counts_and_failures_stay(recorded: Dat
 
     records = recorded.records()
     task = recorded_tasks([*records, failed(records[0])], TARGET).tasks[0]
-    assert len(task.secs) == 96
+    assert len(task.secs) == 48
     assert np.isinf(task.secs).sum() == 1
 
 
