@@ -7,6 +7,7 @@ in tests/golden; `pytest --update-golden` writes them anew.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from flextune.errors import EnvironmentFault
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small matrices in parallel tests: threads would only spin
 
 settings.register_profile("flextune", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("flextune")
