@@ -15,6 +15,7 @@ from flextune.testing.strategies import StrategySuite
 
 _QUICK = {
     "annealing": {"steps": "3", "chains": "8"},
+    "flexaction": {"steps": "2"},
     "optuna": {"startup": "4", "candidates": "4", "multivariate": "false", "round_size": "4"},
 }
 """Options with which those are tested that would take long."""

@@ -31,7 +31,7 @@ def strategy_on(solutions, seed=0, default=None, trials=None, **options):
         solutions,
         rng=np.random.default_rng(seed),
         default=default,
-        options=FlexActionOptions(device="cpu", **options),
+        options=FlexActionOptions(**({"device": "cpu", "steps": 2} | options)),
         trials=trials,
     )
 
@@ -165,7 +165,7 @@ def test_actions_of_no_solution_are_never_in_the_library(tmp_path):
 @needs_torch
 def test_learns_which_actions_are_good():
     """Only large v0 and small v1 are fast: what says so is worth more than what says the opposite."""
-    strategy = strategy_on(solved(HUGE), combine=0, population=1)
+    strategy = strategy_on(solved(HUGE), combine=0, population=1, steps=FlexActionOptions().steps)
     run(strategy, 40, lambda a: timed(a, 1e-3 * (2.0 ** (10 - a["v0"]) + 2.0 ** a["v1"])))
     by_name = {entry.action.name: slot for slot, entry in enumerate(strategy.library.slots) if entry is not None}
     merit = {name: strategy.library.entry(slot).merit for name, slot in by_name.items()}
