@@ -61,7 +61,7 @@ def wait_for_records(folder: Path, count: int, process: subprocess.Popen[str]) -
 def test_killed_runs_lose_nothing_and_measure_nothing_twice(tmp_path: Path) -> None:
     known = 0
     for more in (5, 40):
-        process = started(tmp_path, "tune", *SLOW_GEMM)
+        process = started(tmp_path, "tune", *SLOW_GEMM, "--strategy", "random")
         wait_for_records(tmp_path, known + more, process)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -69,7 +69,7 @@ def test_killed_runs_lose_nothing_and_measure_nothing_twice(tmp_path: Path) -> N
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert recorded(tmp_path) >= known + more
         known = recorded(tmp_path)
-    done = flextune(tmp_path, "tune", *SLOW_GEMM)
+    done = flextune(tmp_path, "tune", *SLOW_GEMM, "--strategy", "random")
     assert done.returncode == 0, done.stderr
     with open_database(tmp_path / "r.db") as database:
         keys = [record.key for record in database.records() if not record.protocol.startswith("final")]
@@ -77,7 +77,7 @@ def test_killed_runs_lose_nothing_and_measure_nothing_twice(tmp_path: Path) -> N
 
 
 def test_control_c_keeps_the_records_and_the_result_so_far(tmp_path: Path) -> None:
-    process = started(tmp_path, "tune", *SLOW_GEMM)
+    process = started(tmp_path, "tune", *SLOW_GEMM, "--strategy", "random")
     wait_for_records(tmp_path, 3, process)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
