@@ -28,6 +28,7 @@ from benchmarks.leaderboard.contestants import Contestant
 from benchmarks.leaderboard.ledger import Charge, Ledger
 from benchmarks.leaderboard.score import Score, budgets_up_to, evaluate, summary
 from benchmarks.leaderboard.space import RecordedSpace, space_files, space_name
+from benchmarks.leaderboard.tournament import Scores, Settings, content, read_scores
 from flextune.errors import FlextuneError, UsageError
 from flextune.registry import nearest
 from flextune.search.registry import create_strategy
@@ -87,16 +88,15 @@ def score_of(name: str, path: Path, budget: int, repeats: int) -> Score:
     return evaluate(contestant, RecordedSpace.load(path), Charge(budget), range(repeats))
 
 
-def kernel_of(path: Path) -> str:
-    return space_name(path).split("_")[0]
+def kernel_of(space: str) -> str:
+    return space.split("_")[0]
 
 
 @dataclass(frozen=True)
 class Results:
     """Scores by variant and space."""
 
-    scores: Mapping[str, Mapping[Path, Score]]
-    budget: int
+    scores: Scores
 
     def line(self, name: str) -> str:
         means, errors = summary(list(self.scores[name].values()))
@@ -104,18 +104,18 @@ class Results:
         total, error = self.total(name, tuple(self.scores[name]))
         return f"{name:18}{columns}  | {total:.4f}±{error:.4f}  {VARIANTS[name].question}"
 
-    def total(self, name: str, paths: Sequence[Path]) -> tuple[float, float]:
+    def total(self, name: str, spaces: Sequence[str]) -> tuple[float, float]:
         """The score over some spaces and its standard error over repeats."""
-        runs = np.array([self.scores[name][path].fractions.mean(axis=1) for path in paths])
-        error = np.sqrt((runs.var(axis=1, ddof=1) / runs.shape[1]).sum()) / len(paths) if runs.shape[1] > 1 else np.nan
+        runs = np.array([self.scores[name][space].fractions.mean(axis=1) for space in spaces])
+        error = np.sqrt((runs.var(axis=1, ddof=1) / runs.shape[1]).sum()) / len(spaces) if runs.shape[1] > 1 else np.nan
         return float(runs.mean()), float(error)
 
     def without_one_kernel(self) -> Iterator[str]:
         """For each kernel: the variant that is best on the others, and how it does on this one."""
-        paths = tuple(next(iter(self.scores.values())))
-        for kernel in sorted({kernel_of(path) for path in paths}):
-            seen = [path for path in paths if kernel_of(path) != kernel]
-            unseen = [path for path in paths if kernel_of(path) == kernel]
+        spaces = tuple(self.scores[DEFAULT])
+        for kernel in sorted({kernel_of(space) for space in spaces}):
+            seen = [space for space in spaces if kernel_of(space) != kernel]
+            unseen = [space for space in spaces if kernel_of(space) == kernel]
             if not seen:
                 continue
             chosen = max(self.scores, key=lambda name: self.total(name, seen)[0])
@@ -132,30 +132,40 @@ def run(options: argparse.Namespace) -> None:
             raise UsageError(f"unknown variant {name!r}: {nearest(name, tuple(VARIANTS))}")
     names = tuple(dict.fromkeys((DEFAULT, *options.variants)))
     paths = space_files(options.spaces)
+    settings = Settings(Charge(options.budget), options.repeats, capped=False)
+    known = read_scores(options.json, settings) if options.json else {}
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    columns = budgets_up_to(options.budget)
-    print(f"{'':18}" + "".join(f"{column:>13}" for column in columns) + "  | mean of the columns")
-    results = Results({}, options.budget)
-    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as executor:
+    print(f"{'':18}" + "".join(f"{column:>13}" for column in budgets_up_to(options.budget)) + "  | mean of the columns")
+    scores: Scores = {}
+    for name, found in _played(names, paths, settings, known, options.jobs):
+        scores[name] = found
+        print(Results(scores).line(name), flush=True)
+        if options.json:
+            write_json(options.json, content(settings, {**known, **scores}))
+    print(*Results(scores).without_one_kernel(), sep="\n")
+
+
+def _played(
+    names: Sequence[str], paths: Sequence[Path], settings: Settings, known: Scores, jobs: int
+) -> Iterator[tuple[str, dict[str, Score]]]:
+    """The scores of each variant by space; those in `known` are taken from there."""
+    budget, repeats = settings.charge.budget, settings.repeats
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as executor:
         games = {
-            name: {path: executor.submit(score_of, name, path, options.budget, options.repeats) for path in paths}
+            (name, space_name(path)): executor.submit(score_of, name, path, budget, repeats)
             for name in names
+            for path in paths
+            if space_name(path) not in known.get(name, {})
         }
-        for name, played in games.items():
-            results = Results(
-                {**results.scores, name: {path: game.result() for path, game in played.items()}}, options.budget
+        for name in names:
+            spaces = [space_name(path) for path in paths]
+            yield (
+                name,
+                {
+                    space: games[name, space].result() if (name, space) in games else known[name][space]
+                    for space in spaces
+                },
             )
-            print(results.line(name), flush=True)
-    print(*results.without_one_kernel(), sep="\n")
-    if options.json:
-        write_json(options.json, _content(results))
-
-
-def _content(results: Results) -> dict[str, object]:
-    return {
-        name: {space_name(path): score.to_json() for path, score in scores.items()}
-        for name, scores in results.scores.items()
-    }
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -169,7 +179,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--budget", type=int, default=400, help="evaluations per run (default: 400)")
     parser.add_argument("--variants", type=lambda text: tuple(text.split(",")), default=tuple(VARIANTS), metavar="A,B")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all scores")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all scores; continue from them")
     return parser.parse_args(arguments)
 
 
