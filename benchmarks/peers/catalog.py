@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -62,11 +62,16 @@ def choose_peers(names: Sequence[str]) -> tuple[Peer, ...]:
     Raises `UsageError` for an unknown name.
     """
     for name in names:
-        if name not in PEERS:
-            near = difflib.get_close_matches(name, PEERS, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UsageError(f"unknown peer {name!r}; {hint}known: {', '.join(PEERS)}")
+        check_peer(name, PEERS)
     return tuple(peer for peer in PEERS.values() if not names or peer.name in names or peer.name == "flextune")
+
+
+def check_peer(name: str, peers: Mapping[str, Peer]) -> None:
+    """Raises `UsageError` for a name that none of the peers has."""
+    if name not in peers:
+        near = difflib.get_close_matches(name, peers, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UsageError(f"unknown peer {name!r}; {hint}known: {', '.join(peers)}")
 
 
 def missing_peers(peers: Sequence[Peer]) -> dict[str, str]:

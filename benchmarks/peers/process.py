@@ -9,10 +9,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import flextune
 from benchmarks.peers.call import Job
@@ -45,13 +45,26 @@ def environment(threads: int, without_torch: bool, inherited: Mapping[str, str] 
     return {**kept, **counts, "TVM_BIND_THREADS": "0", "PYTHONPATH": os.pathsep.join(paths)}
 
 
-class PeerProcess:
-    """One peer at one case; asks are answered one at a time. Close it: its threads and children end with it."""
+class Served(Protocol):
+    """What a peer's process needs to know of its job; the rest it reads from the folder."""
 
-    def __init__(self, peer: Peer, job: Job) -> None:
+    @property
+    def folder(self) -> str: ...
+
+    @property
+    def threads(self) -> int: ...
+
+
+class PeerProcess:
+    """One peer at one case; asks are answered one at a time. Close it: its threads and children end with it.
+
+    `server` is the program that answers.
+    """
+
+    def __init__(self, peer: Peer, job: Served, server: str = "benchmarks.peers.server") -> None:
         self.peer = peer
-        self._log = job.path / f"{peer.name}.log"
-        command = [sys.executable, "-m", "benchmarks.peers.server", peer.name, job.folder, str(os.getpid())]
+        self._log = Path(job.folder) / f"{peer.name}.log"
+        command = [sys.executable, "-m", server, peer.name, job.folder, str(os.getpid())]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -68,7 +81,7 @@ class PeerProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def ask(self, request: str) -> dict[str, Any]:
+    def ask(self, request: str, timeout_secs: float = _REPLY_TIMEOUT_SECS) -> dict[str, Any]:
         """The reply. Raises `PeerError` when there is none."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
@@ -76,13 +89,13 @@ class PeerProcess:
         with suppress(BrokenPipeError):
             stdin.write(request + "\n")
             stdin.flush()
-        ready, _, _ = select.select([stdout], [], [], _REPLY_TIMEOUT_SECS)
+        ready, _, _ = select.select([stdout], [], [], timeout_secs)
         if not ready:
-            raise PeerError(f"no answer to {request} within {_REPLY_TIMEOUT_SECS:g} s")
+            raise PeerError(f"no answer to {request} within {timeout_secs:g} s")
         line = stdout.readline()
         if not line:
             code = self._process.wait()
-            raise PeerError(f"its process ended with status {code} on {request}: {_tail(self._log)}")
+            raise PeerError(f"its process ended with status {code} on {request}: {tail(self._log)}")
         reply: dict[str, Any] = json.loads(line)
         if "failed" in reply:
             raise PeerError(str(reply["failed"]))
@@ -90,7 +103,7 @@ class PeerProcess:
 
     def close(self) -> None:
         """End the process and all it started."""
-        _end(self._process)
+        end_process(self._process)
         for pipe in (self._process.stdin, self._process.stdout):
             with suppress(BrokenPipeError):
                 if pipe is not None:
@@ -105,33 +118,45 @@ def tune(peer: Peer, job: Job, timeout_secs: float) -> dict[str, Any]:
 
     Raises `PeerError` when it fails or takes longer than allowed.
     """
-    log_path = job.path / f"{peer.name}-tuning.log"
-    with log_path.open("w+") as log, (job.path / f"{peer.name}-tuning.json").open("w+") as result:
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-m", peer.tuner, job.folder],
-            stdin=subprocess.DEVNULL,
-            stdout=result,
-            stderr=log,
-            env=environment(job.threads, peer.on_tvm),
-            start_new_session=True,
-        )
-        try:
-            code = process.wait(timeout_secs)
-            process_secs = time.perf_counter() - started
-        except subprocess.TimeoutExpired:
-            raise PeerError(f"its tuner was not done after {timeout_secs:g} s") from None
-        finally:
-            _end(process)
-        result.seek(0)
-        lines = result.read().strip().splitlines()
-    if code != 0 or not lines:
-        raise PeerError(f"its tuner ended with status {code}: {_tail(log_path)}")
+    command = [sys.executable, "-m", peer.tuner, job.folder]
+    lines, process_secs = run_program(
+        command, job.path / f"{peer.name}-tuning", environment(job.threads, peer.on_tvm), timeout_secs
+    )
+    if not lines:
+        raise PeerError("its tuner ended without a result")
     found: dict[str, Any] = json.loads(lines[-1])
     return {**found, "process_secs": process_secs}
 
 
-def _end(process: subprocess.Popen[Any]) -> None:
+def run_program(
+    command: Sequence[str], stem: Path, variables: Mapping[str, str], timeout_secs: float
+) -> tuple[list[str], float]:
+    """Runs a program to its end: the lines it printed, and the seconds from its start to its end.
+
+    `stem` is the path of its log and its output without their suffixes. Raises `PeerError` when it fails or takes
+    longer than allowed.
+    """
+    log_path = stem.with_name(stem.name + ".log")
+    with log_path.open("w+") as log, stem.with_name(stem.name + ".out").open("w+") as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=log, env=variables, start_new_session=True
+        )
+        try:
+            code = process.wait(timeout_secs)
+            secs = time.perf_counter() - started
+        except subprocess.TimeoutExpired:
+            raise PeerError(f"{stem.name} was not done after {timeout_secs:g} s") from None
+        finally:
+            end_process(process)
+        output.seek(0)
+        lines = output.read().strip().splitlines()
+    if code != 0:
+        raise PeerError(f"{stem.name} ended with status {code}: {tail(log_path)}")
+    return lines, secs
+
+
+def end_process(process: subprocess.Popen[Any]) -> None:
     """Kills the process's whole group and waits until it is gone."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -139,6 +164,6 @@ def _end(process: subprocess.Popen[Any]) -> None:
     time.sleep(0.01)
 
 
-def _tail(path: Path) -> str:
+def tail(path: Path) -> str:
     text = path.read_text(errors="replace").strip()
     return text[-_TAIL_CHARACTERS:] or "it said nothing"

@@ -10,7 +10,7 @@ import os
 import statistics
 import sys
 import time
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from benchmarks.peers.call import Call, Job, UnsupportedError
 from benchmarks.peers.catalog import PEERS
@@ -113,11 +113,18 @@ def main(arguments: list[str]) -> None:
     job = Job.read(folder)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, job.cores)
-    _serve(Server(peer, job), replies)
+    serve(Server(peer, job), replies)
     os._exit(0)
 
 
-def _serve(server: Server, replies: TextIO) -> None:
+class Answering(Protocol):
+    """What is served: one reply to each request."""
+
+    def answer(self, request: str) -> dict[str, object]: ...
+
+
+def serve(server: Answering, replies: TextIO) -> None:
+    """A reply for each line of standard input, until it ends; a failure is a reply too."""
     for line in sys.stdin:
         try:
             reply = server.answer(line.strip())
