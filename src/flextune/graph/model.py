@@ -9,14 +9,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx.inliner
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from flextune.errors import ModelError
 from flextune.graph.operators import check_operators
+from flextune.graph.order import sort_nodes
+from flextune.graph.reading import check_proto, read_proto
 from flextune.graph.values import ValueSpec
-
-LARGEST_CHECKED_BYTES = 2**31 - 1
-"""ONNX's checker serialises the model into one protobuf message, which cannot be larger."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,38 +43,32 @@ class Model:
 
 
 def load_model(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:
-    """Read and check an ONNX file, and give every input a static shape.
+    """Read and check an ONNX file, and give every input a static shape; see `model_from_proto`.
 
-    `shapes` sets the shape of inputs with dynamic dimensions. A dynamic first dimension (the batch) that is not set
-    becomes 1, with a note; any other one raises ModelError, as do unreadable files and unsupported operators
-    (all of them, with the names of their nodes).
+    Weights in other files are read too, from the model's folder only. ModelError for a file that is missing, damaged,
+    or larger than memory.
     """
     source = Path(path)
-    proto = _inline_functions(_read(source))
-    check_operators(proto, str(source))
-    _check(proto, source)
-    return _with_static_shapes(proto, source, dict(shapes or {}))
+    return model_from_proto(read_proto(source), source.stem, shapes, str(source))
 
 
-def _read(source: Path) -> onnx.ModelProto:
-    if not source.exists():
-        raise ModelError(f"no model file at {source}")
-    if source.is_dir():
-        raise ModelError(f"{source} is a folder; give the path of an .onnx file")
-    if source.stat().st_size == 0:
-        raise ModelError(f"{source} is empty (0 bytes); download or export the model again")
-    try:
-        proto = onnx.load(str(source))
-    except (DecodeError, UnicodeDecodeError) as error:
-        raise ModelError(
-            f"{source} is not an ONNX model, or is truncated or damaged ({source.stat().st_size} bytes: "
-            f"{_first_line(error)}); download or export it again"
-        ) from error
-    except (OSError, onnx.checker.ValidationError, ValueError) as error:
-        raise ModelError(f"cannot read {source}: {_first_line(error)}") from error
-    if not proto.graph.node and not proto.graph.output:
-        raise ModelError(f"{source} holds no graph: it is not an ONNX model, or is truncated; export it again")
-    return proto
+def model_from_proto(
+    proto: onnx.ModelProto,
+    name: str,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    source: str = "the model",
+) -> Model:
+    """A checked model of a proto, which is changed and belongs to the result from then on.
+
+    `shapes` sets the shape of inputs with dynamic dimensions. A dynamic first dimension (the batch) that is not set
+    becomes 1, with a note; any other one raises ModelError, as do cycles and unsupported operators (all of them, with
+    the names of their nodes). Messages call the model `source`.
+    """
+    proto = _inline_functions(proto)
+    check_operators(proto, source)
+    sort_nodes(proto.graph, source)
+    check_proto(proto, source)
+    return _with_static_shapes(proto, name, source, dict(shapes or {}))
 
 
 def _inline_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -85,18 +77,9 @@ def _inline_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
     return onnx.inliner.inline_local_functions(proto)
 
 
-def _check(proto: onnx.ModelProto, source: Path) -> None:
-    if proto.ir_version < 3:
-        raise ModelError(f"{source} has ONNX IR version {proto.ir_version}; 3 (ONNX 1.0) or later is needed")
-    if proto.ByteSize() > LARGEST_CHECKED_BYTES:
-        return
-    try:
-        onnx.checker.check_model(proto)
-    except onnx.checker.ValidationError as error:
-        raise ModelError(f"{source} is not a valid ONNX model: {_first_line(error)}") from error
-
-
-def _with_static_shapes(proto: onnx.ModelProto, source: Path, shapes: dict[str, tuple[int, ...]]) -> Model:
+def _with_static_shapes(
+    proto: onnx.ModelProto, source: str, model_name: str, shapes: dict[str, tuple[int, ...]]
+) -> Model:
     constants = {tensor.name for tensor in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in constants]
     names = [value.name for value in inputs]
@@ -111,11 +94,11 @@ def _with_static_shapes(proto: onnx.ModelProto, source: Path, shapes: dict[str, 
         notes.extend(note)
     del proto.graph.value_info[:]
     outputs = tuple(value.name for value in proto.graph.output)
-    return Model(source.stem, proto, tuple(specs), outputs, tuple(notes))
+    return Model(model_name, proto, tuple(specs), outputs, tuple(notes))
 
 
 def _static_spec(
-    value: onnx.ValueInfoProto, asked: tuple[int, ...] | None, source: Path
+    value: onnx.ValueInfoProto, asked: tuple[int, ...] | None, source: str
 ) -> tuple[ValueSpec, tuple[str, ...]]:
     if not value.type.HasField("tensor_type"):
         raise ModelError(f"{source}: input {value.name!r} is not a tensor; only tensors are supported")
@@ -139,7 +122,7 @@ def _static_spec(
     return ValueSpec(value.name, shape, dtype), note
 
 
-def _check_asked(asked: tuple[int, ...], declared: list[int | str], name: str, source: Path) -> None:
+def _check_asked(asked: tuple[int, ...], declared: list[int | str], name: str, source: str) -> None:
     fits = len(asked) == len(declared) and all(
         isinstance(size, str) or size == wanted for size, wanted in zip(declared, asked, strict=True)
     )
@@ -163,7 +146,3 @@ def _set_shape(value: onnx.ValueInfoProto, shape: tuple[int, ...]) -> None:
         dims.add().dim_value = size
     if not shape:
         value.type.tensor_type.shape.SetInParent()
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
