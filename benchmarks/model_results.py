@@ -19,10 +19,11 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 @dataclass(frozen=True, slots=True)
 class PeerRuns:
-    """One peer's seconds of every run of a model, and how it ran.
+    """One peer's seconds of every run of a model that counts, and how it ran.
 
-    `absent` says why there are none. `precision` is the type it computes in by its own word, `max_error` the largest
-    relative difference from the reference, `prepare_secs` the time it took to load or compile.
+    `turn_secs` are the medians of all its turns, those that do not count too. `absent` says why there are no times.
+    `precision` is the type it computes in by its own word, `max_error` the largest relative difference from the
+    reference, `prepare_secs` the time it took to load or compile.
     """
 
     peer: str
@@ -33,6 +34,7 @@ class PeerRuns:
     threads: int = 0
     max_error: float = 0.0
     prepare_secs: float = 0.0
+    turn_secs: tuple[float, ...] = ()
 
     @property
     def median_ms(self) -> float:
@@ -102,6 +104,7 @@ class ModelResult:
                 "threads": runs.threads,
                 "max_rel_error": runs.max_error,
                 "prepare_secs": runs.prepare_secs,
+                "turn_ms": [secs * 1e3 for secs in runs.turn_secs],
             }
         return {"peers": peers, "tuning_secs": self.tuning_secs, "trials": self.trials, "best_peer": self.best_peer}
 

@@ -11,7 +11,8 @@ as modules with the graph and weights of the ONNX file.
 For each model flextune tunes for M minutes, alone on the machine. Then every peer gets a process of its own, the same
 inputs and the same number of threads (one per physical core) at the same places, and its outputs are compared with
 ONNX Runtime's in float32 on 20 inputs. The peers run in turns; a turn begins only when no thread of any other peer
-runs, and with runs that do not count, so libraries may spin between their own runs and none disturbs the next.
+runs, and with runs that do not count, so libraries may spin between their own runs and none disturbs the next. Of 16
+rounds of turns the 10 in which all peers together were fastest count: a virtual machine's speed changes by itself.
 
 The ratio of a model is the fastest peer's median over flextune's. Only peers of the precision measured count, by their
 own word on what they compute in: OpenVINO's default is bfloat16 on CPUs with instructions for it, and is then shown in
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,7 +43,7 @@ from benchmarks.model_zoo.files import model_file
 from benchmarks.peers.catalog import Peer, missing_peers
 from benchmarks.peers.process import PeerError, PeerProcess, environment, run_program
 from benchmarks.peers.threads import wait_at_rest
-from benchmarks.rounds import turns
+from benchmarks.rounds import calmest, turns
 from flextune.errors import EnvironmentFault, FlextuneError, UsageError
 from flextune.target.detect import detect
 from flextune.target.host import physical_cpus
@@ -57,13 +59,14 @@ LEAST_RUNS = 30
 
 @dataclass(frozen=True, slots=True)
 class ModelProtocol:
-    """How models are timed: `rounds` in which every peer has one turn.
+    """How models are timed: `rounds` in which every peer has one turn; the `kept_rounds` calmest count.
 
     A turn is runs for `warm_secs`, at least `warm_runs`, that do not count, and then runs for `turn_secs`, at least
     `turn_runs`, each of them timed. Outputs are compared on `seeds` inputs.
     """
 
-    rounds: int = 10
+    rounds: int = 16
+    kept_rounds: int = 10
     turn_secs: float = 0.15
     turn_runs: int = 3
     warm_secs: float = 0.03
@@ -71,8 +74,8 @@ class ModelProtocol:
     seeds: int = 20
 
     def __post_init__(self) -> None:
-        if self.rounds * self.turn_runs < LEAST_RUNS:
-            raise UsageError(f"at least {LEAST_RUNS} runs are asked for, got {self}")
+        if self.kept_rounds * self.turn_runs < LEAST_RUNS or self.rounds < self.kept_rounds:
+            raise UsageError(f"at least {LEAST_RUNS} runs must count, {self.kept_rounds} rounds: got {self}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,21 +149,31 @@ class ModelBenchmark:
                     processes[peer.name] = process
                     runs[peer.name] = _prepared(peer.name, reply)
             self.say(f"  timing {', '.join(processes)}")
-            self._rounds(processes, runs)
+            self._keep_calmest(self._rounds(processes, runs), runs)
             for name, process in processes.items():
                 if not runs[name].absent and (reply := self._ask(process, "check", runs)):
                     runs[name] = replace(runs[name], max_error=float(str(reply["max_error"])))
         return tuple(runs.values())
 
-    def _rounds(self, processes: Mapping[str, PeerProcess], runs: dict[str, PeerRuns]) -> None:
+    def _rounds(
+        self, processes: Mapping[str, PeerProcess], runs: dict[str, PeerRuns]
+    ) -> dict[str, list[tuple[float, ...]]]:
+        """The seconds of every run of each peer that stays to the end, round by round."""
+        times: dict[str, list[tuple[float, ...]]] = {name: [] for name in processes}
         for order in turns(list(processes), self.protocol.rounds):
             for name in (name for name in order if not runs[name].absent):
                 pids = [process.pid for other, process in processes.items() if not runs[other].absent]
                 if not wait_at_rest(pids, _REST_TIMEOUT_SECS):
                     raise EnvironmentFault(f"a peer does not come to rest within {_REST_TIMEOUT_SECS:g} s")
                 if reply := self._ask(processes[name], "time", runs):
-                    added = tuple(float(secs) for secs in _numbers(reply["run_secs"]))
-                    runs[name] = replace(runs[name], run_secs=(*runs[name].run_secs, *added))
+                    times[name].append(tuple(_numbers(reply["run_secs"])))
+        return {name: found for name, found in times.items() if not runs[name].absent}
+
+    def _keep_calmest(self, times: Mapping[str, Sequence[tuple[float, ...]]], runs: dict[str, PeerRuns]) -> None:
+        kept = calmest(list(times.values()), self.protocol.kept_rounds)
+        for name, found in times.items():
+            run_secs = tuple(secs for number in kept for secs in found[number])
+            runs[name] = replace(runs[name], run_secs=run_secs, turn_secs=tuple(map(statistics.median, found)))
 
     def _ask(self, process: PeerProcess, request: str, runs: dict[str, PeerRuns]) -> dict[str, object] | None:
         """The reply; without one the peer is absent from now on, for the reason that is said."""
@@ -228,7 +241,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write times and ratios as JSON, after every model")
     parser.add_argument("--details", type=Path, metavar="FILE", help="write everything measured as JSON")
     parser.add_argument("--db", type=Path, metavar="FILE", help="keep tuning records here, and use those it holds")
-    parser.add_argument("--rounds", type=int, default=10, help="of timing, at least three runs each (default: 10)")
+    parser.add_argument("--rounds", type=int, default=16, help="of timing, of which 10 count (default: 16)")
     parser.add_argument("--peers-only", action="store_true", help="without flextune: what is there to beat")
     return parser.parse_args(arguments)
 
