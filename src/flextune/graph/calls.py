@@ -30,6 +30,11 @@ def call_sites(module: tvm.IRModule) -> tuple[CallSite, ...]:
     return tuple(site for function in functions for site in _sites_of(function.body))
 
 
+def call_sites_of(module: tvm.IRModule, name: str) -> tuple[CallSite, ...]:
+    """Every `call_tir` of one Relax function, in program order."""
+    return tuple(_sites_of(module[name].body))
+
+
 def is_call_tir(value: Any) -> bool:
     """Whether a bound value is a `call_tir` of a function of the module."""
     return isinstance(value, tvm.ir.Call) and getattr(value.op, "name", "") == "relax.call_tir"

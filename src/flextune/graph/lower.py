@@ -1,7 +1,7 @@
-"""From a `Model` to one Relax function over fused PrimFuncs: simplified, channels last, TVM's default fusion.
+"""From a `Model` to Relax operators, simplified and channels last; and from grouped operators to PrimFuncs.
 
-This is the only place that decides a model's layout and fusion. Later stages see a Relax `main` made of `call_tir`
-bindings whose weights are Relax constants, and one PrimFunc per distinct fused group.
+What is grouped with what is decided in between, by `flextune.graph.fusion`. Later stages see a Relax `main` made of
+`call_tir` bindings whose weights are Relax constants, and one PrimFunc per distinct kernel.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import math
 import re
 import warnings
+from collections.abc import Callable, Sequence
 
 import onnx
 import tvm
@@ -27,11 +28,11 @@ CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"]}
 """Vectors run along channels, which are contiguous in NHWC; pooling, element-wise and concat follow."""
 
 
-def lower_model(model: Model) -> tvm.IRModule:
-    """The model as an IRModule: Relax `main` calling fused, unscheduled PrimFuncs. ModelError if import fails."""
+def relax_operators(model: Model) -> tvm.IRModule:
+    """The model as one Relax `main` of operators, nothing fused yet. ModelError if import fails."""
     graph = OnnxGraph.of(model.proto)
     simplify(graph)
-    return fuse(channels_last(import_onnx(graph, model.name)))
+    return channels_last(import_onnx(graph, model.name))
 
 
 def import_onnx(graph: OnnxGraph, name: str) -> tvm.IRModule:
@@ -60,21 +61,33 @@ def _from_onnx(proto: onnx.ModelProto, name: str) -> tvm.IRModule:
 
 def channels_last(module: tvm.IRModule) -> tvm.IRModule:
     """Convolutions and what is between them in NHWC; weights transposed at compile time."""
-    passes = [
+    return _run_passes(
+        module,
         fold_moved_constants,
         relax.transform.ConvertLayout(CHANNELS_LAST),
         relax.transform.EliminateCommonSubexpr(),
         fold_moved_constants,
         relax.transform.FoldConstant(),
-    ]
-    for run in passes:
-        module = run(module)
-    return module
+    )
 
 
-def fuse(module: tvm.IRModule) -> tvm.IRModule:
-    """Every operator as a PrimFunc, grouped by TVM's default fusion."""
-    passes = [
+def kernels(module: tvm.IRModule, entries: Sequence[str] = ("main",)) -> tvm.IRModule:
+    """Every operator as a PrimFunc; those of one primitive function as one PrimFunc."""
+    return _run_passes(
+        module,
+        fold_moved_constants,
+        relax.transform.LegalizeOps(),
+        relax.transform.DeadCodeElimination(list(entries)),
+        relax.transform.FuseTIR(),
+        relax.transform.DeadCodeElimination(list(entries)),
+        narrow_indices,
+    )
+
+
+def fuse_by_default(module: tvm.IRModule) -> tvm.IRModule:
+    """Operators as PrimFuncs in TVM's own groups, for a `main` that branches: no plan can say what it does."""
+    return _run_passes(
+        module,
         relax.transform.LegalizeOps(),
         relax.transform.AnnotateTIROpPattern(),
         relax.transform.DeadCodeElimination(["main"]),
@@ -82,7 +95,10 @@ def fuse(module: tvm.IRModule) -> tvm.IRModule:
         relax.transform.FuseTIR(),
         relax.transform.DeadCodeElimination(["main"]),
         narrow_indices,
-    ]
+    )
+
+
+def _run_passes(module: tvm.IRModule, *passes: Callable[[tvm.IRModule], tvm.IRModule]) -> tvm.IRModule:
     for run in passes:
         module = run(module)
     return module

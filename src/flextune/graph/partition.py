@@ -1,10 +1,15 @@
-"""A lowered model as a list of distinct workloads with the number of times each one is called."""
+"""The Subgraph Mapper: a model as a list of distinct workloads with the number of times each one is called.
+
+A workload's key says what it computes and nothing of the model it comes from, so equal parts of all models share their
+records, and whatever finds a kernel for a workload (a schedule, a library, another device) finds it for all of them.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import tvm
@@ -12,7 +17,8 @@ from tvm import relax
 
 from flextune.errors import UsageError
 from flextune.graph.calls import CallSite, call_sites
-from flextune.graph.lower import lower_model
+from flextune.graph.fusion.switcher import FusionSwitcher
+from flextune.graph.lower import fuse_by_default, kernels, relax_operators
 from flextune.graph.model import Model
 from flextune.workload.tir import from_prim_func
 from flextune.workload.workload import Workload
@@ -42,28 +48,46 @@ class Partition:
 
     `module` holds Relax `main` and the unscheduled PrimFuncs. `fallbacks` names the functions that are no workload
     (for instance because their shapes are not static); they are built without any search. Pure reshapes are in
-    neither: they become views.
+    neither: they become views. `switcher` has the groups of the fusion plan and what else they can be made of (None
+    for a model that branches), `choice` what was chosen for them here: the fused kernel where nothing is said.
     """
 
     model: Model
     module: Any
     tasks: tuple[ModelTask, ...]
     fallbacks: tuple[str, ...]
+    switcher: FusionSwitcher | None = None
+    choice: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def flops(self) -> int:
         """Arithmetic operations of one run, as far as it is in workloads."""
         return sum(task.workload.flops * task.count for task in self.tasks)
 
+    def switched(self, choice: Mapping[str, str]) -> Partition:
+        """The same model with its kinds of groups computed as `choice` says (kind -> alternative)."""
+        if self.switcher is None or dict(choice) == dict(self.choice):
+            return self
+        module = kernels(self.switcher.module(choice))
+        return replace(partition_module(self.model, module), switcher=self.switcher, choice=dict(choice))
 
-def partition_model(model: Model) -> Partition:
-    """Lower the model and split it into tasks; equal functions (up to names) are one task."""
-    return partition_module(model, lower_model(model))
+
+def partition_model(model: Model, without: Collection[str] = ()) -> Partition:
+    """Lower the model, fuse it by the plan, and split it into tasks; equal functions (up to names) are one task.
+
+    `without` names fusion patterns and sources of alternatives to do without (`flextune.graph.fusion`).
+    """
+    operators = relax_operators(model)
+    switcher = FusionSwitcher.of(operators, without)
+    if switcher is None:
+        return partition_module(model, fuse_by_default(operators))
+    return replace(partition_module(model, kernels(switcher.module({}))), switcher=switcher)
 
 
-def partition_module(model: Model, module: tvm.IRModule) -> Partition:
-    """Split an already lowered module into tasks."""
-    sites = call_sites(module)
+def partition_module(model: Model, module: tvm.IRModule, sites: tuple[CallSite, ...] | None = None) -> Partition:
+    """Split an already lowered module into tasks: what all of its functions call, or only these `sites`."""
+    if sites is None:
+        sites = call_sites(module)
     counts = Counter(site.function for site in sites)
     functions: dict[Workload, list[str]] = {}
     fallbacks = []

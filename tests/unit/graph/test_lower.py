@@ -14,9 +14,10 @@ from tvm import relax, tirx
 from flextune.errors import ModelError
 from flextune.graph.calls import call_sites
 from flextune.graph.folding import fold_moved_constants
-from flextune.graph.lower import import_onnx, lower_model
+from flextune.graph.lower import import_onnx
 from flextune.graph.model import Model, load_model
 from flextune.graph.onnx_graph import OnnxGraph
+from flextune.graph.partition import partition_model
 from flextune.testing.models import conv_block, evaluate, model_of, random_array, value
 
 
@@ -35,12 +36,12 @@ def run(module: tvm.IRModule, *inputs: np.ndarray) -> np.ndarray:
 def test_lowered_model_computes_the_same(tmp_path: Path) -> None:
     proto = conv_block()
     x = random_array(11, 1, 4, 10, 10)
-    got = run(lower_model(read(proto, tmp_path)), x)
+    got = run(partition_model(read(proto, tmp_path)).module, x)
     np.testing.assert_allclose(got, evaluate(proto, {"x": x})[0], rtol=1e-4, atol=1e-4)
 
 
 def test_convolutions_are_fused_and_channels_are_last(tmp_path: Path) -> None:
-    sites = call_sites(lower_model(read(conv_block(), tmp_path)))
+    sites = call_sites(partition_model(read(conv_block(), tmp_path)).module)
     fused = [site for site in sites if "conv2d" in site.function]
     assert [site.function.rstrip("0123456789").count("add") for site in fused] == [1, 2]
     assert all(site.arguments[0].ty.shape[3] in (4, 8) for site in fused)
@@ -51,7 +52,7 @@ def test_convolutions_are_fused_and_channels_are_last(tmp_path: Path) -> None:
 def test_lowering_leaves_the_model_as_it_is(tmp_path: Path) -> None:
     model = read(conv_block(), tmp_path)
     before = model.proto.SerializeToString(deterministic=True)
-    lower_model(model)
+    partition_model(model)
     assert model.proto.SerializeToString(deterministic=True) == before
 
 
@@ -59,8 +60,8 @@ def test_indices_are_int32_and_int64_data_survives(tmp_path: Path) -> None:
     nodes = [helper.make_node("ArgMax", ["x"], ["y"], axis=1, keepdims=0)]
     proto = model_of(nodes, [value("x", [3, 5])], [value("y", [3], onnx.TensorProto.INT64)])
     x = random_array(0, 3, 5)
-    np.testing.assert_array_equal(run(lower_model(read(proto, tmp_path)), x), x.argmax(1))
-    module = lower_model(read(conv_block(), tmp_path))
+    np.testing.assert_array_equal(run(partition_model(read(proto, tmp_path)).module, x), x.argmax(1))
+    module = partition_model(read(conv_block(), tmp_path)).module
     convolution = next(f for v, f in module.functions_items() if "conv2d" in v.name_hint)
     assert all(size.ty.dtype == "int32" for size in convolution.params[0].ty.shape)
 
@@ -93,7 +94,7 @@ def test_importer_failure_names_operator_and_node(capsys: pytest.CaptureFixture[
 
 
 def test_every_function_of_a_lowered_model_is_called(tmp_path: Path) -> None:
-    module = lower_model(read(conv_block(), tmp_path))
+    module = partition_model(read(conv_block(), tmp_path)).module
     functions = {v.name_hint for v, f in module.functions_items() if isinstance(f, tirx.PrimFunc)}
     assert functions == {site.function for site in call_sites(module)}
 

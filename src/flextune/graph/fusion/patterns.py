@@ -1,0 +1,25 @@
+"""The patterns that flextune comes with, in the order they choose."""
+
+from __future__ import annotations
+
+from flextune.graph.fusion.pattern import Pattern, epilogues, register
+from flextune.graph.fusion.producers import producer_consumer, row_reductions
+
+CONVOLUTIONS = frozenset(
+    {"nn.conv1d", "nn.conv1d_transpose", "nn.conv2d", "nn.conv2d_transpose", "nn.conv3d", "nn.conv3d_transpose"}
+)
+POOLINGS = frozenset(
+    {"nn.adaptive_avg_pool2d", "nn.avg_pool1d", "nn.avg_pool2d", "nn.avg_pool3d"}
+    | {"nn.max_pool1d", "nn.max_pool2d", "nn.max_pool3d"}
+)
+
+BUILT_IN = (
+    Pattern("convolution", "convolution + bias, activation, residual sum", epilogues(CONVOLUTIONS)),
+    Pattern("matmul", "matrix product + bias, activation, residual sum", epilogues({"matmul"})),
+    Pattern("pooling", "pooling + what is computed element by element from it", epilogues(POOLINGS)),
+    Pattern("rows", "layer norm, softmax or row sums + element-wise producers and consumers", row_reductions),
+    Pattern("producers", "element-wise and injective operators + the one they flow into", producer_consumer),
+)
+
+for pattern in BUILT_IN:
+    register(pattern)

@@ -1,0 +1,146 @@
+"""The Fusion Switcher: the distinct groups of a model's plan, what each can be made of, and the module of a choice.
+
+A choice is made per *kind* of group (equal computation, equal constness of inputs): the twelve equal layers of a
+transformer share one decision, and so do equal layers of other models.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import tvm
+import tvm_ffi
+from tvm import relax
+
+from flextune.errors import UsageError
+from flextune.graph.fusion.alternatives import FUSED, Alternative, alternatives, registered_rules
+from flextune.graph.fusion.emit import Emitter, functions_only, outer_leaves, primitive
+from flextune.graph.fusion.operator_graph import OperatorGraph, is_constant
+from flextune.graph.fusion.pattern import registered
+from flextune.graph.fusion.plan import FusionGroup, FusionPlan, make_plan
+from flextune.registry import nearest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupKind:
+    """Equal groups of a plan: one of them, how many there are, and every way to compute them."""
+
+    name: str
+    group: FusionGroup
+    count: int
+    alternatives: tuple[Alternative, ...]
+
+    def alternative(self, name: str) -> Alternative:
+        """The alternative of that name, else the fused one."""
+        return next((each for each in self.alternatives if each.name == name), self.alternatives[0])
+
+
+@dataclass(frozen=True, eq=False)
+class FusionSwitcher:
+    """A model's plan with its kinds of groups; `kind_of` has the kind of each group, in the order of the plan."""
+
+    plan: FusionPlan
+    kinds: tuple[GroupKind, ...]
+    kind_of: tuple[int, ...]
+
+    @classmethod
+    def of(cls, module: tvm.IRModule, without: Collection[str] = ()) -> FusionSwitcher | None:
+        """The plan of a Relax module of operators; None when its `main` branches."""
+        patterns, rules = _split(without)
+        graph = OperatorGraph.of(module)
+        if graph is None:
+            return None
+        plan = make_plan(graph, patterns)
+        keys = [_key(graph, group) for group in plan.groups]
+        counts = Counter(keys)
+        positions = {key: number for number, key in enumerate(counts)}
+        first = dict(zip(reversed(keys), reversed(plan.groups), strict=True))
+        kinds = tuple(
+            GroupKind(f"group{positions[key]}", first[key], counts[key], alternatives(graph, first[key], rules))
+            for key in counts
+        )
+        return cls(plan, kinds, tuple(positions[key] for key in keys))
+
+    def module(self, choice: Mapping[str, str]) -> tvm.IRModule:
+        """The model with each kind of group computed as chosen (by the kind's name; fused where nothing is said)."""
+        graph, main = self.plan.graph, self.plan.graph.module["main"]
+        builder = relax.BlockBuilder(functions_only(graph.module))
+        by_sink = {group.sink: (group, kind) for group, kind in zip(self.plan.groups, self.kind_of, strict=True)}
+        inside = {index for group in self.plan.groups for index in group.operators}
+        with builder.function("main", list(main.params), attrs=dict(main.attrs or {})):
+            with builder.dataflow():
+                emitter = Emitter(graph, builder, {parameter: parameter for parameter in main.params})
+                for operator in graph.operators:
+                    if operator.index in by_sink:
+                        group, kind = by_sink[operator.index]
+                        self._emit(emitter, group, self.kinds[kind], choice)
+                    elif operator.index not in inside:
+                        emitter.plain(operator.index)
+                result = builder.emit_output(emitter.values.get(main.body.body, main.body.body))
+            builder.emit_func_output(result)
+        return builder.get()
+
+    def candidates(self, names: Mapping[str, Collection[str]]) -> tuple[tvm.IRModule, tuple[str, ...]]:
+        """One function per asked alternative of each kind, called `KIND__ALTERNATIVE`, and their names.
+
+        Constants stay constants of the function, so that what is packed or transformed at compile time is seen.
+        """
+        graph = self.plan.graph
+        builder = relax.BlockBuilder(functions_only(graph.module))
+        functions = []
+        for kind in self.kinds:
+            for alternative in kind.alternatives:
+                if alternative.name in names.get(kind.name, ()):
+                    functions.append(f"{kind.name}__{alternative.name}")
+                    self._candidate(builder, kind, alternative, functions[-1])
+        return builder.get(), tuple(functions)
+
+    def _candidate(self, builder: relax.BlockBuilder, kind: GroupKind, alternative: Alternative, name: str) -> None:
+        graph = self.plan.graph
+        operators = [graph.operators[index] for index in kind.group.operators]
+        outer = [leaf for leaf in outer_leaves(operators) if not is_constant(leaf)]
+        values = {leaf: relax.Var(f"x{number}", leaf.ty) for number, leaf in enumerate(outer)}
+        with builder.function(name, list(values.values())):
+            with builder.dataflow():
+                emitter = Emitter(graph, builder, dict(values))
+                alternative.emit(emitter)
+                result = builder.emit_output(emitter.values[operators[-1].variable])
+            builder.emit_func_output(result)
+
+    def _emit(self, emitter: Emitter, group: FusionGroup, kind: GroupKind, choice: Mapping[str, str]) -> None:
+        """The group as its kind is computed: the alternative of that name is looked for in this very group."""
+        name = choice.get(kind.name, FUSED)
+        options = alternatives(emitter.graph, group) if name != FUSED else kind.alternatives
+        found = next((each for each in options if each.name == name), None)
+        if name == FUSED or found is None:
+            emitter.group(group.operators)
+        else:
+            found.emit(emitter)
+
+
+def pass_names() -> tuple[str, ...]:
+    """Everything that `--without` can switch off: fusion patterns, then sources of alternatives."""
+    return (*(pattern.name for pattern in registered()), *(rule.name for rule in registered_rules()))
+
+
+def check_passes(names: Sequence[str]) -> None:
+    """UsageError for a name that is neither a fusion pattern nor a source of alternatives."""
+    known = pass_names()
+    for name in names:
+        if name not in known:
+            raise UsageError(f"unknown pass {name!r}: {nearest(name, known)}")
+
+
+def _split(without: Collection[str]) -> tuple[frozenset[str], frozenset[str]]:
+    check_passes(tuple(without))
+    patterns = frozenset(pattern.name for pattern in registered())
+    return patterns.intersection(without), frozenset(without) - patterns
+
+
+def _key(graph: OperatorGraph, group: FusionGroup) -> tuple[int, tuple[bool, ...]]:
+    """Equal for equal computations whose constant inputs are in the same places."""
+    operators = [graph.operators[index] for index in group.operators]
+    outer = outer_leaves(operators)
+    return tvm_ffi.structural_hash(primitive(operators, outer)), tuple(is_constant(leaf) for leaf in outer)

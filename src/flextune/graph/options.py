@@ -1,0 +1,88 @@
+"""What each kind of group of a model can be made of, as workloads: the question that measurement answers."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from flextune.graph.calls import call_sites_of
+from flextune.graph.fusion.alternatives import FUSED
+from flextune.graph.fusion.operator_graph import OperatorGraph
+from flextune.graph.fusion.switcher import FusionSwitcher, GroupKind
+from flextune.graph.lower import kernels
+from flextune.graph.partition import Partition, partition_module
+from flextune.workload.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOption:
+    """One alternative of a group: its kernels as workloads, each as often as it is called per group.
+
+    `untuned` counts kernels that are no workload; their time is not known before the model is built.
+    """
+
+    name: str
+    workloads: tuple[Workload, ...]
+    untuned: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOptions:
+    """A kind of group (`kind` names it within its model) that occurs `count` times, and its options, fused first.
+
+    `key` is that of the fused kernel: equal for equal groups of all models. `operators` says what is in it.
+    """
+
+    kind: str
+    key: str
+    operators: str
+    pattern: str
+    count: int
+    options: tuple[GroupOption, ...]
+
+    def option(self, name: str) -> GroupOption:
+        return next(option for option in self.options if option.name == name)
+
+
+def group_options(partition: Partition) -> tuple[GroupOptions, ...]:
+    """Every kind of group of a partition with all of its options, in the order of the plan."""
+    switcher = partition.switcher
+    if switcher is None:
+        return ()
+    names = {kind.name: tuple(each.name for each in kind.alternatives) for kind in switcher.kinds}
+    module, functions = switcher.candidates(names)
+    lowered = kernels(module, functions)
+    options: dict[str, dict[str, GroupOption]] = {kind.name: {} for kind in switcher.kinds}
+    for function in functions:
+        kind, _, alternative = function.partition("__")
+        options[kind][alternative] = _option(alternative, partition, lowered, function)
+    found = (_options(switcher, kind, tuple(options[kind.name].values())) for kind in switcher.kinds)
+    return tuple(each for each in found if each.key)
+
+
+def _options(switcher: FusionSwitcher, kind: GroupKind, options: tuple[GroupOption, ...]) -> GroupOptions:
+    fused = next(option for option in options if option.name == FUSED)
+    usable = tuple(option for option in options if not option.untuned)
+    return GroupOptions(
+        kind=kind.name,
+        key=fused.workloads[0].key if fused.workloads and not fused.untuned else "",
+        operators=operator_names(switcher.plan.graph, kind.group.operators),
+        pattern=kind.group.pattern,
+        count=kind.count,
+        options=usable,
+    )
+
+
+def operator_names(graph: OperatorGraph, operators: tuple[int, ...]) -> str:
+    """The operators of a group in words: `conv2d + add + relu`."""
+    return " + ".join(re.sub(r"^.*\.", "", graph.operators[index].name) for index in operators)
+
+
+def _option(name: str, partition: Partition, lowered: object, function: str) -> GroupOption:
+    sites = call_sites_of(lowered, function)
+    calls = Counter(site.function for site in sites)
+    part = partition_module(partition.model, lowered, sites)
+    of_function = {each: task.workload for task in part.tasks for each in task.functions}
+    workloads = tuple(of_function[each] for each, count in calls.items() if each in of_function for _ in range(count))
+    return GroupOption(name, workloads, len(part.fallbacks))
