@@ -23,6 +23,7 @@ from flextune.cli import (
     analyze,
     compile_model,
     doctor,
+    inspect,
     minimize,
     pretrain,
     records,
@@ -95,6 +96,7 @@ def options(
 app.command("doctor")(doctor.doctor)
 app.command("analyze")(analyze.analyze)
 app.command("space")(space.space)
+app.command("inspect")(inspect.inspect)
 app.command("tune")(tune.tune)
 app.command("strategies")(strategies.strategies)
 app.command("pretrain")(pretrain.pretrain)

@@ -78,7 +78,7 @@ def _inline_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _with_static_shapes(
-    proto: onnx.ModelProto, source: str, model_name: str, shapes: dict[str, tuple[int, ...]]
+    proto: onnx.ModelProto, name: str, source: str, shapes: dict[str, tuple[int, ...]]
 ) -> Model:
     constants = {tensor.name for tensor in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in constants]
@@ -94,7 +94,7 @@ def _with_static_shapes(
         notes.extend(note)
     del proto.graph.value_info[:]
     outputs = tuple(value.name for value in proto.graph.output)
-    return Model(model_name, proto, tuple(specs), outputs, tuple(notes))
+    return Model(name, proto, tuple(specs), outputs, tuple(notes))
 
 
 def _static_spec(

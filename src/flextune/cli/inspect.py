@@ -1,0 +1,202 @@
+"""`flextune inspect`: what a model is made of, what will be tuned, and a picture of its fused graph."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flextune.cli.arguments import Json, Shapes, TargetText
+from flextune.cli.output import JsonValue, print_json, size, table
+from flextune.errors import UsageError
+
+if TYPE_CHECKING:
+    from flextune.graph.partition import Partition
+    from flextune.graph.view import GraphView, GroupView
+    from flextune.target.target import Target
+
+_SPACES_SECS = 3.0
+"""Spaces are counted, those of the largest groups first, until this much time is spent on it."""
+
+
+def inspect(
+    model: Annotated[Path, typer.Argument(help="An ONNX file.")],
+    svg: Annotated[Path | None, typer.Option("--svg", help="Write a picture of the fused graph to this file.")] = None,
+    spaces: Annotated[bool, typer.Option(help="Count the schedules of each group, as far as that is quick.")] = True,
+    target: TargetText = None,
+    shape: Shapes = None,
+    as_json: Json = False,
+) -> None:
+    """Print a model's operators, its fused groups with FLOPs, bytes and intensity, and what is tuned."""
+    from flextune.cli.inputs import read_shapes, read_target
+    from flextune.cli.models import read_partition
+    from flextune.graph.picture import draw
+    from flextune.graph.view import view_of
+
+    if svg is not None and (svg.is_dir() or not svg.absolute().parent.is_dir()):
+        raise UsageError(f"cannot write {svg}: expected a file in an existing folder")
+    chosen = read_target(target)
+    partition = read_partition(model, read_shapes(shape))
+    view = view_of(partition)
+    sizes = _space_sizes(view, chosen) if spaces else {}
+    contents = _contents(partition)
+    if svg is not None:
+        svg.write_text(draw(view), encoding="utf-8")
+    if as_json:
+        print_json(_facts(str(model), svg, partition, view, contents, sizes))
+    else:
+        print(_report(str(model), svg, partition, view, contents, sizes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What the model's file holds: operators as they came and simplified, and its weights."""
+
+    operators: Counter[str]
+    simplified: Counter[str]
+    parameters: int
+    parameter_bytes: int
+
+
+def _contents(partition: Partition) -> _Contents:
+    from flextune.graph.onnx_graph import OnnxGraph
+    from flextune.graph.simplify import simplify
+    from flextune.graph.view import parameter_count
+
+    graph = OnnxGraph.of(partition.model.proto)
+    operators = Counter(node.op_type for node in graph.nodes)
+    simplify(graph)
+    used = graph.use_counts()
+    constants = {name: array for name, array in graph.constants.items() if used[name]}
+    return _Contents(
+        operators,
+        Counter(node.op_type for node in graph.nodes),
+        parameter_count(constants),
+        sum(array.nbytes for array in constants.values()),
+    )
+
+
+def _space_sizes(view: GraphView, target: Target) -> dict[str, int]:
+    """The number of schedules of each group, by name; groups for which the time did not suffice are left out."""
+    from flextune.platforms import registry
+
+    platform, started = registry.get(target.kind), time.perf_counter()
+    sizes: dict[str, int] = {}
+    for group in view.groups:
+        if time.perf_counter() - started > _SPACES_SECS:
+            break
+        if group.workload is not None:
+            sizes[group.name] = platform.search_space(group.workload, target).solutions.count
+    return sizes
+
+
+def _facts(
+    model: str,
+    svg: Path | None,
+    partition: Partition,
+    view: GraphView,
+    contents: _Contents,
+    sizes: dict[str, int],
+) -> dict[str, JsonValue]:
+    return {
+        "model": model,
+        "inputs": [str(spec) for spec in partition.model.inputs],
+        "outputs": list(partition.model.outputs),
+        "parameters": contents.parameters,
+        "parameter_bytes": contents.parameter_bytes,
+        "flops": view.flops,
+        "bytes": view.bytes,
+        "operators": dict(contents.operators.most_common()),
+        "simplified_operators": dict(contents.simplified.most_common()),
+        "groups": [_group_facts(view, group, sizes) for group in view.groups],
+        "fallbacks": [group.name for group in view.groups if group.workload is None],
+        "notes": list(partition.model.notes),
+        "svg": None if svg is None else str(svg),
+    }
+
+
+def _group_facts(view: GraphView, group: GroupView, sizes: dict[str, int]) -> dict[str, JsonValue]:
+    return {
+        "name": group.name,
+        "operators": group.operators,
+        "count": group.count,
+        "flops": group.flops,
+        "flops_share": view.share(group),
+        "bytes": group.bytes,
+        "weight_bytes": group.weight_bytes,
+        "intensity": group.intensity,
+        "outputs": list(group.outputs),
+        "tuned": group.workload is not None,
+        "space_size": sizes.get(group.name),
+    }
+
+
+def _report(
+    model: str,
+    svg: Path | None,
+    partition: Partition,
+    view: GraphView,
+    contents: _Contents,
+    sizes: dict[str, int],
+) -> str:
+    from flextune.graph.picture import quantity
+
+    before, after = contents.operators.total(), contents.simplified.total()
+    calls = sum(group.count for group in view.groups)
+    tuned = sum(group.workload is not None for group in view.groups)
+    lines = [
+        f"{model}: {before} nodes, {after} simplified, {calls} calls of {len(view.groups)} distinct groups",
+        *(f"  input      {spec}" for spec in partition.model.inputs),
+        f"  output     {', '.join(partition.model.outputs)}",
+        f"  weights    {contents.parameters:,} parameters, {size(contents.parameter_bytes)}",
+        f"  one run    {quantity(view.flops, 'FLOP')}, at least {quantity(view.bytes, 'B')} moved between groups",
+        f"  tuned      {tuned} groups, {len(view.groups) - tuned} fall back to a generic schedule",
+        *(f"  note       {note}" for note in partition.model.notes),
+        "",
+        _operator_table(contents),
+        "",
+        _group_table(view, sizes),
+    ]
+    if fallbacks := [group.name for group in view.groups if group.workload is None]:
+        lines += ["", f"generic schedule, because their shapes are not static: {', '.join(fallbacks)}"]
+    if svg is not None:
+        lines += ["", f"picture    {svg}"]
+    return "\n".join(lines)
+
+
+def _operator_table(contents: _Contents) -> str:
+    names = [name for name, _ in (contents.operators | contents.simplified).most_common()]
+    rows = [(name, str(contents.operators[name]), str(contents.simplified[name])) for name in names]
+    return table(("operator", "nodes", "simplified"), rows)
+
+
+def _group_table(view: GraphView, sizes: dict[str, int]) -> str:
+    from flextune.graph.picture import quantity
+
+    rows = [
+        (
+            group.name,
+            str(group.count),
+            quantity(group.flops, "FLOP"),
+            f"{view.share(group):.1%}",
+            quantity(group.bytes, "B"),
+            f"{group.intensity:.1f}",
+            ", ".join(group.outputs),
+            _space_text(group, sizes),
+        )
+        for group in view.groups
+    ]
+    return table(("group", "calls", "FLOPs", "share", "bytes", "FLOP/B", "output", "schedules"), rows)
+
+
+def _space_text(group: GroupView, sizes: dict[str, int]) -> str:
+    if group.workload is None:
+        return "generic"
+    count = sizes.get(group.name)
+    if count is None:
+        return "-"
+    return str(count) if count < 10**6 else f"{count:.1e}"
