@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flextune.csp.parameters import Parameter
     from flextune.graph.model import load_model
     from flextune.graph.partition import partition_model
+    from flextune.graph.torch_export import from_torch
     from flextune.measure.command import Command
     from flextune.target.detect import detect
     from flextune.tune.budget import Budget
@@ -31,6 +32,7 @@ _EXPORTS = {
     "Parameter": "flextune.csp.parameters:Parameter",
     "compile_model": "flextune.apply.build:compile_model",
     "detect": "flextune.target.detect:detect",
+    "from_torch": "flextune.graph.torch_export:from_torch",
     "load": "flextune.apply.executable:load_executable",
     "load_model": "flextune.graph.model:load_model",
     "minimize": "flextune.tune.minimize:minimize",
@@ -45,6 +47,7 @@ __all__ = [
     "__version__",
     "compile_model",
     "detect",
+    "from_torch",
     "load",
     "load_model",
     "minimize",

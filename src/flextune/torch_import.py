@@ -17,8 +17,8 @@ def hide_torch() -> None:
     sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # how Python spells it
 
 
-def load_torch(purpose: str) -> Any:
-    """The module, also where it was hidden. `UsageError` says what needs it and how to install it where it is missing.
+def load_torch(purpose: str, extra: str = "rl") -> Any:
+    """The module, also where it was hidden. `UsageError` says what needs it, and the extra to install, where it is missing.
 
     What TVM has decided about torch while it was hidden stays as it is.
     """
@@ -27,5 +27,5 @@ def load_torch(purpose: str) -> Any:
     try:
         import torch
     except ImportError as error:
-        raise UsageError(f"{purpose} needs torch ({error}): pip install 'flextune[rl]'") from None
+        raise UsageError(f"{purpose} needs torch ({error}): pip install 'flextune[{extra}]'") from None
     return torch
