@@ -131,4 +131,4 @@ def _tensor(spec: ValueSpec, value: np.ndarray, model: str) -> Any:
         raise UsageError(f"{model}: input {spec} expected, got {came}")
     if array.flags.c_contiguous and array.flags.writeable and array.ctypes.data % ALIGNMENT_BYTES == 0:
         return tvm.runtime.from_dlpack(array)
-    return tvm.runtime.tensor(np.ascontiguousarray(array))
+    return tvm.runtime.tensor(np.array(array, order="C"))  # `ascontiguousarray` would give a scalar a dimension

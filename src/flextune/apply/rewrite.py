@@ -24,6 +24,8 @@ class Replacement:
 
     function: Any
     packs: tuple[PackedInput, ...] = ()
+    name: str = "scheduled"
+    """Ends the function's name in the module."""
 
 
 def replace_functions(module: tvm.IRModule, replacements: Mapping[str, Replacement]) -> tvm.IRModule:
@@ -55,14 +57,19 @@ class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
             _packed(argument, packs[index]) if index in packs else argument
             for index, argument in enumerate(call.args[1].fields)
         ]
-        return relax.call_tir(self._variable(call.args[0].name_hint, replacement), arguments, out_ty=call.ty)
+        return relax.call_tir(self._variable(call.args[0].name_hint, replacement), arguments, out_ty=output_types(call))
 
     def _variable(self, name: str, replacement: Replacement) -> Any:
         """The replacement's variable in the new module; equal functions of one task share it."""
         if id(replacement) not in self._variables:
             function = replacement.function.without_attr("global_symbol").with_attr(SCHEDULED, True)
-            self._variables[id(replacement)] = self.builder_.add_func(function, f"{name}_scheduled")
+            self._variables[id(replacement)] = self.builder_.add_func(function, f"{name}_{replacement.name}")
         return self._variables[id(replacement)]
+
+
+def output_types(call: Any) -> Any:
+    """The type of each output of a `call_tir`."""
+    return list(call.ty.fields) if isinstance(call.ty, relax.TupleType) else call.ty
 
 
 def _packed(argument: Any, pack: PackedInput) -> Any:
