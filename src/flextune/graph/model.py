@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx.inliner
 
 from flextune.errors import ModelError
+from flextune.graph.expansion import expand_functions
 from flextune.graph.operators import check_operators
 from flextune.graph.order import sort_nodes
 from flextune.graph.reading import check_proto, read_proto
@@ -64,17 +64,11 @@ def model_from_proto(
     becomes 1, with a note; any other one raises ModelError, as do cycles and unsupported operators (all of them, with
     the names of their nodes). Messages call the model `source`.
     """
-    proto = _inline_functions(proto)
+    proto = expand_functions(proto)
     check_operators(proto, source)
     sort_nodes(proto.graph, source)
     check_proto(proto, source)
     return _with_static_shapes(proto, name, source, dict(shapes or {}))
-
-
-def _inline_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
-    if not proto.functions:
-        return proto
-    return onnx.inliner.inline_local_functions(proto)
 
 
 def _with_static_shapes(

@@ -5,8 +5,13 @@ from __future__ import annotations
 from flextune.graph.onnx_graph import OnnxGraph
 from flextune.graph.simplify.affine import fold_affine
 from flextune.graph.simplify.constants import fold_constants, fold_shapes
+from flextune.graph.simplify.exponents import cast_exponents
 from flextune.graph.simplify.identities import remove_identities, split_variadic
+from flextune.graph.simplify.normalization import spell_out_layer_norms
+from flextune.graph.simplify.padding import explicit_padding, split_negative_pads
 from flextune.graph.simplify.ranks import full_rank_constants
+from flextune.graph.simplify.refusals import refuse_misread
+from flextune.graph.simplify.splits import explicit_splits
 
 RULES = (
     split_variadic,
@@ -14,8 +19,14 @@ RULES = (
     fold_constants,
     fold_shapes,
     fold_constants,
+    explicit_padding,
+    split_negative_pads,
+    explicit_splits,
+    cast_exponents,
+    spell_out_layer_norms,
     fold_affine,
     full_rank_constants,
+    refuse_misread,
 )
 """In the order they run; each takes an `OnnxGraph` and changes it in place."""
 

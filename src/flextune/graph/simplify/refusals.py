@@ -1,0 +1,52 @@
+"""Nodes that the importer would take for something else than ONNX means by them: better no number than a wrong one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+
+from flextune.errors import ModelError
+from flextune.graph.onnx_graph import OnnxGraph, attribute
+
+MAX_NODES_LISTED = 8
+
+
+def refuse_misread(graph: OnnxGraph) -> None:
+    """Raise ModelError that names every such node, with what cannot be done about it."""
+    found: dict[str, list[str]] = {}
+    for node in graph.nodes:
+        reason = CHECKS[node.op_type](node, graph) if node.op_type in CHECKS else ""
+        if reason:
+            found.setdefault(f"{node.op_type} {reason}", []).append(node.name or node.output[0])
+    if not found:
+        return
+    listed = [f"{what}: {', '.join(names[:MAX_NODES_LISTED])}" for what, names in sorted(found.items())]
+    raise ModelError(f"model {graph.name!r} cannot be run as it is: {'; '.join(listed)}")
+
+
+def _batch_norm(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    del graph
+    if attribute(node, "training_mode", 0):
+        return "in training mode is not supported; export the model for inference"
+    return "with running statistics as outputs is not supported" if any(node.output[1:]) else ""
+
+
+def _dropout(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    mode = graph.constants.get(node.input[2]) if len(node.input) > 2 and node.input[2] else np.False_
+    is_inference = mode is not None and not np.any(mode)
+    return "" if is_inference else "in training mode is not supported; export the model for inference"
+
+
+def _lrn(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    del graph
+    return "" if attribute(node, "size", 1) % 2 else "over an even number of channels is not supported"
+
+
+CHECKS: dict[str, Callable[[onnx.NodeProto, OnnxGraph], str]] = {
+    "BatchNormalization": _batch_norm,
+    "Dropout": _dropout,
+    "LRN": _lrn,
+}
+"""Operator -> why this node cannot be imported as it is used, empty where it can."""

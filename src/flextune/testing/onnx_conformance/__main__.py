@@ -1,0 +1,90 @@
+"""`python -m flextune.testing.onnx_conformance`: the whole suite, or a part of it, and its page in the docs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
+
+from flextune.measure.watch import RunLimits
+from flextune.torch_import import hide_torch
+
+hide_torch()
+
+from flextune.testing.onnx_conformance.cases import Case, suite_cases  # noqa: E402 - after torch is hidden
+from flextune.testing.onnx_conformance.light import light_cases  # noqa: E402
+from flextune.testing.onnx_conformance.report import update_page  # noqa: E402
+from flextune.testing.onnx_conformance.run import LIMITS, run_isolated  # noqa: E402
+from flextune.testing.onnx_conformance.verdict import FAULTS, TestResult, Verdict  # noqa: E402
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Exit code 1 where a number was wrong, or anything but a test or a clear refusal came out."""
+    options = _parser().parse_args(arguments)
+    cases = load_cases(options.backend)
+    names = [name for name in cases if re.search(options.include, name) and not _excluded(options.exclude, name)]
+    if options.models:
+        names = [name for name in names if cases[name].matters_most]
+    limits = RunLimits(options.timeout, LIMITS.memory_bytes)
+    results = run_isolated(cases, names, options.workers, limits, _Progress(len(names), options.verbose))
+    if options.json:
+        rows = [{**asdict(result), "kind": cases[result.name].kind} for result in results]
+        options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    if options.page:
+        update_page(options.page, cases, results)
+    counts = Counter(result.verdict for result in results)
+    sys.stdout.write(", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]) + "\n")
+    sys.exit(int(any(result.verdict in FAULTS for result in results)))
+
+
+def load_cases(backend: str) -> dict[str, Case]:
+    """All tests for the module of this name, which is loaded here so that workers need not."""
+    module = import_module(backend)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the tests compute infinities on purpose
+        return {**suite_cases(module), **light_cases(module)}
+
+
+class _Progress:
+    """Says what went wrong as it comes; where `verbose`, every result."""
+
+    def __init__(self, total: int, verbose: bool) -> None:
+        self._total = total
+        self._shown = tuple(Verdict) if verbose else FAULTS
+        self._done = 0
+
+    def __call__(self, result: TestResult) -> None:
+        self._done += 1
+        if result.verdict in self._shown:
+            line = f"{self._done}/{self._total} {result.name}: {result.verdict} {result.reason[:400]}"
+            sys.stderr.write(" ".join(line.split()) + "\n")
+
+
+def _excluded(pattern: str | None, name: str) -> bool:
+    return pattern is not None and re.search(pattern, name) is not None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m flextune.testing.onnx_conformance", description=__doc__)
+    parser.add_argument("--backend", default="flextune.onnx_backend", help="The module with prepare, run_model, ...")
+    parser.add_argument("--include", default="", metavar="REGEX", help="Only tests whose name has this in it.")
+    parser.add_argument("--exclude", metavar="REGEX", help="No tests whose name has this in it.")
+    parser.add_argument("--models", action="store_true", help="Only float32 tests of the benchmarked models' operators.")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--timeout", type=float, default=LIMITS.timeout_secs, help="Seconds per test.")
+    parser.add_argument("--verbose", action="store_true", help="Show every result, not only what went wrong.")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="Write every result there.")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="Renew the results in this Markdown page.")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

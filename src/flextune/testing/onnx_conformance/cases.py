@@ -1,0 +1,100 @@
+"""The tests there are: what each one is called, which operator it is about, and which element types it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import ModuleType
+
+import onnx
+from onnx.backend.test import BackendTest
+from onnx.backend.test.loader import load_model_tests
+
+MODEL_OPERATORS = frozenset(
+    "Add And AveragePool BatchNormalization Cast Clip Concat Constant ConstantOfShape Conv Div Dropout Equal Erf Exp "
+    "Expand Flatten Gather Gelu Gemm GlobalAveragePool Greater GreaterOrEqual HardSigmoid HardSwish Identity LRN "
+    "LayerNormalization Less LessOrEqual LogSoftmax MatMul Max MaxPool Min Mul Neg Not Or Pad Pow Range ReduceMean "
+    "ReduceSum Relu Reshape Shape Sigmoid Slice Softmax Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Trilu Unsqueeze "
+    "Where".split()
+)
+"""Operators of the benchmarked models: the light ones, MobileNetV2, ViT, BERT and GPT-2 as PyTorch exports them."""
+
+KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator", "real")
+
+
+class Elements(StrEnum):
+    """The element types of a test's inputs and outputs, as far as they matter for what a backend can do."""
+
+    FLOAT32 = "float32"
+    WHOLE = "integers and booleans"
+    FLOAT64 = "float64"
+    HALF = "float16 and bfloat16"
+    NARROW = "fewer than 8 bits, or float8"
+    OTHER = "strings, sequences, optionals, maps"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test. `operator` is the one a node test is about, also where its model is that operator's expansion."""
+
+    name: str
+    kind: str
+    operator: str
+    elements: Elements
+    run: Callable[[], None]
+
+    @property
+    def matters_most(self) -> bool:
+        """Whether it is a float32 test of an operator that the benchmarked models use."""
+        return self.kind == "node" and self.elements is Elements.FLOAT32 and self.operator in MODEL_OPERATORS
+
+
+def suite_cases(backend: ModuleType) -> dict[str, Case]:
+    """The tests of `onnx.backend.test` for a backend's module, by name; those on the GPU are left out."""
+    described = {f"{case.name}_cpu": case for kind in KINDS for case in load_model_tests(kind=kind)}
+    operators = {name: _operator(case.model) for name, case in described.items() if case.model is not None}
+    cases = {}
+    for group in BackendTest(backend, __name__).test_cases.values():
+        for name in sorted(name for name in vars(group) if name in described):
+            case = described[name]
+            base = f"{case.name.partition('_expanded')[0]}_cpu"
+            model = case.model or _model_of(case)
+            operator = operators.get(base, operators.get(name, "")) if case.kind == "node" else ""
+            cases[name] = Case(name, case.kind, operator, _elements(model), group(name).debug)
+    return cases
+
+
+def _model_of(case: object) -> onnx.ModelProto:
+    folder, url = getattr(case, "model_dir", None), getattr(case, "url", None)
+    if folder is not None:
+        return onnx.load(str(Path(folder) / "model.onnx"), load_external_data=False)
+    return onnx.load(str(Path(onnx.__file__).parent.parent / str(url)), load_external_data=False)
+
+
+def _operator(model: onnx.ModelProto) -> str:
+    node = model.graph.node[0]
+    return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}::{node.op_type}"
+
+
+def _elements(model: onnx.ModelProto) -> Elements:
+    values = [*model.graph.input, *model.graph.output]
+    if not all(value.type.HasField("tensor_type") for value in values):
+        return Elements.OTHER
+    found = {onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type) for value in values}
+    for elements, names in _NAMES.items():
+        if found & names:
+            return elements
+    floats = any(name.startswith(("FLOAT", "BFLOAT")) for name in found)
+    if found - _WHOLE - {"FLOAT"}:
+        return Elements.NARROW
+    return Elements.FLOAT32 if floats else Elements.WHOLE
+
+
+_NAMES: Mapping[Elements, frozenset[str]] = {
+    Elements.OTHER: frozenset({"STRING", "COMPLEX64", "COMPLEX128", "UNDEFINED"}),
+    Elements.FLOAT64: frozenset({"DOUBLE"}),
+    Elements.HALF: frozenset({"FLOAT16", "BFLOAT16"}),
+}
+_WHOLE = frozenset({"BOOL", *(f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))})

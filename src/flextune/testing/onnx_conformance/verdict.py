@@ -1,0 +1,34 @@
+"""What one test came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """`REFUSED`: a clear error before anything was computed. `WRONG`: another value, type or shape than expected."""
+
+    PASSED = "passed"
+    REFUSED = "refused"
+    SKIPPED = "skipped"
+    WRONG = "wrong"
+    ERROR = "error"
+    CRASHED = "crashed"
+    TIMEOUT = "timeout"
+
+
+FAULTS = (Verdict.WRONG, Verdict.ERROR, Verdict.CRASHED, Verdict.TIMEOUT)
+"""What must not happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """The verdict on one test, why (empty when it passed), and the seconds it took."""
+
+    __test__ = False  # for pytest
+
+    name: str
+    verdict: Verdict
+    reason: str = ""
+    secs: float = 0.0
