@@ -14,6 +14,7 @@ from typing import Any
 
 from flextune.errors import ModelError, UsageError
 from flextune.graph.model import Model, model_from_proto
+from flextune.graph.torch_fused import without_fast_path
 from flextune.torch_import import load_torch
 
 OPSET = 20
@@ -52,7 +53,7 @@ def from_torch(
 
 def trace(torch: Any, module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], name: str) -> Any:
     """The module's graph for inputs of these shapes, in evaluation mode. ModelError when it cannot be traced."""
-    with _evaluating(module), torch.no_grad(), _quiet():
+    with _evaluating(module), without_fast_path(torch), torch.no_grad(), _quiet():
         try:
             return torch.export.export(module, arguments, keywords, strict=False)
         except Exception as error:  # whatever the module's own code raises under the tracer
