@@ -18,7 +18,7 @@ def hide_torch() -> None:
 
 
 def load_torch(purpose: str, extra: str = "rl") -> Any:
-    """The module, also where it was hidden. `UsageError` says what needs it, and the extra to install, where it is missing.
+    """The module, also where it was hidden. Where it is missing, `UsageError` says what needs it and what to install.
 
     What TVM has decided about torch while it was hidden stays as it is.
     """

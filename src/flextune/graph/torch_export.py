@@ -33,8 +33,9 @@ def from_torch(
 ) -> Model:
     """A PyTorch module (in evaluation mode), or a `torch.export.ExportedProgram`, as a model with its weights.
 
-    `example_inputs` are the arguments of one call: a tensor, a tuple of them, or a dictionary of keyword arguments. Their
-    shapes become the model's. ModelError when the module cannot be traced or written as ONNX, UsageError without torch.
+    `example_inputs` are the arguments of one call: a tensor, a tuple of them, or a dictionary of keyword arguments;
+    their shapes become the model's. ModelError when the module cannot be traced or written as ONNX, UsageError without
+    torch.
 
     >>> model = flextune.from_torch(torch.nn.Linear(8, 4), torch.randn(1, 8))   # doctest: +SKIP
     """
