@@ -12,6 +12,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import onnx
 import tvm
@@ -20,6 +21,7 @@ from tvm.relax.frontend.onnx import from_onnx
 
 from flextune.errors import ModelError
 from flextune.graph.folding import fold_moved_constants
+from flextune.graph.legalization import LEGALIZATIONS
 from flextune.graph.model import Model
 from flextune.graph.onnx_graph import OnnxGraph
 from flextune.graph.simplify import simplify
@@ -64,11 +66,32 @@ def channels_last(module: tvm.IRModule) -> tvm.IRModule:
     return _run_passes(
         module,
         fold_moved_constants,
-        relax.transform.ConvertLayout(CHANNELS_LAST),
+        convert_layout,
         relax.transform.EliminateCommonSubexpr(),
         fold_moved_constants,
         relax.transform.FoldConstant(),
     )
+
+
+def convert_layout(module: tvm.IRModule) -> tvm.IRModule:
+    """Convolutions as `CHANNELS_LAST` says. A model without any, or one that the pass fails on, keeps its layout."""
+    if not any(_calls(module, name) for name in CHANNELS_LAST):
+        return module
+    try:
+        return relax.transform.ConvertLayout(CHANNELS_LAST)(module)
+    except RuntimeError:
+        return module
+
+
+def _calls(module: tvm.IRModule, operator: str) -> bool:
+    found = []
+
+    def visit(expression: Any) -> None:
+        if isinstance(expression, tvm.ir.Call) and getattr(expression.op, "name", "") == operator:
+            found.append(expression)
+
+    relax.analysis.post_order_visit(module["main"].body, visit)
+    return bool(found)
 
 
 def kernels(module: tvm.IRModule, entries: Sequence[str] = ("main",)) -> tvm.IRModule:
@@ -76,7 +99,7 @@ def kernels(module: tvm.IRModule, entries: Sequence[str] = ("main",)) -> tvm.IRM
     return _run_passes(
         module,
         fold_moved_constants,
-        relax.transform.LegalizeOps(),
+        relax.transform.LegalizeOps(LEGALIZATIONS),
         relax.transform.DeadCodeElimination(list(entries)),
         relax.transform.FuseTIR(),
         relax.transform.DeadCodeElimination(list(entries)),
@@ -88,7 +111,7 @@ def fuse_by_default(module: tvm.IRModule) -> tvm.IRModule:
     """Operators as PrimFuncs in TVM's own groups, for a `main` that branches: no plan can say what it does."""
     return _run_passes(
         module,
-        relax.transform.LegalizeOps(),
+        relax.transform.LegalizeOps(LEGALIZATIONS),
         relax.transform.AnnotateTIROpPattern(),
         relax.transform.DeadCodeElimination(["main"]),
         relax.transform.FuseOps(),

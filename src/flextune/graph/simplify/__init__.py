@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from flextune.graph.onnx_graph import OnnxGraph
 from flextune.graph.simplify.affine import fold_affine
+from flextune.graph.simplify.axes import positive_axes
+from flextune.graph.simplify.bounds import compare_bounds
 from flextune.graph.simplify.constants import fold_constants, fold_shapes
 from flextune.graph.simplify.exponents import cast_exponents
 from flextune.graph.simplify.identities import remove_identities, split_variadic
+from flextune.graph.simplify.masks import constant_masks
 from flextune.graph.simplify.normalization import spell_out_layer_norms
 from flextune.graph.simplify.padding import explicit_padding, split_negative_pads
 from flextune.graph.simplify.ranks import full_rank_constants
@@ -15,14 +18,17 @@ from flextune.graph.simplify.splits import explicit_splits
 
 RULES = (
     split_variadic,
+    constant_masks,
     remove_identities,
     fold_constants,
     fold_shapes,
     fold_constants,
+    positive_axes,
     explicit_padding,
     split_negative_pads,
     explicit_splits,
     cast_exponents,
+    compare_bounds,
     spell_out_layer_norms,
     fold_affine,
     full_rank_constants,

@@ -67,10 +67,10 @@ def _does_nothing(node: onnx.NodeProto, graph: OnnxGraph) -> bool:
     if node.op_type != "Dropout":
         return False
     mask_used = len(node.output) > 1 and node.output[1] and graph.use_counts()[node.output[1]] > 0
-    return not mask_used and not _is_training(node, graph)
+    return not mask_used and not is_training(node, graph)
 
 
-def _is_training(node: onnx.NodeProto, graph: OnnxGraph) -> bool:
+def is_training(node: onnx.NodeProto, graph: OnnxGraph) -> bool:
     if len(node.input) < 3 or not node.input[2]:
         return False
     mode = graph.constants.get(node.input[2])

@@ -48,9 +48,7 @@ def _is_implicit(node: onnx.NodeProto) -> bool:
     return attribute(node, "auto_pad", "NOTSET") != "NOTSET" or bool(attribute(node, "ceil_mode", 0))
 
 
-def _windows(
-    node: onnx.NodeProto, graph: OnnxGraph, shapes: dict[str, tuple[int, ...]]
-) -> tuple[_Window, ...] | None:
+def _windows(node: onnx.NodeProto, graph: OnnxGraph, shapes: dict[str, tuple[int, ...]]) -> tuple[_Window, ...] | None:
     shape = shapes.get(node.input[0])
     weight = shapes.get(node.input[1]) if node.op_type == "Conv" else None
     kernel = attribute(node, "kernel_shape", () if weight is None else weight[2:])
