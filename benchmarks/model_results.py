@@ -23,7 +23,7 @@ class PeerRuns:
 
     `turn_secs` are the medians of all its turns, those that do not count too. `absent` says why there are no times.
     `precision` is the type it computes in by its own word, `max_error` the largest relative difference from the
-    reference, `prepare_secs` the time it took to load or compile.
+    reference, `prepare_secs` the time it took to load or compile, `calm_turns` how many turns nothing disturbed.
     """
 
     peer: str
@@ -35,6 +35,7 @@ class PeerRuns:
     max_error: float = 0.0
     prepare_secs: float = 0.0
     turn_secs: tuple[float, ...] = ()
+    calm_turns: int = 0
 
     @property
     def median_ms(self) -> float:
@@ -104,6 +105,7 @@ class ModelResult:
                 "threads": runs.threads,
                 "max_rel_error": runs.max_error,
                 "prepare_secs": runs.prepare_secs,
+                "calm_turns": runs.calm_turns,
                 "turn_ms": [secs * 1e3 for secs in runs.turn_secs],
             }
         return {"peers": peers, "tuning_secs": self.tuning_secs, "trials": self.trials, "best_peer": self.best_peer}

@@ -11,8 +11,9 @@ as modules with the graph and weights of the ONNX file.
 For each model flextune tunes for M minutes, alone on the machine. Then every peer gets a process of its own, the same
 inputs and the same number of threads (one per physical core) at the same places, and its outputs are compared with
 ONNX Runtime's in float32 on 20 inputs. The peers run in turns; a turn begins only when no thread of any other peer
-runs, and with runs that do not count, so libraries may spin between their own runs and none disturbs the next. Of 16
-rounds of turns the 10 in which all peers together were fastest count: a virtual machine's speed changes by itself.
+runs, and with runs that do not count, so libraries may spin between their own runs and none disturbs the next. A probe
+before and after every turn tells whether the machine has its full speed (a virtual one loses it for seconds); turns are
+repeated until each peer has enough at full speed, and its calmest count.
 
 The ratio of a model is the fastest peer's median over flextune's. Only peers of the precision measured count, by their
 own word on what they compute in: OpenVINO's default is bfloat16 on CPUs with instructions for it, and is then shown in
@@ -27,7 +28,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -36,14 +37,15 @@ from benchmarks.kernels import Machine
 from benchmarks.model_peers.call import BFLOAT16, FLOAT32, ModelJob
 from benchmarks.model_peers.catalog import OURS, OWN_DEFAULT, PEERS, choose_peers
 from benchmarks.model_peers.own import DEFAULT_FILE, TUNED_FILE
+from benchmarks.model_peers.probe import PROBE, ProbeJob
 from benchmarks.model_results import ModelResult, PeerRuns, notes, table, to_json
 from benchmarks.model_tuning import Tuning, attempted, compile_default, tune_and_compile
+from benchmarks.model_turns import ModelProtocol, Probed, calm_counts, counted, take_turns
 from benchmarks.model_zoo.catalog import MODELS, ZooModel, choose_models
 from benchmarks.model_zoo.files import model_file
 from benchmarks.peers.catalog import Peer, missing_peers
 from benchmarks.peers.process import PeerError, PeerProcess, environment, run_program
 from benchmarks.peers.threads import wait_at_rest
-from benchmarks.rounds import calmest, turns
 from flextune.errors import EnvironmentFault, FlextuneError, UsageError
 from flextune.target.detect import detect
 from flextune.target.host import physical_cpus
@@ -54,28 +56,6 @@ _REST_TIMEOUT_SECS = 10.0
 _PREPARE_TIMEOUT_SECS = 1200.0
 """torch.compile's tuning of a large model takes minutes."""
 _REFERENCE_TIMEOUT_SECS = 600.0
-LEAST_RUNS = 30
-
-
-@dataclass(frozen=True, slots=True)
-class ModelProtocol:
-    """How models are timed: `rounds` in which every peer has one turn; the `kept_rounds` calmest count.
-
-    A turn is runs for `warm_secs`, at least `warm_runs`, that do not count, and then runs for `turn_secs`, at least
-    `turn_runs`, each of them timed. Outputs are compared on `seeds` inputs.
-    """
-
-    rounds: int = 16
-    kept_rounds: int = 10
-    turn_secs: float = 0.15
-    turn_runs: int = 3
-    warm_secs: float = 0.03
-    warm_runs: int = 1
-    seeds: int = 20
-
-    def __post_init__(self) -> None:
-        if self.kept_rounds * self.turn_runs < LEAST_RUNS or self.rounds < self.kept_rounds:
-            raise UsageError(f"at least {LEAST_RUNS} runs must count, {self.kept_rounds} rounds: got {self}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +73,19 @@ class ModelBenchmark:
     say: Callable[[str], None]
 
     def run_model(self, model: ZooModel) -> ModelResult:
-        """Tunes, then times all peers in turns. A peer that fails is absent with the reason."""
+        """Tunes, then times all peers in turns. A peer that fails is absent with the reason.
+
+        Where the whole cannot go on, all of them are, so that the models after this one are still measured.
+        """
+        try:
+            return self._measured(model)
+        except (PeerError, EnvironmentFault) as error:
+            self.say(f"  {error}")
+            return ModelResult(
+                model.name, self.precision, tuple(PeerRuns(peer.name, absent=str(error)) for peer in self.peers)
+            )
+
+    def _measured(self, model: ZooModel) -> ModelResult:
         file = model_file(model)
         with _scratch_folder() as folder:
             job = self._job(model, file, folder)
@@ -149,31 +141,36 @@ class ModelBenchmark:
                     processes[peer.name] = process
                     runs[peer.name] = _prepared(peer.name, reply)
             self.say(f"  timing {', '.join(processes)}")
-            self._keep_calmest(self._rounds(processes, runs), runs)
+            self._turns(processes, runs, job)
             for name, process in processes.items():
                 if not runs[name].absent and (reply := self._ask(process, "check", runs)):
                     runs[name] = replace(runs[name], max_error=float(str(reply["max_error"])))
         return tuple(runs.values())
 
-    def _rounds(
-        self, processes: Mapping[str, PeerProcess], runs: dict[str, PeerRuns]
-    ) -> dict[str, list[tuple[float, ...]]]:
-        """The seconds of every run of each peer that stays to the end, round by round."""
-        times: dict[str, list[tuple[float, ...]]] = {name: [] for name in processes}
-        for order in turns(list(processes), self.protocol.rounds):
-            for name in (name for name in order if not runs[name].absent):
-                pids = [process.pid for other, process in processes.items() if not runs[other].absent]
+    def _turns(self, processes: Mapping[str, PeerProcess], runs: dict[str, PeerRuns], job: ModelJob) -> None:
+        """Times the peers; their `runs` get the times that count, or a reason to be absent."""
+
+        def time_peer(name: str) -> list[float] | None:
+            reply = self._ask(processes[name], "time", runs)
+            return None if reply is None else _numbers(reply["run_secs"])
+
+        with closing(PeerProcess(PROBE, ProbeJob(job.folder), PROBE.module)) as probing:
+            everyone = {**processes, PROBE.name: probing}
+
+            def probe() -> Probed:
+                pids = [process.pid for name, process in everyone.items() if name not in runs or not runs[name].absent]
                 if not wait_at_rest(pids, _REST_TIMEOUT_SECS):
                     raise EnvironmentFault(f"a peer does not come to rest within {_REST_TIMEOUT_SECS:g} s")
-                if reply := self._ask(processes[name], "time", runs):
-                    times[name].append(tuple(_numbers(reply["run_secs"])))
-        return {name: found for name, found in times.items() if not runs[name].absent}
+                return tuple(_numbers(probing.ask("probe")["secs"]))
 
-    def _keep_calmest(self, times: Mapping[str, Sequence[tuple[float, ...]]], runs: dict[str, PeerRuns]) -> None:
-        kept = calmest(list(times.values()), self.protocol.kept_rounds)
-        for name, found in times.items():
-            run_secs = tuple(secs for number in kept for secs in found[number])
-            runs[name] = replace(runs[name], run_secs=run_secs, turn_secs=tuple(map(statistics.median, found)))
+            probe()  # its threads and arrays are there from now on
+            taken = take_turns(list(processes), time_peer, probe, self.protocol)
+        counts = calm_counts(taken, self.protocol)
+        self.say(f"  calm turns: {', '.join(f'{name} {count}' for name, count in counts.items())}")
+        for name in (name for name in processes if not runs[name].absent):
+            secs = tuple(secs for turn in counted(taken, name, self.protocol) for secs in turn.run_secs)
+            medians = tuple(statistics.median(turn.run_secs) for turn in taken if turn.peer == name)
+            runs[name] = replace(runs[name], run_secs=secs, turn_secs=medians, calm_turns=counts[name])
 
     def _ask(self, process: PeerProcess, request: str, runs: dict[str, PeerRuns]) -> dict[str, object] | None:
         """The reply; without one the peer is absent from now on, for the reason that is said."""
@@ -241,7 +238,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write times and ratios as JSON, after every model")
     parser.add_argument("--details", type=Path, metavar="FILE", help="write everything measured as JSON")
     parser.add_argument("--db", type=Path, metavar="FILE", help="keep tuning records here, and use those it holds")
-    parser.add_argument("--rounds", type=int, default=16, help="of timing, of which 10 count (default: 16)")
+    parser.add_argument("--turns", type=int, default=15, help="that count of each peer (default: 15)")
     parser.add_argument("--peers-only", action="store_true", help="without flextune: what is there to beat")
     return parser.parse_args(arguments)
 
@@ -263,7 +260,7 @@ def run(options: argparse.Namespace) -> bool:
         chosen = tuple(peer for peer in chosen if peer.name not in (OURS, OWN_DEFAULT))
     missing = missing_peers(chosen)
     peers = tuple(peer for peer in chosen if peer.name not in missing)
-    protocol, target = ModelProtocol(options.rounds), detect()
+    protocol, target = ModelProtocol(options.turns), detect()
     machine = Machine(target, physical_cpus()[: target.cores], measured_peaks(target))
     benchmark = ModelBenchmark(peers, machine.cores, options.precision, options.minutes, protocol, options.db, _say)
     results: list[ModelResult] = []

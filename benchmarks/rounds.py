@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,21 +42,6 @@ def turns(peers: Sequence[str], rounds: int) -> list[tuple[str, ...]]:
         order = (*peers[start:], *peers[:start])
         orders.append(order[::-1] if number % 2 else order)
     return orders
-
-
-def calmest(turns_secs: Sequence[Sequence[Sequence[float]]], count: int) -> tuple[int, ...]:
-    """The numbers of the `count` rounds in which all peers together were fastest, in order.
-
-    `turns_secs` holds for each peer the seconds of its runs, round by round. A virtual machine can lose a third of its
-    speed for seconds; rounds are left out for all peers alike, and every peer has the same say in which.
-
-    >>> calmest([[[1.0], [2.0], [1.1]], [[5.0], [9.0], [5.0]]], 2)
-    (0, 2)
-    """
-    logs = [[math.log(statistics.median(turn)) for turn in turns] for turns in turns_secs]
-    rounds = list(range(len(logs[0]))) if logs else []
-    calm = sorted(rounds, key=lambda number: sum(each[number] for each in logs))
-    return tuple(sorted(calm[:count]))
 
 
 def spread(secs: Sequence[float]) -> float:

@@ -118,6 +118,8 @@ def _pool(into: _Conversion, node: onnx.NodeProto, name: str) -> fx.Node:
     """Pads at the end alone are what PyTorch calls ceil mode: the last window reaches beyond the data."""
     before, after = _pads(node)
     uneven = before != after
+    if uneven and _is_global_average(node, into.shapes):
+        return into.add(name, nn.AdaptiveAvgPool2d(1), node.input[0])
     _only(not uneven or all(low in (0, high) for low, high in zip(before, after, strict=True)), "pads of pools")
     kernel = tuple(attribute(node, "kernel_shape", (1, 1)))
     strides = tuple(attribute(node, "strides", (1, 1)))
@@ -130,6 +132,14 @@ def _pool(into: _Conversion, node: onnx.NodeProto, name: str) -> fx.Node:
     if uneven:
         _only(_ceil_shape(into.shapes[node.input[0]], kernel, strides) == into.shapes[node.output[0]][2:], "pads")
     return into.add(name, module, node.input[0])
+
+
+def _is_global_average(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> bool:
+    """Whether the only window reaches beyond the data, and the average counts the data alone."""
+    data, kernel = shapes[node.input[0]][2:], attribute(node, "kernel_shape", (1, 1))
+    covered = all(window >= size for window, size in zip(kernel, data, strict=True))
+    counts_data = node.op_type == "AveragePool" and not attribute(node, "count_include_pad", 0)
+    return counts_data and covered and shapes[node.output[0]][2:] == (1, 1)
 
 
 def _ceil_shape(shape: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:

@@ -17,7 +17,6 @@ from benchmarks.model_peers.catalog import PEERS, choose_peers
 from benchmarks.model_peers.server import ModelServer, runs_of_turn
 from benchmarks.model_tuning import Tuning, attempted, tune_and_compile
 from benchmarks.peers.process import PeerError, PeerProcess
-from benchmarks.rounds import calmest
 from flextune.errors import UsageError
 
 
@@ -132,22 +131,6 @@ def test_errors_are_relative_to_the_largest_output() -> None:
 def test_a_turn_has_enough_runs_and_lasts_long_enough() -> None:
     assert runs_of_turn(0.1, 0.15, 3) == 3
     assert runs_of_turn(0.001, 0.15, 3) == 150
-
-
-def test_too_few_runs_are_refused() -> None:
-    assert models.ModelProtocol().kept_rounds * models.ModelProtocol().turn_runs >= 30
-    with pytest.raises(UsageError, match="at least 30 runs"):
-        models.ModelProtocol(rounds=5)
-    with pytest.raises(UsageError, match="at least 30 runs"):
-        models.ModelProtocol(kept_rounds=5)
-
-
-def test_rounds_are_left_out_for_all_peers_alike() -> None:
-    fast, slow = (0.001, 0.001), (0.002, 0.009)
-    first, second = [fast, slow, fast, slow], [(1.0,), (1.9,), (1.0,), (1.1,)]
-    assert calmest([first, second], 2) == (0, 2)
-    assert calmest([first, second], 3) == (0, 2, 3)
-    assert calmest([], 3) == ()
 
 
 def test_flextune_is_always_among_the_peers() -> None:
