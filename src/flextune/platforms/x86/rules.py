@@ -17,6 +17,7 @@ from flextune.schedule.rules.fusion import inlinable
 from flextune.schedule.rules.nests import ElementwiseRule, ParallelNestRule
 from flextune.schedule.rules.register_tile import apply_register_tile
 from flextune.schedule.rules.rows import RowRule, peel_rows, reduces_contiguously, row_dimensions
+from flextune.schedule.rules.winograd import apply_winograd
 from flextune.schedule.space import Draft, SearchSpace
 from flextune.schedule.steps import Inline
 from flextune.schedule.trace import Trace
@@ -63,6 +64,11 @@ def _try_passes(
 
 def _remaining(draft: Draft) -> list[BlockFacts]:
     return [b for b in draft.program.blocks if b.name not in draft.scheduled]
+
+
+def whole_algorithms(draft: Draft, limits: CpuLimits) -> None:
+    """Algorithms of several blocks that are scheduled together."""
+    apply_winograd(draft, limits)
 
 
 def contractions(draft: Draft, limits: CpuLimits) -> None:
@@ -124,6 +130,6 @@ def bare_nests(draft: Draft, limits: CpuLimits) -> None:
         ParallelNestRule(draft, block, limits, f"n{number}." if number else "").apply()
 
 
-_FULL: tuple[RulePass, ...] = (inlining, contractions, rows, spatial_reductions, nests)
-_WITHOUT_ROWS: tuple[RulePass, ...] = (inlining, contractions, spatial_reductions, nests)
+_FULL: tuple[RulePass, ...] = (whole_algorithms, inlining, contractions, rows, spatial_reductions, nests)
+_WITHOUT_ROWS: tuple[RulePass, ...] = (whole_algorithms, inlining, contractions, spatial_reductions, nests)
 _NESTS_ONLY: tuple[RulePass, ...] = (bare_nests,)

@@ -1,0 +1,93 @@
+"""Winograd convolutions: one schedule for all blocks of the algorithm, from the padding to the epilogue.
+
+The arithmetic is that of Lavin and Gray (CVPR 2016, section 4), blocked so that what passes between the transforms and
+the products stays in a core's own cache.
+"""
+
+from __future__ import annotations
+
+from flextune.csp import Le, Prod, Sum
+from flextune.schedule.limits import CpuLimits
+from flextune.schedule.rules.winograd_geometry import RULE, WinogradGeometry, divisors
+from flextune.schedule.rules.winograd_merit import WinogradMerit
+from flextune.schedule.rules.winograd_steps import winograd_steps
+from flextune.schedule.space import Draft
+
+_LEAST_REGISTERS = 3  # an accumulator, a vector, a broadcast
+
+
+def apply_winograd(draft: Draft, limits: CpuLimits, prefix: str = "") -> bool:
+    """Schedule the Winograd convolution of the program, if there is one; whether there was."""
+    shape = WinogradGeometry.of(draft.program, limits, draft.constants, prefix)
+    if shape is None:
+        return False
+    draft.used(RULE)
+    _declare_tile(draft, shape)
+    _declare_blocks(draft, shape)
+    _declare_choices(draft, shape)
+    draft.add(*winograd_steps(shape))
+    draft.merits.append(WinogradMerit(shape))
+    draft.scheduled |= set(shape.blocks)
+    return True
+
+
+def _declare_tile(draft: Draft, shape: WinogradGeometry) -> None:
+    """The register tile of the products: tiles of the image times vectors of output channels."""
+    ty = draft.variable(shape.name("tile_ty"), shape.heights)
+    tx = draft.variable(shape.name("tile_tx"), shape.widths)
+    vectors = draft.variable(shape.name("vectors"), shape.vectors)
+    accumulators, registers = (draft.derived(shape.name(n)) for n in ("accumulators", "registers"))
+    limit = max(shape.limits.vector_registers, _LEAST_REGISTERS)
+    draft.require(
+        Prod(accumulators, (ty, tx, vectors), name=f"{accumulators}_count", rule=RULE),
+        Sum(registers, (accumulators, vectors, 1), name=f"{registers}_count", rule=RULE),
+        Le(registers, limit, name=f"{registers}_limit", rule=RULE,
+           reason=f"accumulators, one row of vectors and one broadcast fit the {limit} registers"),
+    )  # fmt: skip
+
+
+def _declare_blocks(draft: Draft, shape: WinogradGeometry) -> None:
+    """A task's block of tiles and channels = register tiles times cache; the grid of blocks is shared by the cores."""
+    grids = []
+    for axis, extent in (("ty", shape.tile_rows), ("tx", shape.tile_columns)):
+        cache = draft.variable(shape.name(f"cache_{axis}"), divisors(extent))
+        grids.append(draft.variable(shape.name(f"grid_{axis}"), divisors(extent)))
+        block = draft.derived(shape.name(f"block_{axis}"))
+        reason = "register tiles times cache times grid are the axis"
+        draft.require(
+            Prod(block, (shape.name(f"tile_{axis}"), cache), name=f"{block}_size", rule=RULE),
+            Prod(extent, (block, grids[-1]), name=f"{block}_divides", rule=RULE, reason=reason),
+        )
+    vectors = shape.co // shape.lanes(shape.co)
+    cache = draft.variable(shape.name("cache_co"), divisors(vectors))
+    grids.append(draft.variable(shape.name("grid_co"), divisors(vectors)))
+    panels = (shape.name("vectors"), cache, grids[-1])
+    draft.require(Prod(vectors, panels, name=f"{cache}_split", rule=RULE, reason="whole panels cover the channels"))
+    tasks = draft.derived(shape.name("tasks"))
+    most = shape.batch * shape.tile_rows * shape.tile_columns * vectors
+    draft.require(
+        Prod(tasks, (shape.batch, *grids), name=f"{tasks}_count", rule=RULE),
+        Le(min(shape.limits.cores, most), tasks, name=f"{tasks}_parallel", rule=RULE, reason="every core gets work"),
+    )
+    _declare_cache_limit(draft, shape)
+
+
+def _declare_cache_limit(draft: Draft, shape: WinogradGeometry) -> None:
+    product = draft.derived(shape.name("product_bytes"))
+    least = shape.inputs**2 * shape.lanes(shape.co) * shape.element_bytes
+    factors = (shape.name("block_ty"), shape.name("block_tx"), shape.name("vectors"), shape.name("cache_co"), least)
+    limit = max(shape.limits.l3_bytes // shape.limits.cores, least)
+    reason = "the products of a task stay in a core's share of L3"
+    draft.require(
+        Prod(product, factors, name=f"{product}_size", rule=RULE),
+        Le(product, limit, name=f"{product}_in_l3", rule=RULE, reason=reason),
+    )
+
+
+def _declare_choices(draft: Draft, shape: WinogradGeometry) -> None:
+    draft.variable(shape.name("unroll"), [times for times in (1, 2, 4) if shape.ci % times == 0])
+    draft.variable(shape.name("grid_order"), (0, 1))
+    draft.variable(shape.name("cache_order"), (0, 1))
+    draft.variable(shape.name("spectrum_at"), (0, 1))
+    if shape.pad is not None:
+        draft.variable(shape.name("pad_at"), (0, 1, 2))
