@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import tvm
 from tvm import relax
 
+from flextune.apply.assemble import assemble
 from flextune.apply.executable import Executable
 from flextune.apply.generic import generic_schedule
 from flextune.apply.rewrite import Replacement, replace_functions
@@ -64,20 +64,18 @@ def compile_model(
     With no schedules at all this is the model as it is without tuning.
     """
     candidates = {task.name: _scheduled(task, schedules.get(task.workload.key), target) for task in partition.tasks}
-    module = _module(partition, candidates, target)
+    signature = _signature(partition, target, threads or default_thread_count())
     try:
-        library = tvm.compile(module, target=tvm_target(target))
+        executable = assemble(_module(partition, candidates, target), signature, target)
     except RuntimeError:  # one group in it cannot be compiled: find it
         candidates = {name: _buildable(candidate, target) for name, candidate in candidates.items()}
-        library = _compile(_module(partition, candidates, target), target)
-    signature = _signature(partition, target, threads or default_thread_count())
-    return Build(Executable(library.jit(), signature, library), tuple(each.built for each in candidates.values()))
+        executable = _assembled(_module(partition, candidates, target), signature, target)
+    return Build(executable, tuple(each.built for each in candidates.values()))
 
 
 def compile_unscheduled(partition: Partition, target: Target, threads: int | None = None) -> Executable:
     """The model with TVM's own fusion and not one schedule step: what the other builds are made of."""
-    library = _compile(partition.module, target)
-    return Executable(library.jit(), _signature(partition, target, threads or default_thread_count()), library)
+    return _assembled(partition.module, _signature(partition, target, threads or default_thread_count()), target)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +97,9 @@ def _scheduled(task: ModelTask, schedule: Schedule | None, target: Target) -> _C
         except FlextuneError as error:
             reasons.append(f"{origin}: {error}")
             continue
-        return _candidate(task, Replacement(program.module["main"], program.packs), origin, "; ".join(reasons))
+        return _candidate(
+            task, Replacement(program.module["main"], program.packs, kernel_name(task)), origin, "; ".join(reasons)
+        )
     return _generic(task, target, "; ".join(reasons))
 
 
@@ -114,7 +114,13 @@ def _buildable(candidate: _Candidate, target: Target) -> _Candidate:
 
 
 def _generic(task: ModelTask, target: Target, reason: str) -> _Candidate:
-    return _candidate(task, Replacement(generic_schedule(task.workload.prim_func(), target)), Origin.GENERIC, reason)
+    function = generic_schedule(task.workload.prim_func(), target)
+    return _candidate(task, Replacement(function, name=kernel_name(task)), Origin.GENERIC, reason)
+
+
+def kernel_name(task: ModelTask) -> str:
+    """How the names of a task's functions end in a built model."""
+    return f"k{task.workload.key}"
 
 
 def _candidate(task: ModelTask, replacement: Replacement, origin: Origin, reason: str) -> _Candidate:
@@ -130,9 +136,9 @@ def _module(partition: Partition, candidates: Mapping[str, _Candidate], target: 
     return replace_functions(partition.module, replacements)
 
 
-def _compile(module: tvm.IRModule, target: Target) -> Any:
+def _assembled(module: tvm.IRModule, signature: Signature, target: Target) -> Executable:
     try:
-        return tvm.compile(module, target=tvm_target(target))
+        return assemble(module, signature, target)
     except RuntimeError as error:
         raise BuildError(f"the model cannot be compiled: {str(error).strip().splitlines()[-1]}") from error
 

@@ -1,28 +1,27 @@
-"""`Executable`: a built model that takes and gives NumPy arrays."""
+"""`Executable`: a built model that takes and gives arrays."""
 
 from __future__ import annotations
 
 import statistics
 import threading
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
-import tvm
-from tvm import relax
 
-from flextune.apply.artifact import open_library, write_library
-from flextune.apply.quiet import without_noise
-from flextune.apply.signature import Signature
-from flextune.apply.threads import PoolThreads
+from flextune.apply.arrays import aligned_empty, input_array, output_array
+from flextune.apply.machine import Machine, ModelCode
+from flextune.apply.model_file import read_signature
+from flextune.apply.own_code import SavedCode
+from flextune.apply.processor import check_instructions
+from flextune.apply.signature import Runtime, Signature
 from flextune.errors import UsageError
 from flextune.graph.values import ValueSpec
-
-ALIGNMENT_BYTES = 64
-"""What the generated code assumes of every buffer; arrays that are placed otherwise are copied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +38,16 @@ class Latency:
 class Executable:
     """A built model. `run` may be called from several threads; calls take turns.
 
-    >>> executable = flextune.load("model.so")        # doctest: +SKIP
-    >>> executable.run({"data_0": image})["softmaxout_1"].shape   # doctest: +SKIP
+    >>> with flextune.load("model.so", threads=4) as executable:        # doctest: +SKIP
+    ...     executable.run({"data_0": image})["softmaxout_1"].shape
     (1, 1000, 1, 1)
     """
 
-    def __init__(self, module: Any, signature: Signature, library: Any | None = None) -> None:
+    def __init__(self, code: ModelCode, signature: Signature) -> None:
         self.signature = signature
-        self._library = library  # what `tvm.compile` returned; None after loading
-        self._machine = relax.VirtualMachine(module, tvm.cpu())
-        self._threads = PoolThreads(signature.threads)
+        self._code = code
+        self._machine: Machine | None = None
+        self._unloaded = False
         self._lock = threading.Lock()
 
     @property
@@ -59,59 +58,113 @@ class Executable:
     def outputs(self) -> tuple[ValueSpec, ...]:
         return self.signature.outputs
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs by name. UsageError when an input is missing, unknown, or of another shape or dtype."""
-        arguments = self._arguments(inputs)
+    @property
+    def threads(self) -> int:
+        """Threads of a run, the calling one included."""
+        return self.signature.threads
+
+    def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
+        """Outputs by name, as new NumPy arrays.
+
+        Inputs are NumPy arrays or any objects with `__dlpack__`, such as PyTorch's CPU tensors; those that lie densely
+        at multiples of 64 bytes are read where they are. `outputs` gives memory for some or all outputs (arrays or
+        DLPack tensors), which is written in place. UsageError when an input is missing, unknown, or of another shape
+        or dtype.
+        """
+        placed = self._inputs(inputs)
+        written = self._outputs(outputs or {})
         with self._lock:
-            results = self._threads.call(lambda: self._invoke(arguments))
-            return {spec.name: array.numpy() for spec, array in zip(self.outputs, results, strict=True)}
+            self._opened().run(placed, written)
+        return {spec.name: array for spec, array in zip(self.outputs, written, strict=True)}
+
+    def set_threads(self, threads: int) -> None:
+        """Use so many threads, the calling one included, from the next run on."""
+        if threads < 1:
+            raise UsageError(f"threads must be 1 or more, got {threads}")
+        with self._lock:
+            if self._machine is not None:
+                self._machine.set_threads(threads)
+            self.signature = self.signature.with_threads(threads)
+
+    def unload(self) -> None:
+        """Give back the memory of weights and activations. Runs afterwards raise UsageError."""
+        with self._lock:
+            if self._machine is not None:
+                self._machine.close()
+            self._machine, self._unloaded = None, True
+
+    def __enter__(self) -> Executable:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.unload()
 
     def save(self, path: str | Path) -> Path:
-        """Write one shared library that `flextune.load` takes, all or nothing. Needs a linker (see platforms)."""
-        if self._library is None:
-            raise UsageError("an executable that was loaded from a file cannot be saved again; copy its file")
-        return write_library(self._library, self.signature, Path(path))
+        """Write one shared library that `flextune.load` and C programs take, all or nothing.
+
+        Needs a C compiler (see platforms) where the model runs on TVM's virtual machine.
+        """
+        return self._code.write(Path(path), self.signature)
 
     def benchmark(
         self,
-        inputs: Mapping[str, np.ndarray] | None = None,
+        inputs: Mapping[str, Any] | None = None,
         *,
         min_runs: int = 10,
         min_secs: float = 0.5,
         warmup: int = 3,
     ) -> Latency:
         """Time single runs (inputs in place, outputs left where they are) until both minima are reached."""
-        arguments = self._arguments(self.random_inputs(0) if inputs is None else inputs)
+        placed = self._inputs(self.random_inputs(0) if inputs is None else inputs)
+        outputs = self._outputs({})
         with self._lock:
-            return self._threads.call(lambda: self._timed(arguments, min_runs, min_secs, warmup))
+            machine = self._opened()
+            for _ in range(warmup):
+                machine.run(placed, outputs)
+            run_secs: list[float] = []
+            while len(run_secs) < min_runs or sum(run_secs) < min_secs:
+                start = time.perf_counter()
+                machine.run(placed, outputs)
+                run_secs.append(time.perf_counter() - start)
+            return Latency(tuple(run_secs))
+
+    def kernel_secs(self, runs: int = 10, warmup: int = 3) -> dict[str, tuple[float, ...]]:
+        """Seconds of the kernels in their places in the model, by name: of each call in each run."""
+        placed, outputs = self._inputs(self.random_inputs(0)), self._outputs({})
+        times: dict[str, list[float]] = defaultdict(list)
+        with self._lock:
+            machine = self._opened()
+            for number in range(warmup + runs):
+                for name, secs in machine.run_timed(placed, outputs):
+                    if number >= warmup:
+                        times[name].append(secs)
+        return {name: tuple(secs) for name, secs in times.items()}
 
     def random_inputs(self, seed: int) -> dict[str, np.ndarray]:
         """One seeded array per input: normal for floats, 0 or 1 for integers and booleans."""
         rng = np.random.default_rng(seed)
         return {spec.name: spec.random_array(rng) for spec in self.inputs}
 
-    def _timed(self, arguments: list[Any], min_runs: int, min_secs: float, warmup: int) -> Latency:
-        for _ in range(warmup):
-            self._invoke(arguments)
-        run_secs: list[float] = []
-        while len(run_secs) < min_runs or sum(run_secs) < min_secs:
-            start = time.perf_counter()
-            self._invoke(arguments)
-            run_secs.append(time.perf_counter() - start)
-        return Latency(tuple(run_secs))
+    def _opened(self) -> Machine:
+        if self._unloaded:
+            raise UsageError(f"{self.signature.name} was unloaded; load it again to run it")
+        if self._machine is None:
+            self._machine = self._code.open(self.signature)
+        return self._machine
 
-    def _invoke(self, arguments: list[Any]) -> list[Any]:
-        result = self._machine["main"](*arguments)
-        return list(result) if not isinstance(result, tvm.runtime.Tensor) else [result]
-
-    def _arguments(self, inputs: Mapping[str, np.ndarray]) -> list[Any]:
-        names = [spec.name for spec in self.inputs]
-        listed = ", ".join(map(str, self.inputs)) or "no inputs"
-        if unknown := [name for name in inputs if name not in names]:
-            raise UsageError(f"{self.signature.name} has no input {unknown[0]!r}; it takes {listed}")
-        if missing := [name for name in names if name not in inputs]:
+    def _inputs(self, inputs: Mapping[str, Any]) -> list[np.ndarray]:
+        _check_names(inputs, self.inputs, "input", self.signature.name)
+        listed = _listed(self.inputs)
+        if missing := [spec.name for spec in self.inputs if spec.name not in inputs]:
             raise UsageError(f"{self.signature.name}: input {missing[0]!r} is missing; it takes {listed}")
-        return [_tensor(spec, inputs[spec.name], self.signature.name) for spec in self.inputs]
+        return [input_array(spec, inputs[spec.name], self.signature.name) for spec in self.inputs]
+
+    def _outputs(self, given: Mapping[str, Any]) -> list[np.ndarray]:
+        _check_names(given, self.outputs, "output", self.signature.name)
+        return [
+            output_array(spec, given[spec.name], self.signature.name) if spec.name in given else aligned_empty(spec)
+            for spec in self.outputs
+        ]
 
 
 def load_executable(path: str | Path, threads: int | None = None) -> Executable:
@@ -119,16 +172,35 @@ def load_executable(path: str | Path, threads: int | None = None) -> Executable:
 
     `threads` overrides the number it was saved with. UsageError for any other file, EnvironmentFault for another CPU.
     """
-    module, signature = open_library(Path(path))
-    with without_noise():
-        return Executable(module, signature if threads is None else signature.with_threads(threads))
+    source = Path(path)
+    signature = read_signature(source)
+    check_instructions(signature, str(source))
+    executable = Executable(_saved_code(source, signature.runtime), signature)
+    if threads is not None:
+        executable.set_threads(threads)
+    executable._opened()
+    return executable
 
 
-def _tensor(spec: ValueSpec, value: np.ndarray, model: str) -> Any:
-    array = np.asarray(value)
-    if array.shape != spec.shape or array.dtype != np.dtype(spec.dtype):
-        came = f"{array.dtype}[{', '.join(map(str, array.shape))}]"
-        raise UsageError(f"{model}: input {spec} expected, got {came}")
-    if array.flags.c_contiguous and array.flags.writeable and array.ctypes.data % ALIGNMENT_BYTES == 0:
-        return tvm.runtime.from_dlpack(array)
-    return tvm.runtime.tensor(np.array(array, order="C"))  # `ascontiguousarray` would give a scalar a dimension
+def save_executable(executable: Executable, path: str | Path) -> Path:
+    """`executable.save(path)` as a function."""
+    return executable.save(path)
+
+
+def _saved_code(source: Path, runtime: Runtime) -> ModelCode:
+    if runtime is Runtime.OWN:
+        return SavedCode(source)
+    from flextune.apply.virtual_machine import SavedVirtualMachineCode  # TVM takes seconds to load
+
+    return SavedVirtualMachineCode(source)
+
+
+def _check_names(given: Mapping[str, Any], specs: Sequence[ValueSpec], what: str, model: str) -> None:
+    names = [spec.name for spec in specs]
+    if unknown := [name for name in given if name not in names]:
+        verb = "takes" if what == "input" else "gives"
+        raise UsageError(f"{model} has no {what} {unknown[0]!r}; it {verb} {_listed(specs)}")
+
+
+def _listed(specs: Sequence[ValueSpec]) -> str:
+    return ", ".join(map(str, specs)) or "nothing"

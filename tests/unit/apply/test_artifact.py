@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import flextune
-from flextune.apply.artifact import check_processor, read_signature
+from flextune.apply.assemble import instructions_of
 from flextune.apply.build import Build
+from flextune.apply.model_file import read_signature
+from flextune.apply.processor import check_instructions
 from flextune.apply.signature import Signature
 from flextune.errors import EnvironmentFault, FlextuneError, UsageError
 from flextune.graph.values import ValueSpec
@@ -80,15 +82,15 @@ def test_saving_into_no_folder_is_refused_and_leaves_nothing(build: Build, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_failure_to_link_keeps_the_old_file(build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flextune.apply import artifact
+def test_failure_to_write_keeps_the_old_file(build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flextune.apply import model_file
 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     path = tmp_path / "m.so"
     path.write_bytes(b"old")
-    monkeypatch.setattr(artifact, "export_library", fail)
+    monkeypatch.setattr(model_file, "_write", fail)
     with pytest.raises(EnvironmentFault, match="No space left on device"):
         build.executable.save(path)
     assert path.read_bytes() == b"old"
@@ -105,29 +107,52 @@ def test_signature_round_trips() -> None:
     assert Signature.from_json(signature.to_json()) == signature
 
 
+def test_instructions_of_a_target(target: Target) -> None:
+    v3 = instructions_of(Target.parse("x86:cpu=x86-64-v3,cores=2,features=avx2"))
+    assert {"avx2", "fma", "bmi2", "sse4.1"} <= set(v3)
+    assert not [name for name in v3 if name.startswith("avx512")]
+    assert set(instructions_of(target)) >= set(v3)
+    without = instructions_of(replace(Target.parse("x86:cpu=znver4,cores=2"), features=("sse4", "avx2")))
+    assert not [name for name in without if name.startswith("avx512")]
+
+
 @pytest.mark.parametrize(
-    ("made_for", "present", "fits"),
+    ("instructions", "flags", "missing"),
     [
-        ("x86:cpu=znver4,cores=2,features=avx512", "x86:cpu=znver4,cores=8,features=avx512", True),
-        ("x86:cpu=znver4,cores=2,features=avx512+vnni", "x86:cpu=znver4,cores=2,features=avx512", False),
-        ("x86:cpu=x86-64-v3,cores=2,features=avx2", "x86:cpu=znver4,cores=2,features=avx512", True),
-        ("x86:cpu=znver4,cores=2,features=avx2", "x86:cpu=haswell,cores=2,features=avx2", False),
-        ("x86:cpu=haswell,cores=2,features=avx2", "x86:cpu=skylake-avx512,cores=2,features=avx512", True),
+        (("avx2", "sse4.1", "lzcnt", "bmi"), "avx2 sse4_1 abm bmi1", None),
+        (("avx512vnni", "avx512bf16"), "avx512_vnni avx512_bf16", None),
+        (("avx2", "avx512f"), "avx2", "avx512f"),
+        ((), "", None),
+        (("sse3",), "", "sse3"),
     ],
 )
-def test_code_runs_only_where_its_instructions_are(made_for: str, present: str, fits: bool) -> None:
-    targets = Target.parse(made_for), Target.parse(present)
-    if fits:
-        check_processor(*targets, "m.so")
+def test_code_runs_only_where_its_instructions_are(
+    build: Build, instructions: tuple[str, ...], flags: str, missing: str | None
+) -> None:
+    signature = replace(build.executable.signature, instructions=instructions)
+    if missing is None:
+        check_instructions(signature, "m.so", frozenset(flags.split()))
         return
-    with pytest.raises(EnvironmentFault, match=r"m\.so was compiled for x86"):
-        check_processor(*targets, "m.so")
+    with pytest.raises(
+        EnvironmentFault, match=rf"m\.so was compiled for x86.* lacks {missing}; compile the model again"
+    ):
+        check_instructions(signature, "m.so", frozenset(flags.split()))
 
 
 def test_library_for_another_processor_is_refused(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flextune.apply import artifact
+    from flextune.apply import processor
 
-    weak = replace(Target.parse("x86:cpu=x86-64,cores=1"), features=())
-    monkeypatch.setattr(artifact, "detect", lambda: weak)
+    monkeypatch.setattr(processor, "read_cpuinfo", lambda _: {"flags": "sse2"})
     with pytest.raises(FlextuneError, match="compile the model again"):
         flextune.load(library)
+
+
+def test_loading_needs_no_tvm(library: Path) -> None:
+    program = (
+        "import sys, flextune\n"
+        "executable = flextune.load(sys.argv[1])\n"
+        "executable.run(executable.random_inputs(0))\n"
+        "assert not [name for name in sys.modules if name.startswith(('tvm', 'onnx'))]\n"
+    )
+    command = [sys.executable, "-c", program, str(library)]
+    assert subprocess.run(command, check=False).returncode == 0

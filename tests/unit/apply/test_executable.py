@@ -7,10 +7,14 @@ import threading
 import numpy as np
 import pytest
 
-from flextune.apply.build import Build
+from flextune.apply.arrays import aligned_empty, as_array, input_array
+from flextune.apply.build import Build, compile_model
 from flextune.apply.executable import Executable
-from flextune.errors import UsageError
+from flextune.apply.signature import Runtime
+from flextune.errors import EnvironmentFault, UsageError
+from flextune.graph.partition import Partition
 from flextune.graph.values import ValueSpec
+from flextune.target.target import Target
 
 
 @pytest.fixture
@@ -82,3 +86,114 @@ def test_benchmark_times_single_runs(executable: Executable) -> None:
     latency = executable.benchmark(min_runs=5, min_secs=0.0, warmup=1)
     assert len(latency.run_secs) == 5
     assert min(latency.run_secs) <= latency.median_secs <= max(latency.run_secs)
+
+
+def test_dlpack_tensors_go_in_and_are_written(executable: Executable) -> None:
+    torch = pytest.importorskip("torch")
+    array = executable.random_inputs(2)["x"]
+    want = executable.run({"x": array})["y"]
+    tensor = torch.from_numpy(array.copy())
+    np.testing.assert_array_equal(executable.run({"x": tensor})["y"], want)
+    memory = torch.zeros(executable.outputs[0].shape)
+    given = executable.run({"x": tensor}, {"y": memory})["y"]
+    np.testing.assert_array_equal(memory.numpy(), want)
+    assert given.ctypes.data == memory.data_ptr()
+    np.testing.assert_array_equal(torch.from_dlpack(executable.run({"x": tensor})["y"]).numpy(), want)
+    np.testing.assert_array_equal(executable.run({"x": tensor.requires_grad_()})["y"], want)
+    with pytest.raises(UsageError, match="tensor on the CPU"):
+        executable.run({"x": torch.empty(tensor.shape, device="meta")})
+
+
+def test_bfloat16_tensors_are_seen_without_a_copy() -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.tensor([1.5, -2.0], dtype=torch.bfloat16)
+    array = as_array(tensor, "x")
+    assert array.tolist() == [1.5, -2.0]
+    tensor[0] = 3.0
+    assert array.tolist() == [3.0, -2.0]
+
+
+def test_aligned_inputs_are_not_copied() -> None:
+    spec = ValueSpec("x", (3, 5), "float32")
+    array = aligned_empty(spec)
+    assert input_array(spec, array, "m") is array
+    assert input_array(spec, array.view(np.ndarray).T.T, "m").ctypes.data == array.ctypes.data
+    assert aligned_empty(spec).ctypes.data % 64 == 0
+
+
+def test_memory_for_outputs_must_fit(executable: Executable) -> None:
+    inputs = executable.random_inputs(0)
+    fixed = np.zeros((1, 4, 10, 10), np.float32)
+    fixed.flags.writeable = False
+    for memory, words in (
+        ({"z": fixed}, "no output 'z'"),
+        ({"y": np.zeros((1, 4, 10), np.float32)}, "output y: float32"),
+        ({"y": fixed}, "contiguous, writable"),
+        ({"y": np.zeros((1, 4, 10, 20), np.float32)[..., ::2]}, "contiguous, writable"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            executable.run(inputs, memory)
+
+
+def test_outputs_may_lie_anywhere(executable: Executable) -> None:
+    inputs = executable.random_inputs(3)
+    memory = np.zeros(401, np.float32)[1:].reshape(1, 4, 10, 10)
+    executable.run(inputs, {"y": memory})
+    np.testing.assert_array_equal(memory, executable.run(inputs)["y"])
+
+
+def test_number_of_threads_can_be_set(executable: Executable) -> None:
+    inputs = executable.random_inputs(1)
+    before = executable.threads
+    want = executable.run(inputs)["y"]
+    for threads in (1, 3, before):
+        executable.set_threads(threads)
+        assert executable.threads == threads
+        np.testing.assert_array_equal(executable.run(inputs)["y"], want)
+    for wrong in (0, 1000):
+        with pytest.raises(UsageError, match="threads must be"):
+            executable.set_threads(wrong)
+
+
+def test_unloaded_executables_say_so(partition: Partition, target: Target) -> None:
+    with compile_model(partition, {}, target).executable as executable:
+        inputs = executable.random_inputs(1)
+        executable.run(inputs)
+    with pytest.raises(UsageError, match="was unloaded"):
+        executable.run(inputs)
+    executable.unload()
+
+
+def test_kernels_are_timed_in_their_places(executable: Executable) -> None:
+    secs = executable.kernel_secs(runs=3, warmup=0)
+    assert secs
+    assert set(secs) == {name for name in executable.signature.kernels if name}
+    assert all(len(times) % 3 == 0 and min(times) > 0 for times in secs.values())
+
+
+def test_memory_is_known(executable: Executable) -> None:
+    signature = executable.signature
+    assert signature.runtime is Runtime.OWN
+    assert signature.weight_bytes >= 4 * (16 * 4 * 9 + 4 * 16)
+    assert signature.activation_bytes is not None
+    assert 4 * 16 * 100 <= signature.activation_bytes < 4 * 16 * 400
+
+
+def test_without_a_c_compiler_tvms_virtual_machine_runs_it(
+    partition: Partition, target: Target, executable: Executable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flextune.native import toolchain
+
+    def no_compiler() -> tuple[str, ...]:
+        raise EnvironmentFault("no compiler")
+
+    monkeypatch.setattr(toolchain, "compiler_command", no_compiler)
+    other = compile_model(partition, {}, target).executable
+    assert other.signature.runtime is Runtime.TVM
+    inputs = executable.random_inputs(5)
+    np.testing.assert_allclose(other.run(inputs)["y"], executable.run(inputs)["y"], rtol=1e-6)
+    assert set(other.kernel_secs(runs=2)) == set(executable.kernel_secs(runs=1))
+    with other:
+        other.set_threads(1)
+    with pytest.raises(UsageError, match="was unloaded"):
+        other.run(inputs)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tvm
 
-from flextune.errors import BuildError, EnvironmentFault
+from flextune.errors import BuildError
+from flextune.native import toolchain
 from flextune.platforms.x86 import build
 from flextune.target.detect import detect
 from flextune.target.target import Target
@@ -51,23 +52,10 @@ def test_exports_a_library(linker: str, tmp_path: Path, monkeypatch: pytest.Monk
         pytest.importorskip("ziglang")
         found = {}
         monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", str(tmp_path / "zig"))
-    monkeypatch.setattr(build.shutil, "which", found.get)
+    monkeypatch.setattr(toolchain.shutil, "which", found.get)
     path = tmp_path / "program.so"
     build.export_library(tvm.compile(program(), target=build.tvm_target(detect())), path)
     assert_computes(tvm.runtime.load_module(str(path)))
-
-
-def test_order_of_linkers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build.shutil, "which", {"gcc": "/a/gcc", "cc": "/a/cc"}.get)
-    assert build.linker_command() == ("/a/gcc",)
-    monkeypatch.setattr(build.shutil, "which", {"cc": "/a/cc"}.get)
-    assert build.linker_command() == ("/a/cc",)
-    monkeypatch.setattr(build.shutil, "which", {}.get)
-    monkeypatch.setattr(build.importlib.util, "find_spec", {"ziglang": object()}.get)
-    assert build.linker_command() == (sys.executable, "-m", "ziglang", "cc", "-nostdlib")
-    monkeypatch.setattr(build.importlib.util, "find_spec", {}.get)
-    with pytest.raises(EnvironmentFault, match="pip install ziglang"):
-        build.linker_command()
 
 
 def test_a_linker_that_fails_is_quoted(tmp_path: Path) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +11,8 @@ from typing import Any
 import tvm
 from tvm.ir import IRModule
 
-from flextune.errors import BuildError, EnvironmentFault
+from flextune.errors import BuildError
+from flextune.native.toolchain import compiler_command
 from flextune.target.target import Target
 
 
@@ -53,34 +51,17 @@ def compile_module(module: IRModule, target: Target, *, checked: bool = True) ->
 
 
 def export_library(executable: Any, path: Path) -> None:
-    """Write what `tvm.compile` returned as a shared library, linked by the first linker of `linker_command`.
+    """Write what `tvm.compile` returned as a shared library, linked by the first linker of `compiler_command`.
 
     Raises `EnvironmentFault` when there is no linker, `BuildError` when it fails.
     """
-    linker = linker_command()
+    linker = compiler_command()
 
     def link(output: str, objects: Sequence[str], **_options: object) -> None:
         run_linker(linker, output, objects)
 
     with tempfile.TemporaryDirectory(prefix="flextune-link-") as folder:
         executable.export_library(str(path), fcompile=link, workspace_dir=folder)
-
-
-def linker_command() -> tuple[str, ...]:
-    """`gcc`, else `cc`, else the `zig cc` of the `ziglang` package; raises `EnvironmentFault` without any.
-
-    Zig would first build a C library to link with, which takes it most of a minute; the process that loads the
-    program has one, so it is told to do without.
-    """
-    for name in ("gcc", "cc"):
-        if found := shutil.which(name):
-            return (found,)
-    if importlib.util.find_spec("ziglang") is not None:
-        return (sys.executable, "-m", "ziglang", "cc", "-nostdlib")
-    raise EnvironmentFault(
-        "no linker for a shared library: expected gcc or cc on PATH, or the Python package ziglang; "
-        "install one, for instance with `pip install ziglang`"
-    )
 
 
 def run_linker(linker: Sequence[str], output: str, objects: Sequence[str]) -> None:

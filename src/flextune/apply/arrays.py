@@ -1,0 +1,92 @@
+"""Users' arrays to what generated code reads and writes, without a copy where that is possible."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from flextune.apply.program import ALIGNMENT_BYTES
+from flextune.errors import UsageError
+from flextune.graph.values import ValueSpec
+
+
+def element_type(name: str) -> np.dtype[Any]:
+    """The NumPy type of that name; bfloat16 is that of `ml_dtypes`."""
+    if name == "bfloat16":
+        import ml_dtypes  # registers the name with NumPy; few models need it
+
+        dtype: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return dtype
+    return np.dtype(name)
+
+
+def aligned_empty(spec: ValueSpec) -> np.ndarray:
+    """An uninitialised array for a value, placed so that generated code writes it without a copy."""
+    dtype = element_type(spec.dtype)
+    nbytes = int(np.prod(spec.shape, dtype=np.int64)) * dtype.itemsize
+    block = np.empty(nbytes + ALIGNMENT_BYTES, np.uint8)
+    begin = -block.__array_interface__["data"][0] % ALIGNMENT_BYTES
+    return block[begin : begin + nbytes].view(dtype).reshape(spec.shape)
+
+
+def input_array(spec: ValueSpec, value: object, model: str) -> np.ndarray:
+    """The value as a contiguous, aligned array; itself where it is one already. UsageError for a wrong one."""
+    array = as_array(value, f"{model}: input {spec.name!r}")
+    _check(spec, array, f"{model}: input")
+    if array.flags.c_contiguous and array.__array_interface__["data"][0] % ALIGNMENT_BYTES == 0:
+        return array
+    placed = aligned_empty(spec)
+    np.copyto(placed, array)
+    return placed
+
+
+def output_array(spec: ValueSpec, value: object, model: str) -> np.ndarray:
+    """The caller's memory for an output as an array over it. UsageError when the model cannot write into it."""
+    array = as_array(value, f"{model}: output {spec.name!r}")
+    _check(spec, array, f"{model}: output")
+    if not array.flags.c_contiguous or not array.flags.writeable:
+        raise UsageError(f"{model}: output {spec.name!r} must be given as a contiguous, writable array")
+    return array
+
+
+def as_array(value: object, what: str) -> np.ndarray:
+    """A NumPy array over the memory of an array or of a DLPack tensor on the CPU; anything else is copied."""
+    if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack__"):
+        return np.asarray(value)
+    try:
+        return np.from_dlpack(value)
+    except (RuntimeError, BufferError, TypeError, ValueError) as error:
+        array = _by_tvm_ffi(value)
+        if array is None:
+            reason = str(error).strip().splitlines()[0]
+            raise UsageError(
+                f"{what}: expected an array or a tensor on the CPU without gradient, got "
+                f"{type(value).__name__} ({reason}); pass tensor.detach().cpu()"
+            ) from error
+        return array
+
+
+def _by_tvm_ffi(value: object) -> np.ndarray | None:
+    """DLPack tensors of types that NumPy itself does not take, such as bfloat16; None where they are no CPU tensors."""
+    import tvm_ffi  # not needed otherwise
+
+    try:
+        tensor = tvm_ffi.from_dlpack(value)
+        dtype = element_type(str(tensor.dtype))
+    except (RuntimeError, BufferError, TypeError, ValueError):
+        return None
+    if tensor.device.type != "cpu" or not tensor.is_contiguous():
+        return None
+    count = int(np.prod(tensor.shape, dtype=np.int64))
+    memory = (ctypes.c_uint8 * (count * dtype.itemsize)).from_address(tensor.data_ptr())
+    memory.owner = tensor  # type: ignore[attr-defined]
+    array: np.ndarray = np.ctypeslib.as_array(memory).view(dtype).reshape(tuple(tensor.shape))
+    return array
+
+
+def _check(spec: ValueSpec, array: np.ndarray, what: str) -> None:
+    if array.shape != spec.shape or array.dtype != element_type(spec.dtype):
+        came = f"{array.dtype}[{', '.join(map(str, array.shape))}]"
+        raise UsageError(f"{what} {spec} expected, got {came}")

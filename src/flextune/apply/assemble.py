@@ -1,0 +1,57 @@
+"""From a module of scheduled kernels to an `Executable`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import tvm
+from tvm.target import codegen
+
+from flextune.apply.executable import Executable
+from flextune.apply.native_build import build_library, temporary_folder
+from flextune.apply.own_code import BuiltCode
+from flextune.apply.processor import instructions_among
+from flextune.apply.signature import Runtime, Signature
+from flextune.apply.static_program import static_model
+from flextune.apply.virtual_machine import VirtualMachineCode
+from flextune.platforms.x86.build import tvm_target
+from flextune.target.target import Target
+
+
+def assemble(module: tvm.IRModule, signature: Signature, target: Target) -> Executable:
+    """Compile Relax `main` over scheduled PrimFuncs. RuntimeError where TVM cannot compile it.
+
+    Straight-line models get a library with a runtime of its own; others, and all where there is no C compiler, run on
+    TVM's virtual machine.
+    """
+    signature = replace(signature, instructions=instructions_of(target))
+    return _own(module, signature, target) or _on_virtual_machine(module, signature, target)
+
+
+def instructions_of(target: Target) -> tuple[str, ...]:
+    """LLVM's names of the instruction sets that code for the target may use."""
+    names: Any = codegen.llvm_get_cpu_features(tvm_target(target))
+    return instructions_among(tuple(map(str, names)))
+
+
+def _own(module: tvm.IRModule, signature: Signature, target: Target) -> Executable | None:
+    model = static_model(module, signature)
+    if model is None:
+        return None
+    program = model.program
+    signature = replace(
+        signature,
+        runtime=Runtime.OWN,
+        kernels=tuple(step.kernel or "" for step in program.steps),
+        weight_bytes=program.weight_bytes,
+        activation_bytes=program.activation_bytes,
+    )
+    folder = temporary_folder()
+    library = build_library(model, signature, target, Path(folder.name))
+    return None if library is None else Executable(BuiltCode(library, model.weights, folder), signature)
+
+
+def _on_virtual_machine(module: tvm.IRModule, signature: Signature, target: Target) -> Executable:
+    return Executable(VirtualMachineCode(tvm.compile(module, target=tvm_target(target))), signature)

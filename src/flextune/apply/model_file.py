@@ -1,0 +1,100 @@
+"""The file of a compiled model: an ordinary shared library, with this behind its last section, which loaders ignore:
+
+    library bytes | weights | signature (JSON) | crc32 of all before | length of the signature | magic
+
+So a damaged, truncated or foreign file is known before any of its code is mapped, the signature can be read without
+loading it, and weights are read to where they are used instead of being mapped. native/model.c reads the same format.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import tempfile
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from flextune.apply.signature import Signature
+from flextune.errors import EnvironmentFault, UsageError
+
+MAGIC = b"flextune-model-2"
+TRAILER = struct.Struct(f"<IQ{len(MAGIC)}s")
+CHUNK_BYTES = 1 << 22
+
+
+def write_model_file(library: Path, weights: np.ndarray, signature: Signature, target: Path) -> Path:
+    """Write a library, the bytes of its weights and its signature as one file at `target`, all or nothing."""
+    if target.is_dir() or not target.parent.is_dir():
+        raise UsageError(f"cannot write {target}: expected a file in an existing folder")
+    partial = _temporary(target)
+    try:
+        with partial.open("wb") as stream:
+            _write(stream, library, weights, signature)
+        partial.chmod(0o755)
+        partial.replace(target)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def read_signature(source: Path) -> Signature:
+    """What a saved executable takes, gives and was made for; UsageError when the file is not one or is damaged."""
+    if not source.is_file():
+        raise UsageError(f"no compiled model at {source}; make one with `flextune compile MODEL.onnx -o {source}`")
+    size = source.stat().st_size
+    with source.open("rb") as stream:
+        if size < TRAILER.size:
+            raise _foreign(source)
+        stream.seek(size - TRAILER.size)
+        checksum, length, magic = TRAILER.unpack(stream.read(TRAILER.size))
+        if magic != MAGIC or length > size - TRAILER.size:
+            raise _foreign(source)
+        if _checksum(stream, size - TRAILER.size) != checksum:
+            raise UsageError(f"{source} is damaged (its checksum does not match); compile or copy it again")
+        stream.seek(size - TRAILER.size - length)
+        return Signature.from_json(stream.read(length).decode())
+
+
+def _write(stream: BinaryIO, library: Path, weights: np.ndarray, signature: Signature) -> None:
+    text = signature.to_json().encode()
+    checksum = 0
+    with library.open("rb") as code:
+        while chunk := code.read(CHUNK_BYTES):
+            stream.write(chunk)
+            checksum = zlib.crc32(chunk, checksum)
+    for part in (weights.data, text):
+        stream.write(part)
+        checksum = zlib.crc32(part, checksum)
+    stream.write(TRAILER.pack(checksum, len(text), MAGIC))
+
+
+def _temporary(target: Path) -> Path:
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".so", dir=target.parent)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write in {target.parent}: {error.strerror or error}") from error
+    os.close(handle)
+    return Path(name)
+
+
+def _checksum(stream: BinaryIO, length: int) -> int:
+    """CRC-32 of the first `length` bytes."""
+    stream.seek(0)
+    value, left = 0, length
+    while left > 0:
+        chunk = stream.read(min(CHUNK_BYTES, left))
+        if not chunk:
+            break
+        value, left = zlib.crc32(chunk, value), left - len(chunk)
+    return value
+
+
+def _foreign(source: Path) -> UsageError:
+    return UsageError(
+        f"{source} is not a model compiled by this version of flextune, or is truncated; compile it again"
+    )

@@ -1,0 +1,65 @@
+"""A static model to a shared library that carries its own runtime."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import tvm
+
+from flextune.apply.program_text import program_text
+from flextune.apply.signature import Signature
+from flextune.apply.static_program import StaticModel
+from flextune.errors import FlextuneError
+from flextune.native.toolchain import compile_c, link, runtime_objects
+from flextune.platforms.x86.build import tvm_target
+from flextune.target.target import Target
+
+CALLS_INTO_TVM = (b"__TVMFFIFunctionCall", b"__TVMFFIEnvModLookupFromImports")
+"""Symbols of kernels that call functions of TVM's runtime by name; the model's own runtime has none of these."""
+
+
+def build_library(model: StaticModel, signature: Signature, target: Target, folder: Path) -> Path | None:
+    """Compile and link the model into `folder`, without its weights. RuntimeError when TVM cannot compile a kernel.
+
+    None when a kernel needs TVM's runtime, or when there is no C compiler or it fails.
+    """
+    objects = _kernel_objects(model.kernels, target, folder)
+    if any(symbol in path.read_bytes() for path in objects for symbol in CALLS_INTO_TVM):
+        return None
+    try:
+        tables = compile_c(program_text(model.program, signature), folder / "program.o")
+        return link([*objects, tables, *runtime_objects()], folder / "model.so")
+    except FlextuneError:
+        return None
+
+
+def _kernel_objects(kernels: Any, target: Target, folder: Path, parts: int = 2) -> list[Path]:
+    """The kernels as object files. They are compiled in `parts` at once: most of the time is LLVM's."""
+    shares = [share for share in _shares(list(kernels.functions_items()), parts) if share]
+    with ThreadPoolExecutor(parts) as executor:
+        futures = [
+            executor.submit(_compile_object, dict(share), target, folder / f"kernels{index}.o")
+            for index, share in enumerate(shares)
+        ]
+        return [future.result() for future in futures]
+
+
+def _shares(items: Sequence[Any], parts: int) -> list[Sequence[Any]]:
+    return [items[index::parts] for index in range(parts)]
+
+
+def _compile_object(functions: dict[Any, Any], target: Target, path: Path) -> Path:
+    with tvm.transform.PassContext(config={"tirx.disable_assert": True}):  # arguments are right by construction
+        library = tvm.compile(tvm.IRModule(functions), target=tvm_target(target))
+    (module,) = library.mod._collect_dso_modules()
+    module.write_to_file(str(path))
+    return path
+
+
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for a library that lives as long as the process needs it."""
+    return tempfile.TemporaryDirectory(prefix="flextune-model-", ignore_cleanup_errors=True)

@@ -1,0 +1,98 @@
+"""A model in its shared library: opening it, running it, through the C interface of `flextune_model.h`."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from flextune.errors import BuildError, EnvironmentFault, UsageError
+
+
+class NativeModel:
+    """A model that is open. Runs from several threads take turns.
+
+    `weights` are used where they are; without them they are read from the file. `kernels` names what the model's steps
+    call, with empty names for copies.
+    """
+
+    def __init__(self, path: Path, kernels: tuple[str, ...], weights: np.ndarray | None = None) -> None:
+        self._kernels = kernels
+        self._library = _library(path)
+        self._weights = weights  # kept alive
+        self._model = ctypes.c_void_p()
+        address = None if weights is None or weights.size == 0 else ctypes.c_void_p(weights.ctypes.data)
+        if self._library.ft_open(str(path).encode(), address, ctypes.byref(self._model)) != 0:
+            raise EnvironmentFault(f"{path} cannot be opened: {self._error()}")
+        self._closing = threading.Lock()
+
+    @property
+    def activation_bytes(self) -> int:
+        """Size of the block that holds everything between inputs and outputs."""
+        return int(self._library.flextune_activation_bytes(self._model))
+
+    def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+        """Read the inputs and write the outputs, all contiguous and of the model's types."""
+        self._check_open()
+        status = self._library.flextune_run(self._model, _addresses(inputs), _addresses(outputs))
+        if status != 0:
+            raise BuildError(f"the model could not be run: {self._error()}")
+
+    def run_timed(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[tuple[str, float]]:
+        """As `run`; the kernels that were called, in order, with the seconds that each call took."""
+        self._check_open()
+        times = np.zeros(len(self._kernels) + 1, np.int64)
+        status = self._library.ft_run_timed(
+            self._model, _addresses(inputs), _addresses(outputs), ctypes.c_void_p(times.ctypes.data)
+        )
+        if status != 0:
+            raise BuildError(f"the model could not be run: {self._error()}")
+        secs = (np.diff(times) * 1e-9).tolist()
+        return [(name, taken) for name, taken in zip(self._kernels, secs, strict=True) if name]
+
+    def set_threads(self, threads: int) -> None:
+        if self._library.flextune_set_threads(self._model, threads) != 0:
+            raise UsageError(self._error())
+
+    def close(self) -> None:
+        """Give back the model's memory. The code stays mapped for as long as the process lives."""
+        with self._closing:
+            model, self._model = self._model, ctypes.c_void_p()
+            if model:
+                self._library.flextune_close(model)
+            self._weights = None
+
+    def __del__(self) -> None:
+        if getattr(self, "_closing", None) is not None:
+            self.close()
+
+    def _check_open(self) -> None:
+        if not self._model:
+            raise UsageError("the model was unloaded; load it again to run it")
+
+    def _error(self) -> str:
+        return str(self._library.flextune_last_error().decode(errors="replace"))
+
+
+def _addresses(arrays: Sequence[np.ndarray]) -> ctypes.Array[ctypes.c_void_p]:
+    pointers = [array.__array_interface__["data"][0] for array in arrays]
+    return (ctypes.c_void_p * max(len(pointers), 1))(*pointers)
+
+
+def _library(path: Path) -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(str(path.resolve()))
+    except OSError as error:
+        raise BuildError(f"{path} cannot be loaded: {str(error).strip().splitlines()[-1]}") from error
+    library.ft_open.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)]
+    library.flextune_close.argtypes = [ctypes.c_void_p]
+    library.flextune_run.argtypes = [ctypes.c_void_p] * 3
+    library.ft_run_timed.argtypes = [ctypes.c_void_p] * 4
+    library.flextune_set_threads.argtypes = [ctypes.c_void_p, ctypes.c_int]
+    library.flextune_activation_bytes.argtypes = [ctypes.c_void_p]
+    library.flextune_activation_bytes.restype = ctypes.c_size_t
+    library.flextune_last_error.restype = ctypes.c_char_p
+    return library

@@ -1,0 +1,47 @@
+"""Models whose library carries its own runtime."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flextune.apply.model_file import write_model_file
+from flextune.apply.native_model import NativeModel
+from flextune.apply.signature import Signature
+from flextune.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BuiltCode:
+    """A library that has just been built, in a temporary folder that lives as long as this, and its weights."""
+
+    library: Path
+    weights: np.ndarray
+    folder: tempfile.TemporaryDirectory[str]
+
+    def open(self, signature: Signature) -> NativeModel:
+        machine = NativeModel(self.library, signature.kernels, self.weights)
+        machine.set_threads(signature.threads)
+        return machine
+
+    def write(self, path: Path, signature: Signature) -> Path:
+        return write_model_file(self.library, self.weights, signature, path)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedCode:
+    """A library in a file."""
+
+    path: Path
+
+    def open(self, signature: Signature) -> NativeModel:
+        machine = NativeModel(self.path, signature.kernels)
+        machine.set_threads(signature.threads)
+        return machine
+
+    def write(self, path: Path, signature: Signature) -> Path:
+        del path, signature
+        raise UsageError("an executable that was loaded from a file cannot be saved again; copy its file")

@@ -1,0 +1,27 @@
+"""Where the time of a built model goes: every kernel timed in its place, with the caches as they are there."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+
+from flextune.apply.build import Build
+
+_KERNEL = re.compile(r"_k([0-9a-f]{16})(?:_\d+)?$")
+
+
+def profile_in_turns(builds: Sequence[Build], rounds: int, runs: int) -> list[dict[str, float]]:
+    """For each of several builds of one model: workload key -> seconds of one call, the median over runs and places.
+
+    The builds take turns, so that disturbances meet all alike.
+    """
+    times: list[dict[str, list[float]]] = [defaultdict(list) for _ in builds]
+    for _ in range(rounds):
+        for build, found in zip(builds, times, strict=True):
+            for name, secs in build.executable.kernel_secs(runs, warmup=1).items():
+                kernel = _KERNEL.search(name)
+                if kernel:
+                    found[kernel.group(1)] += secs
+    return [{key: statistics.median(secs) for key, secs in found.items()} for found in times]

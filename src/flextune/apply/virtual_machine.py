@@ -1,0 +1,99 @@
+"""Models on TVM's Relax virtual machine: those that are no straight-line code, and all where there is no C compiler."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from flextune.apply.model_file import write_model_file
+from flextune.apply.quiet import without_noise
+from flextune.apply.signature import Signature
+from flextune.apply.threads import PoolThreads
+from flextune.errors import BuildError, UsageError
+from flextune.platforms.x86.build import export_library
+
+
+class VirtualMachine:
+    """A model on TVM's virtual machine."""
+
+    def __init__(self, module: Any, threads: int) -> None:
+        with without_noise():
+            self._machine: Any = relax.VirtualMachine(module, tvm.cpu())
+        self._threads = PoolThreads(threads)
+
+    def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+        if self._machine is None:
+            raise UsageError("the model was unloaded; load it again to run it")
+        results = self._threads.call(lambda: self._results(inputs))
+        for output, result in zip(outputs, results, strict=True):
+            np.copyto(output, result.numpy())
+
+    def run_timed(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[tuple[str, float]]:
+        calls: list[tuple[str, float]] = []
+        began = 0.0
+
+        def look(_function: Any, name: str, before_run: bool, *_: Any) -> None:
+            nonlocal began
+            if not before_run and not name.startswith("vm."):
+                calls.append((name, time.perf_counter() - began))
+            began = time.perf_counter()
+
+        self._machine.set_instrument(look)
+        try:
+            self.run(inputs, outputs)
+        finally:
+            self._machine.set_instrument(lambda *_: None)
+        return calls
+
+    def set_threads(self, threads: int) -> None:
+        self._threads = PoolThreads(threads)
+
+    def close(self) -> None:
+        self._machine = None
+
+    def _results(self, inputs: Sequence[np.ndarray]) -> list[Any]:
+        result = self._machine["main"](*(tvm.runtime.from_dlpack(array) for array in inputs))
+        return list(result) if not isinstance(result, tvm.runtime.Tensor) else [result]
+
+
+class VirtualMachineCode:
+    """A model that `tvm.compile` made."""
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+
+    def open(self, signature: Signature) -> VirtualMachine:
+        return VirtualMachine(self._library.jit(), signature.threads)
+
+    def write(self, path: Path, signature: Signature) -> Path:
+        with tempfile.TemporaryDirectory(prefix="flextune-model-") as folder:
+            library = Path(folder) / "model.so"
+            with without_noise():
+                export_library(self._library, library)
+            return write_model_file(library, np.zeros(0, np.uint8), signature, path)
+
+
+class SavedVirtualMachineCode:
+    """A model that was saved by `VirtualMachineCode`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def open(self, signature: Signature) -> VirtualMachine:
+        try:
+            with without_noise():
+                module = tvm.runtime.load_module(str(self._path.resolve()))
+        except (RuntimeError, OSError) as error:
+            raise BuildError(f"{self._path} cannot be loaded: {str(error).strip().splitlines()[-1]}") from error
+        return VirtualMachine(module, signature.threads)
+
+    def write(self, path: Path, signature: Signature) -> Path:
+        del path, signature
+        raise UsageError("an executable that was loaded from a file cannot be saved again; copy its file")

@@ -1,0 +1,69 @@
+/* A model compiled by flextune, for C and C++.
+ *
+ * The library that `flextune compile MODEL.onnx -o model.so` writes holds the model's code, its weights, and these
+ * functions. It needs a C library and nothing else: no Python, no TVM.
+ *
+ *     cc main.c ./model.so -lm -o main
+ *
+ * To use several models in one program, dlopen() each with RTLD_LOCAL and look the functions up with dlsym().
+ *
+ * Functions that return int give 0 when all went well and -1 when not; flextune_last_error() then says why.
+ * A model may be used from several threads; its runs take turns.
+ */
+#ifndef FLEXTUNE_MODEL_H_
+#define FLEXTUNE_MODEL_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define FLEXTUNE_API __attribute__((visibility("default")))
+#else
+#define FLEXTUNE_API
+#endif
+
+typedef struct flextune_model flextune_model;
+
+/* An input or an output. Elements lie densely in row-major order. The strings and the shape belong to the library. */
+typedef struct {
+  const char *name;
+  const char *dtype; /* as in NumPy: "float32", "int64", "bool", ... */
+  int32_t rank;
+  const int64_t *shape; /* `rank` sizes */
+  size_t bytes;
+} flextune_tensor;
+
+/* Opens the model and reads its weights. `path` is the library's own file, or NULL to have it found. */
+FLEXTUNE_API int flextune_open(const char *path, flextune_model **model);
+
+/* Gives back the model's memory. No run may be under way. */
+FLEXTUNE_API void flextune_close(flextune_model *model);
+
+FLEXTUNE_API int flextune_input_count(const flextune_model *model);
+FLEXTUNE_API int flextune_output_count(const flextune_model *model);
+FLEXTUNE_API int flextune_input(const flextune_model *model, int index, flextune_tensor *input);
+FLEXTUNE_API int flextune_output(const flextune_model *model, int index, flextune_tensor *output);
+
+/* Runs the model: reads inputs[i] and writes outputs[i], in the order of their indices. Pointers to multiples of 64
+ * bytes are used in place, others through a copy. */
+FLEXTUNE_API int flextune_run(flextune_model *model, const void *const *inputs, void *const *outputs);
+
+/* The number of threads of a run, the calling one included. */
+FLEXTUNE_API int flextune_threads(const flextune_model *model);
+FLEXTUNE_API int flextune_set_threads(flextune_model *model, int threads);
+
+/* Bytes of the block that holds everything between inputs and outputs during a run. */
+FLEXTUNE_API size_t flextune_activation_bytes(const flextune_model *model);
+FLEXTUNE_API size_t flextune_weight_bytes(const flextune_model *model);
+
+/* What went wrong in the last call of this thread that failed; "" before any did. */
+FLEXTUNE_API const char *flextune_last_error(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

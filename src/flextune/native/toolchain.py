@@ -1,0 +1,119 @@
+"""The C compiler at hand, and what it makes of the runtime's sources."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+from flextune.errors import BuildError, EnvironmentFault
+from flextune.settings import cache_folder
+
+HEADER = "flextune_model.h"
+SOURCES = ("pool.c", "services.c", "model.c")
+_HEADERS = ("pool.h", "services.h", "program.h", HEADER)
+_COMPILE = ("-std=gnu11", "-O2", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra")
+_LINK = ("-shared", "-Wl,-Bsymbolic", "-Wl,-z,nodelete")
+"""Of two libraries in one process each uses its own functions; threads of the pool outlive `dlclose`."""
+
+
+def compiler_command() -> tuple[str, ...]:
+    """`gcc`, else `cc`, else the `zig cc` of the `ziglang` package; raises `EnvironmentFault` without any.
+
+    Zig would first build a C library to link with, which takes it most of a minute; the process that loads the
+    program has one, so it is told to do without.
+    """
+    for name in ("gcc", "cc"):
+        if found := shutil.which(name):
+            return (found,)
+    if importlib.util.find_spec("ziglang") is not None:
+        return (sys.executable, "-m", "ziglang", "cc", "-nostdlib")
+    raise EnvironmentFault(
+        "no linker for a shared library: expected gcc or cc on PATH, or the Python package ziglang; "
+        "install one, for instance with `pip install ziglang`"
+    )
+
+
+def include_folder() -> Path:
+    """The folder of `flextune_model.h` and of the runtime's sources."""
+    return Path(str(files("flextune.native")))
+
+
+def compile_c(text: str, path: Path) -> Path:
+    """Compile C text, which may include the runtime's headers, to an object at `path`. BuildError when it is wrong."""
+    _run([*compiler_command(), *_COMPILE, f"-I{include_folder()}", "-x", "c", "-c", "-", "-o", str(path)], text)
+    return path
+
+
+def link(objects: Sequence[Path], path: Path) -> Path:
+    """Link objects into a shared library at `path`; where the compiler has a C library, nothing may stay undefined."""
+    command = compiler_command()
+    libraries = () if "-nostdlib" in command else ("-Wl,-z,defs", "-lm", "-lpthread", "-ldl")
+    _run([*command, *_LINK, "-o", str(path), *map(str, objects), *libraries])
+    return path
+
+
+def runtime_objects() -> tuple[Path, ...]:
+    """The runtime compiled, one object per source, kept in the cache folder for the next time."""
+    command = compiler_command()
+    return tuple(_cached(source, command) for source in SOURCES)
+
+
+def pool_library() -> Path:
+    """The thread pool alone as a shared library, kept in the cache folder."""
+    path = _cache_path("pool.c", compiler_command(), ".so")
+    if not path.exists():
+        _atomically(path, lambda partial: link([_cached("pool.c", compiler_command(), exported=True)], partial))
+    return path
+
+
+def _cached(source: str, command: tuple[str, ...], exported: bool = False) -> Path:
+    path = _cache_path(source, command, "-exported.o" if exported else ".o")
+    if not path.exists():
+        visible = ("-fvisibility=default",) if exported else ()
+        arguments = [*command, *_COMPILE, *visible, "-c", str(include_folder() / source), "-o"]
+        _atomically(path, lambda partial: _run([*arguments, str(partial)]))
+    return path
+
+
+def _cache_path(source: str, command: tuple[str, ...], ending: str) -> Path:
+    folder = cache_folder() / "native"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"cannot make {folder}: {error.strerror}; set FLEXTUNE_CACHE to a writable folder"
+        ) from error
+    return folder / f"{Path(source).stem}-{_digest(source, command)}{ending}"
+
+
+@lru_cache
+def _digest(source: str, command: tuple[str, ...]) -> str:
+    digest = hashlib.sha256("\0".join((*command, *_COMPILE, *_LINK)).encode())
+    for name in (source, *_HEADERS):
+        digest.update((include_folder() / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _atomically(path: Path, make: Callable[[Path], object]) -> None:
+    handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    os.close(handle)
+    try:
+        make(Path(partial))
+        os.replace(partial, path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def _run(command: Sequence[str], text: str | None = None) -> None:
+    outcome = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if outcome.returncode != 0:
+        raise BuildError(f"{command[0]} failed: {outcome.stderr.strip()[-500:]}")
