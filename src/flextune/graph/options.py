@@ -12,6 +12,7 @@ from flextune.graph.fusion.operator_graph import OperatorGraph
 from flextune.graph.fusion.switcher import FusionSwitcher, GroupKind
 from flextune.graph.lower import kernels
 from flextune.graph.partition import Partition, partition_module
+from flextune.graph.precision.precision import with_precision
 from flextune.workload.workload import Workload
 
 
@@ -52,7 +53,7 @@ def group_options(partition: Partition) -> tuple[GroupOptions, ...]:
         return ()
     names = {kind.name: tuple(each.name for each in kind.alternatives) for kind in switcher.kinds}
     module, functions = switcher.candidates(names)
-    lowered = kernels(module, functions)
+    lowered = with_precision(kernels(module, functions), partition.precision, functions)
     options: dict[str, dict[str, GroupOption]] = {kind.name: {} for kind in switcher.kinds}
     for function in functions:
         kind, _, alternative = function.partition("__")

@@ -20,6 +20,7 @@ from flextune.graph.calls import CallSite, call_sites
 from flextune.graph.fusion.switcher import FusionSwitcher
 from flextune.graph.lower import fuse_by_default, kernels, relax_operators
 from flextune.graph.model import Model
+from flextune.graph.precision.precision import FLOAT32, Precision, with_precision
 from flextune.workload.tir import from_prim_func
 from flextune.workload.workload import Workload
 
@@ -50,6 +51,7 @@ class Partition:
     (for instance because their shapes are not static); they are built without any search. Pure reshapes are in
     neither: they become views. `switcher` has the groups of the fusion plan and what else they can be made of (None
     for a model that branches), `choice` what was chosen for them here: the fused kernel where nothing is said.
+    `precision` is what the module computes in.
     """
 
     model: Model
@@ -58,6 +60,7 @@ class Partition:
     fallbacks: tuple[str, ...]
     switcher: FusionSwitcher | None = None
     choice: Mapping[str, str] = field(default_factory=dict)
+    precision: Precision = FLOAT32
 
     @property
     def flops(self) -> int:
@@ -68,20 +71,25 @@ class Partition:
         """The same model with its kinds of groups computed as `choice` says (kind -> alternative)."""
         if self.switcher is None or dict(choice) == dict(self.choice):
             return self
-        module = kernels(self.switcher.module(choice))
-        return replace(partition_module(self.model, module), switcher=self.switcher, choice=dict(choice))
+        module = with_precision(kernels(self.switcher.module(choice)), self.precision)
+        parts = partition_module(self.model, module)
+        return replace(parts, switcher=self.switcher, choice=dict(choice), precision=self.precision)
 
 
-def partition_model(model: Model, without: Collection[str] = ()) -> Partition:
+def partition_model(model: Model, without: Collection[str] = (), precision: Precision = FLOAT32) -> Partition:
     """Lower the model, fuse it by the plan, and split it into tasks; equal functions (up to names) are one task.
 
-    `without` names fusion patterns and sources of alternatives to do without (`flextune.graph.fusion`).
+    `without` names fusion patterns and sources of alternatives to do without (`flextune.graph.fusion`). In another
+    `precision` than float32 the model's inputs and outputs stay what they are.
     """
     operators = relax_operators(model)
     switcher = FusionSwitcher.of(operators, without)
     if switcher is None:
-        return partition_module(model, fuse_by_default(operators))
-    return replace(partition_module(model, kernels(switcher.module({}))), switcher=switcher)
+        return replace(
+            partition_module(model, with_precision(fuse_by_default(operators), precision)), precision=precision
+        )
+    module = with_precision(kernels(switcher.module({})), precision)
+    return replace(partition_module(model, module), switcher=switcher, precision=precision)
 
 
 def partition_module(model: Model, module: tvm.IRModule, sites: tuple[CallSite, ...] | None = None) -> Partition:

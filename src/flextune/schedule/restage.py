@@ -19,10 +19,12 @@ from tvm import tirx
 from tvm.ir import Range, TensorLoad, TensorRegion
 from tvm.s_tir import SBlock, SBlockRealize
 
-from flextune.analysis.blocks import Access, BlockFacts, BlockKind, ProgramFacts, read_program
+from flextune.analysis.blocks import Access, BlockFacts, ProgramFacts, read_program
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, element_region
 from flextune.schedule.packing import PackedAxes, PackedInput
+from flextune.schedule.restage_check import check_restage
+from flextune.schedule.zero_fill import ZeroFilled, zero_filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class Restaged:
 def pack_block_name(block: str) -> str:
     """Name of the block that packs an operand of `block`."""
     return f"{block}_pack"
+
+
+def data_block_name(block: str) -> str:
+    """Name of the block that copies the data operand of `block` with zeros up to whole groups, where no stage can."""
+    return f"{block}_data"
 
 
 def store_block_name(block: str) -> str:
@@ -55,7 +62,9 @@ def restage(
     """Rewrite contraction `block` of `function` as the module text shows.
 
     `tiles` gives the register tile of spatial iterators (extents are padded to multiples of it). The result is
-    accumulated in scope local with `vector` as its last dimension. A packed operand that is one of the parameters
+    accumulated in scope local with `vector` as its last dimension. A reduce iterator that a packed operand splits by
+    groups is padded with zeros to whole groups; so is the other operand, in the stage that computes it or in a copy of
+    it. A packed operand that is one of the parameters
     `constants` is replaced by its packed form. With `fuse` false a block that stores the result is added even if there
     is a consumer.
     Raises `ScheduleError` if the function is not of the plain form.
@@ -64,34 +73,8 @@ def restage(
     if program is None or all(b.name != block for b in program.blocks):
         raise ScheduleError(f"cannot restage block {block!r}: the function has no such plain block")
     facts = program.block(block)
-    _check(facts, tiles, vector, pack)
+    check_restage(facts, tiles, vector, pack)
     return _Restager(function, program, facts, tiles, vector, pack, constants, fuse).run()
-
-
-def _check(facts: BlockFacts, tiles: Mapping[str, int], vector: str, pack: PackedAxes | None) -> None:
-    spatial = {it.name for it in facts.spatial}
-    if facts.kind not in (BlockKind.CONTRACTION, BlockKind.REDUCTION):
-        raise ScheduleError(f"cannot restage block {facts.name!r}: it is no reduction of one value per element")
-    if unknown := sorted({vector, *tiles} - spatial):
-        raise ScheduleError(f"cannot restage block {facts.name!r}: it has no spatial iterator {unknown[0]!r}")
-    if small := [name for name, tile in tiles.items() if tile < 1]:
-        raise ScheduleError(f"cannot restage block {facts.name!r}: the tile of {small[0]!r} is {tiles[small[0]]}")
-    if pack is not None:
-        _check_pack(facts, tiles, pack)
-
-
-def _check_pack(facts: BlockFacts, tiles: Mapping[str, int], pack: PackedAxes) -> None:
-    if not 0 <= pack.operand < len(facts.operands):
-        raise ScheduleError(f"block {facts.name!r} has {len(facts.operands)} operands, none has index {pack.operand}")
-    if pack.vector not in pack.outer or len(set(pack.outer)) != len(pack.outer):
-        raise ScheduleError(f"the packed axes {', '.join(pack.outer)} must be distinct and hold {pack.vector!r}")
-    if any(it not in {i.name for i in facts.iterators} for it in pack.outer):
-        raise ScheduleError(f"block {facts.name!r} does not have all iterators of {', '.join(pack.outer)}")
-    grouped = pack.group > 1 and (pack.outer[-1] == pack.vector or facts.extent(pack.outer[-1]) % pack.group)
-    if pack.group < 1 or grouped:
-        raise ScheduleError(f"{pack.outer[-1]!r} of block {facts.name!r} is not split by groups of {pack.group}")
-    if pack.tile < 1 or tiles.get(pack.vector, 1) % pack.tile:
-        raise ScheduleError(f"panels of {pack.tile} do not divide the tile of {pack.vector!r}")
 
 
 class _Restager:
@@ -110,7 +93,8 @@ class _Restager:
         self.tiles, self.vector, self.pack, self.constants, self.fuse = tiles, vector, pack, constants, fuse
         self.old = {it.var: _name(it.var) for it in facts.block.iter_vars}
         self.extents = {it.name: it.extent for it in facts.iterators}
-        self.padded = {name: _round_up(extent, tiles.get(name, 1)) for name, extent in self.extents.items()}
+        multiples = {**tiles, pack.outer[-1]: pack.group} if pack is not None and pack.group > 1 else tiles
+        self.padded = {name: _round_up(extent, multiples.get(name, 1)) for name, extent in self.extents.items()}
         spatial = [it.name for it in facts.spatial if it.name != vector]
         self.order = [*spatial, vector]
         self.source = facts.block.body.buffer
@@ -120,6 +104,7 @@ class _Restager:
             f"{facts.name}_local",
             scope="local",
         )
+        self.data = self._data_stage()
 
     def run(self) -> Restaged:
         root = self.function.body.block
@@ -143,6 +128,9 @@ class _Restager:
                 body.append(statement)
             elif facts.name == self.facts.name:
                 body += [pack_nest] if pack_nest is not None else []
+                if self.data is not None:
+                    added.append(self.data.buffer)
+                    body.append(self.data.statement)
                 body.append(self._accumulate(packed_buffer))
                 if not fused:
                     body.append(self._store())
@@ -160,7 +148,8 @@ class _Restager:
 
     def _accumulate(self, packed_buffer: Any) -> Any:
         nest = LoopNest(
-            [(name, self.padded[name]) for name in self.order], [(it.name, it.extent) for it in self.facts.reduce]
+            [(name, self.padded[name]) for name in self.order],
+            [(it.name, self.padded[it.name]) for it in self.facts.reduce],
         )
         target = [nest.vars[name] for name in self.order]
         block = self.facts.block
@@ -174,10 +163,12 @@ class _Restager:
                 indices = self._packed_indices(nest.vars)
                 regions.append((packed_buffer, indices))
                 return tirx.BufferLoad(packed_buffer, indices)
-            clamp = node.source not in no_clamp
+            staged = self.data is not None and node.source.same_as(self.data.source)
+            clamp = node.source not in no_clamp and not staged
             indices = [self._substitute(index, nest.vars, clamp) for index in node.indices]
-            regions.append((node.source, indices))
-            return tirx.BufferLoad(node.source, indices)
+            source = self.data.buffer if self.data is not None and staged else node.source
+            regions.append((source, indices))
+            return tirx.BufferLoad(source, indices)
 
         value = tvm_ffi.structural_map(block.body.value, (TensorLoad, load))
         value = self._substitute(value, nest.vars, clamp=False)
@@ -304,6 +295,19 @@ class _Restager:
             padding,
             tiles,
         )
+
+    def _data_stage(self) -> ZeroFilled | None:
+        """A copy of the data with zeros up to whole groups, where they are not whole and no stage can be extended."""
+        if self.pack is None or all(self.padded[it.name] == it.extent for it in self.facts.reduce):
+            return None
+        access = self.facts.operands[1 - self.pack.operand]
+        if any(self.program.block(name).output == access.buffer for name in self._extensible_producers()):
+            return None
+        needed = self._needed_extents(access)
+        if needed is None:
+            raise ScheduleError(f"block {self.facts.name!r}: {access.buffer.name!r} cannot be padded to whole groups")
+        source = next(r.source for r in self.facts.block.reads if str(r.source.name) == access.buffer.name)
+        return zero_filled(source, needed, data_block_name(self.facts.name))
 
     def _extensible_producers(self) -> dict[str, dict[int, int]]:
         """Producers of the unpacked operand that can be computed on the padded domain: name -> new extents."""

@@ -29,6 +29,9 @@ _KEPT_ATTRIBUTES = ("global_symbol", "tirx.noalias", "s_tir")
 _PARTIAL_DOMAIN = frozenset(("sqrt", "rsqrt", "log", "log2", "log10", "log1p", "pow"))
 _REDUCE_AXIS = 2
 
+BFLOAT16_STEP = 2.0**-7
+"""Largest distance of neighbouring bfloat16 numbers (stored as uint16), relative to them."""
+
 
 def from_prim_func(func: Any, name: str, constants: Sequence[int] = ()) -> Workload:
     """The workload that computes what `func` does.
@@ -84,17 +87,23 @@ class TirProgram:
 
     @property
     def main_dtype(self) -> str:
-        """uint8 for an integer program over bytes, else float32."""
-        bytes_in = any(spec.dtype in ("uint8", "int8") for spec in self.inputs)
-        return "uint8" if bytes_in and all("int" in spec.dtype for spec in self.outputs) else "float32"
+        """uint8 for sums of products of bytes, bfloat16 for sums over stored bfloat16 numbers, else float32."""
+        types = {spec.dtype for spec in self.inputs}
+        if types & {"uint8", "int8"} and all("int" in spec.dtype for spec in self.outputs):
+            return "uint8"
+        return "bfloat16" if "uint16" in types and self._reduction_length > 1 else "float32"
 
     @property
     def tolerance(self) -> Tolerance:
-        """As for operators, with the reductions of all blocks added up, and four times wider for their combination."""
-        if all("int" in spec.dtype or spec.dtype == "bool" for spec in self.outputs):
+        """As for operators, with the reductions of all blocks added up, and four times wider for their combination.
+
+        A number that is stored as bfloat16 may be rounded the other way.
+        """
+        types = {spec.dtype for spec in self.outputs}
+        if all(("int" in dtype and dtype != "uint16") or dtype == "bool" for dtype in types):
             return Tolerance(0.0, 0.0)
         length = self._reduction_length
-        relative = 2e-5 + 16 * FLOAT32_ROUNDING * math.sqrt(length)
+        relative = 2e-5 + 16 * FLOAT32_ROUNDING * math.sqrt(length) + (BFLOAT16_STEP if "uint16" in types else 0.0)
         return Tolerance(relative, 16 * FLOAT32_ROUNDING * max(16, length))
 
     def random_inputs(self, rng: np.random.Generator) -> list[np.ndarray]:
@@ -168,7 +177,7 @@ class TirProgram:
 
     def _random(self, spec: TensorSpec, rng: np.random.Generator) -> np.ndarray:
         kind = np.dtype(spec.dtype).kind
-        if kind in "iu" and self._position_bound is not None:
+        if kind in "iu" and spec.dtype != "uint16" and self._position_bound is not None:
             return rng.integers(0, self._position_bound, spec.shape).astype(spec.dtype)
         values = random_array(spec.shape, spec.dtype, rng)
         if kind == "f" and self._has_partial_domain:

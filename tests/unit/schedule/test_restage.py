@@ -12,7 +12,7 @@ from flextune.analysis.blocks import BlockFacts, read_program
 from flextune.errors import ScheduleError
 from flextune.schedule.apply import ScheduledProgram
 from flextune.schedule.packing import PackedAxes
-from flextune.schedule.restage import Restaged, pack_block_name, restage, store_block_name
+from flextune.schedule.restage import Restaged, data_block_name, pack_block_name, restage, store_block_name
 from flextune.target.target import Target
 from flextune.testing.programs import run_program
 from flextune.workload import Workload, parse_workload
@@ -54,6 +54,21 @@ def test_tiles_that_do_not_divide(text: str, tiles: dict[str, int], host: Target
     (i, j), _ = axis_names(facts)
     named = {{"i": i, "j": j}[axis]: tile for axis, tile in tiles.items()}
     check(workload, restage(workload.prim_func(), facts.name, named, j, None, (), False), host)
+
+
+@pytest.mark.parametrize("constants", [(), (1,)])
+@pytest.mark.parametrize("text", ["gemm:m=7,n=10,k=6", "conv2d:h=9,w=7,ci=3,co=6,kh=3,kw=3,pad=1,layout=nhwc"])
+def test_a_partial_group_is_filled_with_zeros(text: str, constants: tuple[int, ...], host: Target) -> None:
+    workload = parse_workload(text)
+    facts = contraction(workload)
+    spatial, reduce = axis_names(facts)
+    pack = PackedAxes(1, (spatial[-1], *reduce), spatial[-1], 4, 4)
+    result = restage(
+        workload.prim_func(), facts.name, {spatial[-2]: 2, spatial[-1]: 4}, spatial[-1], pack, constants, False
+    )
+    check(workload, result, host)
+    copies = [name for name in block_names(result.function) if name == data_block_name(facts.name)]
+    assert len(copies) == ("pad" not in text)  # the stage that pads the image fills the groups too
 
 
 @pytest.mark.parametrize("vector", [0, 1])
@@ -200,7 +215,7 @@ def test_a_reduction_that_is_no_product(host: Target) -> None:
         ("gemm", {}, "j", PackedAxes(1, ("k",), "j", 1), "must be distinct and hold 'j'"),
         ("gemm", {}, "j", PackedAxes(1, ("j", "z"), "j", 1), "does not have all iterators"),
         ("gemm", {}, "j", PackedAxes(1, ("j", "i", "k"), "j", 1), "not indexed by plain iterators"),
-        ("gemm", {}, "j", PackedAxes(1, ("j", "k"), "j", 1, 4), "groups of 4"),
+        ("gemm", {}, "j", PackedAxes(1, ("k", "j"), "j", 1, 4), "groups of 4"),
         ("gemm", {}, "j", PackedAxes(1, ("k", "j"), "j", 1, 2), "groups of 2"),
         ("gemm", {"j": 6}, "j", PackedAxes(1, ("j", "k"), "j", 4), "panels of 4"),
     ],

@@ -72,7 +72,7 @@ def _anchor_over(
     if strided and not constant and reuse < _LEAST_REUSE:
         return None
     ragged = not uniform and all(i == packed or stage_of(program, facts, facts.operands[i]) is not None for i in users)
-    intrinsic = _intrinsic(facts, packed, limits)
+    intrinsic = dot_product(facts, limits) if packed == 1 else None
     if intrinsic is not None and uniform % intrinsic.lanes:
         intrinsic = None
     must_pack = constant or bool(strided) or intrinsic is not None
@@ -88,16 +88,15 @@ def _packable(facts: BlockFacts, operand: int, vector: str) -> bool:
     return any(it.name not in set(axes) and it.name in others for it in facts.spatial) or vector in axes
 
 
-def _intrinsic(facts: BlockFacts, packed: int | None, limits: CpuLimits) -> DotIntrinsic | None:
-    if packed is None or len(facts.factors) != 2:
+def dot_product(facts: BlockFacts, limits: CpuLimits) -> DotIntrinsic | None:
+    """The tensor intrinsic of the block's types and accesses, if more than half of its groups is no filling."""
+    inner = dot_axis(facts, *facts.factors) if len(facts.factors) == 2 else None
+    if inner is None:
         return None
-    data, weight = facts.factors[1 - packed], facts.factors[packed]
-    inner = dot_axis(facts, data, weight)
-    for intrinsic in limits.intrinsics:
-        dtypes = (intrinsic.data_dtype, intrinsic.weight_dtype, intrinsic.accumulator_dtype)
-        if dtypes == (data.buffer.dtype, weight.buffer.dtype, facts.output.dtype) and packed == 1:
-            return intrinsic if inner is not None and facts.extent(inner) % intrinsic.group == 0 else None
-    return None
+    dtypes = (*(access.buffer.dtype for access in facts.factors), facts.output.dtype)
+    known = {(each.data_dtype, each.weight_dtype, each.accumulator_dtype): each for each in limits.intrinsics}
+    intrinsic, extent = known.get(dtypes), facts.extent(inner)
+    return intrinsic if intrinsic and math.ceil(extent / intrinsic.group) * intrinsic.group < 2 * extent else None
 
 
 def dot_axis(facts: BlockFacts, data: Access, weight: Access) -> str | None:

@@ -91,6 +91,13 @@ class TileGeometry:
         return tuple(stage for stage in found if stage is not None)
 
     @cached_property
+    def copies_data(self) -> bool:
+        """Whether the data is copied to fill the groups of the tensor intrinsic, because no stage computes it."""
+        if self.extent(self.reduce_order[-1]) % self.group == 0 or self.anchor.packed is None:
+            return False
+        return stage_of(self.program, self.facts, self.facts.operands[1 - self.anchor.packed]) is None
+
+    @cached_property
     def element_bytes(self) -> int:
         return max(dtype_bits(operand.buffer.dtype) for operand in self.facts.operands) // 8
 

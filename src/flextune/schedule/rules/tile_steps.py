@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flextune.analysis.blocks import BlockFacts
-from flextune.schedule.restage import pack_block_name
+from flextune.schedule.restage import data_block_name, pack_block_name
 from flextune.schedule.rules.tile_geometry import TileGeometry
 from flextune.schedule.steps import (
     Choose,
@@ -35,6 +35,7 @@ def tile_steps(tile: TileGeometry, inlined: frozenset[str]) -> list[Step]:
         *_storing_nest(tile),
         *_accumulating_nest(tile),
         *(_stage_steps(tile, stage) for stage in tile.stages),
+        *([ComputeAt(data_block_name(tile.facts.name), _parallel(tile))] if tile.copies_data else []),
         *_pack_steps(tile),
         *_init_steps(tile),
     ]

@@ -91,7 +91,7 @@ def _declare_cache_limits(draft: Draft, tile: TileGeometry) -> None:
 
 
 def _declare_choices(draft: Draft, tile: TileGeometry) -> None:
-    steps = tile.extent(tile.reduce_order[-1]) // tile.group
+    steps = math.ceil(tile.extent(tile.reduce_order[-1]) / tile.group)
     draft.variable(tile.name("unroll"), [times for times in (1, 2, 4) if steps % times == 0])
     if tile.outer_axes:
         draft.variable(tile.name("grid_order"), (0, 1))

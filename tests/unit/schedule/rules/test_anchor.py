@@ -63,10 +63,12 @@ def test_choice(text: str, vector: int, packed: int | None, must_pack: bool, lim
         ("conv2d:h=8,w=8,ci=16,co=32,kh=3,kw=3,pad=1,layout=nhwc,dtype=uint8", VNNI),
         ("gemm:m=32,n=48,k=16,dtype=bfloat16", BF16),
         ("conv2d:h=8,w=8,ci=16,co=32,kh=3,kw=3,layout=nhwc,dtype=bfloat16", BF16),
-        ("gemm:m=32,n=48,k=18,dtype=uint8", None),  # the reduction is no multiple of four
+        ("gemm:m=32,n=48,k=18,dtype=uint8", VNNI),  # filled up to a multiple of four
+        ("gemm:m=32,n=48,k=2,dtype=uint8", None),  # half of it would be filling
         ("gemm:m=32,n=48,k=18,dtype=bfloat16", BF16),
         ("gemm:m=32,n=48,k=16,ta=1,dtype=uint8", None),  # neighbours along the reduction are apart
-        ("conv2d:h=8,w=16,ci=16,co=32,kh=3,kw=3,dtype=uint8", None),  # as in channels-first images
+        ("conv2d:h=8,w=16,ci=16,co=32,kh=1,kw=1,dtype=uint8", None),  # as in channels-first images
+        ("conv2d:h=8,w=16,ci=16,co=32,kh=3,kw=3,dtype=uint8", VNNI),  # along the window
         ("gemm:m=32,n=48,k=16", None),
     ],
 )

@@ -1,0 +1,89 @@
+"""bfloat16 kept as uint16: TIR expressions and arrays to and from float32.
+
+A bfloat16 number is the upper half of a float32. Rounding is to nearest even, as the hardware does it; infinities stay,
+NaN stays a (quiet) NaN, and what is beyond the largest number becomes infinite.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tvm import tirx
+from tvm.ir import Call, TensorLoad
+
+from flextune.workload.tensor_builder import TensorBuilder
+
+STORAGE = "uint16"
+
+_QUIET = 0x40
+
+Expression = Any
+
+
+def widened(stored: Expression) -> Expression:
+    """The float32 value of a stored element, in the form that tensor intrinsics know."""
+    return TensorBuilder("bfloat16").widened(stored)
+
+
+def rounded(value: Expression) -> Expression:
+    """A float32 expression as a stored element.
+
+    What only moves stored elements moves them as they are:
+    before: rounded(if_then_else(c, widened(x), 0.0))   -->   after: if_then_else(c, x, 0)
+    """
+    moved = _moved(value)
+    return _round(value) if moved is None else moved
+
+
+def _moved(value: Expression) -> Expression | None:
+    """The stored form of an expression that selects among stored elements and constants; None if it computes."""
+    if isinstance(value, tirx.FloatImm):
+        bits = int(to_bfloat16(np.array([value.value], np.float32))[0])
+        return tirx.const(bits, STORAGE)
+    stored = _stored(value)
+    if stored is not None:
+        return stored
+    if _is_call(value, "if_then_else"):
+        parts = [part for part in map(_moved, value.args[1:]) if part is not None]
+        return tirx.if_then_else(value.args[0], *parts) if len(parts) == 2 else None
+    if isinstance(value, tirx.Select):
+        parts = [part for part in map(_moved, (value.true_value, value.false_value)) if part is not None]
+        return tirx.Select(value.condition, *parts) if len(parts) == 2 else None
+    return None
+
+
+def _stored(value: Expression) -> Expression | None:
+    """x where `value` is `widened(x)` of one element."""
+    if not _is_call(value, "reinterpret") or not isinstance(value.args[0], tirx.LShift):
+        return None
+    cast = value.args[0].a
+    load = cast.value if isinstance(cast, tirx.Cast) else None
+    return load if isinstance(load, TensorLoad) and str(load.ty.dtype) == STORAGE else None
+
+
+def _round(value: Expression) -> Expression:
+    x, bits = tirx.Var("x", "float32"), tirx.Var("bits", "uint32")
+    one, half, shift = (tirx.const(number, "uint32") for number in (1, 0x7FFF, 16))
+    upper = tirx.shift_right(bits, shift)
+    nearest = tirx.shift_right(bits + (half + tirx.bitwise_and(upper, one)), shift)
+    quiet = tirx.bitwise_or(upper, tirx.const(_QUIET, "uint32"))
+    chosen = tirx.Select(tirx.isnan(x), quiet, nearest).astype(STORAGE)
+    return tirx.Let(x, value, tirx.Let(bits, tirx.reinterpret("uint32", x), chosen))
+
+
+def _is_call(value: Expression, name: str) -> bool:
+    return isinstance(value, Call) and str(getattr(value.op, "name", "")).rpartition(".")[2] == name
+
+
+def to_bfloat16(values: np.ndarray) -> np.ndarray:
+    """float32 as bfloat16 in uint16: to nearest even; NaN stays NaN."""
+    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    upper = bits >> np.uint32(16)
+    nearest = (bits + (np.uint32(0x7FFF) + (upper & np.uint32(1)))) >> np.uint32(16)
+    return np.asarray(np.where(np.isnan(values), upper | np.uint32(_QUIET), nearest).astype(np.uint16))
+
+
+def from_bfloat16(stored: np.ndarray) -> np.ndarray:
+    """Stored elements as float32; exact."""
+    return np.asarray((stored.astype(np.uint32) << np.uint32(16)).view(np.float32))

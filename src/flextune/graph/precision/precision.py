@@ -1,0 +1,68 @@
+"""In how many bits a model computes, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flextune.errors import UsageError
+from flextune.registry import nearest
+from flextune.target.target import Target
+
+if TYPE_CHECKING:
+    import tvm
+
+_NAMES = {"float32": "float32", "f32": "float32", "fp32": "float32", "bfloat16": "bfloat16", "bf16": "bfloat16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """`float32`, or `bfloat16`: products of matrices from bfloat16, sums and all else in float32.
+
+    `keep` are the numbers of the layers that stay float32 in a bfloat16 model (see `product_layers`).
+
+    >>> str(Precision.parse("bf16")), str(Precision("bfloat16", (0, 7)))
+    ('bfloat16', 'bfloat16,keep=0+7')
+    """
+
+    name: str = "float32"
+    keep: tuple[int, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Precision:
+        """By name: float32, bfloat16 (or bf16). UsageError with the nearest name for any other."""
+        if text not in _NAMES:
+            raise UsageError(f"unknown precision {text!r}: {nearest(text, ('float32', 'bfloat16', 'bf16'))}")
+        return cls(_NAMES[text])
+
+    def __str__(self) -> str:
+        return f"{self.name},keep={'+'.join(map(str, self.keep))}" if self.keep else self.name
+
+    @property
+    def is_float32(self) -> bool:
+        return self.name == "float32"
+
+    def keeping(self, layers: Collection[int]) -> Precision:
+        """The same with these layers in float32."""
+        return Precision(self.name, tuple(sorted(set(layers))))
+
+    def check(self, target: Target) -> None:
+        """UsageError for a processor without the instructions: there bfloat16 would only be slower."""
+        if self.name == "bfloat16" and target.kind == "x86" and not target.has("bf16"):
+            raise UsageError(
+                f"--precision bf16 needs a processor with AVX512-BF16; {target.cpu} has "
+                f"{', '.join(target.features) or 'no vector extensions'}. Use --precision float32"
+            )
+
+
+FLOAT32 = Precision()
+
+
+def with_precision(module: tvm.IRModule, precision: Precision, entries: Sequence[str] = ("main",)) -> tvm.IRModule:
+    """A lowered module whose Relax functions `entries` compute in `precision`; see `rewrite.in_bfloat16`."""
+    if precision.is_float32:
+        return module
+    from flextune.graph.precision.rewrite import in_bfloat16  # here, because it loads TVM
+
+    return in_bfloat16(module, entries, precision.keep)

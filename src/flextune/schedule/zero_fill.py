@@ -1,0 +1,34 @@
+"""A copy of a tensor that is larger than it, with zeros beyond its own extents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+
+from flextune.schedule.nest import LoopNest, element_region
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ZeroFilled:
+    """`statement` copies `source` into `buffer`."""
+
+    source: Any
+    buffer: Any
+    statement: Any
+
+
+def zero_filled(source: Any, extents: Mapping[int, int], block: str) -> ZeroFilled:
+    """A copy of buffer `source`, made by a block of this name, with the given extents of some dimensions."""
+    old = [int(extent) for extent in source.ty.shape]
+    shape = [extents.get(dim, extent) for dim, extent in enumerate(old)]
+    dtype = str(source.ty.dtype)
+    buffer = tirx.decl_buffer(shape, dtype, f"{source.name}_filled")
+    nest = LoopNest([(f"d{dim}", extent) for dim, extent in enumerate(shape)], [])
+    indices = list(nest.vars.values())
+    inside = [indices[dim] < old[dim] for dim in range(len(old)) if shape[dim] > old[dim]]
+    value = tirx.if_then_else(tirx.all(*inside), tirx.BufferLoad(source, indices), tirx.const(0, dtype))
+    regions = ([element_region(each, indices)] for each in (source, buffer))
+    return ZeroFilled(source, buffer, nest.wrap(block, tirx.BufferStore(buffer, value, indices), *regions))
