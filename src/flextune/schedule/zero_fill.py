@@ -30,5 +30,6 @@ def zero_filled(source: Any, extents: Mapping[int, int], block: str) -> ZeroFill
     indices = list(nest.vars.values())
     inside = [indices[dim] < old[dim] for dim in range(len(old)) if shape[dim] > old[dim]]
     value = tirx.if_then_else(tirx.all(*inside), tirx.BufferLoad(source, indices), tirx.const(0, dtype))
-    regions = ([element_region(each, indices)] for each in (source, buffer))
-    return ZeroFilled(source, buffer, nest.wrap(block, tirx.BufferStore(buffer, value, indices), *regions))
+    store = tirx.BufferStore(buffer, value, indices)
+    statement = nest.wrap(block, store, [element_region(source, indices)], [element_region(buffer, indices)])
+    return ZeroFilled(source, buffer, statement)

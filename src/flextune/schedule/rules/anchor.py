@@ -93,7 +93,8 @@ def dot_product(facts: BlockFacts, limits: CpuLimits) -> DotIntrinsic | None:
     inner = dot_axis(facts, *facts.factors) if len(facts.factors) == 2 else None
     if inner is None:
         return None
-    dtypes = (*(access.buffer.dtype for access in facts.factors), facts.output.dtype)
+    data, weight = facts.factors
+    dtypes = (data.buffer.dtype, weight.buffer.dtype, facts.output.dtype)
     known = {(each.data_dtype, each.weight_dtype, each.accumulator_dtype): each for each in limits.intrinsics}
     intrinsic, extent = known.get(dtypes), facts.extent(inner)
     return intrinsic if intrinsic and math.ceil(extent / intrinsic.group) * intrinsic.group < 2 * extent else None
