@@ -119,7 +119,7 @@ class FlextuneBackend(Backend):  # type: ignore[misc]
     def prepare(
         cls, model: onnx.ModelProto, device: str = "CPU", *, schedules: str = "default", threads: int = 0, **kwargs: Any
     ) -> PreparedModel:
-        """The model ready to run; see `BackendOptions`. Other arguments are what the interface allows callers to add."""
+        """The model ready to run; see `BackendOptions`. The interface lets callers add arguments."""
         del kwargs
         if not cls.supports_device(device):
             raise UsageError(f"device {device!r} is not supported: expected CPU")

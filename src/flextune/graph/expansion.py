@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import onnx
 import onnx.inliner
 
-from flextune.graph.onnx_graph import nested_graphs
+from flextune.graph.onnx_graph import nested_graphs, opset_version
 from flextune.graph.operators import supported_operators
 
-MISREAD = frozenset[str]()
-"""Operators that the importer knows, with another meaning than ONNX's definition has."""
+MISREAD = frozenset({"Attention"})
+"""Operators of other sets that the importer takes for ONNX's of the same name."""
 
 
 def expand_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -25,11 +25,25 @@ def expand_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
     imported = supported_operators() - MISREAD
     while names := {node.op_type for node in _all_nodes(proto.graph) if _is_spelt_out(node, imported)}:
         identifiers = [("", name) for name in sorted(names)]
+        proto = _with_defaults(proto, names)
         expanded = onnx.inliner.inline_selected_functions(proto, identifiers, inline_schema_functions=True)
         if expanded == proto or {node.op_type for node in _all_nodes(expanded.graph)} >= names:
             return expanded
         proto = expanded
     return proto
+
+
+def _with_defaults(proto: onnx.ModelProto, names: set[str]) -> onnx.ModelProto:
+    """A copy in which these operators' attributes are written out: bodies of functions refer to them."""
+    written = onnx.ModelProto()
+    written.CopyFrom(proto)
+    for node in _all_nodes(written.graph):
+        if node.op_type in names:
+            present = {entry.name for entry in node.attribute}
+            schema = onnx.defs.get_schema(node.op_type, opset_version(proto))
+            defaults = (each.default_value for name, each in schema.attributes.items() if name not in present)
+            node.attribute.extend(value for value in defaults if value.name)
+    return written
 
 
 def _is_spelt_out(node: onnx.NodeProto, imported: frozenset[str]) -> bool:

@@ -122,8 +122,11 @@ def fuse_by_default(module: tvm.IRModule) -> tvm.IRModule:
 
 
 def _run_passes(module: tvm.IRModule, *passes: Callable[[tvm.IRModule], tvm.IRModule]) -> tvm.IRModule:
-    for run in passes:
-        module = run(module)
+    try:
+        for run in passes:
+            module = run(module)
+    except (RuntimeError, TypeError, ValueError) as error:  # what TVM raises on what it cannot express
+        raise ModelError(f"the model cannot be compiled: {_last_line(error)}") from error
     return module
 
 
@@ -146,8 +149,12 @@ def _fits_int32(function: tirx.PrimFunc) -> bool:
 
 
 def _import_failure(proto: onnx.ModelProto, name: str, operator: str | None, error: Exception) -> str:
-    reason = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+    reason = _last_line(error)
     if operator is None:
         return f"model {name!r} cannot be imported: {reason}"
     nodes = [node.name or ", ".join(node.output) for node in proto.graph.node if node.op_type == operator]
     return f"model {name!r}: operator {operator} cannot be imported as it is used in {', '.join(nodes[:8])}: {reason}"
+
+
+def _last_line(error: Exception) -> str:
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)

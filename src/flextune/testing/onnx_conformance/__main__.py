@@ -77,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--backend", default="flextune.onnx_backend", help="The module with prepare, run_model, ...")
     parser.add_argument("--include", default="", metavar="REGEX", help="Only tests whose name has this in it.")
     parser.add_argument("--exclude", metavar="REGEX", help="No tests whose name has this in it.")
-    parser.add_argument("--models", action="store_true", help="Only float32 tests of the benchmarked models' operators.")
+    parser.add_argument(
+        "--models", action="store_true", help="Only float32 tests of the benchmarked models' operators."
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=LIMITS.timeout_secs, help="Seconds per test.")
     parser.add_argument("--verbose", action="store_true", help="Show every result, not only what went wrong.")

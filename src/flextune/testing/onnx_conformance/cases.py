@@ -12,16 +12,21 @@ import onnx
 from onnx.backend.test import BackendTest
 from onnx.backend.test.loader import load_model_tests
 
-MODEL_OPERATORS = frozenset(
+_OPERATORS = (
     "Add And AveragePool BatchNormalization Cast Clip Concat Constant ConstantOfShape Conv Div Dropout Equal Erf Exp "
     "Expand Flatten Gather Gelu Gemm GlobalAveragePool Greater GreaterOrEqual HardSigmoid HardSwish Identity LRN "
     "LayerNormalization Less LessOrEqual LogSoftmax MatMul Max MaxPool Min Mul Neg Not Or Pad Pow Range ReduceMean "
     "ReduceSum Relu Reshape Shape Sigmoid Slice Softmax Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Trilu Unsqueeze "
-    "Where".split()
+    "Where"
 )
+MODEL_OPERATORS = frozenset(_OPERATORS.split())
 """Operators of the benchmarked models: the light ones, MobileNetV2, ViT, BERT and GPT-2 as PyTorch exports them."""
 
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator", "real")
+
+
+HALF_TOLERANCE = {"rtol": 2.0**-8, "atol": 2.0**-10}
+"""Four units in the last place of a float16."""
 
 
 class Elements(StrEnum):
@@ -44,6 +49,8 @@ class Case:
     operator: str
     elements: Elements
     run: Callable[[], None]
+    run_loosely: Callable[[], None] | None = None
+    """With the tolerance of 16-bit floats, where the outputs are such."""
 
     @property
     def matters_most(self) -> bool:
@@ -55,14 +62,18 @@ def suite_cases(backend: ModuleType) -> dict[str, Case]:
     """The tests of `onnx.backend.test` for a backend's module, by name; those on the GPU are left out."""
     described = {f"{case.name}_cpu": case for kind in KINDS for case in load_model_tests(kind=kind)}
     operators = {name: _operator(case.model) for name, case in described.items() if case.model is not None}
+    loose = dict.fromkeys((case.name for case in described.values()), HALF_TOLERANCE)
+    loosely = BackendTest(backend, __name__, loose).test_cases
     cases = {}
-    for group in BackendTest(backend, __name__).test_cases.values():
+    for title, group in BackendTest(backend, __name__).test_cases.items():
         for name in sorted(name for name in vars(group) if name in described):
             case = described[name]
             base = f"{case.name.partition('_expanded')[0]}_cpu"
             model = case.model or _model_of(case)
             operator = operators.get(base, operators.get(name, "")) if case.kind == "node" else ""
-            cases[name] = Case(name, case.kind, operator, _elements(model), group(name).debug)
+            elements = _elements(model)
+            loose_run = loosely[title](name).debug if elements is Elements.HALF else None
+            cases[name] = Case(name, case.kind, operator, elements, group(name).debug, loose_run)
     return cases
 
 

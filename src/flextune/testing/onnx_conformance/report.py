@@ -2,12 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
-from flextune.testing.onnx_conformance.cases import Case
-from flextune.testing.onnx_conformance.verdict import TestResult
+from flextune.errors import UsageError
+from flextune.testing.onnx_conformance.cases import MODEL_OPERATORS, Case, Elements
+from flextune.testing.onnx_conformance.causes import cause_of
+from flextune.testing.onnx_conformance.verdict import TestResult, Verdict
+
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+GROUPS: Sequence[tuple[str, Callable[[Case], bool]]] = (
+    ("float32, operators of the benchmarked models", lambda case: case.matters_most),
+    *(
+        (f"nodes, {elements}", lambda case, elements=elements: case.kind == "node" and case.elements is elements)
+        for elements in Elements
+    ),
+    ("PyTorch's operators and modules", lambda case: case.kind.startswith("pytorch")),
+    ("small models", lambda case: case.kind == "simple"),
+    ("light models, their own weights", lambda case: case.kind == "real"),
+    ("light models, random weights", lambda case: case.kind == "light"),
+)
+"""Rows of the table; the first one is part of the second."""
 
 
 def update_page(page: Path, cases: Mapping[str, Case], results: Sequence[TestResult]) -> None:
-    """Later."""
+    """Replace what stands between the marks of the page. Raises `UsageError` for a page without them."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UsageError(f"{page} lacks the lines {BEGIN} and {END} that the results are written between")
+    body = "\n".join(report(cases, results))
+    page.write_text(f"{before}{BEGIN}\n{body}\n{END}{after}", encoding="utf-8")
+
+
+def report(cases: Mapping[str, Case], results: Sequence[TestResult]) -> list[str]:
+    """Lines of Markdown."""
+    passed = sum(result.verdict is Verdict.PASSED for result in results)
+    return [
+        f"onnx {version('onnx')}, apache-tvm {version('apache-tvm')}: {len(results)} tests, {passed} passed.",
+        "",
+        *_totals(cases, results),
+        "",
+        f"The benchmarked models use {', '.join(f'`{name}`' for name in sorted(MODEL_OPERATORS))}.",
+        "",
+        "### What did not pass",
+        "",
+        *_failures(results),
+    ]
+
+
+def _totals(cases: Mapping[str, Case], results: Sequence[TestResult]) -> Iterator[str]:
+    shown = [verdict for verdict in Verdict if verdict is not Verdict.SKIPPED]
+    yield f"| tests | number | share passed | {' | '.join(shown)} |"
+    yield f"|---|---:|---:|{'---:|' * len(shown)}"
+    for title, belongs in GROUPS:
+        counts = Counter(result.verdict for result in results if belongs(cases[result.name]))
+        if total := sum(counts.values()):
+            share = 100 * counts[Verdict.PASSED] / total
+            yield f"| {title} | {total} | {share:.1f} % | {' | '.join(str(counts[each]) for each in shown)} |"
+
+
+def _failures(results: Sequence[TestResult]) -> Iterator[str]:
+    groups: dict[str, list[TestResult]] = {}
+    for result in results:
+        if result.verdict is Verdict.ROUNDED:
+            groups.setdefault("Differences in the last places of 16-bit floats", []).append(result)
+        elif result.verdict not in (Verdict.PASSED, Verdict.SKIPPED):
+            groups.setdefault(cause_of(result), []).append(result)
+    if not groups:
+        yield "Nothing."
+    for cause, members in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])):
+        names = sorted(member.name.removesuffix("_cpu").removeprefix("test_") for member in members)
+        yield f"* {cause} ({len(members)}): {', '.join(names)}"

@@ -7,9 +7,13 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """`REFUSED`: a clear error before anything was computed. `WRONG`: another value, type or shape than expected."""
+    """`REFUSED`: a clear error before anything was computed. `WRONG`: another value, type or shape than expected.
+
+    `ROUNDED`: as expected but for the last places of 16-bit floats, whose spacing is about the suite's tolerance.
+    """
 
     PASSED = "passed"
+    ROUNDED = "rounded"
     REFUSED = "refused"
     SKIPPED = "skipped"
     WRONG = "wrong"
