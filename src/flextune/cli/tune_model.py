@@ -8,17 +8,15 @@ from pathlib import Path
 
 from flextune.cli.inputs import database_path, peaks_of, read_target
 from flextune.cli.live import LiveView
-from flextune.cli.models import best_records, compare_builds, read_partition
+from flextune.cli.models import read_partition
 from flextune.cli.output import JsonValue, print_json, rate, seconds, table
 from flextune.cli.tune import Request, end_with
-from flextune.database.base import Database
 from flextune.database.store import open_database
 from flextune.graph.partition import Partition
-from flextune.target.target import Target
+from flextune.optimize.model import OptimizedModel, optimize_model
 from flextune.tune.options import TuneOptions
 from flextune.tune.result import TuningResult
-from flextune.tune.task import TuningTask
-from flextune.tune.tasks import TasksResult, tune_tasks
+from flextune.tune.tasks import TasksResult
 
 _TASKS_SHOWN = 20
 
@@ -28,13 +26,10 @@ def tune_model(path: Path, shapes: Mapping[str, tuple[int, ...]], request: Reque
     target, db = read_target(request.target), database_path(request.db)
     partition = read_partition(path, shapes)
     options = request.options(peaks_of(target))
-    with open_database(db) as database:
-        with LiveView(request.budget, f"{path}: {len(partition.tasks)} tasks") as view:
-            tasks = tune_tasks(model_tasks(partition), target, options, database, (view,))
-        secs = (math.inf, math.inf)
-        if not tasks.interrupted:
-            secs = model_latencies(partition, database, target)
-    result = model_result(str(path), partition, tasks, secs, options, db)
+    with open_database(db) as database, LiveView(request.budget, f"{path}: {len(partition.tasks)} tasks") as view:
+        optimized = optimize_model(partition, target, options, database, (view,))
+    tasks = optimized.tasks
+    result = model_result(str(path), partition, optimized, options, db)
     if as_json:
         shown: list[JsonValue] = [task.to_dict() for task in tasks.tasks]
         print_json({**result.to_dict(), "tasks": shown, "tuned_secs": result.best_secs})
@@ -43,27 +38,11 @@ def tune_model(path: Path, shapes: Mapping[str, tuple[int, ...]], request: Reque
     end_with(tasks.interrupted, any(math.isfinite(task.best_secs) for task in tasks.tasks), view)
 
 
-def model_tasks(partition: Partition) -> list[TuningTask]:
-    """The model's groups as tasks, called by the names that the model's functions have."""
-    return [TuningTask(task.workload, task.count, task.name) for task in partition.tasks]
-
-
-def model_latencies(partition: Partition, database: Database, target: Target) -> tuple[float, float]:
-    """Seconds of one run with default schedules, and of the faster of the default and the tuned model."""
-    compared = compare_builds(partition, best_records(partition, database, target), target)
-    return compared.default_secs, compared.faster_secs
-
-
 def model_result(
-    path: str,
-    partition: Partition,
-    tasks: TasksResult,
-    secs: tuple[float, float],
-    options: TuneOptions,
-    db: str,
+    path: str, partition: Partition, optimized: OptimizedModel, options: TuneOptions, db: str
 ) -> TuningResult:
-    """The figures of the whole model; `secs` are its latencies by default and tuned."""
-    default_secs, tuned_secs = secs
+    """The figures of the whole model: its latency by default and tuned."""
+    tasks, tuned_secs = optimized.tasks, optimized.tuned_secs
     flops = partition.flops / tuned_secs
     return TuningResult(
         workload=path,
@@ -73,8 +52,8 @@ def model_result(
         best_secs=tuned_secs,
         best_gflops=flops / 1e9,
         fraction_of_peak=flops / options.peaks.float32_flops if options.peaks else 0.0,
-        default_secs=default_secs,
-        elapsed_secs=tasks.elapsed_secs,
+        default_secs=optimized.default_secs,
+        elapsed_secs=optimized.elapsed_secs,
         trials_per_sec=tasks.trials_per_sec,
         space_size=tasks.space_size,
         db=db,

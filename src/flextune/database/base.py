@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from flextune.csp.assignment import Assignment
+from flextune.trial.decision import FusionDecision
 from flextune.trial.record import TuningRecord
 
 
@@ -37,6 +38,14 @@ class Database(ABC):
     @abstractmethod
     def best(self, workload_key: str, target_key: str) -> TuningRecord | None:
         """The record with the smallest median time among the latest ones of each candidate; None when none is ok."""
+
+    @abstractmethod
+    def decide(self, decisions: Iterable[FusionDecision]) -> None:
+        """Store decisions on groups of models; of several on one group and target the latest counts."""
+
+    @abstractmethod
+    def decisions(self, target_key: str | None = None) -> list[FusionDecision]:
+        """The latest decision on each group of this target."""
 
     @abstractmethod
     def close(self) -> None:

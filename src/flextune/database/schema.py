@@ -1,7 +1,7 @@
 """The tables of a records database, and what makes two records the same.
 
 One row of `records` is one trial: the full record as JSON text, and the columns that are searched, indexed.
-A record is never changed or deleted, so writers never wait for more than one insert.
+A record is never changed or deleted, so writers never wait for more than one insert. The same holds for `decisions`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,18 @@ records_table: Final = sql.Table(
     sql.Index("records_by_task", "workload_key", "target_key", "status", "secs"),
     sql.Index("records_by_candidate", "candidate", "id"),
 )
+
+
+decisions_table: Final = sql.Table(
+    "decisions",
+    metadata,
+    sql.Column("id", sql.Integer, primary_key=True, autoincrement=True),
+    sql.Column("group_key", sql.Text, nullable=False),
+    sql.Column("target_key", sql.Text, nullable=False),
+    sql.Column("decision", sql.Text, nullable=False),
+    sql.Index("decisions_by_group", "group_key", "target_key", "id"),
+)
+"""Fusion decisions, the latest one of a group last. Databases made before it get it when they are next opened."""
 
 
 def record_identity(record: TuningRecord) -> str:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +15,9 @@ from sqlalchemy.dialects import sqlite
 
 from flextune.database.base import Database
 from flextune.database.faults import storage_faults
-from flextune.database.schema import VERSION, about_table, metadata, record_row, records_table
+from flextune.database.schema import VERSION, about_table, decisions_table, metadata, record_row, records_table
 from flextune.errors import DatabaseError, FlextuneError
+from flextune.trial.decision import FusionDecision
 from flextune.trial.record import TuningRecord
 
 BUSY_SECS: Final = 30.0
@@ -74,8 +76,33 @@ class SqlDatabase(Database):
             row = connection.execute(query).first()
         return None if row is None else self._parse(row.id, row.record)
 
+    def decide(self, decisions: Iterable[FusionDecision]) -> None:
+        rows = [
+            {"group_key": each.group_key, "target_key": each.target_key, "decision": each.to_json()}
+            for each in decisions
+        ]
+        if rows:
+            with storage_faults(self._name), self._engine.begin() as connection:
+                connection.execute(sql.insert(decisions_table), rows)
+
+    def decisions(self, target_key: str | None = None) -> list[FusionDecision]:
+        if self._lacks_decisions:
+            return []
+        query = sql.select(decisions_table.c.decision).order_by(decisions_table.c.id)
+        if target_key is not None:
+            query = query.where(decisions_table.c.target_key == target_key)
+        with storage_faults(self._name), self._engine.connect() as connection:
+            found = [FusionDecision.from_json(text) for (text,) in connection.execute(query).all()]
+        return list({(each.group_key, each.target_key): each for each in found}.values())
+
     def close(self) -> None:
         self._engine.dispose()
+
+    @cached_property
+    def _lacks_decisions(self) -> bool:
+        """A database that cannot be written may be from before there were decisions."""
+        with storage_faults(self._name):
+            return decisions_table.name not in sql.inspect(self._engine).get_table_names()
 
     def _parse(self, row_id: int, text: str) -> TuningRecord:
         try:
@@ -157,6 +184,8 @@ def _check_schema(engine: sql.Engine, name: str) -> None:
     if tables and about_table.name not in tables:
         raise DatabaseError(f"records database {name}: it belongs to another program; choose another file with --db")
     found = _version(engine) if {about_table.name, records_table.name} <= tables else None
+    if found == str(VERSION) and decisions_table.name not in tables and not _is_read_only(engine):
+        _create_schema(engine)
     if found is None:
         _create_schema(engine)
         found = _version(engine)
@@ -165,6 +194,10 @@ def _check_schema(engine: sql.Engine, name: str) -> None:
             f"records database {name}: it is of version {found}, this flextune reads version {VERSION}; choose another "
             "file with --db, or export it to JSON Lines with the flextune that wrote it and import that file here"
         )
+
+
+def _is_read_only(engine: sql.Engine) -> bool:
+    return engine.url.query.get("mode") == "ro"
 
 
 def _version(engine: sql.Engine) -> str | None:

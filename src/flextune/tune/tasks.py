@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flextune.database.base import Database
@@ -16,8 +17,14 @@ from flextune.tune.loop import provenance
 from flextune.tune.options import TuneOptions
 from flextune.tune.result import TaskResult
 from flextune.tune.run import TuningRun
-from flextune.tune.scheduler import TaskState, next_task, shares
+from flextune.tune.scheduler import TaskState, expected_gain, next_task, shares
 from flextune.tune.task import TaskSearch, TuningTask, peak_flops
+
+Weights = Callable[[Mapping[str, float]], Mapping[str, float]]
+"""From the best seconds of each workload (by key) to how much of the model's time hangs on it: calls per run."""
+
+_LEAST_GAIN = 2e-4
+"""A round that is expected to save a smaller part of the model's time is not worth its own time: the run ends."""
 
 _OPENED_TOGETHER = 8
 _FINAL_SECS_PER_TASK = 0.8
@@ -35,6 +42,7 @@ class TasksResult:
     trials_per_sec: float
     space_size: int
     interrupted: bool
+    searches: tuple[TaskSearch, ...] = ()
 
 
 def tune_tasks(
@@ -43,8 +51,14 @@ def tune_tasks(
     options: TuneOptions,
     database: Database,
     callbacks: Sequence[Callback] = (),
+    weights: Weights | None = None,
+    reserve_secs: float | None = None,
 ) -> TasksResult:
-    """Tunes several workloads within one budget, on this machine; every trial is committed to the database."""
+    """Tunes several workloads within one budget, on this machine; every trial is committed to the database.
+
+    What a task's time is worth is its count, or what `weights` makes of all tasks' times so far. With `reserve_secs`
+    so much of the budget is left over, and finalists are not compared here.
+    """
     check_target(options.pretrained, target)
     started = time.perf_counter()
     with WorkerPool(options.measure, target.cores) as pool:
@@ -53,16 +67,22 @@ def tune_tasks(
         run = TuningRun(pool, platform, target, database, options, provenance(options), callbacks, started)
         searches: list[TaskSearch] = []
         with run.until_interrupted():
-            share_budget(run, tasks, searches)
+            share_budget(run, tasks, searches, weights, reserve_secs)
         return tasks_result(run, searches)
 
 
-def share_budget(run: TuningRun, tasks: Sequence[TuningTask], searches: list[TaskSearch]) -> None:
+def share_budget(
+    run: TuningRun,
+    tasks: Sequence[TuningTask],
+    searches: list[TaskSearch],
+    weights: Weights | None = None,
+    kept_secs: float | None = None,
+) -> None:
     """The first round of every task, then round after round to the largest expected gain, then each task's finalists.
 
     Opened tasks are added to `searches` as they come, so that an interrupted run knows them.
     """
-    reserve_secs = _final_secs(run, len(tasks))
+    reserve_secs = _final_secs(run, len(tasks)) if kept_secs is None else kept_secs
     for start in range(0, len(tasks), _OPENED_TOGETHER):
         opened = [run.open(task) for task in tasks[start : start + _OPENED_TOGETHER]]
         searches.extend(opened)
@@ -71,10 +91,14 @@ def share_budget(run: TuningRun, tasks: Sequence[TuningTask], searches: list[Tas
             run.first_trials(new, reserve_secs)
     by_name = {search.task.name: search for search in searches}
     while run.secs_left > reserve_secs and (left := _trials_left(run, searches)):
-        name = next_task({name: _state(run, search) for name, search in by_name.items()})
-        if name is None:
+        worth = _worth(searches, weights)
+        states = {name: _state(run, search, worth[search.task.workload.key]) for name, search in by_name.items()}
+        name = next_task(states)
+        if name is None or _is_done(states, name):
             break
         run.play_round(by_name[name], reserve_secs, left)
+    if kept_secs is not None:
+        return
     for search in sorted(searches, key=_model_secs, reverse=True):
         if run.secs_left > 0:
             run.compare_finalists(search)
@@ -95,12 +119,27 @@ def _model_secs(search: TaskSearch) -> float:
     return search.task.count * search.best_secs if search.best else 0.0
 
 
-def _state(run: TuningRun, search: TaskSearch) -> TaskState:
+def _worth(searches: Sequence[TaskSearch], weights: Weights | None) -> dict[str, float]:
+    """How many calls of each workload count."""
+    if weights is None:
+        return {search.task.workload.key: search.task.count for search in searches}
+    worth = weights({search.task.workload.key: search.best_secs for search in searches})
+    return {search.task.workload.key: worth.get(search.task.workload.key, 0.0) for search in searches}
+
+
+def _is_done(states: Mapping[str, TaskState], name: str) -> bool:
+    """Whether the next round, the most promising one, is expected to gain next to nothing."""
+    model_secs = sum(state.weight * state.best_secs[-1] for state in states.values() if state.best_secs)
+    gain = expected_gain(states[name]) * states[name].round_secs
+    return math.isfinite(model_secs) and gain < _LEAST_GAIN * model_secs
+
+
+def _state(run: TuningRun, search: TaskSearch, weight: float) -> TaskState:
     """The scheduler's view; the bound is the time at the machine's peak, 0 where that is not known."""
     workload, rounds = search.task.workload, tuple(search.round_best_secs)
     peak = peak_flops(run.options.peaks, workload)
     return TaskState(
-        weight=search.task.count,
+        weight=weight,
         best_secs=rounds,
         bound_secs=workload.flops / peak if peak else 0.0,
         round_secs=search.secs_per_round or 1.0,
@@ -132,4 +171,5 @@ def tasks_result(run: TuningRun, searches: Sequence[TaskSearch]) -> TasksResult:
         trials_per_sec=run.trials_per_sec,
         space_size=sum(search.space.solutions.count for search in searches),
         interrupted=run.interrupted,
+        searches=tuple(searches),
     )

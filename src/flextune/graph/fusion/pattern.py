@@ -59,7 +59,7 @@ def registered() -> tuple[Pattern, ...]:
 
 def _position(name: str, names: Sequence[str]) -> int:
     if name not in names:
-        raise UsageError(f"unknown fusion pattern {name!r}: {nearest(name, names)}")
+        raise UsageError(f"unknown fusion pattern {name!r}: {nearest(name, tuple(names))}")
     return names.index(name)
 
 

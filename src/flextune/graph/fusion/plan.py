@@ -68,7 +68,7 @@ def checked_names(without: Collection[str]) -> frozenset[str]:
     names = [pattern.name for pattern in registered()]
     for name in without:
         if name not in names:
-            raise UsageError(f"unknown pass {name!r}: {nearest(name, names)}")
+            raise UsageError(f"unknown pass {name!r}: {nearest(name, tuple(names))}")
     return frozenset(without)
 
 

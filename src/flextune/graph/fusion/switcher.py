@@ -15,12 +15,16 @@ import tvm_ffi
 from tvm import relax
 
 from flextune.errors import UsageError
-from flextune.graph.fusion.alternatives import FUSED, Alternative, alternatives, registered_rules
+from flextune.graph.fusion.algorithms import WINOGRAD
+from flextune.graph.fusion.alternatives import FUSED, Alternative, alternatives, register_rule, registered_rules
 from flextune.graph.fusion.emit import Emitter, functions_only, outer_leaves, primitive
 from flextune.graph.fusion.operator_graph import OperatorGraph, is_constant
 from flextune.graph.fusion.pattern import registered
 from flextune.graph.fusion.plan import FusionGroup, FusionPlan, make_plan
 from flextune.registry import nearest
+
+
+register_rule(WINOGRAD)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
