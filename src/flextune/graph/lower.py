@@ -20,6 +20,7 @@ from tvm import relax, tirx
 from tvm.relax.frontend.onnx import from_onnx
 
 from flextune.errors import ModelError
+from flextune.graph.copies import remove_copies
 from flextune.graph.folding import fold_moved_constants
 from flextune.graph.legalization import LEGALIZATIONS
 from flextune.graph.model import Model
@@ -104,6 +105,7 @@ def kernels(module: tvm.IRModule, entries: Sequence[str] = ("main",)) -> tvm.IRM
         relax.transform.FuseTIR(),
         relax.transform.DeadCodeElimination(list(entries)),
         narrow_indices,
+        remove_copies,
     )
 
 
@@ -118,6 +120,7 @@ def fuse_by_default(module: tvm.IRModule) -> tvm.IRModule:
         relax.transform.FuseTIR(),
         relax.transform.DeadCodeElimination(["main"]),
         narrow_indices,
+        remove_copies,
     )
 
 
