@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flextune.cli.arguments import DatabasePath, Json, Shapes, TargetText
-from flextune.cli.output import JsonValue, print_json
+from flextune.cli.output import JsonValue, print_json, size
 from flextune.errors import UsageError
 
 
@@ -17,11 +17,21 @@ def compile_model(
     model: Annotated[Path, typer.Argument(help="An ONNX file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The shared library to write.")],
     target: TargetText = None,
+    for_target: Annotated[
+        str | None,
+        typer.Option("--for-target", help="As --target, but only with records of it: target text, device, or key."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Threads of a run (default: one per physical core).")
+    ] = None,
+    header: Annotated[
+        bool, typer.Option("--header", help="Write flextune_model.h, the library's C interface, beside it.")
+    ] = False,
     shape: Shapes = None,
     db: DatabasePath = None,
     as_json: Json = False,
 ) -> None:
-    """Build a model with its best recorded schedules and write it as a library that `flextune.load` takes.
+    """Build a model with its best recorded schedules and write it as a library for `flextune.load` and C programs.
 
     On the machine it is built for, the whole model is timed against the one with default schedules; the faster one is
     written.
@@ -29,32 +39,59 @@ def compile_model(
     from flextune.apply.artifact import save_executable
     from flextune.cli.inputs import database_path, read_shapes, read_target
     from flextune.cli.models import best_records, build_with, compare_builds, read_partition
+    from flextune.cli.recorded_target import recorded_target
     from flextune.database.store import open_database
+    from flextune.native.toolchain import write_header
     from flextune.target.detect import detect
 
     if output.is_dir() or not output.absolute().parent.is_dir():
         raise UsageError(f"cannot write {output}: expected a file in an existing folder")
-    chosen, path = read_target(target), database_path(db)
+    if target is not None and for_target is not None:
+        raise UsageError("give --target or --for-target, not both")
+    path = database_path(db)
+    if for_target is None:
+        chosen = read_target(target)
+    else:
+        with open_database(path, must_exist=True) as database:
+            chosen = recorded_target(for_target, database, path)
     partition = read_partition(model, read_shapes(shape))
     records = {}
     if db is not None or Path(path).exists():
         with open_database(path, must_exist=True) as database:
             records = best_records(partition, database, chosen)
+    if for_target is not None and not records:
+        raise UsageError(f"{path} holds records of {chosen}, but none of this model's; tune {model} on that machine")
     if records and chosen.key == detect().key:
         built = compare_builds(partition, records, chosen).faster
     else:
         built = build_with(partition, records, chosen)
+    if threads is not None:
+        built.executable.set_threads(threads)
     saved = save_executable(built.executable, output)
+    headers = [str(write_header(saved.parent))] if header else []
+    signature = built.executable.signature
     origins = Counter(str(task.origin) for task in built.tasks)
     if as_json:
         tasks: list[JsonValue] = [
             {"name": task.name, "count": task.count, "origin": str(task.origin), "reason": task.reason}
             for task in built.tasks
         ]
-        print_json({"model": str(model), "output": str(saved), "db": path, "tasks": tasks})
+        memory: dict[str, JsonValue] = {
+            "weight_bytes": signature.weight_bytes,
+            "activation_bytes": signature.activation_bytes,
+        }
+        written: dict[str, JsonValue] = {"output": str(saved), "headers": [*headers], "target": signature.target}
+        print_json({"model": str(model), **written, "db": path, **memory, "tasks": tasks})
         return
     for task in built.tasks:
         if task.reason:
             print(f"  {task.name}: {task.origin} schedule, because {task.reason}")
     parts = ", ".join(f"{count} {origin}" for origin, count in origins.items())
-    print(f"{saved}: {len(built.tasks)} distinct groups ({parts})")
+    print(f"{saved}: {len(built.tasks)} distinct groups ({parts}), {signature.threads} threads")
+    if signature.activation_bytes is not None:
+        weights, activations = size(signature.weight_bytes), size(signature.activation_bytes)
+        print(f"memory: {weights} of weights, at most {activations} of activations at a time")
+    else:
+        print("memory: not planned; the model is no straight line and runs on TVM's virtual machine")
+    for path in headers:
+        print(path)

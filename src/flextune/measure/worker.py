@@ -38,10 +38,13 @@ def _serve(requests: BinaryIO, replies: BinaryIO, cores: int, options: str, kind
     from flextune.measure.messages import decode_line, encode_line  # after the pipes are safe from what imports print
     from flextune.measure.options import MeasureOptions
     from flextune.measure.service import Service
+    from flextune.native.pool import use_own_pool
     from flextune.platforms import registry
 
     if kind:
         registry.get(kind)
+    if "tvm" in sys.modules:
+        use_own_pool(cores)
     gc.freeze()  # what libraries made at their import stays: no collection has to look at it
     gc.enable()
     service = Service(MeasureOptions.parse(options), cores)

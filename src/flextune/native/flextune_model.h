@@ -3,7 +3,7 @@
  * The library that `flextune compile MODEL.onnx -o model.so` writes holds the model's code, its weights, and these
  * functions. It needs a C library and nothing else: no Python, no TVM.
  *
- *     cc main.c ./model.so -lm -o main
+ *     cc main.c -L. -l:model.so -Wl,-rpath,'$ORIGIN' -lm -o main
  *
  * To use several models in one program, dlopen() each with RTLD_LOCAL and look the functions up with dlsym().
  *

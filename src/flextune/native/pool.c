@@ -111,6 +111,7 @@ static uint32_t next_generation(int seat, uint32_t seen) {
 static void *work(void *argument) {
   int seat = (int)(intptr_t)argument;
   uint32_t seen = 0;
+  pthread_setname_np(pthread_self(), "flextune");
   inside = 1;
   for (;;) {
     seen = next_generation(seat, seen);

@@ -47,6 +47,14 @@ def include_folder() -> Path:
     return Path(str(files("flextune.native")))
 
 
+def write_header(folder: Path) -> Path:
+    """A copy of `flextune_model.h` in a folder."""
+    try:
+        return Path(shutil.copy(include_folder() / HEADER, folder / HEADER))
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write {folder / HEADER}: {error.strerror or error}") from error
+
+
 def compile_c(text: str, path: Path) -> Path:
     """Compile C text, which may include the runtime's headers, to an object at `path`. BuildError when it is wrong."""
     _run([*compiler_command(), *_COMPILE, f"-I{include_folder()}", "-x", "c", "-c", "-", "-o", str(path)], text)
