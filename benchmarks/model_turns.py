@@ -7,6 +7,7 @@ decided without a look at the times that are compared, and by the same rule for 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,6 @@ from flextune.errors import UsageError
 
 LEAST_RUNS = 30
 
-Probed = tuple[float, ...]
-"""Seconds of each part of the probe."""
-
 
 @dataclass(frozen=True, slots=True)
 class ModelProtocol:
@@ -27,7 +25,8 @@ class ModelProtocol:
     A turn is runs for `warm_secs`, at least `warm_runs`, that do not count, and then runs for `turn_secs`, at least
     `turn_runs`, each of them timed. In a round every peer has one turn. There are at least `turns` rounds, and more
     until every peer has had so many calm turns, `most_rounds` have passed or `most_secs` are over; then each peer's
-    `turns` calmest count. A turn is calm when no part of the probe took more than `calm` times its shortest time.
+    `turns` calmest count. A turn is calm when no probe around it took more than `calm` times
+    the shortest one.
     Outputs are compared on `seeds` inputs.
     """
 
@@ -50,23 +49,22 @@ class ModelProtocol:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The seconds of one peer's runs, and of the probes before and after them."""
+    """The seconds of one peer's runs, and those of the probes before and after them."""
 
     peer: str
     run_secs: tuple[float, ...]
-    before: Probed
-    after: Probed
+    before: float
+    after: float
 
-    def disturbance(self, best: Probed) -> float:
+    def disturbance(self, best: float) -> float:
         """How many times slower than at its best the machine was around this turn, at least 1."""
-        probes = (self.before, self.after)
-        return max((secs / least for probe in probes for secs, least in zip(probe, best, strict=True)), default=1.0)
+        return max(self.before, self.after) / best
 
 
 def take_turns(
     peers: Sequence[str],
     time_peer: Callable[[str], Sequence[float] | None],
-    probe: Callable[[], Probed],
+    probe: Callable[[], float],
     protocol: ModelProtocol,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Turn]:
@@ -108,10 +106,9 @@ def calm_counts(taken: Iterable[Turn], protocol: ModelProtocol) -> Mapping[str, 
     return counts
 
 
-def best_probe(taken: Sequence[Turn]) -> Probed:
-    """The shortest time of each part of the probe."""
-    probes = [probe for turn in taken for probe in (turn.before, turn.after)]
-    return tuple(min(part) for part in zip(*probes, strict=True))
+def best_probe(taken: Sequence[Turn]) -> float:
+    """The shortest probe's seconds."""
+    return min((min(turn.before, turn.after) for turn in taken), default=math.inf)
 
 
 def _enough(peers: Sequence[str], taken: Sequence[Turn], protocol: ModelProtocol) -> bool:

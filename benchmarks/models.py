@@ -37,10 +37,10 @@ from benchmarks.kernels import Machine
 from benchmarks.model_peers.call import BFLOAT16, FLOAT32, ModelJob
 from benchmarks.model_peers.catalog import OURS, OWN_DEFAULT, PEERS, choose_peers
 from benchmarks.model_peers.own import DEFAULT_FILE, TUNED_FILE
-from benchmarks.model_peers.probe import PROBE, ProbeJob
+from benchmarks.model_peers.probe import PROBE, PROBE_FILE, PROBE_MODEL
 from benchmarks.model_results import ModelResult, PeerRuns, notes, table, to_json
 from benchmarks.model_tuning import Tuning, attempted, compile_default, tune_and_compile
-from benchmarks.model_turns import ModelProtocol, Probed, calm_counts, counted, take_turns
+from benchmarks.model_turns import ModelProtocol, calm_counts, counted, take_turns
 from benchmarks.model_zoo.catalog import MODELS, ZooModel, choose_models
 from benchmarks.model_zoo.files import model_file
 from benchmarks.peers.catalog import Peer, missing_peers
@@ -90,6 +90,7 @@ class ModelBenchmark:
         with _scratch_folder() as folder:
             job = self._job(model, file, folder)
             job.write()
+            (folder / PROBE_FILE).symlink_to(model_file(PROBE_MODEL))
             tuning = self._libraries(job)
             self._reference(job)
             return ModelResult(model.name, self.precision, self._timed(job), tuning.secs, tuning.trials)
@@ -154,16 +155,15 @@ class ModelBenchmark:
             reply = self._ask(processes[name], "time", runs)
             return None if reply is None else _numbers(reply["run_secs"])
 
-        with closing(PeerProcess(PROBE, ProbeJob(job.folder), PROBE.module)) as probing:
+        with closing(PeerProcess(PROBE, job, PROBE.module)) as probing:
             everyone = {**processes, PROBE.name: probing}
 
-            def probe() -> Probed:
+            def probe() -> float:
                 pids = [process.pid for name, process in everyone.items() if name not in runs or not runs[name].absent]
                 if not wait_at_rest(pids, _REST_TIMEOUT_SECS):
                     raise EnvironmentFault(f"a peer does not come to rest within {_REST_TIMEOUT_SECS:g} s")
-                return tuple(_numbers(probing.ask("probe")["secs"]))
+                return float(probing.ask("probe")["secs"])
 
-            probe()  # its threads and arrays are there from now on
             taken = take_turns(list(processes), time_peer, probe, self.protocol)
         counts = calm_counts(taken, self.protocol)
         self.say(f"  calm turns: {', '.join(f'{name} {count}' for name, count in counts.items())}")

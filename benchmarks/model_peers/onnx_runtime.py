@@ -16,7 +16,7 @@ def prepare(job: ModelJob) -> list[ModelCall]:
     """One session. It has no bfloat16 kernels for the CPU's convolutions and matrix products."""
     if job.precision != FLOAT32:
         raise UnsupportedError(f"ONNX Runtime's CPU provider has no {job.precision} models")
-    session = open_session(job)
+    session = open_session(job.file, job.threads)
     binding = session.io_binding()
     for name, array in job.inputs(0).items():
         binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
@@ -27,12 +27,12 @@ def prepare(job: ModelJob) -> list[ModelCall]:
     ]
 
 
-def open_session(job: ModelJob) -> ort.InferenceSession:
+def open_session(file: str, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = job.threads
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return ort.InferenceSession(job.file, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
 def compute(session: ort.InferenceSession, inputs: Arrays) -> Sequence[np.ndarray]:

@@ -43,5 +43,6 @@ def _call(job: ModelJob, settings: Mapping[str, object]) -> ModelCall:
 
 def _precision(compiled: ov.CompiledModel) -> str:
     """What the compiled model says it computes in; any other type by OpenVINO's own name."""
-    found = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-    return {text: name for name, text in _PRECISIONS.items()}.get(found, found)
+    found: str = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    known = {text: name for name, text in _PRECISIONS.items()}
+    return known.get(found, found)

@@ -58,7 +58,7 @@ class _Conversion:
         return self.graph.call_module(name, (self.values[data],))
 
     def call(self, function: Callable[..., Any], *arguments: object) -> fx.Node:
-        return self.graph.call_function(function, arguments)  # type: ignore[arg-type]
+        return self.graph.call_function(function, arguments)
 
     def operand(self, name: str, own_name: str) -> fx.Node:
         """A tensor of the graph; a constant becomes a parameter."""

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks import model_tuning, models
 from benchmarks.model_peers.call import BFLOAT16, FLOAT32, ModelJob, relative_error
 from benchmarks.model_peers.catalog import PEERS, choose_peers
+from benchmarks.model_peers.probe import PROBE, PROBE_FILE
 from benchmarks.model_peers.server import ModelServer, runs_of_turn
 from benchmarks.model_tuning import Tuning, attempted, tune_and_compile
 from benchmarks.peers.process import PeerError, PeerProcess
@@ -111,6 +112,15 @@ def test_a_peer_s_process_times_single_runs_and_checks_all_inputs(job: ModelJob)
         assert len(run_secs) >= 3
         assert all(0 < secs < 10 for secs in run_secs)
         assert process.ask("check")["max_error"] < 1e-5
+    finally:
+        process.close()
+
+
+def test_the_probe_is_a_process_like_a_peer_s(job: ModelJob) -> None:
+    (job.path / PROBE_FILE).symlink_to(job.file)
+    process = PeerProcess(PROBE, job, PROBE.module)
+    try:
+        assert 0 < process.ask("probe")["secs"] < 10
     finally:
         process.close()
 
