@@ -89,7 +89,8 @@ class GraphInputs:
     @classmethod
     def of(cls, torch: Any, example_inputs: Sequence[Any]) -> GraphInputs:
         """ModelError when an input is no tensor of fixed shape on the CPU."""
-        varying, weights = [], []
+        varying: list[int] = []
+        weights: list[int] = []
         for position, value in enumerate(example_inputs):
             _check_input(torch, position, value)
             (weights if _is_weight(torch, value) else varying).append(position)
@@ -186,7 +187,7 @@ def _is_weight(torch: Any, value: Any) -> bool:
 def _with_constants(torch: Any, graph: Any, inputs: GraphInputs, example_inputs: Sequence[Any]) -> Any:
     """The graph as a module of its varying inputs alone."""
 
-    class WithConstants(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class WithConstants(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.graph = graph

@@ -20,6 +20,7 @@ from tvm import relax, tirx
 from tvm.relax.frontend.onnx import from_onnx
 
 from flextune.errors import ModelError
+from flextune.graph.bounds import bounds_as_extremes
 from flextune.graph.copies import remove_copies
 from flextune.graph.folding import fold_moved_constants
 from flextune.graph.legalization import LEGALIZATIONS
@@ -67,6 +68,7 @@ def channels_last(module: tvm.IRModule) -> tvm.IRModule:
     return _run_passes(
         module,
         fold_moved_constants,
+        bounds_as_extremes,
         convert_layout,
         relax.transform.EliminateCommonSubexpr(),
         fold_moved_constants,
