@@ -51,7 +51,8 @@ def group_options(partition: Partition) -> tuple[GroupOptions, ...]:
     switcher = partition.switcher
     if switcher is None:
         return ()
-    names = {kind.name: tuple(each.name for each in kind.alternatives) for kind in switcher.kinds}
+    allows = partition.precision.allows
+    names = {kind.name: tuple(each.name for each in kind.alternatives if allows(each.name)) for kind in switcher.kinds}
     module, functions = switcher.candidates(names)
     lowered = with_precision(kernels(module, functions), partition.precision, functions)
     options: dict[str, dict[str, GroupOption]] = {kind.name: {} for kind in switcher.kinds}

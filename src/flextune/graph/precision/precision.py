@@ -43,6 +43,10 @@ class Precision:
     def is_float32(self) -> bool:
         return self.name == "float32"
 
+    def allows(self, alternative: str) -> bool:
+        """Whether a group may be computed that way: Winograd's sums and differences need more digits than bfloat16 has."""
+        return self.is_float32 or not alternative.startswith("winograd")
+
     def keeping(self, layers: Collection[int]) -> Precision:
         """The same with these layers in float32."""
         return Precision(self.name, tuple(sorted(set(layers))))
