@@ -33,9 +33,9 @@ class ModelProtocol:
     turns: int = 15
     most_rounds: int = 60
     most_secs: float = 120.0
-    turn_secs: float = 0.06
+    turn_secs: float = 0.1
     turn_runs: int = 2
-    warm_secs: float = 0.02
+    warm_secs: float = 0.1
     warm_runs: int = 1
     calm: float = 1.15
     seeds: int = 20
