@@ -42,12 +42,16 @@ class Iterator:
 
 @dataclass(frozen=True, slots=True)
 class BufferFacts:
-    """A buffer: name, shape and element type; `parameter` is its position in the signature or None."""
+    """A buffer: name, shape and element type; `parameter` is its position in the signature or None.
+
+    Buffers inside the program may have one name; `local` tells them apart.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     parameter: int | None
+    local: int | None = None
 
     @property
     def elements(self) -> int:
@@ -186,7 +190,8 @@ def read_program(func: Any) -> ProgramFacts | None:
         return None
     body = root.block.body
     statements = list(body) if isinstance(body, tirx.SeqStmt) else [body]
-    positions = {parameter: index for index, parameter in enumerate(func.params)}
+    positions = {buffer: index for index, buffer in enumerate(func.params)}
+    positions |= {buffer: -1 - index for index, buffer in enumerate(root.block.alloc_buffers)}
     try:
         blocks = tuple(_read_nest(statement, positions) for statement in statements)
         parameters = tuple(_buffer_facts(p, positions) for p in func.params)
@@ -316,7 +321,11 @@ def _name_of(var: Any) -> str:
 
 def _buffer_facts(buffer: Any, positions: Mapping[Any, int]) -> BufferFacts:
     shape = tuple(_static(extent) for extent in buffer.ty.shape)
-    return BufferFacts(str(buffer.name), shape, str(buffer.ty.dtype), positions.get(buffer))
+    position = positions.get(buffer, 0)
+    is_local = position < 0 or buffer not in positions
+    return BufferFacts(
+        str(buffer.name), shape, str(buffer.ty.dtype), None if is_local else position, position if is_local else None
+    )
 
 
 def _static(extent: Any) -> int:

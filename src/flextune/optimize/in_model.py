@@ -15,8 +15,8 @@ from flextune.trial.measurement import Candidate, Measurement, Status
 from flextune.tune.switching import WORTH_TUNING, Switching
 from flextune.tune.task import TaskSearch
 
-ROUNDS = 4
-RUNS_PER_ROUND = 3
+ROUNDS = 8
+RUNS_PER_ROUND = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,9 @@ LAUNCH_SECS = 2e-6
 WORTH_MEASURING = 2.0
 """An option that is predicted to take so many times as long as the best one is not measured."""
 
+WORTH_SWITCHING = 0.98
+"""Another option is chosen when it takes at most so much of the fused kernel's time: less could be chance."""
+
 WORTH_TUNING = 1.3
 """An option whose kernels take so many times as long as the best one's gets no more trials."""
 
@@ -128,7 +131,9 @@ class Switching:
         )
 
     def _fastest(self, group: GroupOptions, secs: Mapping[str, float]) -> GroupOption:
-        return min(self.measured[group.kind], key=lambda option: _total(option, secs))
+        options = self.measured[group.kind]
+        fastest = min(options, key=lambda option: _total(option, secs))
+        return fastest if _total(fastest, secs) < WORTH_SWITCHING * _total(options[0], secs) else options[0]
 
 
 def predicted_secs(workload: Workload, peaks: Peaks | None) -> float:
@@ -152,5 +157,5 @@ def _reason(chosen: str, options: Sequence[OptionTime], how: str) -> str:
     others = [name for name in times if name != chosen]
     if chosen not in times or not others:
         return "predicted: no other option is worth measuring"
-    rival = min(others, key=lambda name: times[name])
+    rival = min(others, key=times.__getitem__)
     return f"{how}: {1e6 * times[chosen]:.1f} us against {1e6 * times[rival]:.1f} us of {rival}"
