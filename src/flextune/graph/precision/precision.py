@@ -44,7 +44,7 @@ class Precision:
         return self.name == "float32"
 
     def allows(self, alternative: str) -> bool:
-        """Whether a group may be computed that way: Winograd's sums and differences need more digits than bfloat16 has."""
+        """Whether a group may be computed that way: Winograd needs more digits than bfloat16 has."""
         return self.is_float32 or not alternative.startswith("winograd")
 
     def keeping(self, layers: Collection[int]) -> Precision:
