@@ -24,6 +24,7 @@ settings.load_profile("flextune")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the texts in tests/golden anew")
+    parser.addoption("--onnx", metavar="REGEX", help="run ONNX's backend tests whose name has this in it")
 
 
 @pytest.fixture

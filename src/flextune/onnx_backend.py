@@ -78,7 +78,8 @@ class PreparedModel(BackendRep):  # type: ignore[misc]
         bound = {name: array for name, array in arrays.items() if name in self._shape_inputs or not array.size}
         free = {name: array for name, array in arrays.items() if name not in bound}
         results = self._build({name: array.shape for name, array in free.items()}, bound).run(free)
-        return tuple(namedtupledict("Outputs", self._outputs)(*(results[name] for name in self._outputs)))
+        outputs: tuple[Any, ...] = namedtupledict("Outputs", self._outputs)(*(results[name] for name in self._outputs))
+        return outputs
 
     def _build(self, shapes: Mapping[str, tuple[int, ...]], bound: Mapping[str, np.ndarray]) -> Executable:
         values = tuple((name, array.shape, array.tobytes()) for name, array in sorted(bound.items()))

@@ -11,7 +11,10 @@ from flextune.graph.simplify.constants import static_shapes
 BY_ATTRIBUTE = frozenset(
     {"ArgMax", "ArgMin", "Concat", "Flatten", "Gather", "GatherElements", "Hardmax", "LayerNormalization"}
     | {"LogSoftmax", "Softmax", "Split", "Squeeze"}
-    | {f"Reduce{name}" for name in "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare".split()}
+    | {
+        f"Reduce{name}"
+        for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
+    }
 )
 """Operators whose attributes `axis` and `axes` count the axes of their first input."""
 

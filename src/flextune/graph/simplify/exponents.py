@@ -45,4 +45,4 @@ def _of_one_type(node: onnx.NodeProto, base: int, exponent: int, graph: OnnxGrap
 
 
 def _is_whole(kind: int) -> bool:
-    return onnx.TensorProto.DataType.Name(kind).startswith(("INT", "UINT"))
+    return str(onnx.TensorProto.DataType.Name(kind)).startswith(("INT", "UINT"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from flextune.graph.onnx_graph import OnnxGraph
-from flextune.graph.simplify.identities import is_training
 from flextune.graph.simplify.constants import static_shapes
+from flextune.graph.simplify.identities import is_training
 
 
 def constant_masks(graph: OnnxGraph) -> None:

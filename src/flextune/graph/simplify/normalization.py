@@ -12,7 +12,8 @@ from flextune.graph.simplify.constants import static_shapes
 def spell_out_layer_norms(graph: OnnxGraph) -> None:
     """Write `LayerNormalization` by its definition where mean or deviation are read, or the scale is broadcast.
 
-    before: y, mean = LayerNormalization(x, s, b)   -->   after: d = x - ReduceMean(x); y = d / sqrt(ReduceMean(d * d) ...
+    before: y, mean = LayerNormalization(x, s, b)
+    after: d = x - ReduceMean(x); y = d / Sqrt(ReduceMean(d * d)) ...
     """
     if not any(node.op_type == "LayerNormalization" for node in graph.nodes):
         return

@@ -25,7 +25,7 @@ def explicit_padding(graph: OnnxGraph) -> None:
     shapes = static_shapes(graph)
     rewritten = []
     for node in graph.nodes:
-        windows = _windows(node, graph, shapes) if _is_implicit(node) else None
+        windows = _windows(node, shapes) if _is_implicit(node) else None
         rewritten.extend([node] if windows is None else _explicit(node, windows, graph))
     graph.nodes = rewritten
 
@@ -48,7 +48,7 @@ def _is_implicit(node: onnx.NodeProto) -> bool:
     return attribute(node, "auto_pad", "NOTSET") != "NOTSET" or bool(attribute(node, "ceil_mode", 0))
 
 
-def _windows(node: onnx.NodeProto, graph: OnnxGraph, shapes: dict[str, tuple[int, ...]]) -> tuple[_Window, ...] | None:
+def _windows(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> tuple[_Window, ...] | None:
     shape = shapes.get(node.input[0])
     weight = shapes.get(node.input[1]) if node.op_type == "Conv" else None
     kernel = attribute(node, "kernel_shape", () if weight is None else weight[2:])
@@ -71,7 +71,7 @@ def _windows(node: onnx.NodeProto, graph: OnnxGraph, shapes: dict[str, tuple[int
 
 
 def _same(size: int, extent: int, stride: int, automatic: str) -> tuple[int, int]:
-    """Padding so that there are ceil(size / stride) windows; an odd one goes to the end, for SAME_LOWER to the front."""
+    """Padding for ceil(size / stride) windows; an odd one goes to the end, for SAME_LOWER to the front."""
     total = max((math.ceil(size / stride) - 1) * stride + extent - size, 0)
     half = total // 2
     return (total - half, half) if automatic == "SAME_LOWER" else (half, total - half)

@@ -9,7 +9,6 @@ import onnx
 
 from flextune.errors import ModelError
 from flextune.graph.onnx_graph import OnnxGraph, attribute
-from flextune.graph.simplify.constants import static_shapes
 
 MAX_NODES_LISTED = 8
 
@@ -21,18 +20,16 @@ def refuse_misread(graph: OnnxGraph) -> None:
         reason = CHECKS[node.op_type](node, graph) if node.op_type in CHECKS else ""
         if reason:
             found.setdefault(f"{node.op_type} {reason}", []).append(node.name or node.output[0])
-    if empty := _empty_values(graph):
-        found["values without elements are not supported"] = empty
+    if empty := sorted(name for name in graph.output_names() if _is_empty(graph, name)):
+        found["constant outputs without elements are not supported"] = empty
     if not found:
         return
     listed = [f"{what}: {', '.join(names[:MAX_NODES_LISTED])}" for what, names in sorted(found.items())]
     raise ModelError(f"model {graph.name!r} cannot be run as it is: {'; '.join(listed)}")
 
 
-def _empty_values(graph: OnnxGraph) -> list[str]:
-    """Computed values, and outputs, that have no elements."""
-    written = {name for node in graph.nodes for name in node.output} | graph.output_names()
-    return sorted(name for name, shape in static_shapes(graph).items() if 0 in shape and name in written)
+def _is_empty(graph: OnnxGraph, name: str) -> bool:
+    return name in graph.constants and graph.constants[name].size == 0
 
 
 def _batch_norm(node: onnx.NodeProto, graph: OnnxGraph) -> str:

@@ -19,7 +19,7 @@ from flextune.torch_import import hide_torch
 
 hide_torch()
 
-from flextune.testing.onnx_conformance.cases import Case, suite_cases  # noqa: E402 - after torch is hidden
+from flextune.testing.onnx_conformance.cases import Case, operator_cases, suite_cases  # noqa: E402 - after torch is hidden
 from flextune.testing.onnx_conformance.light import light_cases  # noqa: E402
 from flextune.testing.onnx_conformance.report import update_page  # noqa: E402
 from flextune.testing.onnx_conformance.run import LIMITS, run_isolated  # noqa: E402
@@ -29,10 +29,12 @@ from flextune.testing.onnx_conformance.verdict import FAULTS, TestResult, Verdic
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Exit code 1 where a number was wrong, or anything but a test or a clear refusal came out."""
     options = _parser().parse_args(arguments)
-    cases = load_cases(options.backend)
+    cases = load_cases(options.backend, options.files)
     names = [name for name in cases if re.search(options.include, name) and not _excluded(options.exclude, name)]
     if options.models:
         names = [name for name in names if cases[name].matters_most]
+    number, parts = options.part
+    names = names[number - 1 :: parts]
     limits = RunLimits(options.timeout, LIMITS.memory_bytes)
     results = run_isolated(cases, names, options.workers, limits, _Progress(len(names), options.verbose))
     if options.json:
@@ -45,11 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(int(any(result.verdict in FAULTS for result in results)))
 
 
-def load_cases(backend: str) -> dict[str, Case]:
-    """All tests for the module of this name, which is loaded here so that workers need not."""
+def load_cases(backend: str, files: Sequence[str]) -> dict[str, Case]:
+    """All tests, or those of some files, for the module of this name, which is loaded here so that workers need not."""
     module = import_module(backend)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the tests compute infinities on purpose
+        if files:
+            return operator_cases(module, files)
         return {**suite_cases(module), **light_cases(module)}
 
 
@@ -72,14 +76,25 @@ def _excluded(pattern: str | None, name: str) -> bool:
     return pattern is not None and re.search(pattern, name) is not None
 
 
+def _part(text: str) -> tuple[int, int]:
+    number, _, parts = text.partition("/")
+    if not number.isdigit() or not parts.isdigit() or not 1 <= int(number) <= int(parts):
+        raise argparse.ArgumentTypeError(f"expected I/N with 1 <= I <= N, got {text!r}")
+    return int(number), int(parts)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m flextune.testing.onnx_conformance", description=__doc__)
     parser.add_argument("--backend", default="flextune.onnx_backend", help="The module with prepare, run_model, ...")
+    parser.add_argument(
+        "--files", nargs="+", default=(), metavar="FILE", help="Only node tests of these operators' files."
+    )
     parser.add_argument("--include", default="", metavar="REGEX", help="Only tests whose name has this in it.")
     parser.add_argument("--exclude", metavar="REGEX", help="No tests whose name has this in it.")
     parser.add_argument(
         "--models", action="store_true", help="Only float32 tests of the benchmarked models' operators."
     )
+    parser.add_argument("--part", type=_part, default=(1, 1), metavar="I/N", help="Every N-th test, from the I-th on.")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=LIMITS.timeout_secs, help="Seconds per test.")
     parser.add_argument("--verbose", action="store_true", help="Show every result, not only what went wrong.")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import onnx
 from onnx.backend.test import BackendTest
+from onnx.backend.test.case import node as node_tests
+from onnx.backend.test.case.test_case import TestCase
 from onnx.backend.test.loader import load_model_tests
 
 _OPERATORS = (
@@ -75,6 +79,35 @@ def suite_cases(backend: ModuleType) -> dict[str, Case]:
             loose_run = loosely[title](name).debug if elements is Elements.HALF else None
             cases[name] = Case(name, case.kind, operator, elements, group(name).debug, loose_run)
     return cases
+
+
+def operator_cases(backend: ModuleType, files: Sequence[str]) -> dict[str, Case]:
+    """The node tests in these files of the suite (`softmax`, `reshape`), which is quicker than to load all of them."""
+    for file in files:
+        import_module(f"{node_tests.__name__}.{file}")
+    cases = {}
+    for case in node_tests._NodeTestCases:
+        name, operator = f"{case.name}_cpu", _operator(case.model)
+        cases[name] = Case(name, "node", operator, _elements(case.model), _NodeTest(backend, case))
+    return cases
+
+
+class _NodeTest:
+    """What the suite does with a node test."""
+
+    def __init__(self, backend: ModuleType, case: TestCase) -> None:
+        self._backend = backend
+        self._case = case
+
+    def __call__(self) -> None:
+        prepared = self._backend.prepare(self._case.model, "CPU")
+        for inputs, expected in self._case.data_sets:
+            arrays, wanted = (list(map(_array, values)) for values in (inputs, expected))
+            BackendTest.assert_similar_outputs(wanted, prepared.run(arrays), self._case.rtol, self._case.atol)
+
+
+def _array(value: Any) -> Any:
+    return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
 
 
 def _model_of(case: object) -> onnx.ModelProto:
