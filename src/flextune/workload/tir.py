@@ -25,6 +25,9 @@ from flextune.workload.elements import random_array
 from flextune.workload.tensor import FLOAT32_ROUNDING, TensorSpec, Tolerance
 from flextune.workload.workload import TIR, Workload, constants_text, program_sha
 
+GAIN = "flextune.gain"
+"""The block annotation that says by how much an algorithm's terms outgrow inputs within [-1, 1] before they cancel."""
+
 _KEPT_ATTRIBUTES = ("global_symbol", "tirx.noalias", "s_tir")
 _PARTIAL_DOMAIN = frozenset(("sqrt", "rsqrt", "log", "log2", "log10", "log1p", "pow"))
 _REDUCE_AXIS = 2
@@ -97,14 +100,15 @@ class TirProgram:
     def tolerance(self) -> Tolerance:
         """As for operators, with the reductions of all blocks added up, and four times wider for their combination.
 
-        A number that is stored as bfloat16 may be rounded the other way.
+        The absolute part is wider by the gains that blocks state. A number that is stored as bfloat16 may be rounded
+        the other way.
         """
         types = {spec.dtype for spec in self.outputs}
         if all(("int" in dtype and dtype != "uint16") or dtype == "bool" for dtype in types):
             return Tolerance(0.0, 0.0)
         length = self._reduction_length
         relative = 2e-5 + 16 * FLOAT32_ROUNDING * math.sqrt(length) + (BFLOAT16_STEP if "uint16" in types else 0.0)
-        return Tolerance(relative, 16 * FLOAT32_ROUNDING * max(16, length))
+        return Tolerance(relative, 16 * FLOAT32_ROUNDING * max(16, length) * self._gain)
 
     def random_inputs(self, rng: np.random.Generator) -> list[np.ndarray]:
         """Floats in [-1, 1], or in [0.5, 1.5] when the program takes roots or logarithms, or divides by an input.
@@ -144,6 +148,17 @@ class TirProgram:
 
         tvm_ffi.structural_walk(self.func.body, (s_tir.SBlock, visit))
         return max(1, sum(length for length in lengths if length > 1))
+
+    @cached_property
+    def _gain(self) -> int:
+        gains: list[int] = []
+
+        def visit(block: Any) -> None:
+            if GAIN in block.annotations:
+                gains.append(int(block.annotations[GAIN]))
+
+        tvm_ffi.structural_walk(self.func.body, (s_tir.SBlock, visit))
+        return math.prod(gains)
 
     @cached_property
     def _has_partial_domain(self) -> bool:

@@ -16,7 +16,7 @@ from flextune.graph.algorithms.winograd_transforms import TAPS, VARIANTS, transf
 
 _CHANNEL_MULTIPLE = 8
 _MOST_ARITHMETIC = 0.8
-_LEAST_FLOPS_PER_BYTE = 16
+_LEAST_FLOPS_PER_BYTE = 10
 _TRANSFORM_FLOPS_PER_POINT = 4
 
 

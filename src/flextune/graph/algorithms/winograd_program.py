@@ -12,7 +12,7 @@ Tiles are (n, ty, tx). The blocks carry roles (`flextune.analysis.roles`), by wh
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from flextune.analysis.roles import ROLE
 from flextune.errors import UsageError
 from flextune.graph.algorithms.winograd_lines import data_line, result_line
 from flextune.graph.algorithms.winograd_transforms import TAPS, Transforms, transforms
+from flextune.workload.tir import GAIN
 
 Expression = Any
 Tensor = Any
@@ -160,11 +161,13 @@ class _Program:
             return _one_of(tirx.floormod(x, m), result_line(self.matrices, line, _scaled))
 
         extents = (shape.batch, shape.out_height, shape.out_width, shape.co)
-        return _block(extents, element, "winograd_conv2d", "winograd.result")
+        return _block(extents, element, "winograd_conv2d", "winograd.result", {GAIN: self.matrices.gain})
 
 
-def _block(shape: Sequence[int], element: Any, name: str, role: str) -> Tensor:
-    return te.compute(tuple(shape), element, name=name, attrs={ROLE: role})
+def _block(
+    shape: Sequence[int], element: Any, name: str, role: str, annotations: Mapping[str, int] | None = None
+) -> Tensor:
+    return te.compute(tuple(shape), element, name=name, attrs={ROLE: role, **(annotations or {})})
 
 
 def _bounds(position: Expression, low: int, extent: int, whole: int) -> list[Expression]:

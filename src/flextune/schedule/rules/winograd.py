@@ -14,6 +14,7 @@ from flextune.schedule.rules.winograd_steps import winograd_steps
 from flextune.schedule.space import Draft
 
 _LEAST_REGISTERS = 3  # an accumulator, a vector, a broadcast
+_LEAST_ACCUMULATORS = 6
 
 
 def apply_winograd(draft: Draft, limits: CpuLimits, prefix: str = "") -> bool:
@@ -38,12 +39,21 @@ def _declare_tile(draft: Draft, shape: WinogradGeometry) -> None:
     vectors = draft.variable(shape.name("vectors"), shape.vectors)
     accumulators, registers = (draft.derived(shape.name(n)) for n in ("accumulators", "registers"))
     limit = max(shape.limits.vector_registers, _LEAST_REGISTERS)
+    least = min(_LEAST_ACCUMULATORS, max(1, _most_accumulators(shape, limit) // shape.limits.cores))
     draft.require(
         Prod(accumulators, (ty, tx, vectors), name=f"{accumulators}_count", rule=RULE),
         Sum(registers, (accumulators, vectors, 1), name=f"{registers}_count", rule=RULE),
         Le(registers, limit, name=f"{registers}_limit", rule=RULE,
            reason=f"accumulators, one row of vectors and one broadcast fit the {limit} registers"),
+        Le(least, accumulators, name=f"{accumulators}_least", rule=RULE,
+           reason="with fewer accumulators the multipliers would wait for their last results"),
     )  # fmt: skip
+
+
+def _most_accumulators(shape: WinogradGeometry, limit: int) -> int:
+    """The largest register tile of this image that fits."""
+    tiles = ((ty * tx, v) for ty in shape.heights for tx in shape.widths for v in shape.vectors)
+    return max(rows * v for rows, v in tiles if rows * v + v < limit)
 
 
 def _declare_blocks(draft: Draft, shape: WinogradGeometry) -> None:
@@ -85,9 +95,8 @@ def _declare_cache_limit(draft: Draft, shape: WinogradGeometry) -> None:
 
 
 def _declare_choices(draft: Draft, shape: WinogradGeometry) -> None:
-    draft.variable(shape.name("unroll"), [times for times in (1, 2, 4) if shape.ci % times == 0])
     draft.variable(shape.name("grid_order"), (0, 1))
     draft.variable(shape.name("cache_order"), (0, 1))
     draft.variable(shape.name("spectrum_at"), (0, 1))
     if shape.pad is not None:
-        draft.variable(shape.name("pad_at"), (0, 1, 2))
+        draft.variable(shape.name("pad_at"), (0, 1))

@@ -17,7 +17,7 @@ _MULTIPLIERS = 2.0
 _HIDDEN_LATENCY = 10.0  # independent multiply-adds that keep both multipliers busy
 _DATA_CYCLES, _RESULT_CYCLES = 5.0, 4.0  # of a vector at one point, for loads, arithmetic and stores
 _TASK_CYCLES = 2000.0
-_PAD_CYCLES = 1.0
+_COPY_TIMES = 1.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,17 @@ class WinogradMerit:
         return np.asarray(steps * step / _MULTIPLIERS, dtype=np.float64)
 
     def _weight_rate(self, columns: Columns) -> Floats:
-        """Bytes a cycle at which weights arrive: from L1 where a panel is used for several register tiles in a row."""
+        """Bytes a cycle at which weights arrive: once from where they are, and again for each register tile after."""
         limits = self.shape.limits
-        panel = self._column(columns, "vectors") * self.shape.lanes(self.shape.co) * self.shape.ci
-        stays = panel * self.shape.element_bytes <= limits.l1_bytes / 2
         uses = self._column(columns, "cache_ty") * self._column(columns, "cache_tx")
+        panel = self._column(columns, "vectors") * self.shape.lanes(self.shape.co) * self.shape.ci
+        panels = np.where(self._column(columns, "cache_order") == 0, 1.0, self._column(columns, "cache_co"))
+        between = panel * panels * self.shape.element_bytes
+        again = np.where(between <= limits.l2_bytes / 2, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE)
+        again = np.where(between <= limits.l1_bytes / 2, _L1_BYTES_PER_CYCLE, again)
         stay = (self._task_bytes(columns) <= limits.l2_bytes) & self._keeps_weights(columns)
         once = np.where(stay, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE)
-        inner = np.where(stays & (self._column(columns, "cache_order") == 0), _L1_BYTES_PER_CYCLE, once)
-        return np.asarray(uses / (1.0 / once + (uses - 1.0) / inner), dtype=np.float64)
+        return np.asarray(uses / (1.0 / once + (uses - 1.0) / again), dtype=np.float64)
 
     def _keeps_weights(self, columns: Columns) -> npt.NDArray[np.bool_]:
         """Whether a core's next task needs the same weights."""
@@ -89,7 +91,7 @@ class WinogradMerit:
         shape = self.shape
         before = self._column(columns, "spectrum_at") == 1
         times = np.where(before, 1.0, self._column(columns, "grid_co"))
-        guard = np.where(self._column(columns, "pad_at") == 1, 1.2, 1.0) * _PAD_CYCLES
+        guard = np.where(self._column(columns, "pad_at") == 1, _COPY_TIMES, 1.0)
         data = self._points * self._tiles * (shape.ci / shape.lanes(shape.ci)) * _DATA_CYCLES * guard
         result = self._points * self._tiles * (shape.co / shape.lanes(shape.co)) * _RESULT_CYCLES
         return np.asarray(data * times + result, dtype=np.float64)

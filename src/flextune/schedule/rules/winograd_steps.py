@@ -78,7 +78,6 @@ def _result_nest(shape: WinogradGeometry) -> list[Step]:
         Mark(TASK, "parallel"),
         Mark("co.lanes", "vectorize"),
         Mark("x.pixel", "unroll"),
-        Mark("y.pixel", "unroll"),
     ]
     return steps
 
@@ -90,8 +89,9 @@ def _back_rows_nest(shape: WinogradGeometry) -> list[Step]:
         ComputeAt(name, "co.vector"),
         Loops(name, loops),
         SetScope(name, "local"),
+        Reorder(((loops[1], loops[0]),)),
         Mark(loops[-1], "vectorize"),
-        *(Mark(loop, "unroll") for loop in reversed(loops[:-1])),
+        *(Mark(loop, "unroll") for loop in (*reversed(loops[2:-1]), loops[0])),
     ]
 
 
@@ -128,10 +128,9 @@ def _product_nest(shape: WinogradGeometry) -> list[Step]:
     return [
         Loops(shape.product.name, (*spatial, "acc.co", "acc.ci")),
         Split("acc.co", (None, lanes), ("acc.vectors", "acc.lanes")),
-        Split("acc.ci", (None, shape.name("unroll")), ("acc.steps", "acc.unroll")),
-        Reorder((("acc.steps", "acc.unroll", *spatial, "acc.vectors", "acc.lanes"),)),
+        Reorder((("acc.ci", *spatial, "acc.vectors", "acc.lanes"),)),
         Mark("acc.lanes", "vectorize"),
-        *(Mark(loop, "unroll") for loop in ("acc.vectors", *reversed(spatial), "acc.unroll")),
+        *(Mark(loop, "unroll") for loop in ("acc.vectors", *reversed(spatial))),
     ]
 
 
@@ -153,7 +152,6 @@ def _spectrum_nest(shape: WinogradGeometry) -> list[Step]:
         Reorder((("in.n", "in.ty", "in.tx", "in.vector", "in.a", "in.b", "in.lanes"),)),
         Mark("in.lanes", "vectorize"),
         Mark("in.b", "unroll"),
-        Mark("in.a", "unroll"),
     ]
 
 
@@ -166,12 +164,12 @@ def _rows_nest(shape: WinogradGeometry) -> list[Step]:
         SetScope(name, "local"),
         Reorder(((loops[1], loops[0]),)),
         Mark(loops[-1], "vectorize"),
-        *(Mark(loop, "unroll") for loop in (*reversed(loops[2:-1]), loops[0], loops[1])),
+        *(Mark(loop, "unroll") for loop in (*reversed(loops[2:-1]), loops[0])),
     ]
 
 
 def _pad_steps(shape: WinogradGeometry) -> list[Step]:
-    """Choice 0: by each task (or row of tiles) for itself. 1: before everything, in parallel. 2: at every load."""
+    """Choice 0: where the data are loaded. Choice 1: a copy, by each task (or row of tiles) for itself."""
     if shape.pad is None:
         return []
     name, lanes = shape.pad.name, shape.lanes(shape.ci)
@@ -182,8 +180,7 @@ def _pad_steps(shape: WinogradGeometry) -> list[Step]:
         Mark("pad.lanes", "vectorize"),
     )
     first = Choose(shape.name("spectrum_at"), ((ComputeAt(name, TASK),), (ComputeAt(name, "in.rows"),)))
-    alone = (*vectors, Fuse(loops[:2], "pad.rows"), Mark("pad.rows", "parallel"))
-    return [Choose(shape.name("pad_at"), ((first, *vectors), alone, (Inline(name),)))]
+    return [Choose(shape.name("pad_at"), ((Inline(name),), (first, *vectors)))]
 
 
 def _init_steps(shape: WinogradGeometry) -> list[Step]:
@@ -191,7 +188,7 @@ def _init_steps(shape: WinogradGeometry) -> list[Step]:
     init = f"{shape.product.name}_init"
     loops = [f"{init}.{axis}" for axis in ("e", "n", "ty", "tx", "vectors", "lanes")]
     return [
-        Decompose(shape.product.name, "acc.steps"),
+        Decompose(shape.product.name, "acc.ci"),
         Loops(init, tuple(loops)),
         Mark(loops[-1], "vectorize"),
         *(Mark(loop, "unroll") for loop in reversed(loops[:-1])),

@@ -51,7 +51,8 @@ def test_no_variant_where_it_does_not_apply(change: dict[str, object]) -> None:
 
 
 def test_large_weights_for_few_pixels_do_not_pay() -> None:
-    assert winograd_variants(ConvolutionFacts((1, 7, 7, 512), (3, 3, 512, 512), (1, 1, 1, 1))) == ()
+    assert winograd_variants(ConvolutionFacts((1, 7, 7, 512), (3, 3, 512, 512), (1, 1, 1, 1))) == (2,)
+    assert winograd_variants(ConvolutionFacts((1, 4, 4, 512), (3, 3, 512, 512), (1, 1, 1, 1))) == ()
     assert winograd_variants(ConvolutionFacts((1, 14, 14, 256), (3, 3, 256, 256), (1, 1, 1, 1))) == (2, 4)
     assert 4 not in winograd_variants(ConvolutionFacts((1, 5, 5, 64), (3, 3, 64, 64), (1, 1, 1, 1)))
 
