@@ -10,9 +10,6 @@ import onnx.inliner
 from flextune.graph.onnx_graph import nested_graphs, opset_version
 from flextune.graph.operators import supported_operators
 
-MISREAD = frozenset({"Attention"})
-"""Operators of other sets that the importer takes for ONNX's of the same name."""
-
 
 def expand_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The model without functions of its own, and without operators that cannot be imported but can be spelt out.
@@ -22,11 +19,14 @@ def expand_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
     """
     if proto.functions:
         proto = onnx.inliner.inline_local_functions(proto)
-    imported = supported_operators() - MISREAD
+    imported = supported_operators()
     while names := {node.op_type for node in _all_nodes(proto.graph) if _is_spelt_out(node, imported)}:
         identifiers = [("", name) for name in sorted(names)]
         proto = _with_defaults(proto, names)
-        expanded = onnx.inliner.inline_selected_functions(proto, identifiers, inline_schema_functions=True)
+        try:
+            expanded = onnx.inliner.inline_selected_functions(proto, identifiers, inline_schema_functions=True)
+        except RuntimeError:  # the inliner knows no inputs that are left out
+            return proto
         if expanded == proto or {node.op_type for node in _all_nodes(expanded.graph)} >= names:
             return expanded
         proto = expanded

@@ -13,6 +13,9 @@ from flextune.graph.onnx_graph import nested_graphs
 CONTROL_FLOW = frozenset({"If", "Constant"})
 """Handled by the importer outside its table of operators."""
 
+MISREAD = frozenset({"Attention"})
+"""Operators of other sets that the importer takes for ONNX's of the same name."""
+
 MAX_NODES_LISTED = 8
 
 
@@ -43,7 +46,7 @@ def unsupported_operators(proto: onnx.ModelProto) -> dict[str, list[str]]:
 
 def supported_operators() -> frozenset[str]:
     """Operators of the default domain that the importer knows."""
-    return frozenset(onnx_frontend._get_convert_map()) | CONTROL_FLOW
+    return (frozenset(onnx_frontend._get_convert_map()) | CONTROL_FLOW) - MISREAD
 
 
 def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

@@ -18,13 +18,14 @@ from flextune.graph.simplify.normalization import spell_out_layer_norms
 from flextune.graph.simplify.opset import upgrade_operators
 from flextune.graph.simplify.padding import explicit_padding, split_negative_pads
 from flextune.graph.simplify.ranks import full_rank_constants
-from flextune.graph.simplify.refusals import refuse_misread
+from flextune.graph.simplify.refusals import refuse_elements, refuse_misread
 from flextune.graph.simplify.rows import linear_over_rows, scale_weights, separate_projections
 from flextune.graph.simplify.shifts import bounded_shifts
 from flextune.graph.simplify.slices import lift_slices, slice_constant_reads
 from flextune.graph.simplify.splits import explicit_splits
 
 RULES = (
+    refuse_elements,
     take_branches,
     upgrade_operators,
     split_variadic,

@@ -9,8 +9,29 @@ import onnx
 
 from flextune.errors import ModelError
 from flextune.graph.onnx_graph import OnnxGraph, attribute
+from flextune.graph.simplify.element_types import element_types
 
 MAX_NODES_LISTED = 8
+
+
+NARROW = ("FLOAT8", "FLOAT4", "FLOAT6", "INT4", "UINT4", "INT2", "UINT2", "COMPLEX", "STRING")
+"""Beginnings of the names of element types that nothing here computes with."""
+
+SHAPED_BY_VALUES = frozenset({"Compress", "NonZero", "NonMaxSuppression", "Unique"})
+
+
+def refuse_elements(graph: OnnxGraph) -> None:
+    """Raise ModelError that names the values whose element type nothing here computes with."""
+    found: dict[str, list[str]] = {}
+    for name, kind in element_types(graph).items():
+        title = str(onnx.TensorProto.DataType.Name(kind))
+        if title.startswith(NARROW):
+            found.setdefault(title, []).append(name)
+    if found:
+        listed = [f"{kind} ({', '.join(names[:MAX_NODES_LISTED])})" for kind, names in sorted(found.items())]
+        raise ModelError(
+            f"model {graph.name!r} has values of element types that are not supported: {', '.join(listed)}"
+        )
 
 
 def refuse_misread(graph: OnnxGraph) -> None:
@@ -18,6 +39,8 @@ def refuse_misread(graph: OnnxGraph) -> None:
     found: dict[str, list[str]] = {}
     for node in graph.nodes:
         reason = CHECKS[node.op_type](node, graph) if node.op_type in CHECKS else ""
+        if node.op_type in SHAPED_BY_VALUES:
+            reason = "gives a shape that depends on values, and shapes are static"
         if reason:
             found.setdefault(f"{node.op_type} {reason}", []).append(node.name or node.output[0])
     if empty := sorted(name for name in graph.output_names() if _is_empty(graph, name)):

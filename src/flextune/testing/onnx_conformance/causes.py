@@ -18,7 +18,7 @@ PATTERNS: Sequence[tuple[str, str]] = (
     (r"\d+ operator\(s\) that cannot be imported", "Operators that are not supported"),
     (r"training mode|running statistics", "Training: batch norm and dropout run in inference mode only"),
     (r"outputs without elements", "Constant outputs without elements"),
-    (r"dynamic dimensions|depend on the values|not static", "Shapes that depend on values: outputs have static shapes"),
+    (r"dynamic dimensions|depends on values|not static", "Shapes that depend on values: outputs have static shapes"),
     (r"element type|dtype", "Element types without arithmetic here"),
 )
 """A pattern of the message -> the class; the first that fits."""
