@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flextune.apply.build import compile_model
     from flextune.apply.executable import load_executable as load
+    from flextune.compat.flexdsa import FlexDSAOptimizer
     from flextune.csp.parameters import Parameter
     from flextune.graph.model import load_model
     from flextune.graph.partition import partition_model
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "Budget": "flextune.tune.budget:Budget",
     "Command": "flextune.measure.command:Command",
+    "FlexDSAOptimizer": "flextune.compat.flexdsa:FlexDSAOptimizer",
     "Parameter": "flextune.csp.parameters:Parameter",
     "compile_model": "flextune.apply.build:compile_model",
     "detect": "flextune.target.detect:detect",
@@ -43,6 +45,7 @@ _EXPORTS = {
 __all__ = [
     "Budget",
     "Command",
+    "FlexDSAOptimizer",
     "Parameter",
     "__version__",
     "compile_model",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import tvm
 from tvm import relax
@@ -76,6 +77,14 @@ def compile_model(
 def compile_unscheduled(partition: Partition, target: Target, threads: int | None = None) -> Executable:
     """The model with TVM's own fusion and not one schedule step: what the other builds are made of."""
     return _assembled(partition.module, _signature(partition, target, threads or default_thread_count()), target)
+
+
+def kernel_function(partition: Partition, name: str, schedules: Mapping[str, Schedule], target: Target) -> Any:
+    """The scheduled PrimFunc that `compile_model` compiles for a task or fallback of this name."""
+    task = next((task for task in partition.tasks if task.name == name), None)
+    if task is None:
+        return generic_schedule(partition.module[name], target)
+    return _scheduled(task, schedules.get(task.workload.key), target).replacement.function
 
 
 @dataclass(frozen=True, slots=True, eq=False)
