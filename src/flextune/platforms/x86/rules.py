@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tvm import s_tir
+
 from flextune.analysis.blocks import BlockFacts, BlockKind, ProgramFacts, read_program
 from flextune.csp import Assignment, Problem
 from flextune.errors import InfeasibleError, ScheduleError
@@ -97,11 +99,12 @@ def _register_tiles(draft: Draft, limits: CpuLimits, blocks: list[BlockFacts]) -
 
 
 def inlining(draft: Draft, limits: CpuLimits) -> None:
-    """Element-wise blocks with one element-wise consumer are computed inside it."""
-    for block in _remaining(draft):
-        if inlinable(draft.program, block):
-            draft.add(Inline(block.name))
-            draft.scheduled.add(block.name)
+    """Element-wise blocks with one element-wise consumer are computed inside it; what follows sees the rest."""
+    schedule = s_tir.Schedule(draft.function)
+    for name in [block.name for block in _remaining(draft) if inlinable(draft.program, block)]:
+        schedule.compute_inline(schedule.get_sblock(name))
+        draft.rewrite(Inline(name), schedule.mod["main"])
+        draft.scheduled.add(name)
 
 
 def rows(draft: Draft, limits: CpuLimits) -> None:
