@@ -1,4 +1,7 @@
-"""PyTorch, eager and compiled: in inference mode, in bfloat16 with all weights converted.
+"""PyTorch, eager and compiled, in inference mode.
+
+In bfloat16 all weights are converted; where an operator is missing in that type, as local response normalization is,
+`torch.autocast` is used instead.
 
 Convolutional networks are tried channels-first and channels-last, the faster is taken. Compiled models are frozen:
 weights are constants then, which is what lets the compiler fold batch norms and pack weights for its own kernels.
@@ -6,6 +9,7 @@ weights are constants then, which is what lets the compiler fold batch norms and
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -48,25 +52,35 @@ def _compiled(module: nn.Module) -> Callable[..., Any]:
 
 def _call(job: ModelJob, channels_last: bool, wrap: Callable[[nn.Module], Callable[..., Any]]) -> ModelCall:
     torch.set_num_threads(job.threads)
-    dtype = _DTYPES[job.precision]
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    module = _module(job).to(dtype=dtype).to(memory_format=layout)
-    function = wrap(module)
+    dtype = _DTYPES[job.precision]
+    module = _module(job).to(memory_format=layout)
+    mixed = dtype is not torch.float32 and not _runs(copy.deepcopy(module).to(dtype), _tensors(job.inputs(0), dtype))
+    if mixed:
+        dtype = torch.float32
+    function = wrap(module.to(dtype))
 
-    def tensors(inputs: Arrays) -> list[torch.Tensor]:
-        return [_tensor(array, dtype, layout) for array in inputs.values()]
+    def call(tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        with torch.no_grad(), torch.autocast("cpu", _DTYPES[job.precision], enabled=mixed):
+            results: Sequence[torch.Tensor] = function(*tensors)
+            return results
 
     def compute(inputs: Arrays) -> Sequence[np.ndarray]:
+        return [each.float().contiguous().numpy() for each in call(_tensors(inputs, dtype, layout))]
+
+    placed = _tensors(job.inputs(0), dtype, layout)
+    variant = ", ".join(["channels last"] * channels_last + ["autocast"] * mixed)
+    return ModelCall(timed(lambda: call(placed)), compute, job.precision, variant)
+
+
+def _runs(module: nn.Module, tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether PyTorch has every operator of the module in the type of its weights."""
+    try:
         with torch.no_grad():
-            return [each.float().contiguous().numpy() for each in function(*tensors(inputs))]
-
-    placed = tensors(job.inputs(0))
-
-    def run() -> None:
-        with torch.no_grad():
-            function(*placed)
-
-    return ModelCall(timed(run), compute, job.precision, "channels last" if channels_last else "")
+            module(*tensors)
+    except NotImplementedError:
+        return False
+    return True
 
 
 def _module(job: ModelJob) -> nn.Module:
@@ -80,8 +94,9 @@ def _module(job: ModelJob) -> nn.Module:
     return build(job.model).module
 
 
-def _tensor(array: np.ndarray, dtype: torch.dtype, layout: torch.memory_format) -> torch.Tensor:
-    tensor = torch.from_numpy(array)
-    if not tensor.is_floating_point():
-        return tensor
-    return tensor.to(dtype).contiguous(memory_format=layout)
+def _tensors(
+    inputs: Arrays, dtype: torch.dtype, layout: torch.memory_format = torch.contiguous_format
+) -> list[torch.Tensor]:
+    """The inputs by position, floats in this type and layout."""
+    tensors = [torch.from_numpy(array) for array in inputs.values()]
+    return [each.to(dtype).contiguous(memory_format=layout) if each.is_floating_point() else each for each in tensors]

@@ -93,6 +93,24 @@ def test_pytorch_tries_both_layouts_of_a_convolutional_network(job: ModelJob) ->
         torch.set_num_threads(threads)
 
 
+def test_pytorch_falls_back_to_autocast_where_bfloat16_has_no_operator(tmp_path: Path) -> None:
+    torch, runtime = pytest.importorskip("torch"), pytest.importorskip("onnxruntime")
+    pytest.importorskip("transformers")
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 8, 4, 4)) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("LRN", ["x"], ["y"], size=3)], "lrn", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, tmp_path / "lrn.onnx")
+    job = ModelJob(str(tmp_path), "light_zfnet512", str(tmp_path / "lrn.onnx"), BFLOAT16, (0,), 0.002, 3, 0.001, 1, 1)
+    threads = torch.get_num_threads()
+    try:
+        calls = PEERS["pytorch"].load()(job)  # type: ignore[arg-type, call-arg]
+        wanted = runtime.InferenceSession(model.SerializeToString()).run(None, job.inputs(0))
+        assert [call.variant for call in calls] == ["autocast", "channels last, autocast"]
+        assert all(relative_error(call.compute(job.inputs(0)), wanted) < 0.02 for call in calls)
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_without_a_compiler_torch_compile_is_absent(job: ModelJob, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     monkeypatch.setattr("shutil.which", lambda name: None)
