@@ -72,7 +72,7 @@ def exported_model(
     output_names: Sequence[str] | None = None,
 ) -> Model:
     """The model of an exported program. ModelError for one that changes its inputs or buffers, or is not ONNX's."""
-    _check_signature(program, name)
+    _check_changes_nothing(program, name)
     with _quiet():
         try:
             written = torch.onnx.export(
@@ -89,8 +89,11 @@ def exported_model(
     return model_from_proto(written.model_proto, name, source=name)
 
 
-def _check_signature(program: Any, name: str) -> None:
-    signature = program.graph_signature
+def _check_changes_nothing(program: Any, name: str) -> None:
+    with _quiet():
+        signature = program.run_decompositions(
+            {}
+        ).graph_signature  # without decompositions it only makes changes explicit
     if changed := [*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()]:
         raise ModelError(
             f"{name} changes {', '.join(changed[:4])} while it runs; only modules in evaluation mode that leave their "

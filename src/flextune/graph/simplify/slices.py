@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from flextune.graph.onnx_graph import OnnxGraph, attribute
-from flextune.graph.simplify.links import Links, Shape, int64
+from flextune.graph.simplify.links import Links, Shape, int64, remove_unused
 from flextune.graph.simplify.rows import slice_bounds
 
 MAX_ROUNDS = 8
@@ -45,6 +45,7 @@ def _lift_once(graph: OnnxGraph) -> bool:
         nodes.extend([node] if lifted is None else lifted)
         moved = moved or lifted is not None
     graph.nodes = nodes
+    remove_unused(graph)
     return moved
 
 
