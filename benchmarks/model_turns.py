@@ -32,7 +32,7 @@ class ModelProtocol:
 
     turns: int = 15
     most_rounds: int = 60
-    most_secs: float = 120.0
+    most_secs: float = 60.0
     turn_secs: float = 0.1
     turn_runs: int = 2
     warm_secs: float = 0.1
