@@ -18,23 +18,21 @@ import numpy as np
 import onnx
 
 from flextune.apply.artifact import save_executable
-from flextune.apply.build import compile_unscheduled
+from flextune.apply.build import compile_model, compile_unscheduled
 from flextune.apply.check import MAX_RELATIVE_ERROR, OnnxRuntime, max_relative_error
 from flextune.apply.executable import Executable
 from flextune.cli.live import LiveView
-from flextune.cli.models import best_records, build_with
 from flextune.cli.output import seconds
-from flextune.cli.tune_model import model_tasks
 from flextune.database.store import open_database
 from flextune.errors import EnvironmentFault
 from flextune.graph.model import Model, load_model
 from flextune.graph.partition import partition_model
 from flextune.graph.random_weights import with_random_weights
+from flextune.optimize.model import optimize_model
 from flextune.target.detect import detect
 from flextune.target.peaks import measured_peaks
 from flextune.tune.budget import Budget
 from flextune.tune.options import TuneOptions
-from flextune.tune.tasks import tune_tasks
 
 ROUNDS = 9
 RUNS_PER_ROUND = 8
@@ -55,21 +53,21 @@ def main() -> None:
     model = with_random_weights(load_model(squeezenet()), seed=0)
     model.save(arguments.out / "squeezenet.onnx")
     partition = partition_model(model)
-    tasks = model_tasks(partition)
-    print(f"model    {model.name}: {sum(task.count for task in tasks)} fused groups, {len(tasks)} distinct", flush=True)
+    kernels = sum(task.count for task in partition.tasks)
+    print(f"model    {model.name}: {kernels} kernels, {len(partition.tasks)} distinct", flush=True)
 
     with open_database(arguments.out / "records.db") as database:
         with LiveView(options.budget, f"tuning {model.name}") as view:
-            result = tune_tasks(tasks, target, options, database, (view,))
-        if result.interrupted:
+            tuned = optimize_model(partition, target, options, database, (view,))
+        if tuned.build is None:
             sys.exit("interrupted; `make demo` goes on from the records that are there")
-        records = best_records(partition, database, target)
-    print(f"tuned    {result.trials} trials, {result.failed} failed, {result.elapsed_secs:.0f} s", flush=True)
+    tasks = tuned.tasks
+    print(f"tuned    {tasks.trials} trials, {tasks.failed} failed, {tuned.elapsed_secs:.0f} s", flush=True)
 
     inputs = model.random_inputs(seed=1)
     unscheduled = compile_unscheduled(partition, target).benchmark(inputs, min_runs=3, min_secs=0.0, warmup=1)
     print(f"before   TVM without schedules: {seconds(statistics.median(unscheduled.run_secs))}", flush=True)
-    before, after = build_with(partition, {}, target).executable, build_with(partition, records, target).executable
+    before, after = compile_model(partition, {}, target).executable, tuned.build.executable
     runs: dict[str, Run] = {"before": runner(before, inputs), "after": runner(after, inputs)}
     if (peer := onnx_runtime(model, after, inputs)) is not None:
         runs["ONNX Runtime"] = peer

@@ -47,6 +47,13 @@ PretrainedPath = Annotated[
         "--pretrained", metavar="MODEL", help="Model that `flextune pretrain` wrote, for the cost model to start from."
     ),
 ]
+Without = Annotated[
+    list[str] | None,
+    typer.Option("--without", metavar="PASS", help="Do without this fusion pattern or algorithm; repeatable."),
+]
+PrecisionName = Annotated[
+    str, typer.Option("--precision", help="float32, or bf16: matrix products of a model from bfloat16 values.")
+]
 Shapes = Annotated[
     list[str] | None, typer.Option("--shape", help="Shape of a model's dynamic input, as NAME=1x3x224x224; repeatable.")
 ]

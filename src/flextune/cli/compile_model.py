@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flextune.cli.arguments import DatabasePath, Json, Shapes, TargetText
+from flextune.cli.arguments import DatabasePath, Json, PrecisionName, Shapes, TargetText, Without
 from flextune.cli.output import JsonValue, print_json, size
 from flextune.errors import UsageError
 
@@ -27,6 +27,8 @@ def compile_model(
     header: Annotated[
         bool, typer.Option("--header", help="Write flextune_model.h, the library's C interface, beside it.")
     ] = False,
+    without: Without = None,
+    precision: PrecisionName = "float32",
     shape: Shapes = None,
     db: DatabasePath = None,
     as_json: Json = False,
@@ -37,11 +39,14 @@ def compile_model(
     written.
     """
     from flextune.apply.artifact import save_executable
+    from flextune.apply.build import compile_model as build
     from flextune.cli.inputs import database_path, read_shapes, read_target
-    from flextune.cli.models import best_records, build_with, compare_builds, read_partition
+    from flextune.cli.models import compare_builds, read_partition
     from flextune.cli.recorded_target import recorded_target
     from flextune.database.store import open_database
+    from flextune.graph.precision.precision import Precision
     from flextune.native.toolchain import write_header
+    from flextune.optimize.model import from_records
     from flextune.target.detect import detect
 
     if output.is_dir() or not output.absolute().parent.is_dir():
@@ -54,17 +59,19 @@ def compile_model(
     else:
         with open_database(path, must_exist=True) as database:
             chosen = recorded_target(for_target, database, path)
-    partition = read_partition(model, read_shapes(shape))
-    records = {}
+    computed = Precision.parse(precision)
+    computed.check(chosen)
+    partition = read_partition(model, read_shapes(shape), without or (), computed)
+    decided, schedules = partition, {}
     if db is not None or Path(path).exists():
         with open_database(path, must_exist=True) as database:
-            records = best_records(partition, database, chosen)
-    if for_target is not None and not records:
+            decided, schedules = from_records(partition, database, chosen)
+    if for_target is not None and not schedules:
         raise UsageError(f"{path} holds records of {chosen}, but none of this model's; tune {model} on that machine")
-    if records and chosen.key == detect().key:
-        built = compare_builds(partition, records, chosen).faster
+    if schedules and chosen.key == detect().key:
+        built = compare_builds(partition, decided, schedules, chosen).faster
     else:
-        built = build_with(partition, records, chosen)
+        built = build(decided, schedules, chosen)
     if threads is not None:
         built.executable.set_threads(threads)
     saved = save_executable(built.executable, output)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flextune.cli.arguments import Json, Shapes, TargetText
+from flextune.cli.arguments import Json, PrecisionName, Shapes, TargetText, Without
 from flextune.cli.output import JsonValue, print_json, size, table
 from flextune.errors import UsageError
 
@@ -28,6 +28,8 @@ def inspect(
     svg: Annotated[Path | None, typer.Option("--svg", help="Write a picture of the fused graph to this file.")] = None,
     spaces: Annotated[bool, typer.Option(help="Count the schedules of each group, as far as that is quick.")] = True,
     target: TargetText = None,
+    without: Without = None,
+    precision: PrecisionName = "float32",
     shape: Shapes = None,
     as_json: Json = False,
 ) -> None:
@@ -35,12 +37,13 @@ def inspect(
     from flextune.cli.inputs import read_shapes, read_target
     from flextune.cli.models import read_partition
     from flextune.graph.picture import draw
+    from flextune.graph.precision.precision import Precision
     from flextune.graph.view import view_of
 
     if svg is not None and (svg.is_dir() or not svg.absolute().parent.is_dir()):
         raise UsageError(f"cannot write {svg}: expected a file in an existing folder")
     chosen = read_target(target)
-    partition = read_partition(model, read_shapes(shape))
+    partition = read_partition(model, read_shapes(shape), without or (), Precision.parse(precision))
     view = view_of(partition)
     sizes = _space_sizes(view, chosen) if spaces else {}
     contents = _contents(partition)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -15,12 +16,14 @@ from flextune.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flextune.trial.decision import FusionDecision
     from flextune.trial.record import TuningRecord
 
 
 def show(
     workload: Annotated[str | None, typer.Argument(help="Only this workload (default: all).")] = None,
     schedule: Annotated[bool, typer.Option("--schedule", help="Also print the best schedule as code.")] = False,
+    fusion: Annotated[bool, typer.Option("--fusion", help="Print the decisions on groups of models instead.")] = False,
     db: DatabasePath = None,
     as_json: Json = False,
 ) -> None:
@@ -31,6 +34,9 @@ def show(
 
     path = database_path(db)
     with open_database(path, must_exist=True) as database:
+        if fusion:
+            _show_fusion(path, database.decisions(), workload, as_json)
+            return
         records = database.records()
     if workload and not (records := of_this(records, workload)):
         raise UsageError(f"no records of {workload} in {path}; `flextune show` without a workload lists what is there")
@@ -39,6 +45,29 @@ def show(
         print_json({"db": path, "workloads": [group.to_dict() for group in groups]})
     else:
         print("\n".join(_text(group, schedule) for group in groups) if groups else f"{path} holds no records")
+
+
+def _show_fusion(path: str, decisions: Sequence[FusionDecision], about: str | None, as_json: bool) -> None:
+    """The decisions, of all models or of the one that is named."""
+    chosen = [each for each in decisions if about is None or about in (each.model, each.group_key)]
+    if not chosen:
+        of = f" on {about}" if about else ""
+        raise UsageError(f"no fusion decisions{of} in {path}; `flextune tune MODEL` makes and records them")
+    if as_json:
+        print_json({"db": path, "decisions": [json.loads(each.to_json()) for each in chosen]})
+        return
+    for each in chosen:
+        print(f"{each.operators}  ({each.pattern}, {each.group_key}, from {each.model})")
+        print(f"  {each.chosen}: {each.reason}")
+        rows = [
+            (
+                option.name,
+                seconds(option.predicted_secs),
+                "-" if (secs := option.measured_secs) is None else seconds(secs),
+            )
+            for option in each.options
+        ]
+        print(table(("option", "predicted", "measured"), rows, "    "))
 
 
 @dataclass(frozen=True, slots=True)

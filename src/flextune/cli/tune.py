@@ -12,10 +12,12 @@ from flextune.cli.arguments import (
     CostModelOptionTexts,
     DatabasePath,
     Json,
+    PrecisionName,
     PretrainedPath,
     Shapes,
     StrategyOptionTexts,
     TargetText,
+    Without,
     WorkloadOrModel,
 )
 from flextune.cli.output import print_json, rate, seconds
@@ -48,6 +50,8 @@ def tune(
     resume: Annotated[bool, typer.Option(help="Take recorded trials of the same key for known.")] = True,
     patience: Annotated[int | None, typer.Option(help="End a task after so many trials without a better one.")] = None,
     target: TargetText = None,
+    without: Without = None,
+    precision: PrecisionName = "float32",
     shape: Shapes = None,
     db: DatabasePath = None,
     as_json: Json = False,
@@ -68,9 +72,11 @@ def tune(
     if model:
         from flextune.cli.tune_model import tune_model
 
-        tune_model(Path(what), shapes, request, as_json)
+        tune_model(Path(what), shapes, ModelRequest(request, tuple(without or ()), precision), as_json)
     elif shapes:
         raise UsageError(f"--shape is for models; {what!r} is a workload, its sizes are its parameters")
+    elif without or precision != "float32":
+        raise UsageError(f"--without and --precision are for models; {what!r} is a workload, say dtype=... in its text")
     else:
         _tune_workload(what, request, as_json)
 
@@ -116,6 +122,15 @@ class Request:
         from flextune.cost.model_file import load_model
 
         return load_model(self.pretrained)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """A request about a model: also the passes to do without, and the precision to compute in."""
+
+    request: Request
+    without: tuple[str, ...] = ()
+    precision: str = "float32"
 
 
 def _tune_workload(text: str, request: Request, as_json: bool) -> None:

@@ -10,9 +10,10 @@ from flextune.cli.inputs import database_path, peaks_of, read_target
 from flextune.cli.live import LiveView
 from flextune.cli.models import read_partition
 from flextune.cli.output import JsonValue, print_json, rate, seconds, table
-from flextune.cli.tune import Request, end_with
+from flextune.cli.tune import ModelRequest, end_with
 from flextune.database.store import open_database
 from flextune.graph.partition import Partition
+from flextune.graph.precision.precision import Precision
 from flextune.optimize.model import OptimizedModel, optimize_model
 from flextune.tune.options import TuneOptions
 from flextune.tune.result import TuningResult
@@ -21,10 +22,12 @@ from flextune.tune.tasks import TasksResult
 _TASKS_SHOWN = 20
 
 
-def tune_model(path: Path, shapes: Mapping[str, tuple[int, ...]], request: Request, as_json: bool) -> None:
+def tune_model(path: Path, shapes: Mapping[str, tuple[int, ...]], asked: ModelRequest, as_json: bool) -> None:
     """Tunes the tasks of a model file, then times the whole model with default and with tuned schedules."""
+    request, precision = asked.request, Precision.parse(asked.precision)
     target, db = read_target(request.target), database_path(request.db)
-    partition = read_partition(path, shapes)
+    precision.check(target)
+    partition = read_partition(path, shapes, asked.without, precision)
     options = request.options(peaks_of(target))
     with open_database(db) as database, LiveView(request.budget, f"{path}: {len(partition.tasks)} tasks") as view:
         optimized = optimize_model(partition, target, options, database, (view,))

@@ -137,6 +137,12 @@ def recorded_schedules(partition: Partition, database: Database, target: Target)
     }
 
 
+def from_records(partition: Partition, database: Database, target: Target) -> tuple[Partition, dict[str, Schedule]]:
+    """The model as the records decided on its groups, and the best recorded schedules of its tasks."""
+    decided = partition.switched(choice_of(group_options(partition), database, target))
+    return decided, recorded_schedules(decided, database, target)
+
+
 def latencies(executables: Sequence[Executable]) -> tuple[float, ...]:
     """Median seconds of one run of each, timed in turns so that disturbances meet all of them alike."""
     inputs = executables[0].random_inputs(0)

@@ -23,7 +23,6 @@ from flextune.graph.fusion.pattern import registered
 from flextune.graph.fusion.plan import FusionGroup, FusionPlan, make_plan
 from flextune.registry import nearest
 
-
 register_rule(WINOGRAD)
 
 
