@@ -106,6 +106,7 @@ def medians(runs: dict[str, Run]) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(ROUNDS):
         for name, run in runs.items():
+            time.sleep(0.05)  # the other runtime's threads go on looking for work for a while
             run()
             for _ in range(RUNS_PER_ROUND):
                 start = time.perf_counter()

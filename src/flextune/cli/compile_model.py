@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flextune.cli.arguments import DatabasePath, Json, PrecisionName, Shapes, TargetText, Without
 from flextune.cli.output import JsonValue, print_json, size
 from flextune.errors import UsageError
+
+if TYPE_CHECKING:
+    from flextune.apply.build import Schedule
+    from flextune.graph.partition import Partition
 
 
 def compile_model(
@@ -62,7 +66,8 @@ def compile_model(
     computed = Precision.parse(precision)
     computed.check(chosen)
     partition = read_partition(model, read_shapes(shape), without or (), computed)
-    decided, schedules = partition, {}
+    decided: Partition = partition
+    schedules: dict[str, Schedule] = {}
     if db is not None or Path(path).exists():
         with open_database(path, must_exist=True) as database:
             decided, schedules = from_records(partition, database, chosen)

@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 
 from flextune import __version__
 from flextune.cli import (
+    accuracy,
     analyze,
     compile_model,
     doctor,
@@ -101,6 +102,7 @@ app.command("tune")(tune.tune)
 app.command("strategies")(strategies.strategies)
 app.command("pretrain")(pretrain.pretrain)
 app.command("minimize")(minimize.minimize)
+app.command("accuracy")(accuracy.accuracy)
 app.command("show")(show.show)
 app.command("compile")(compile_model.compile_model)
 app.command("replay")(replay.replay)

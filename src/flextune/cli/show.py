@@ -63,7 +63,7 @@ def _show_fusion(path: str, decisions: Sequence[FusionDecision], about: str | No
             (
                 option.name,
                 seconds(option.predicted_secs),
-                "-" if (secs := option.measured_secs) is None else seconds(secs),
+                seconds(option.measured_secs) if option.measured_secs else "-",
             )
             for option in each.options
         ]
