@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from flextune.errors import UsageError
 from flextune.graph.values import ValueSpec
 
 
+@lru_cache
 def element_type(name: str) -> np.dtype[Any]:
     """The NumPy type of that name; bfloat16 is that of `ml_dtypes`."""
     if name == "bfloat16":
@@ -25,7 +28,7 @@ def element_type(name: str) -> np.dtype[Any]:
 def aligned_empty(spec: ValueSpec) -> np.ndarray:
     """An uninitialised array for a value, placed so that generated code writes it without a copy."""
     dtype = element_type(spec.dtype)
-    nbytes = int(np.prod(spec.shape, dtype=np.int64)) * dtype.itemsize
+    nbytes = math.prod(spec.shape) * dtype.itemsize
     block = np.empty(nbytes + ALIGNMENT_BYTES, np.uint8)
     begin = -block.__array_interface__["data"][0] % ALIGNMENT_BYTES
     return block[begin : begin + nbytes].view(dtype).reshape(spec.shape)
@@ -79,9 +82,9 @@ def _by_tvm_ffi(value: object) -> np.ndarray | None:
         return None
     if tensor.device.type != "cpu" or not tensor.is_contiguous():
         return None
-    count = int(np.prod(tensor.shape, dtype=np.int64))
+    count = math.prod(tensor.shape)
     memory = (ctypes.c_uint8 * (count * dtype.itemsize)).from_address(tensor.data_ptr())
-    memory.owner = tensor  # type: ignore[attr-defined]
+    memory.owner = tensor
     array: np.ndarray = np.ctypeslib.as_array(memory).view(dtype).reshape(tuple(tensor.shape))
     return array
 

@@ -154,8 +154,8 @@ class Executable:
 
     def _inputs(self, inputs: Mapping[str, Any]) -> list[np.ndarray]:
         _check_names(inputs, self.inputs, "input", self.signature.name)
-        listed = _listed(self.inputs)
         if missing := [spec.name for spec in self.inputs if spec.name not in inputs]:
+            listed = _listed(self.inputs)
             raise UsageError(f"{self.signature.name}: input {missing[0]!r} is missing; it takes {listed}")
         return [input_array(spec, inputs[spec.name], self.signature.name) for spec in self.inputs]
 

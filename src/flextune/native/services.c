@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "services.h"
 
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,12 +12,27 @@
 
 enum { ALIGNMENT_BYTES = 64, KEPT_BLOCKS = 8, ERROR_BYTES = 400 };
 
-/* Blocks of temporary memory that this thread has had before. Kernels ask for the same sizes again and again. */
+/* Blocks of temporary memory that this thread has had before. Kernels ask for the same sizes again and again. They are
+ * freed when the thread ends. */
 static _Thread_local struct {
   void *block;
   uint64_t bytes;
   int taken;
 } kept[KEPT_BLOCKS];
+
+static pthread_key_t ending;
+static pthread_once_t prepared = PTHREAD_ONCE_INIT;
+
+static void free_kept(void *unused) {
+  (void)unused;
+  for (int index = 0; index < KEPT_BLOCKS; ++index) {
+    free(kept[index].block);
+    kept[index].block = NULL;
+    kept[index].bytes = 0;
+  }
+}
+
+static void prepare(void) { pthread_key_create(&ending, free_kept); }
 
 static _Thread_local char kernel_error[ERROR_BYTES];
 
@@ -43,6 +59,8 @@ static void *take_workspace(int device_type, int device, uint64_t bytes, int cod
     if (kept[smallest].taken || kept[index].bytes < kept[smallest].bytes) smallest = index;
   }
   void *block = allocate(bytes);
+  pthread_once(&prepared, prepare);
+  pthread_setspecific(ending, kept); /* anything but NULL: then the thread's end is told */
   if (block == NULL) {
     set_error("MemoryError", "no memory for temporary values");
   } else if (!kept[smallest].taken) {
