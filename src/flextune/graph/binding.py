@@ -55,11 +55,12 @@ SHAPE_POSITIONS: dict[str, tuple[int, ...]] = {
 
 
 def shape_inputs(graph: onnx.GraphProto) -> frozenset[str]:
-    """The graph's inputs whose values decide shapes, directly or through other nodes.
+    """The graph's inputs (those without a default) whose values decide shapes, directly or through other nodes.
 
     x: [2, 6], s: [3]; y = Reshape(x, Mul(s, t))   -->   {s, t}
     """
-    return frozenset(value.name for value in graph.input) & _needed(graph.node)
+    constants = {tensor.name for tensor in graph.initializer}
+    return frozenset(value.name for value in graph.input if value.name not in constants) & _needed(graph.node)
 
 
 def bind_inputs(proto: onnx.ModelProto, values: Mapping[str, np.ndarray]) -> onnx.ModelProto:

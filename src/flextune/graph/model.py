@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 
 from flextune.errors import ModelError
+from flextune.graph.binding import shape_inputs
 from flextune.graph.expansion import expand_functions
 from flextune.graph.operators import check_operators
 from flextune.graph.order import sort_nodes
@@ -68,12 +69,15 @@ def model_from_proto(
     check_operators(proto, source)
     sort_nodes(proto.graph, source)
     check_proto(proto, source)
+    if deciding := sorted(shape_inputs(proto.graph)):
+        raise ModelError(
+            f"{source}: values of {', '.join(map(repr, deciding))} decide shapes and are inputs; shapes must be known "
+            "when a model is built: make them constants (initializers) of the model"
+        )
     return _with_static_shapes(proto, name, source, dict(shapes or {}))
 
 
-def _with_static_shapes(
-    proto: onnx.ModelProto, name: str, source: str, shapes: dict[str, tuple[int, ...]]
-) -> Model:
+def _with_static_shapes(proto: onnx.ModelProto, name: str, source: str, shapes: dict[str, tuple[int, ...]]) -> Model:
     constants = {tensor.name for tensor in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in constants]
     names = [value.name for value in inputs]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from onnx import TensorProto, helper
 
+from flextune.errors import ModelError
 from flextune.graph.binding import bind_inputs, shape_inputs
+from flextune.graph.model import model_from_proto
 from flextune.testing.models import evaluate, model_of, random_array, value
 
 INT64 = TensorProto.INT64
@@ -41,3 +44,18 @@ def test_conditions_decide_and_so_does_what_branches_need() -> None:
     node = helper.make_node("If", ["c"], ["y"], then_branch=branches[0], else_branch=branches[1])
     inputs = [value("x", [6]), value("s", [1], INT64), value("t", [2], INT64), value("c", [], TensorProto.BOOL)]
     assert shape_inputs(model_of([node], inputs, [value("y", None)]).graph) == {"s", "t", "c"}
+
+
+def test_a_model_whose_shapes_stay_open_is_refused_by_name() -> None:
+    node = helper.make_node("Reshape", ["x", "s"], ["y"])
+    proto = model_of([node], [value("x", [6]), value("s", [2], INT64)], [value("y", [None, None])])
+    with pytest.raises(ModelError, match=r"'s' decide shapes.*constants"):
+        model_from_proto(proto, "open")
+
+
+def test_defaults_of_inputs_are_known() -> None:
+    node = helper.make_node("Reshape", ["x", "s"], ["y"])
+    inputs = [value("x", [6]), value("s", [2], INT64)]  # as IR version 3 lists its initializers
+    proto = model_of([node], inputs, [value("y", [None, None])], {"s": np.array([2, 3])})
+    assert shape_inputs(proto.graph) == frozenset()
+    assert [spec.name for spec in model_from_proto(proto, "old").inputs] == ["x"]
