@@ -89,6 +89,13 @@ def test_members_keep_the_limits() -> None:
         assert member["tasks"] >= AVX512.cores
 
 
+def test_a_large_image_is_never_transformed_whole() -> None:
+    space = space_of(WinogradShape(1, 224, 224, 64, 64, (1, 1, 1, 1)), 4, AVX512)
+    assert {member["spectrum_at"] for member in space.solutions.sample(np.random.default_rng(0), 20)} == {0}
+    largest = max(member["spectrum_bytes"] for member in space.solutions.sample(np.random.default_rng(1), 200))
+    assert largest <= AVX512.l3_bytes // AVX512.cores
+
+
 @pytest.mark.parametrize("outputs", [2, 4])
 def test_random_members_compute_the_convolution(outputs: int) -> None:
     target, rng = detect(), np.random.default_rng(outputs)

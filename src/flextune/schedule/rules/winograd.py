@@ -83,20 +83,24 @@ def _declare_blocks(draft: Draft, shape: WinogradGeometry) -> None:
 
 
 def _declare_cache_limit(draft: Draft, shape: WinogradGeometry) -> None:
-    product = draft.derived(shape.name("product_bytes"))
-    least = shape.inputs**2 * shape.lanes(shape.co) * shape.element_bytes
-    factors = (shape.name("block_ty"), shape.name("block_tx"), shape.name("vectors"), shape.name("cache_co"), least)
-    limit = max(shape.limits.l3_bytes // shape.limits.cores, least)
-    reason = "the products of a task stay in a core's share of L3"
-    draft.require(
-        Prod(product, factors, name=f"{product}_size", rule=RULE),
-        Le(product, limit, name=f"{product}_in_l3", rule=RULE, reason=reason),
-    )
+    """What a task keeps: its transformed data and its products, each in a core's share of L3."""
+    tiles = (shape.name("block_ty"), shape.name("block_tx"))
+    point = shape.inputs**2 * shape.element_bytes
+    product, spectrum = draft.derived(shape.name("product_bytes")), draft.derived(shape.name("spectrum_bytes"))
+    channels = (shape.name("vectors"), shape.name("cache_co"), shape.lanes(shape.co))
+    most = max(shape.limits.l3_bytes // shape.limits.cores, point * shape.ci * shape.limits.vector_registers)
+    reason = "what a task keeps stays in a core's share of L3"
+    for size, factors in ((product, (*tiles, *channels, point)), (spectrum, (*tiles, shape.ci * point))):
+        draft.require(
+            Prod(size, factors, name=f"{size}_size", rule=RULE),
+            Le(size, max(most, point * shape.co), name=f"{size}_in_l3", rule=RULE, reason=reason),
+        )
 
 
 def _declare_choices(draft: Draft, shape: WinogradGeometry) -> None:
     draft.variable(shape.name("grid_order"), (0, 1))
     draft.variable(shape.name("cache_order"), (0, 1))
-    draft.variable(shape.name("spectrum_at"), (0, 1))
+    whole = shape.inputs**2 * shape.tiles * shape.ci * shape.element_bytes
+    draft.variable(shape.name("spectrum_at"), (0, 1) if whole <= shape.limits.l3_bytes // 2 else (0,))
     if shape.pad is not None:
         draft.variable(shape.name("pad_at"), (0, 1))

@@ -100,6 +100,11 @@ class WinogradGeometry:
         return self.product.spatial[3].extent
 
     @property
+    def tiles(self) -> int:
+        """Tiles of all images together."""
+        return self.batch * self.tile_rows * self.tile_columns
+
+    @property
     def co(self) -> int:
         return self.product.spatial[4].extent
 

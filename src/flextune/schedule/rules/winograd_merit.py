@@ -37,11 +37,6 @@ class WinogradMerit:
         return np.zeros(len(columns[self.shape.name("tasks")])) if values is None else values.astype(np.float64)
 
     @property
-    def _tiles(self) -> int:
-        """Tiles of the whole image."""
-        return self.shape.batch * self.shape.tile_rows * self.shape.tile_columns
-
-    @property
     def _points(self) -> int:
         return self.shape.inputs**2
 
@@ -54,7 +49,7 @@ class WinogradMerit:
         load = _MULTIPLIERS * (vectors * lanes * shape.element_bytes / self._weight_rate(columns) + 0.5 * rows)
         step = (np.maximum(multiply, load) + 0.1 * load) / np.minimum(1.0, multiply / _HIDDEN_LATENCY)
         step = step + multiply * 4.0 / shape.ci  # zeroing and storing the accumulators
-        steps = self._points * self._tiles * shape.ci * (shape.co / lanes) / multiply
+        steps = self._points * self.shape.tiles * shape.ci * (shape.co / lanes) / multiply
         return np.asarray(steps * step / _MULTIPLIERS, dtype=np.float64)
 
     def _weight_rate(self, columns: Columns) -> Floats:
@@ -92,14 +87,14 @@ class WinogradMerit:
         before = self._column(columns, "spectrum_at") == 1
         times = np.where(before, 1.0, self._column(columns, "grid_co"))
         guard = np.where(self._column(columns, "pad_at") == 1, _COPY_TIMES, 1.0)
-        data = self._points * self._tiles * (shape.ci / shape.lanes(shape.ci)) * _DATA_CYCLES * guard
-        result = self._points * self._tiles * (shape.co / shape.lanes(shape.co)) * _RESULT_CYCLES
+        data = self._points * self.shape.tiles * (shape.ci / shape.lanes(shape.ci)) * _DATA_CYCLES * guard
+        result = self._points * self.shape.tiles * (shape.co / shape.lanes(shape.co)) * _RESULT_CYCLES
         return np.asarray(data * times + result, dtype=np.float64)
 
     def _spill_cycles(self, columns: Columns) -> Floats:
         """Transformed data and products that leave L2 and come back."""
         shape, limits = self.shape, self.shape.limits
-        whole = self._points * self._tiles * shape.element_bytes
+        whole = self._points * self.shape.tiles * shape.element_bytes
         tiles = self._column(columns, "block_ty") * self._column(columns, "block_tx")
         kept = self._points * tiles * shape.element_bytes * (shape.ci + self._task_channels(columns))
         spilled = np.where(kept <= limits.l2_bytes, 0.0, whole * (shape.ci + shape.co))
