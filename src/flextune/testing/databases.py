@@ -23,6 +23,7 @@ from pathlib import Path
 from flextune.csp.assignment import Assignment
 from flextune.database.base import Database
 from flextune.database.store import open_database
+from flextune.trial.decision import FusionDecision, OptionTime
 from flextune.trial.measurement import Status
 from flextune.trial.record import TuningRecord
 
@@ -68,6 +69,13 @@ def open_sqlite(folder: Path) -> Database:
     return open_database(folder / "records.db")
 
 
+def example_decision(group: str, chosen: str, target: str = "here") -> FusionDecision:
+    """A decision between two options."""
+    options = tuple(OptionTime(name, 2e-6, 1e-6, (f"{group}-{name}",)) for name in ("fused", "parts"))
+    created = "2026-01-01T00:00:00+00:00"
+    return FusionDecision(group, target, "conv2d + relu", "convolution", chosen, "measured", options, "net", created)
+
+
 class DatabaseSuite(ABC):
     """Tests of the contract of `Database`. Each gets an empty folder."""
 
@@ -97,6 +105,15 @@ class DatabaseSuite(ABC):
             assert not database.commit(example_record(2))
             assert database.commit_all([example_record(2), example_record(3), example_record(3)]) == 1
             assert len(database.records()) == 2
+
+    def test_the_latest_decision_on_a_group_counts(self, tmp_path: Path) -> None:
+        with self.open(tmp_path) as database:
+            assert database.decisions() == []
+            database.decide([example_decision("a", "fused"), example_decision("b", "parts")])
+            database.decide([example_decision("a", "parts"), example_decision("a", "fused", target="elsewhere")])
+        with self.open(tmp_path) as database:
+            assert {each.group_key: each.chosen for each in database.decisions("here")} == {"a": "parts", "b": "parts"}
+            assert len(database.decisions()) == 3
 
     def test_selects_by_workload_and_target(self, tmp_path: Path) -> None:
         other = example_record(2, workload_key="other")
