@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from flextune.imports import hidden
+
 if TYPE_CHECKING:
     from flextune.apply.build import compile_model
     from flextune.apply.executable import load_executable as load
@@ -63,7 +65,8 @@ def __getattr__(name: str) -> object:
     if name not in _EXPORTS:
         raise AttributeError(f"module 'flextune' has no attribute {name!r}; it has {', '.join(sorted(_EXPORTS))}")
     module, _, attribute = _EXPORTS[name].partition(":")
-    value: object = getattr(import_module(module), attribute)
+    with hidden("torch"):  # which TVM would load for a convenience: seconds and hundreds of megabytes
+        value: object = getattr(import_module(module), attribute)
     globals()[name] = value
     return value
 

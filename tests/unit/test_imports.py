@@ -1,5 +1,6 @@
 """Hidden packages cannot be imported in the block, and can be afterwards."""
 
+import subprocess
 import sys
 
 import pytest
@@ -17,3 +18,14 @@ def test_a_hidden_package_is_absent_only_in_the_block(monkeypatch):
 def test_a_loaded_package_stays():
     with hidden("pytest"):
         assert sys.modules["pytest"] is pytest
+
+
+def test_reading_a_model_loads_no_torch():
+    script = """
+import sys
+import flextune
+flextune.load_model
+assert "tvm" in sys.modules
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
