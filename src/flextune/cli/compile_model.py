@@ -44,6 +44,7 @@ def compile_model(
     """
     from flextune.apply.artifact import save_executable
     from flextune.apply.build import compile_model as build
+    from flextune.cli.accuracy import accuracy_json, accuracy_lines, accuracy_of_build
     from flextune.cli.inputs import database_path, read_shapes, read_target
     from flextune.cli.models import compare_builds, read_partition
     from flextune.cli.recorded_target import recorded_target
@@ -81,6 +82,7 @@ def compile_model(
         built.executable.set_threads(threads)
     saved = save_executable(built.executable, output)
     headers = [str(write_header(saved.parent))] if header else []
+    found = None if computed.is_float32 or chosen.key != detect().key else accuracy_of_build(partition, built, chosen)
     signature = built.executable.signature
     origins = Counter(str(task.origin) for task in built.tasks)
     if as_json:
@@ -93,7 +95,8 @@ def compile_model(
             "activation_bytes": signature.activation_bytes,
         }
         written: dict[str, JsonValue] = {"output": str(saved), "headers": [*headers], "target": signature.target}
-        print_json({"model": str(model), **written, "db": path, **memory, "tasks": tasks})
+        accuracy: dict[str, JsonValue] = {"accuracy": accuracy_json(found)} if found is not None else {}
+        print_json({"model": str(model), **written, "db": path, **memory, "tasks": tasks, **accuracy})
         return
     for task in built.tasks:
         if task.reason:
@@ -105,5 +108,7 @@ def compile_model(
         print(f"memory: {weights} of weights, at most {activations} of activations at a time")
     else:
         print("memory: not planned; the model is no straight line and runs on TVM's virtual machine")
+    if found is not None:
+        print("\n".join(("accuracy", *accuracy_lines(found))))
     for path in headers:
         print(path)

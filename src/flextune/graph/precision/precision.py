@@ -31,10 +31,14 @@ class Precision:
 
     @classmethod
     def parse(cls, text: str) -> Precision:
-        """By name: float32, bfloat16 (or bf16). UsageError with the nearest name for any other."""
-        if text not in _NAMES:
-            raise UsageError(f"unknown precision {text!r}: {nearest(text, ('float32', 'bfloat16', 'bf16'))}")
-        return cls(_NAMES[text])
+        """Inverse of `str`; bf16 means bfloat16. UsageError with the nearest name for any other."""
+        name, _, rest = text.partition(",keep=")
+        if name not in _NAMES:
+            raise UsageError(f"unknown precision {text!r}: {nearest(name, ('float32', 'bfloat16', 'bf16'))}")
+        numbers = rest.split("+") if rest else []
+        if not all(number.isascii() and number.isdigit() for number in numbers):
+            raise UsageError(f"expected layers to keep in float32 as in bf16,keep=0+7, got {text!r}")
+        return cls(_NAMES[name]).keeping(tuple(map(int, numbers)))
 
     def __str__(self) -> str:
         return f"{self.name},keep={'+'.join(map(str, self.keep))}" if self.keep else self.name

@@ -17,6 +17,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from flextune.errors import UsageError
 from flextune.graph.calls import is_call_tir, is_constant
 from flextune.graph.fusion.emit import substituted
 from flextune.graph.precision.bfloat16 import STORAGE, to_bfloat16
@@ -42,7 +43,7 @@ def in_bfloat16(module: tvm.IRModule, entries: Sequence[str] = ("main",), keep: 
     `main` keeps its signature; other entries are parts of a model and exchange bfloat16. `keep` are the numbers of
     the layers of `main` (see `product_layers`) that stay float32.
     """
-    kept = {layer.variable for layer in product_layers(module) if layer.number in set(keep)} if keep else set()
+    kept = _kept_variables(module, keep) if keep else set()
     straight = [name for name in entries if is_straight(module[name])]
     others = {name: function for name, function in module.functions_items() if name.name_hint not in straight}
     rewriter = _Rewriter(module, relax.BlockBuilder(tvm.IRModule(others)), kept)
@@ -62,6 +63,14 @@ def product_layers(module: tvm.IRModule) -> tuple[Layer, ...]:
                 if narrowed is not None and narrowed.products:
                     found.append(Layer(len(found), name, binding.var))
     return tuple(found)
+
+
+def _kept_variables(module: tvm.IRModule, keep: Collection[int]) -> set[Any]:
+    """The results of the layers to keep; none where `main` is not there (parts of a model)."""
+    layers = product_layers(module) if any(name.name_hint == "main" for name in module.get_global_vars()) else ()
+    if layers and max(keep) >= len(layers):
+        raise UsageError(f"there is no layer {max(keep)} to keep in float32: the model has {len(layers)}, from 0 on")
+    return {layer.variable for layer in layers if layer.number in set(keep)}
 
 
 def _constants(arguments: Sequence[Any]) -> frozenset[int]:

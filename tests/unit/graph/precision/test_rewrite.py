@@ -115,3 +115,15 @@ def test_a_processor_without_bfloat16_is_refused() -> None:
 def test_unknown_precision() -> None:
     with pytest.raises(UsageError, match="bfloat16"):
         Precision.parse("bfloat")
+
+
+def test_layers_to_keep_are_part_of_the_text() -> None:
+    kept = Precision.parse("bf16,keep=0+7")
+    assert Precision.parse(str(kept)) == kept == Precision("bfloat16", (0, 7))
+    with pytest.raises(UsageError, match="expected layers to keep"):
+        Precision.parse("bf16,keep=a")
+
+
+def test_a_layer_that_is_not_there(model: Model) -> None:
+    with pytest.raises(UsageError, match="no layer 9 to keep"):
+        partition_model(model, precision=BFLOAT16.keeping([9]))

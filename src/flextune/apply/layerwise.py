@@ -1,0 +1,155 @@
+"""A model run kernel by kernel, each layer in float32 or from bfloat16 as asked: what a choice costs, without a build.
+
+Values travel as float32; where the built model would store bfloat16 they are rounded.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from flextune.errors import UsageError
+from flextune.graph.calls import CallSite, call_sites_of
+from flextune.graph.partition import Partition
+from flextune.graph.precision.bfloat16 import from_bfloat16, to_bfloat16
+from flextune.graph.precision.narrow import narrow_function
+from flextune.graph.precision.rewrite import is_straight
+from flextune.graph.precision.storage import storage_of
+from flextune.platforms import registry as platforms
+from flextune.platforms.base import Array, Kernel
+from flextune.target.target import Target
+from flextune.trial.measurement import Candidate
+from flextune.workload.tir import from_prim_func
+from flextune.workload.workload import Workload
+
+ALIGNMENT_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Variant:
+    """One way to compute a call: its workload, and which inputs and whether the output are bfloat16."""
+
+    workload: Workload
+    narrow: frozenset[int]
+    narrow_output: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """One call: by float32, and (None where that is the same) from bfloat16; `layer` numbers those with products."""
+
+    site: CallSite
+    wide: _Variant
+    narrow: _Variant | None
+    layer: int | None
+
+
+class LayerwiseModel:
+    """A float32 partition of a model that can be run with any of its layers in bfloat16. UsageError for a model that
+    branches or has kernels that are no workloads.
+    """
+
+    def __init__(self, partition: Partition, target: Target) -> None:
+        module = partition.module
+        if not is_straight(module["main"]) or partition.fallbacks:
+            raise UsageError(f"{partition.model.name}: layers cannot be chosen in a model that branches")
+        self.partition = partition
+        self._steps = _steps(module)
+        self.layers = tuple(step.layer for step in self._steps if step.layer is not None)
+        self._kernels = _build([v for step in self._steps for v in (step.wide, step.narrow) if v is not None], target)
+        self._bound: dict[int, tuple[Kernel, list[Array], Array]] = {}
+
+    def run(self, inputs: Mapping[str, np.ndarray], keep: Collection[int] | None) -> dict[str, np.ndarray]:
+        """The outputs with the layers `keep` in float32 and all others in bfloat16; None for all in float32."""
+        main = self.partition.module["main"]
+        specs = self.partition.model.inputs
+        values = {variable: inputs[spec.name] for variable, spec in zip(main.params, specs, strict=True)}
+        for step in self._steps:
+            wide = keep is None or step.narrow is None or step.layer in keep
+            chosen = step.wide if wide or step.narrow is None else step.narrow
+            values[step.site.variable] = self._call(step.site, chosen, values)
+        returned = main.body.body
+        fields = list(returned.fields) if isinstance(returned, relax.Tuple) else [_resolved(returned, main)]
+        return {name: values[field] for name, field in zip(self.partition.model.outputs, fields, strict=True)}
+
+    def _call(self, site: CallSite, variant: _Variant, values: Mapping[Any, np.ndarray]) -> np.ndarray:
+        kernel, inputs, output = self._binding(site, variant)
+        for index, (argument, array) in enumerate(zip(site.arguments, inputs, strict=True)):
+            if argument in values:
+                value = values[argument]
+                np.copyto(array, to_bfloat16(value) if index in variant.narrow else value)
+        kernel.run()
+        return from_bfloat16(output) if variant.narrow_output else output.copy()
+
+    def _binding(self, site: CallSite, variant: _Variant) -> tuple[Kernel, list[Array], Array]:
+        """A kernel of this call alone, bound once: constants are packed then."""
+        if id(variant) not in self._bound:
+            kernel = copy.copy(self._kernels[variant.workload])
+            inputs = [
+                _aligned(_constant(argument, index in variant.narrow), spec.shape, spec.dtype)
+                for index, (argument, spec) in enumerate(zip(site.arguments, variant.workload.inputs, strict=True))
+            ]
+            (spec,) = variant.workload.outputs
+            output = _aligned(None, spec.shape, spec.dtype)
+            kernel.bind(inputs, [output])
+            self._bound[id(variant)] = (kernel, inputs, output)
+        return self._bound[id(variant)]
+
+
+def _steps(module: tvm.IRModule) -> list[_Step]:
+    storage, steps, layers = storage_of(module, "main", inner=False), [], 0
+    for site in call_sites_of(module, "main"):
+        function, outputs = module[site.function], len(site.arguments)
+        stored = frozenset(i for i, argument in enumerate(site.arguments) if argument in storage)
+        stored |= {outputs} if site.variable in storage else set()
+        narrowed = narrow_function(function, stored, site.constants)
+        has_products = narrowed is not None and narrowed.products > 0
+        narrow = None
+        if narrowed is not None and (stored or has_products):
+            workload = from_prim_func(narrowed.function, "layer", tuple(site.constants))
+            narrow = _Variant(workload, (stored | narrowed.weights) - {outputs}, outputs in stored)
+        wide = _Variant(from_prim_func(function, "layer", tuple(site.constants)), frozenset(), narrow_output=False)
+        steps.append(_Step(site, wide, narrow, layers if has_products else None))
+        layers += has_products
+    return steps
+
+
+def _build(variants: Sequence[_Variant], target: Target) -> dict[Workload, Kernel]:
+    platform = platforms.get(target.kind)
+    workloads = list(dict.fromkeys(variant.workload for variant in variants))
+    spaces = [platform.search_space(workload, target) for workload in workloads]
+    candidates = [Candidate(space.workload, target, space.trace, space.default) for space in spaces]
+    return dict(zip(workloads, platform.kernels(candidates), strict=True))
+
+
+def _resolved(variable: Any, function: Any) -> Any:
+    """The variable that an output is another name of."""
+    for block in function.body.blocks:
+        for binding in block.bindings:
+            if binding.var.same_as(variable) and isinstance(binding.value, relax.Var):
+                return _resolved(binding.value, function)
+    return variable
+
+
+def _constant(argument: Any, narrow: bool) -> np.ndarray | None:
+    if isinstance(argument, relax.Var):
+        return None
+    array: np.ndarray = np.from_dlpack(argument.value)
+    return to_bfloat16(array) if narrow else array
+
+
+def _aligned(values: np.ndarray | None, shape: Sequence[int], dtype: str) -> Array:
+    """An array that starts at a multiple of `ALIGNMENT_BYTES`, with these values."""
+    count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    room = np.zeros(count + ALIGNMENT_BYTES, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT_BYTES
+    array: Array = room[start : start + count].view(dtype).reshape(tuple(shape))
+    if values is not None:
+        np.copyto(array, values)
+    return array

@@ -1,0 +1,122 @@
+"""`flextune accuracy`: what a model in bfloat16 loses, and which layers to keep in float32 so that it loses less."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flextune.cli.arguments import Json, PrecisionName, Shapes, TargetText
+from flextune.cli.output import JsonValue, print_json
+from flextune.errors import UsageError
+
+if TYPE_CHECKING:
+    from flextune.apply.accuracy import Accuracy
+    from flextune.apply.build import Build
+    from flextune.graph.partition import Partition
+    from flextune.target.target import Target
+
+
+def accuracy(
+    model: Annotated[Path, typer.Argument(help="An ONNX file.")],
+    precision: PrecisionName = "bf16",
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            help="An .npz file with an array per input, or with a leading axis over samples (default: random)."
+        ),
+    ] = None,
+    max_error: Annotated[
+        float | None,
+        typer.Option("--max-error", min=0.0, help="Find layers to keep in float32 until no output is further off."),
+    ] = None,
+    target: TargetText = None,
+    shape: Shapes = None,
+    as_json: Json = False,
+) -> None:
+    """Compare a model in bfloat16 with itself in float32: per output, error, cosine and top-1 agreement.
+
+    With --max-error, prints the --precision to give `tune` and `compile`, with the layers that it keeps in float32.
+    """
+    from flextune.apply.accuracy import compared, read_samples
+    from flextune.apply.kept_layers import find_kept_layers
+    from flextune.apply.layerwise import LayerwiseModel
+    from flextune.cli.inputs import read_shapes, read_target
+    from flextune.cli.models import read_partition
+    from flextune.graph.precision.precision import Precision
+
+    wanted, chosen = Precision.parse(precision), read_target(target)
+    wanted.check(chosen)
+    if wanted.is_float32:
+        raise UsageError("flextune accuracy compares with float32: give another --precision, such as bf16")
+    partition = read_partition(model, read_shapes(shape))
+    samples = read_samples(inputs, partition.model.inputs)
+    layerwise = LayerwiseModel(partition, chosen)
+    reached = True
+    if max_error is not None:
+        kept = find_kept_layers(layerwise, samples, max_error)
+        wanted, reached = wanted.keeping(kept.layers), kept.error <= max_error
+    pairs = [(layerwise.run(sample, wanted.keep), layerwise.run(sample, None)) for sample in samples]
+    found = compared(pairs)
+    layers = _layers(partition)
+    if as_json:
+        names: list[JsonValue] = [layers[number] for number in wanted.keep if number < len(layers)]
+        print_json({**accuracy_json(found), "precision": str(wanted), "float32_layers": names, "layers": len(layers)})
+    else:
+        print("\n".join((str(model), *accuracy_lines(found), *_kept_lines(wanted.keep, layers))))
+        print(f"  --precision {wanted}")
+        if not reached:
+            print(
+                f"  no choice of layers brings the error down to {max_error}: what is stored between them is bfloat16"
+            )
+
+
+def accuracy_of_build(partition: Partition, built: Build, target: Target) -> Accuracy:
+    """A built model against float32 on random inputs: ONNX Runtime's, or where it is not installed its own."""
+    from flextune.apply.accuracy import accuracy_of, read_samples
+    from flextune.apply.build import compile_model
+    from flextune.apply.check import OnnxRuntime
+    from flextune.errors import EnvironmentFault
+    from flextune.graph.partition import partition_model
+
+    samples, model = read_samples(None, partition.model.inputs), partition.model
+    try:
+        return accuracy_of(built.executable.run, OnnxRuntime(model, target.cores).run, samples)
+    except EnvironmentFault:
+        reference = compile_model(partition_model(model), {}, target).executable
+        return accuracy_of(built.executable.run, reference.run, samples)
+
+
+def accuracy_lines(found: Accuracy) -> list[str]:
+    """The accuracy in words, one line per output."""
+    title = f"  against float32, {found.samples} sample(s):"
+    return [title, *(f"    {output}" for output in found.outputs)]
+
+
+def accuracy_json(found: Accuracy) -> dict[str, JsonValue]:
+    """The accuracy as it prints with --json."""
+    outputs: dict[str, JsonValue] = {
+        output.name: {
+            "max_relative_error": output.max_relative_error,
+            "cosine": output.cosine,
+            "top1_agreement": output.top1,
+        }
+        for output in found.outputs
+    }
+    return {"samples": found.samples, "max_relative_error": found.max_relative_error, "outputs": outputs}
+
+
+def _layers(partition: Partition) -> tuple[str, ...]:
+    from flextune.graph.precision.rewrite import product_layers
+
+    return tuple(map(str, product_layers(partition.module)))
+
+
+def _kept_lines(keep: tuple[int, ...], layers: tuple[str, ...]) -> list[str]:
+    named = ", ".join(layers[number] for number in keep if number < len(layers)) or "none"
+    return [
+        f"  float32 layers, for the error's sake: {named} (of {len(layers)} with products of matrices)",
+        "  always float32: sums, exponentials and all that is no such product; the model's inputs and outputs;",
+        "  values between kernels of fewer than 4096 elements",
+    ]
