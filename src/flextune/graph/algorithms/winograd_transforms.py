@@ -98,7 +98,7 @@ class Transforms:
 
         The weights are taken after their transform: this is how far to trust a comparison on random ones.
         """
-        rows, back = (np.square(matrix).sum(axis=1).max() for matrix in (self.data, self.result))
+        rows, back = (float(np.square(matrix).sum(axis=1).max()) for matrix in (self.data, self.result))
         return math.ceil(rows * back)
 
     @cached_property
