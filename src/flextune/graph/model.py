@@ -91,6 +91,8 @@ def _with_static_shapes(proto: onnx.ModelProto, name: str, source: str, shapes: 
         specs.append(spec)
         notes.extend(note)
     del proto.graph.value_info[:]
+    if strange := [value.name for value in proto.graph.output if not value.type.HasField("tensor_type")]:
+        raise ModelError(f"{source}: output {strange[0]!r} is not a tensor; only tensors are supported")
     outputs = tuple(value.name for value in proto.graph.output)
     return Model(name, proto, tuple(specs), outputs, tuple(notes))
 

@@ -13,8 +13,8 @@ from flextune.graph.onnx_graph import nested_graphs
 CONTROL_FLOW = frozenset({"If", "Constant"})
 """Handled by the importer outside its table of operators."""
 
-MISREAD = frozenset({"Attention"})
-"""Operators of other sets that the importer takes for ONNX's of the same name."""
+MISREAD = frozenset({"Attention", "SequenceErase", "SequenceInsert"})
+"""Operators that the importer takes for something else: another set's of the same name, or of another order."""
 
 MAX_NODES_LISTED = 8
 

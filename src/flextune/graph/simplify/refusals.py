@@ -9,6 +9,7 @@ import onnx
 
 from flextune.errors import ModelError
 from flextune.graph.onnx_graph import OnnxGraph, attribute
+from flextune.graph.simplify.constants import static_shapes
 from flextune.graph.simplify.element_types import element_types
 
 MAX_NODES_LISTED = 8
@@ -73,9 +74,62 @@ def _lrn(node: onnx.NodeProto, graph: OnnxGraph) -> str:
     return "" if attribute(node, "size", 1) % 2 else "over an even number of channels is not supported"
 
 
+def _conv_transpose(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    del graph
+    asked = any(entry.name == "output_shape" for entry in node.attribute)
+    return "with a given output shape is not supported; give it pads" if asked else ""
+
+
+def _is_inf(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    del graph
+    both = attribute(node, "detect_negative", 1) and attribute(node, "detect_positive", 1)
+    return "" if both else "of one sign is not supported"
+
+
+def _mod(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    kind = str(onnx.TensorProto.DataType.Name(element_types(graph).get(node.input[0], onnx.TensorProto.FLOAT)))
+    is_float = not kind.startswith(("INT", "UINT"))
+    return "of floats without fmod is not supported" if is_float and not attribute(node, "fmod", 0) else ""
+
+
+def _resize(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    for name in ("antialias", "exclude_outside"):
+        if attribute(node, name, 0):
+            return f"with {name} is not supported"
+    scales = graph.constants.get(node.input[2]) if len(node.input) > 2 else None
+    shape = static_shapes(graph).get(node.input[0], ())
+    if scales is None or len(scales) != len(shape) or attribute(node, "mode", "nearest") == "nearest":
+        return ""
+    sizes = np.asarray(scales, np.float64) * np.asarray(shape)
+    return "" if np.allclose(sizes, np.round(sizes)) else "by scales that give no whole sizes is not supported"
+
+
+def _roi_align(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    del graph
+    return "of maxima is not supported" if attribute(node, "mode", "avg") == "max" else ""
+
+
+def _space_to_depth(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    del graph
+    mode = attribute(node, "mode", "DCR")
+    return "" if mode == "DCR" else f"in the order {mode} is not supported"
+
+
+def _top_k(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    wide = element_types(graph).get(node.input[0]) == onnx.TensorProto.UINT64
+    return "of uint64 is not supported" if wide else ""
+
+
 CHECKS: dict[str, Callable[[onnx.NodeProto, OnnxGraph], str]] = {
     "BatchNormalization": _batch_norm,
+    "ConvTranspose": _conv_transpose,
     "Dropout": _dropout,
+    "IsInf": _is_inf,
     "LRN": _lrn,
+    "Mod": _mod,
+    "Resize": _resize,
+    "RoiAlign": _roi_align,
+    "SpaceToDepth": _space_to_depth,
+    "TopK": _top_k,
 }
 """Operator -> why this node cannot be imported as it is used, empty where it can."""

@@ -19,7 +19,7 @@ from flextune.graph.simplify.exponents import cast_exponents
 from flextune.graph.simplify.masks import constant_masks
 from flextune.graph.simplify.normalization import spell_out_layer_norms
 from flextune.graph.simplify.padding import explicit_padding, split_negative_pads
-from flextune.graph.simplify.refusals import refuse_misread
+from flextune.graph.simplify.refusals import refuse_elements, refuse_misread
 from flextune.graph.simplify.shifts import bounded_shifts
 from flextune.graph.simplify.splits import explicit_splits
 from flextune.testing.models import evaluate, model_of, operators, random_array, value
@@ -243,13 +243,26 @@ def test_masks_of_dropout_are_constant() -> None:
     [
         (helper.make_node("LRN", ["x"], ["y"], size=4, name="lrn_1"), ["LRN", "lrn_1", "even"]),
         (helper.make_node("Dropout", ["x", "", "yes"], ["y"], name="drop"), ["Dropout", "drop", "training"]),
+        (helper.make_node("IsInf", ["x"], ["y"], name="i", detect_negative=0), ["IsInf", "one sign"]),
+        (helper.make_node("Mod", ["x", "x"], ["y"], name="m"), ["Mod", "fmod"]),
+        (helper.make_node("Resize", ["x", "", "s"], ["y"], name="r", mode="linear"), ["Resize", "whole sizes"]),
+        (helper.make_node("Resize", ["x", "", "s"], ["y"], name="r", antialias=1), ["Resize", "antialias"]),
+        (helper.make_node("NonZero", ["x"], ["y"], name="nz"), ["NonZero", "nz", "depends on values"]),
     ],
 )
 def test_what_would_be_misread_is_refused_by_name(node: onnx.NodeProto, words: list[str]) -> None:
-    used = {"yes": np.array(True)} if "yes" in node.input else {}
+    constants = {"yes": np.array(True), "s": np.array([1, 1, 0.7, 0.7], np.float32)}
+    used = {name: array for name, array in constants.items() if name in node.input}
     with pytest.raises(ModelError) as caught:
-        rewritten(node_model(node, [1, 8, 2, 2], used), refuse_misread)
+        refuse_misread(OnnxGraph.of(node_model(node, [1, 8, 2, 2], used, opset=18)))
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_element_types_without_arithmetic_are_refused() -> None:
+    node = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT8E4M3FN)
+    proto = model_of([node], [value("x", [3])], [value("y", [3], TensorProto.FLOAT8E4M3FN)], opset=21)
+    with pytest.raises(ModelError, match=r"FLOAT8E4M3FN \(y\)"):
+        refuse_elements(OnnxGraph.of(proto))
 
 
 def test_all_rules_together_keep_the_values() -> None:
