@@ -74,7 +74,7 @@ def _tile_counts(draft: Draft, tile: TileGeometry, axis: str) -> tuple[str | int
 
 
 def _declare_cache_limits(draft: Draft, tile: TileGeometry) -> None:
-    if tile.anchor.packed is None:
+    if tile.anchor.packed is None or not tile.outer_axes:  # without rows nothing packed is loaded twice
         return
     panel_bytes, block_bytes = draft.derived(tile.name("panel_bytes")), draft.derived(tile.name("block_bytes"))
     column = tile.anchor.reduction * tile.element_bytes
