@@ -11,7 +11,7 @@ import pytest
 
 FILES = ("relu", "softmax", "gemm", "reshape", "where", "split", "pow", "clip", "dropout", "bitshift", "swish", "slice")
 
-MAY_BE_REFUSED = ("training_dropout", "pow_types", "allowzero", "attention")
+MAY_BE_REFUSED = ("training_dropout", "pow_types", "allowzero", "attention", "zero_size")
 """In the names of tests of what is not supported: see docs/onnx.md."""
 
 

@@ -51,7 +51,7 @@ def test_large_models_equal_onnxruntime(name: str) -> None:
 def test_layout_of_squeezenet_changes_only_at_its_ends() -> None:
     partition = flextune.partition_model(light_model("squeezenet"))
     names = [task.name for task in partition.tasks for _ in range(task.count) if "permute_dims" in task.name]
-    assert len(names) == 2
+    assert len(names) == 1  # the end is a view
     assert partition.flops == pytest.approx(0.7e9, rel=0.05)
 
 

@@ -16,6 +16,7 @@ from flextune.trial.measurement import Candidate, Measurement
 from flextune.trial.record import Provenance
 from flextune.tune.callbacks import RecordWriter
 from flextune.tune.events import Callback, Event, FinalistMeasured, RoundFinished, TaskOpened, TrialMeasured
+from flextune.tune.interruption import Interruption, noticed_interruption
 from flextune.tune.options import TuneOptions
 from flextune.tune.task import TaskSearch, TuningTask, mean_secs
 
@@ -45,6 +46,7 @@ class TuningRun:
         self._callbacks: tuple[Callback, ...] = (RecordWriter(database, provenance), *callbacks)
         self._started = time.perf_counter() if started is None else started
         self._trial_ends: list[float] = []
+        self._interruption = Interruption()
 
     @property
     def elapsed_secs(self) -> float:
@@ -97,6 +99,7 @@ class TuningRun:
                     measured[search].append(measurement)
                     self._trial_ends.append(time.perf_counter())
                     self._notify(_trial_event(search, candidate, measured[search]))
+                    self._interruption.check()
                     if self.secs_left <= reserve_secs:
                         break
         finally:
@@ -129,10 +132,12 @@ class TuningRun:
     @contextmanager
     def until_interrupted(self) -> Iterator[None]:
         """Ends the block at Ctrl-C; the records and the result so far stay."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            self.interrupted = True
+        with noticed_interruption() as self._interruption:
+            try:
+                yield
+            except KeyboardInterrupt:
+                self.interrupted = True
+        self.interrupted |= self._interruption.came
 
     def _finalists(self, search: TaskSearch) -> list[Candidate]:
         best = [measurement.assignment for measurement in search.ranking()[: self.options.finalists]]
