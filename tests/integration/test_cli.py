@@ -35,8 +35,13 @@ def flextune(
 
 
 def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([*COMMAND, *arguments], cwd=folder, text=True, start_new_session=True, **pipes)  # type: ignore[call-overload]
+    """The command in a session of its own, with Ctrl-C as in the foreground: shells let the background ignore it."""
+    options = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    }
+    return subprocess.Popen([*COMMAND, *arguments], cwd=folder, text=True, start_new_session=True, **options)  # type: ignore[call-overload]
 
 
 def recorded(folder: Path) -> int:
