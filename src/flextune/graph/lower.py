@@ -26,6 +26,7 @@ from flextune.graph.folding import fold_moved_constants
 from flextune.graph.legalization import LEGALIZATIONS
 from flextune.graph.model import Model
 from flextune.graph.onnx_graph import OnnxGraph
+from flextune.graph.precision.quantized import integer_products
 from flextune.graph.simplify import simplify
 
 CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"]}
@@ -36,7 +37,7 @@ def relax_operators(model: Model) -> tvm.IRModule:
     """The model as one Relax `main` of operators, nothing fused yet. ModelError if import fails."""
     graph = OnnxGraph.of(model.proto)
     simplify(graph)
-    return channels_last(import_onnx(graph, model.name))
+    return channels_last(integer_products(import_onnx(graph, model.name)))
 
 
 def import_onnx(graph: OnnxGraph, name: str) -> tvm.IRModule:

@@ -32,6 +32,9 @@ _KEPT_ATTRIBUTES = ("global_symbol", "tirx.noalias", "s_tir")
 _PARTIAL_DOMAIN = frozenset(("sqrt", "rsqrt", "log", "log2", "log10", "log1p", "pow"))
 _REDUCE_AXIS = 2
 
+_BYTE_SCALE = 1e-4
+"""Of a product of two bytes; usual quantised activations have steps near 0.01 and weights near 0.001."""
+
 BFLOAT16_STEP = 2.0**-7
 """Largest distance of neighbouring bfloat16 numbers (stored as uint16), relative to them."""
 
@@ -92,7 +95,7 @@ class TirProgram:
     def main_dtype(self) -> str:
         """uint8 for sums of products of bytes, bfloat16 for sums over stored bfloat16 numbers, else float32."""
         types = {spec.dtype for spec in self.inputs}
-        if types & {"uint8", "int8"} and all("int" in spec.dtype for spec in self.outputs):
+        if types >= {"uint8", "int8"} or (types & {"uint8", "int8"} and all("int" in o.dtype for o in self.outputs)):
             return "uint8"
         return "bfloat16" if "uint16" in types and self._reduction_length > 1 else "float32"
 
@@ -100,12 +103,12 @@ class TirProgram:
     def tolerance(self) -> Tolerance:
         """As for operators, with the reductions of all blocks added up, and four times wider for their combination.
 
-        The absolute part is wider by the gains that blocks state. A number that is stored as bfloat16 may be rounded
-        the other way.
+        The absolute part is wider by the gains that blocks state. A number that is stored as bfloat16, or as a byte
+        after scaling, may be rounded the other way.
         """
         types = {spec.dtype for spec in self.outputs}
         if all(("int" in dtype and dtype != "uint16") or dtype == "bool" for dtype in types):
-            return Tolerance(0.0, 0.0)
+            return Tolerance(0.0, 1.0 if types <= {"uint8", "int8"} and self._scales_bytes else 0.0)
         length = self._reduction_length
         relative = 2e-5 + 16 * FLOAT32_ROUNDING * math.sqrt(length) + (BFLOAT16_STEP if "uint16" in types else 0.0)
         return Tolerance(relative, 16 * FLOAT32_ROUNDING * max(16, length) * self._gain)
@@ -113,7 +116,8 @@ class TirProgram:
     def random_inputs(self, rng: np.random.Generator) -> list[np.ndarray]:
         """Floats in [-1, 1], or in [0.5, 1.5] when the program takes roots or logarithms, or divides by an input.
 
-        Integers that are used as positions stay within the dimension they index.
+        Floats that scale sums of products of bytes are so small that the results fit bytes again. Integers that are
+        used as positions stay within the dimension they index.
         """
         return [self._random(spec, rng) for spec in self.inputs]
 
@@ -161,6 +165,14 @@ class TirProgram:
         return math.prod(gains)
 
     @cached_property
+    def _scales_bytes(self) -> bool:
+        """Whether bytes are made into floats and back, as in a quantised model."""
+        casts: list[Any] = []
+        tvm_ffi.structural_walk(self.func.body, (tirx.Cast, casts.append))
+        bytes_in = any(spec.dtype in ("uint8", "int8") for spec in self.inputs)
+        return bytes_in and any(str(cast.ty.dtype) == "float32" for cast in casts)
+
+    @cached_property
     def _has_partial_domain(self) -> bool:
         found = []
 
@@ -195,6 +207,8 @@ class TirProgram:
         if kind in "iu" and spec.dtype != "uint16" and self._position_bound is not None:
             return rng.integers(0, self._position_bound, spec.shape).astype(spec.dtype)
         values = random_array(spec.shape, spec.dtype, rng)
+        if kind == "f" and self._scales_bytes:
+            return (values * _BYTE_SCALE / math.sqrt(self._reduction_length)).astype(spec.dtype, copy=False)
         if kind == "f" and self._has_partial_domain:
             values = (values * 0.5 + 1).astype(spec.dtype, copy=False)
         return values

@@ -11,6 +11,8 @@ from flextune.graph.onnx_graph import OnnxGraph, attribute, nested_graphs
 RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 )
+QUANTIZED = "DequantizeLinear"
+"""Quantised weights stay the integers that they are."""
 TENSOR_FREE = frozenset({"If", "Loop", "Scan", "SequenceConstruct", "SequenceEmpty", "Optional"})
 
 
@@ -64,7 +66,7 @@ def static_shapes(graph: OnnxGraph) -> dict[str, tuple[int, ...]]:
 
 
 def _is_foldable(node: onnx.NodeProto, graph: OnnxGraph) -> bool:
-    if node.op_type in RANDOM or node.op_type in TENSOR_FREE or not node.input:
+    if node.op_type in RANDOM or node.op_type in TENSOR_FREE or node.op_type == QUANTIZED or not node.input:
         return False
     if any(True for _ in nested_graphs(node)):
         return False
