@@ -155,12 +155,19 @@ class _Reader:
             raise _NotStatic
         arguments = [self._one(self._value(each)) for each in call.args[1].fields]
         wanted = call.ty_args[0]
-        if relax.analysis.has_reshape_pattern(self.module[name]) and not isinstance(wanted, relax.TupleType):
+        if self._is_reshape(name, arguments, wanted):
             return self._same_bytes(arguments[0], _type_of(wanted))
         kinds = wanted.fields if isinstance(wanted, relax.TupleType) else [wanted]
         outputs = tuple(self._tensor(_type_of(kind)) for kind in kinds)
         self._step(Step(name, (*arguments, *outputs)))
         return outputs if isinstance(wanted, relax.TupleType) else outputs[0]
+
+    def _is_reshape(self, name: str, arguments: Sequence[int], wanted: Any) -> bool:
+        """Whether the kernel only copies all of its one argument, in order. TVM's analysis also takes slices for that."""
+        if len(arguments) != 1 or isinstance(wanted, relax.TupleType):
+            return False
+        same_size = self.tensors[arguments[0]][0].nbytes == _type_of(wanted).nbytes
+        return same_size and bool(relax.analysis.has_reshape_pattern(self.module[name]))
 
     def _step(self, step: Step) -> None:
         for argument in step.arguments:
