@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +18,8 @@ _L1_BYTES_PER_CYCLE, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE = 64.0, 24.0, 8.0
 _HIDDEN_LATENCY = 10.0  # independent multiply-adds that keep both multipliers busy
 _TASK_OVERHEAD = 2e-4
 _LEAST_PACKED_REUSE = 32
-_PAGE_BYTES = 4096
-_WAYS_FOR_OTHERS = 2
-_CONFLICT = 0.8
+_PAGE_BYTES, _LINE_BYTES = 4096, 64
+_WAYS_FOR_OTHERS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +73,22 @@ class TileMerit:
         return np.where(reused <= limits.l1_bytes / 2, _L1_BYTES_PER_CYCLE, outer)
 
     def _unconflicted(self, columns: Columns) -> Floats:
-        """Less where the rows of a tile, a power of two apart, compete for the ways of the same sets of L1.
-
-        A way spans a page (4096 bytes) on x86, whose L1 is indexed by the address within the page.
-        """
-        bytes_apart = self._row_bytes()
-        if bytes_apart is None:
+        """Less where rows of a tile compete for the ways of the same sets of L1 because of how far apart they are."""
+        axes = self.tile.row_axes
+        strides = [self._bytes_apart(axis) for axis in axes]
+        if not axes or None in strides:
             return np.ones(1)
-        positions = _PAGE_BYTES // math.gcd(bytes_apart, _PAGE_BYTES)
-        rows = np.ceil(self._column(columns, f"tile_{self.tile.row_axes[-1]}") / positions)
-        ways = self.tile.limits.l1_bytes // _PAGE_BYTES
-        return np.where(rows > ways - _WAYS_FOR_OTHERS, _CONFLICT, 1.0)
+        sizes = np.stack([columns[self.tile.name(f"tile_{axis}")] for axis in axes])
+        shapes, places = np.unique(sizes, axis=1, return_inverse=True)
+        rows = np.array([_rows_in_one_set(shape, [stride or 0 for stride in strides]) for shape in shapes.T])
+        ways = self.tile.limits.l1_bytes // _PAGE_BYTES - _WAYS_FOR_OTHERS
+        return np.asarray(np.sqrt(np.minimum(1.0, max(ways, 1) / rows)))[places.reshape(-1)]
 
-    def _row_bytes(self) -> int | None:
-        """Bytes between neighbouring rows of the tile in the operand that is loaded row by row."""
-        if not self.tile.row_axes:
-            return None
-        axis = self.tile.row_axes[-1]
+    def _bytes_apart(self, axis: str) -> int | None:
+        """Bytes between neighbours along a row axis in the operand that is loaded row by row."""
         loaded = [access for access in self.tile.anchor.facts.operands if axis in access.iterators]
         stride = loaded[0].stride_of(axis) if loaded else None
-        return stride * self.tile.element_bytes if stride else None
+        return None if stride is None else stride * self.tile.element_bytes
 
     def _choices(self, columns: Columns) -> Floats:
         score = np.where(columns[self.tile.name("unroll")] == 1, 1.0, 0.99)
@@ -106,3 +102,14 @@ class TileMerit:
 
 def _covered(extent: int, tile: Floats) -> Floats:
     return extent / (np.ceil(extent / tile) * tile)
+
+
+def _rows_in_one_set(shape: npt.NDArray[np.int64], strides: Sequence[int]) -> int:
+    """The most rows of a tile of this shape whose first elements are in one set of an L1 cache.
+
+    A way spans a page (4096 bytes) on x86, whose L1 is indexed by the address within the page.
+    """
+    addresses = np.zeros(1, np.int64)
+    for size, stride in zip(shape, strides, strict=True):
+        addresses = np.add.outer(addresses, np.arange(size) * stride).reshape(-1)
+    return int(np.bincount(addresses % _PAGE_BYTES // _LINE_BYTES).max())
