@@ -21,6 +21,7 @@ from flextune.graph.lower import relax_operators
 from flextune.graph.model import Model, load_model
 from flextune.graph.options import group_options
 from flextune.graph.partition import partition_model
+from flextune.platforms import registry
 from flextune.target.detect import detect
 from flextune.testing.models import model_of, random_array, value
 
@@ -126,3 +127,17 @@ def test_a_pattern_of_ones_own_chooses_where_it_is_put(tmp_path: Path) -> None:
             register(registered()[0])
     finally:
         unregister("first-sum")
+
+
+def test_winograd_groups_get_the_winograd_schedule_with_their_epilogues(tmp_path: Path) -> None:
+    """The bias of an image alone is added without the batch's loop; that must not hide the algorithm."""
+    target = detect()
+    found = [
+        (len(group.operators.split(" + ")), registry.get(target.kind).search_space(workload, target).rules)
+        for group in group_options(partition_model(residual(tmp_path)))
+        for option in group.options
+        if option.name.startswith("winograd")
+        for workload in option.workloads
+    ]
+    assert {rules for _, rules in found} == {("winograd",)}
+    assert max(operators for operators, _ in found) >= 4

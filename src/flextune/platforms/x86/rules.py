@@ -9,6 +9,7 @@ from collections.abc import Callable
 from tvm import s_tir
 
 from flextune.analysis.blocks import BlockFacts, BlockKind, ProgramFacts, read_program
+from flextune.analysis.roles import role_of
 from flextune.csp import Assignment, Problem
 from flextune.errors import InfeasibleError, ScheduleError
 from flextune.platforms.x86.intrinsics import available_intrinsics, register_intrinsics
@@ -99,9 +100,13 @@ def _register_tiles(draft: Draft, limits: CpuLimits, blocks: list[BlockFacts]) -
 
 
 def inlining(draft: Draft, limits: CpuLimits) -> None:
-    """Element-wise blocks with one element-wise consumer are computed inside it; what follows sees the rest."""
+    """Element-wise blocks with one element-wise consumer are computed inside it; what follows sees the rest.
+
+    Blocks of a whole algorithm are left to its rule.
+    """
     schedule = s_tir.Schedule(draft.function)
-    for name in [block.name for block in _remaining(draft) if inlinable(draft.program, block)]:
+    free = [block for block in _remaining(draft) if role_of(block) is None]
+    for name in [block.name for block in free if inlinable(draft.program, block)]:
         schedule.compute_inline(schedule.get_sblock(name))
         draft.rewrite(Inline(name), schedule.mod["main"])
         draft.scheduled.add(name)
@@ -133,6 +138,6 @@ def bare_nests(draft: Draft, limits: CpuLimits) -> None:
         ParallelNestRule(draft, block, limits, f"n{number}." if number else "").apply()
 
 
-_FULL: tuple[RulePass, ...] = (whole_algorithms, inlining, contractions, rows, spatial_reductions, nests)
-_WITHOUT_ROWS: tuple[RulePass, ...] = (whole_algorithms, inlining, contractions, spatial_reductions, nests)
+_FULL: tuple[RulePass, ...] = (inlining, whole_algorithms, contractions, rows, spatial_reductions, nests)
+_WITHOUT_ROWS: tuple[RulePass, ...] = (inlining, whole_algorithms, contractions, spatial_reductions, nests)
 _NESTS_ONLY: tuple[RulePass, ...] = (bare_nests,)

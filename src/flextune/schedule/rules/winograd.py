@@ -39,7 +39,7 @@ def _declare_tile(draft: Draft, shape: WinogradGeometry) -> None:
     vectors = draft.variable(shape.name("vectors"), shape.vectors)
     accumulators, registers = (draft.derived(shape.name(n)) for n in ("accumulators", "registers"))
     limit = max(shape.limits.vector_registers, _LEAST_REGISTERS)
-    least = min(_LEAST_ACCUMULATORS, max(1, _most_accumulators(shape, limit) // shape.limits.cores))
+    least = min(_LEAST_ACCUMULATORS, _most_accumulators(shape, limit))
     draft.require(
         Prod(accumulators, (ty, tx, vectors), name=f"{accumulators}_count", rule=RULE),
         Sum(registers, (accumulators, vectors, 1), name=f"{registers}_count", rule=RULE),
@@ -51,9 +51,18 @@ def _declare_tile(draft: Draft, shape: WinogradGeometry) -> None:
 
 
 def _most_accumulators(shape: WinogradGeometry, limit: int) -> int:
-    """The largest register tile of this image that fits."""
-    tiles = ((ty * tx, v) for ty in shape.heights for tx in shape.widths for v in shape.vectors)
-    return max(rows * v for rows, v in tiles if rows * v + v < limit)
+    """The largest register tile that fits and leaves a task to every core (1 where none does)."""
+    vectors = shape.co // shape.lanes(shape.co)
+    return max(
+        (
+            ty * tx * v
+            for ty in shape.heights
+            for tx in shape.widths
+            for v in shape.vectors
+            if ty * tx * v + v < limit and shape.tiles * vectors >= shape.limits.cores * ty * tx * v
+        ),
+        default=1,
+    )
 
 
 def _declare_blocks(draft: Draft, shape: WinogradGeometry) -> None:

@@ -49,7 +49,8 @@ class WinogradGeometry:
             return None
         pad, chain = block_in_role(program, "winograd.pad"), epilogue_chain(program, result)
         geometry = cls(rows, spectrum, product, back_rows, result, pad, chain, limits, prefix)
-        return geometry if set(geometry.axis_of_loop.values()) >= {"n", "y", "x", "co"} else None
+        spatial = {"y", "x", "co"} if geometry.batch == 1 else {"n", "y", "x", "co"}
+        return geometry if set(geometry.axis_of_loop.values()) >= spatial else None
 
     def name(self, variable: str) -> str:
         """A variable of this schedule."""
