@@ -45,9 +45,11 @@ def cost_model_options(name: str) -> tuple[OptionText, ...]:
 
 
 def check_cost_model(name: str, options: Mapping[str, str] | None = None, pretrained: bool = False) -> None:
-    """Raises `UsageError` for what `create_cost_model` would refuse."""
+    """Raises `UsageError` for what `create_cost_model` would refuse. Loads the model's library only to check options."""
     if name != NONE:
-        _class(name).options_type.parse(options or {})
+        _check_name(name)
+        if options:
+            _class(name).options_type.parse(options)
     elif options:
         raise UsageError(f"unknown cost model option {next(iter(options))!r}: the cost model {NONE!r} has none")
     elif pretrained:
@@ -73,7 +75,11 @@ def create_cost_model(
     return model(names, seed, options=model.options_type.parse(options or {}), task=task, pretrained=pretrained)
 
 
-def _class(name: str) -> type[CostModel]:
+def _check_name(name: str) -> None:
     if name not in cost_model_names():
         raise UsageError(f"unknown cost model {name!r}: {nearest(name, cost_model_names())}")
+
+
+def _class(name: str) -> type[CostModel]:
+    _check_name(name)
     return _MODELS.get(name)

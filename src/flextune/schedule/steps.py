@@ -8,7 +8,7 @@ Integer fields may hold a variable's name instead: the assignment gives its valu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -339,6 +339,9 @@ class Tensorize(Step):
     intrinsic: str
 
     def apply(self, program: Program) -> None:
+        define = _INTRINSICS.pop(self.intrinsic, None)
+        if define is not None:
+            define()
         program.schedule.tensorize(program.loop(self.loop), self.intrinsic)
 
     def python(self, assignment: Mapping[str, int]) -> str:
@@ -363,6 +366,12 @@ class ImportCode(Step):
 
 
 _CODE: dict[str, str] = {}
+_INTRINSICS: dict[str, Callable[[], None]] = {}
+
+
+def register_intrinsic(name: str, define: Callable[[], None]) -> None:
+    """From now on traces may use the tensor intrinsic `name`, which `define` makes known to TVM when the first does."""
+    _INTRINSICS[name] = define
 
 
 def register_code(name: str, llvm: str) -> None:

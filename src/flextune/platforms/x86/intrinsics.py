@@ -16,7 +16,7 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812  # the name that the script parser knows
 
 from flextune.schedule.limits import DotIntrinsic
-from flextune.schedule.steps import register_code
+from flextune.schedule.steps import register_code, register_intrinsic
 from flextune.target.target import Target
 
 VNNI = DotIntrinsic("flextune.vnni_u8s8", "uint8", "int8", "int32", lanes=16, group=4)
@@ -44,10 +44,10 @@ def available_intrinsics(target: Target) -> tuple[DotIntrinsic, ...]:
 
 @cache
 def register_intrinsics() -> None:
-    """Make the intrinsics known to TVM; needed before a trace that names one is applied."""
+    """Needed before a trace that names an intrinsic is applied. Their programs are parsed when one is, not before."""
     register_code("bf16_pairs", _BF16_LLVM)
-    TensorIntrin.register(VNNI.name, _vnni_pattern(), _vnni_code())
-    TensorIntrin.register(BF16.name, _bf16_pattern(), _bf16_code())
+    register_intrinsic(VNNI.name, lambda: TensorIntrin.register(VNNI.name, _vnni_pattern(), _vnni_code()))
+    register_intrinsic(BF16.name, lambda: TensorIntrin.register(BF16.name, _bf16_pattern(), _bf16_code()))
 
 
 def _vnni_pattern():
