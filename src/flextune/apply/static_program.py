@@ -163,7 +163,7 @@ class _Reader:
         return outputs if isinstance(wanted, relax.TupleType) else outputs[0]
 
     def _is_reshape(self, name: str, arguments: Sequence[int], wanted: Any) -> bool:
-        """Whether the kernel only copies all of its one argument, in order. TVM's analysis also takes slices for that."""
+        """Whether the kernel copies its one argument, all of it, in order. TVM's analysis takes slices for that too."""
         if len(arguments) != 1 or isinstance(wanted, relax.TupleType):
             return False
         same_size = self.tensors[arguments[0]][0].nbytes == _type_of(wanted).nbytes

@@ -22,7 +22,8 @@ _File = Annotated[Path, typer.Argument(help="The file; the formats of other tune
 _Format = Annotated[
     str,
     typer.Option(
-        "--format", help="jsonl (all records, one a line), kernel-tuner or t4 (the records of one workload as a table)."
+        "--format",
+        help="jsonl (all records and fusion decisions, one a line), kernel-tuner or t4 (one workload's records as a table).",
     ),
 ]
 
@@ -70,10 +71,11 @@ def import_records(file: _File, format: _Format = _JSONL, db: DatabasePath = Non
         print(f"flextune: {file}: {damaged}; skipped", file=sys.stderr)
     if as_json:
         damage: list[JsonValue] = [{"line": damaged.line, "reason": damaged.reason} for damaged in report.damaged]
-        counts = {"imported": report.imported, "duplicates": report.duplicates}
+        counts = {"imported": report.imported, "duplicates": report.duplicates, "decisions": report.decisions}
         print_json({"db": path, "file": str(file), **counts, "damaged": damage})
     else:
-        print(f"{report.imported} records added to {path}, {report.duplicates} known, {len(report.damaged)} damaged")
+        counted = f"{report.duplicates} known, {len(report.damaged)} damaged"
+        print(f"{report.imported} records and {report.decisions} fusion decisions added to {path}, {counted}")
 
 
 def _need_format(name: str) -> None:
@@ -96,4 +98,6 @@ def _export(database: Database, file: Path, format: str, workload: str | None, t
         raise UsageError(
             f"no records of {workload} on {target_key or 'any target'}; `flextune show` lists what there is"
         )
-    return write_jsonl(records, file) if format == _JSONL else export_table(records, file, format)
+    if format != _JSONL:
+        return export_table(records, file, format)
+    return write_jsonl(records, file, () if workload is not None else database.decisions(target_key))

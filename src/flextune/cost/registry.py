@@ -45,7 +45,7 @@ def cost_model_options(name: str) -> tuple[OptionText, ...]:
 
 
 def check_cost_model(name: str, options: Mapping[str, str] | None = None, pretrained: bool = False) -> None:
-    """Raises `UsageError` for what `create_cost_model` would refuse. Loads the model's library only to check options."""
+    """Raises `UsageError` for what `create_cost_model` would refuse. Loads the library only to check options."""
     if name != NONE:
         _check_name(name)
         if options:

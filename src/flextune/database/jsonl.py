@@ -1,4 +1,7 @@
-"""Records as JSON Lines: one record per line, the form to share, and to read elsewhere."""
+"""Records as JSON Lines: one record per line, the form to share, and to read elsewhere.
+
+Decisions on the groups of models follow the records, a line each.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ from pathlib import Path
 
 from flextune.database.base import Database
 from flextune.errors import DatabaseError, FlextuneError, UsageError
+from flextune.trial.decision import FusionDecision
 from flextune.trial.record import TuningRecord
 
 _BATCH = 256
+_DECISION = '{"decision":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +31,15 @@ class DamagedLine:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did: new records, records that were there before, and lines that were skipped."""
+    """What an import did: new records, records that were there before, and lines that were skipped.
+
+    `decisions` counts those on groups of models that are new, or newer than what was there.
+    """
 
     imported: int
     duplicates: int
     damaged: tuple[DamagedLine, ...]
+    decisions: int = 0
 
 
 def export_jsonl(
@@ -38,17 +47,19 @@ def export_jsonl(
 ) -> int:
     """Write the records of this workload and target to `path`, replacing it, and return their number.
 
-    The file appears under its name only when it is complete.
+    Without a workload the decisions on groups come along. The file appears under its name only when it is complete.
     """
-    return write_jsonl(database.records(workload_key, target_key), path)
+    decisions = database.decisions(target_key) if workload_key is None else ()
+    return write_jsonl(database.records(workload_key, target_key), path, decisions)
 
 
-def write_jsonl(records: Sequence[TuningRecord], path: Path | str) -> int:
-    """Write these records to `path`, as `export_jsonl` does."""
+def write_jsonl(records: Sequence[TuningRecord], path: Path | str, decisions: Sequence[FusionDecision] = ()) -> int:
+    """Write these records and decisions to `path`, as `export_jsonl` does; returns the number of records."""
     path = Path(path)
+    lines = [*(record.to_json() for record in records), *(decision.to_json() for decision in decisions)]
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text("".join(record.to_json() + "\n" for record in records), encoding="utf-8")
+        partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
@@ -61,6 +72,7 @@ def import_jsonl(database: Database, path: Path | str) -> ImportReport:
     imported = duplicates = 0
     damaged: list[DamagedLine] = []
     batch: list[TuningRecord] = []
+    decisions: list[FusionDecision] = []
 
     def flush() -> None:
         nonlocal imported, duplicates
@@ -72,13 +84,25 @@ def import_jsonl(database: Database, path: Path | str) -> ImportReport:
         if not line.strip():
             continue
         try:
-            batch.append(TuningRecord.from_json(line.decode("utf-8")))
+            text = line.decode("utf-8")
+            if text.lstrip().startswith(_DECISION):
+                decisions.append(FusionDecision.from_json(text))
+            else:
+                batch.append(TuningRecord.from_json(text))
         except (FlextuneError, UnicodeDecodeError) as error:
             damaged.append(DamagedLine(number, str(error)))
         if len(batch) >= _BATCH:
             flush()
     flush()
-    return ImportReport(imported, duplicates, tuple(damaged))
+    return ImportReport(imported, duplicates, tuple(damaged), _decide(database, decisions))
+
+
+def _decide(database: Database, decisions: Sequence[FusionDecision]) -> int:
+    """Store those that are newer than what the database holds on their group and target; returns how many."""
+    known = {(each.group_key, each.target_key): each.created for each in database.decisions()}
+    newer = [each for each in decisions if each.created > known.get((each.group_key, each.target_key), "")]
+    database.decide(sorted(newer, key=lambda each: each.created))
+    return len(newer)
 
 
 def _lines(path: Path | str) -> list[bytes]:

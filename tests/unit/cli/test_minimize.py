@@ -61,7 +61,10 @@ def test_its_records_are_shown_and_exchanged(run, spec):
         for name in ("r.json", "r.json.gz") if format != "jsonl" else ("r.jsonl",):
             assert "6 records of" in run("records", "export", name, "--format", format)[1]
             database = f"{format}{name}.db"
-            assert "6 records added" in run("records", "import", name, "--format", format, "--db", database)[1]
+            assert (
+                "6 records and 0 fusion decisions added"
+                in run("records", "import", name, "--format", format, "--db", database)[1]
+            )
             again = json.loads(run("records", "import", name, "--format", format, "--db", database, "--json")[1])
             assert (again["imported"], again["duplicates"]) == (0, 6)
             assert run("show", "--db", database)[1] == shown

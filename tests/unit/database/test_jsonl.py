@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from flextune.database.jsonl import DamagedLine, export_jsonl, import_jsonl
 from flextune.database.store import open_database
 from flextune.errors import DatabaseError, UsageError
 from flextune.testing.databases import example_record
+from flextune.trial.decision import FusionDecision, OptionTime
 
 
 @pytest.fixture
@@ -60,3 +63,22 @@ def test_failed_export_keeps_the_old_file(database, tmp_path):
     with pytest.raises(DatabaseError):
         export_jsonl(database, target)
     assert [file.name for file in tmp_path.iterdir() if "partial" in file.name] == []
+
+
+def test_decisions_travel_and_the_newest_counts(database, tmp_path):
+    old = FusionDecision("k", "x86:a", "conv2d", "convolution", "fused", "", (OptionTime("fused", 1e-6, None, ("k",)),),
+                         "net", "2026-01-01T00:00:00+00:00")  # fmt: skip
+    new = replace(old, reason="measured again", created="2026-02-01T00:00:00+00:00")
+    database.commit_all([example_record(1)])
+    database.decide([old])
+    export_jsonl(database, tmp_path / "old.jsonl")
+    export_jsonl(database, tmp_path / "none.jsonl", workload_key=example_record(1).workload_key)
+    with open_database(tmp_path / "other.db") as other:
+        assert import_jsonl(other, tmp_path / "none.jsonl").decisions == 0
+        assert import_jsonl(other, tmp_path / "old.jsonl").decisions == 1
+        assert other.decisions() == [old]
+        other.decide([new])
+        assert import_jsonl(other, tmp_path / "old.jsonl").decisions == 0
+        assert other.decisions() == [new]
+    (tmp_path / "bad.jsonl").write_text('{"decision": 7}\n')
+    assert [damage.line for damage in import_jsonl(database, tmp_path / "bad.jsonl").damaged] == [1]
