@@ -23,7 +23,7 @@ _Format = Annotated[
     str,
     typer.Option(
         "--format",
-        help="jsonl (all records and fusion decisions, one a line), kernel-tuner or t4 (one workload's records as a table).",
+        help="jsonl (all records and fusion decisions, one a line), kernel-tuner or t4 (one workload's, as a table).",
     ),
 ]
 
