@@ -1,4 +1,4 @@
-"""exp, tanh and erf of float32 vectors as polynomials, in place of a call of the C library per lane.
+"""exp, tanh and erf of float32 vectors as polynomials, in place of a call of the C library per lane; log, pow: `power`.
 
 LLVM turns the exponential of a vector into one call per lane, and its tanh and erf likewise. The polynomials here stay
 in vector registers. They agree with the exact functions within a few units in the last place (tests say how many), keep
@@ -16,6 +16,8 @@ from typing import Any
 
 import tvm
 from tvm import tirx
+
+from flextune.platforms.x86.power import logarithm, power
 
 _LEVEL = 20
 """Above TVM's own lowering, which has 10."""
@@ -61,23 +63,31 @@ Expression = Any
 
 @cache
 def register_elementary() -> None:
-    """From now on TVM lowers exp, tanh and erf of float32 to these polynomials; other types keep TVM's lowering."""
-    for name, function in (("exp", _exp), ("tanh", _tanh), ("erf", _erf)):
+    """From now on TVM lowers these functions of float32 to vector code; other types keep TVM's lowering."""
+    functions: dict[str, Callable[..., Expression]] = {"log": logarithm, "pow": power}
+    functions |= {"exp": _keeping_nan(_exp), "tanh": _keeping_nan(_tanh), "erf": _keeping_nan(_erf)}
+    for name, function in functions.items():
         tirx.op.register_intrin_lowering(f"tirx.{name}", "llvm", f=_lowering(name, function), level=_LEVEL)
 
 
-def _lowering(name: str, function: Callable[[Expression], Expression]) -> Callable[[Expression], Expression]:
+def _lowering(name: str, function: Callable[..., Expression]) -> Callable[[Expression], Expression]:
     operator = tvm.ir.Op.get(f"tirx.{name}")
     before = operator.get_attr("llvm.FLowerIntrinsic") or operator.get_attr("default.FLowerIntrinsic")
 
     def lower(call: Expression) -> Expression:
-        value = call.args[0]
-        if not str(value.ty).startswith("float32"):
+        if not str(call.args[0].ty).startswith("float32"):
             return before(call)
+        return function(*call.args)
+
+    return lower
+
+
+def _keeping_nan(function: Callable[[Expression], Expression]) -> Callable[[Expression], Expression]:
+    def keeping(value: Expression) -> Expression:
         x = tirx.Var("x", str(value.ty))
         return tirx.Let(x, value, tirx.Select(tirx.isnan(x), x, function(x)))
 
-    return lower
+    return keeping
 
 
 def _exp(x: Expression) -> Expression:
