@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flextune.graph.fusion.normalization import window_normalization
 from flextune.graph.fusion.pattern import Pattern, epilogues, register
 from flextune.graph.fusion.producers import producer_consumer, row_reductions
 
@@ -16,6 +17,7 @@ POOLINGS = frozenset(
 BUILT_IN = (
     Pattern("convolution", "convolution + bias, activation, residual sum", epilogues(CONVOLUTIONS)),
     Pattern("matmul", "matrix product + bias, activation, residual sum", epilogues({"matmul"})),
+    Pattern("normalization", "a window sum + element-wise operators on both sides", window_normalization(POOLINGS)),
     Pattern("pooling", "pooling + what is computed element by element from it", epilogues(POOLINGS)),
     Pattern("rows", "layer norm, softmax or row sums + element-wise producers and consumers", row_reductions),
     Pattern("producers", "element-wise and injective operators + the one they flow into", producer_consumer),
