@@ -94,6 +94,21 @@ class Access:
         named = [axis for axis in axes if axis is not None]
         return tuple(axes) if len(set(named)) == len(named) else None
 
+    def separate_axes(self, extents: Mapping[str, int]) -> frozenset[str] | None:
+        """The iterators, if different values of them always access different elements, each in one dimension alone.
+
+        Several iterators may share a dimension as the digits of its index, `g * 34 + c` with c < 34. None otherwise.
+        """
+        found: list[str] = []
+        for linear in self.coefficients:
+            weight = 1
+            for name, coefficient in sorted(linear, key=lambda pair: pair[1]) if linear is not None else [("", 0)]:
+                if coefficient != weight or name not in extents:
+                    return None
+                found.append(name)
+                weight *= extents[name]
+        return frozenset(found) if len(set(found)) == len(found) else None
+
     def uniform_within(self, iterator: str) -> int | None:
         """The largest g such that aligned groups of g neighbours along `iterator` access the same element, or None."""
         groups: list[int] = []
@@ -153,6 +168,11 @@ class BlockFacts:
     def extent(self, name: str) -> int:
         """Trip count of an iterator by name."""
         return next(it.extent for it in self.iterators if it.name == name)
+
+    @property
+    def extents(self) -> Mapping[str, int]:
+        """Trip counts of all iterators."""
+        return {it.name: it.extent for it in self.iterators}
 
     @property
     def trips(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from flextune.errors import ScheduleError
 from flextune.schedule.packing import PackedInput
-from flextune.schedule.steps import Program
+from flextune.schedule.step import Program
 from flextune.schedule.trace import Trace
 from flextune.workload.workload import Workload
 

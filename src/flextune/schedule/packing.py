@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,10 @@ class PackedAxes:
 
 @dataclass(frozen=True, slots=True)
 class PackedInput:
-    """A constant function parameter that the scheduled program expects in packed form."""
+    """A constant function parameter that the scheduled program expects in packed form.
+
+    `view` is the shape that the array is seen in first, () for its own.
+    """
 
     index: int
     shape: tuple[int, ...]
@@ -33,10 +36,22 @@ class PackedInput:
     permutation: tuple[int, ...]
     padding: tuple[int, ...]
     tiles: tuple[int, ...]
+    view: tuple[int, ...] = ()
+
+    @classmethod
+    def viewed(cls, index: int, shape: tuple[int, ...], dtype: str) -> PackedInput:
+        """Nothing but another shape of the same elements in the same order."""
+        rank = len(shape)
+        return cls(index, shape, dtype, tuple(range(2 * rank)), (0,) * rank, (1,) * rank, shape)
+
+    def after(self, view: PackedInput) -> PackedInput:
+        """Both in one: first `view`, which must be one made by `viewed`."""
+        return replace(self, view=view.view)
 
     def pack(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """Pad, split and permute `array` (the parameter's original shape) into the packed shape."""
-        padded = np.pad(array, [(0, extra) for extra in self.padding])
+        seen = array.reshape(self.view) if self.view else array
+        padded = np.pad(seen, [(0, extra) for extra in self.padding])
         split: list[int] = []
         for extent, tile in zip(padded.shape, self.tiles, strict=True):
             split += [extent // tile, tile]

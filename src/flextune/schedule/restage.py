@@ -221,6 +221,12 @@ class _Restager:
         access = self.facts.operands[self.pack.operand]
         return next(r.source for r in self.facts.block.reads if str(r.source.name) == access.buffer.name)
 
+    def _operand_indices(self, source: Any) -> Sequence[Any]:
+        found: list[Any] = []
+        tvm_ffi.structural_walk(self.facts.block.body.value, (TensorLoad, found.append))
+        indices: Sequence[Any] = next(load.indices for load in found if load.source.same_as(source))
+        return indices
+
     def _packed_shape(self) -> list[int]:
         pack = self.pack
         assert pack is not None
@@ -242,14 +248,13 @@ class _Restager:
         assert pack is not None
         source = self._operand_buffer()
         access = self.facts.operands[pack.operand]
-        axes = access.plain_axes()
-        if axes is None or set(filter(None, axes)) != set(pack.outer):
+        if access.separate_axes(self.extents) != frozenset(pack.outer):
             raise ScheduleError(
-                f"operand {access.buffer.name!r} of {self.facts.name!r} is not indexed by plain iterators"
+                f"operand {access.buffer.name!r} of {self.facts.name!r} is not indexed by plain iterators alone"
             )
-        shape = self._packed_shape()
+        shape, axes = self._packed_shape(), access.plain_axes()
         buffer = tirx.decl_buffer(shape, access.buffer.dtype, f"{access.buffer.name}_packed")
-        if access.buffer.parameter in self.constants:
+        if access.buffer.parameter in self.constants and axes is not None:
             return self._packed_input(access, axes, shape), buffer, None
         names = [f"p{i}" for i in range(len(shape))]
         nest = LoopNest(list(zip(names, shape, strict=True)), [])
@@ -260,7 +265,7 @@ class _Restager:
         if pack.group > 1:
             value[last] = value[last] * pack.group + tail[1]
         value[pack.vector] = value[pack.vector] * pack.tile + tail[0]
-        indices = [value[a] if a is not None else tirx.IntImm("int32", 0) for a in axes]
+        indices = [self._substitute(index, value, clamp=False) for index in self._operand_indices(source)]
         load = tirx.BufferLoad(source, indices)
         guards = [value[n] < self.extents[n] for n in pack.outer if self.padded[n] != self.extents[n]]
         if guards:

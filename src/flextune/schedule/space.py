@@ -18,7 +18,7 @@ from flextune.target.target import Target
 from flextune.workload.workload import Workload
 
 if TYPE_CHECKING:
-    from flextune.schedule.steps import Step
+    from flextune.schedule.step import Step
 
 Columns = Mapping[str, npt.NDArray[np.int64]]
 Merit = Callable[[Columns], npt.NDArray[np.float64]]

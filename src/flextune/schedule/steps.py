@@ -9,148 +9,14 @@ Integer fields may hold a variable's name instead: the assignment gives its valu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
-from tvm import s_tir, tirx
+from tvm import tirx
 
 from flextune.errors import ScheduleError
-from flextune.schedule.packing import PackedAxes, PackedInput
-from flextune.schedule.peel import peel_tail
-from flextune.schedule.restage import restage
-
-Factor = int | str | None
-
-
-@dataclass(slots=True)
-class Program:
-    """The function being scheduled. `loops` maps the names given by steps to loops of the schedule."""
-
-    function: Any
-    assignment: Mapping[str, int]
-    constants: tuple[int, ...] = ()
-    loops: dict[str, Any] = field(default_factory=dict)
-    packs: list[PackedInput] = field(default_factory=list)
-    _schedule: Any = None
-
-    @property
-    def schedule(self) -> Any:
-        """The TVM schedule; made at the first primitive step, after the steps that rewrite the function."""
-        if self._schedule is None:
-            self._schedule = s_tir.Schedule(self.function, debug_mask="none", error_render_level="none")
-        return self._schedule
-
-    @property
-    def started(self) -> bool:
-        return self._schedule is not None
-
-    def value(self, factor: int | str) -> int:
-        """A literal, or the value of the variable with that name."""
-        return _value(factor, self.assignment)
-
-    def loop(self, name: str) -> Any:
-        try:
-            return self.loops[name]
-        except KeyError:
-            raise ScheduleError(f"no loop is named {name!r}; named loops: {', '.join(self.loops) or 'none'}") from None
-
-
-def _value(factor: int | str, assignment: Mapping[str, int]) -> int:
-    if isinstance(factor, int):
-        return factor
-    if factor not in assignment:
-        raise ScheduleError(f"the assignment has no variable {factor!r}; it has {', '.join(assignment) or 'none'}")
-    return assignment[factor]
-
-
-class Step:
-    """One change of the program. Subclasses are frozen values; `kind` is their name in the text form."""
-
-    kind: ClassVar[str]
-    rewrites: ClassVar[bool] = False
-    """Whether the step rewrites the function, which must come before every primitive."""
-
-    def apply(self, program: Program) -> None:
-        """Change `program`; raises `ScheduleError` (or a TVM error) when the step is illegal."""
-        raise NotImplementedError
-
-    def python(self, assignment: Mapping[str, int]) -> str:
-        """The step as a line of Python over a TVM schedule `sch`, with the assignment's values filled in."""
-        raise NotImplementedError
-
-
-def _filled(factor: Factor, assignment: Mapping[str, int]) -> str:
-    return str(None if factor is None else _value(factor, assignment))
-
-
-def _names(*loops: str) -> str:
-    """Loop names as Python variables: `gemm.tile.i` is `gemm_tile_i`."""
-    return ", ".join(loop.replace(".", "_") for loop in loops)
-
-
-@dataclass(frozen=True, slots=True)
-class Restage(Step):
-    """Pad the contraction's register tile, accumulate in local scope, and pack an operand: see `restage`."""
-
-    kind: ClassVar[str] = "restage"
-    rewrites: ClassVar[bool] = True
-    block: str
-    tiles: tuple[tuple[str, tuple[Factor, ...]], ...]
-    vector: str
-    operand: int | None = None
-    outer: tuple[str, ...] = ()
-    group: int = 1
-    fuse: bool = True
-    when: str | None = None
-
-    def _sizes(self, assignment: Mapping[str, int]) -> dict[str, int]:
-        sizes = {}
-        for name, factors in self.tiles:
-            size = 1
-            for factor in factors:
-                size *= 1 if factor is None else _value(factor, assignment)
-            sizes[name] = size
-        return sizes
-
-    def _packs(self, assignment: Mapping[str, int]) -> bool:
-        return self.operand is not None and (self.when is None or bool(_value(self.when, assignment)))
-
-    def apply(self, program: Program) -> None:
-        if program.started:
-            raise ScheduleError("restage must come before every primitive step")
-        sizes, pack = self._sizes(program.assignment), None
-        if self.operand is not None and self._packs(program.assignment):
-            pack = PackedAxes(self.operand, self.outer, self.vector, sizes.get(self.vector, 1), self.group)
-        result = restage(program.function, self.block, sizes, self.vector, pack, program.constants, self.fuse)
-        program.function = result.function
-        if result.packed is not None:
-            program.packs.append(result.packed)
-
-    def python(self, assignment: Mapping[str, int]) -> str:
-        sizes = self._sizes(assignment)
-        packed = None
-        if self._packs(assignment):
-            packed = f"PackedAxes({self.operand}, {self.outer}, {self.vector!r}, {sizes[self.vector]}, {self.group})"
-        arguments = f"func, {self.block!r}, {sizes}, {self.vector!r}, {packed}, constants, {self.fuse}"
-        return f"func = restage({arguments}).function; sch = Schedule(func)"
-
-
-@dataclass(frozen=True, slots=True)
-class PeelTail(Step):
-    """Split the last reduce axis of a block into whole widths and a tail: see `peel_tail`."""
-
-    kind: ClassVar[str] = "peel_tail"
-    rewrites: ClassVar[bool] = True
-    block: str
-    width: int
-
-    def apply(self, program: Program) -> None:
-        if program.started:
-            raise ScheduleError("peel_tail must come before every primitive step")
-        program.function = peel_tail(program.function, self.block, self.width)
-
-    def python(self, assignment: Mapping[str, int]) -> str:
-        return f"func = peel_tail(func, {self.block!r}, {self.width}); sch = Schedule(func)"
+from flextune.schedule.rewriting_steps import PeelTail, Restage, SplitGroups
+from flextune.schedule.step import Factor, Program, Step, filled, loop_names, value_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +34,7 @@ class Loops(Step):
         program.loops.update(zip(self.into, loops[len(loops) - len(self.into) :], strict=True))
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        names = _names(*self.into) + ("," if len(self.into) == 1 else "")
+        names = loop_names(*self.into) + ("," if len(self.into) == 1 else "")
         return f"{names} = sch.get_loops(sch.get_sblock({self.block!r}))[-{len(self.into)}:]"
 
 
@@ -187,8 +53,8 @@ class Split(Step):
         program.loops.update(zip(self.into, parts, strict=True))
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        factors = ", ".join(_filled(f, assignment) for f in self.factors)
-        return f"{_names(*self.into)} = sch.split({_names(self.loop)}, [{factors}])"
+        factors = ", ".join(filled(f, assignment) for f in self.factors)
+        return f"{loop_names(*self.into)} = sch.split({loop_names(self.loop)}, [{factors}])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +69,7 @@ class Fuse(Step):
         program.loops[self.into] = program.schedule.fuse(*map(program.loop, self.loops), preserve_unit_iters=True)
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"{_names(self.into)} = sch.fuse({_names(*self.loops)})"
+        return f"{loop_names(self.into)} = sch.fuse({loop_names(*self.loops)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +81,7 @@ class Reorder(Step):
     choice: str | None = None
 
     def _order(self, assignment: Mapping[str, int]) -> tuple[str, ...]:
-        choice = 0 if self.choice is None else _value(self.choice, assignment)
+        choice = 0 if self.choice is None else value_of(self.choice, assignment)
         if not 0 <= choice < len(self.orders):
             raise ScheduleError(f"{self.choice} = {choice} chooses none of {len(self.orders)} orders")
         return self.orders[choice]
@@ -224,7 +90,7 @@ class Reorder(Step):
         program.schedule.reorder(*map(program.loop, self._order(program.assignment)))
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"sch.reorder({_names(*self._order(assignment))})"
+        return f"sch.reorder({loop_names(*self._order(assignment))})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +109,7 @@ class Mark(Step):
         getattr(program.schedule, self.how)(program.loop(self.loop))
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"sch.{self.how}({_names(self.loop)})"
+        return f"sch.{self.how}({loop_names(self.loop)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +125,7 @@ class ComputeAt(Step):
         schedule.compute_at(schedule.get_sblock(self.block), program.loop(self.loop), preserve_unit_loops=True)
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"sch.compute_at(sch.get_sblock({self.block!r}), {_names(self.loop)}, preserve_unit_loops=True)"
+        return f"sch.compute_at(sch.get_sblock({self.block!r}), {loop_names(self.loop)}, preserve_unit_loops=True)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +158,7 @@ class Decompose(Step):
         program.schedule.decompose_reduction(program.schedule.get_sblock(self.block), program.loop(self.loop))
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"sch.decompose_reduction(sch.get_sblock({self.block!r}), {_names(self.loop)})"
+        return f"sch.decompose_reduction(sch.get_sblock({self.block!r}), {loop_names(self.loop)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +178,7 @@ class RFactor(Step):
         schedule.rfactor(loop, self.axis)
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"sch.rfactor({_names(self.loop)}, {self.axis})"
+        return f"sch.rfactor({loop_names(self.loop)}, {self.axis})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +211,7 @@ class Tensorize(Step):
         program.schedule.tensorize(program.loop(self.loop), self.intrinsic)
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"sch.tensorize({_names(self.loop)}, {self.intrinsic!r})"
+        return f"sch.tensorize({loop_names(self.loop)}, {self.intrinsic!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +228,7 @@ class ImportCode(Step):
         program.schedule.annotate(program.loop(self.loop), "pragma_import_llvm", _CODE[self.name])
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"sch.annotate({_names(self.loop)}, 'pragma_import_llvm', {self.name})"
+        return f"sch.annotate({loop_names(self.loop)}, 'pragma_import_llvm', {self.name})"
 
 
 _CODE: dict[str, str] = {}
@@ -388,7 +254,7 @@ class Choose(Step):
     branches: tuple[tuple[Step, ...], ...]
 
     def _branch(self, assignment: Mapping[str, int]) -> tuple[Step, ...]:
-        value = _value(self.variable, assignment)
+        value = value_of(self.variable, assignment)
         return self.branches[value] if 0 <= value < len(self.branches) else ()
 
     def apply(self, program: Program) -> None:
@@ -402,7 +268,7 @@ class Choose(Step):
 STEP_KINDS: Mapping[str, type[Step]] = {
     step.kind: step
     for step in (
-        Restage, PeelTail, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor, SetScope,
-        Tensorize, ImportCode, Choose,
+        Restage, PeelTail, SplitGroups, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor,
+        SetScope, Tensorize, ImportCode, Choose,
     )
 }  # fmt: skip

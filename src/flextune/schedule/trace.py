@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Union, get_args, get_origin, get_type_hints
 from flextune.errors import ScheduleError, UsageError
 
 if TYPE_CHECKING:
-    from flextune.schedule.steps import Step
+    from flextune.schedule.step import Step
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 

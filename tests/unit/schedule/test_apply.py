@@ -6,6 +6,8 @@ import pytest
 
 from flextune.errors import ScheduleError
 from flextune.schedule.apply import apply_trace
+from flextune.schedule.rewriting_steps import PeelTail, Restage
+from flextune.schedule.step import Step
 from flextune.schedule.steps import (
     Choose,
     ComputeAt,
@@ -15,13 +17,10 @@ from flextune.schedule.steps import (
     Inline,
     Loops,
     Mark,
-    PeelTail,
     Reorder,
-    Restage,
     RFactor,
     SetScope,
     Split,
-    Step,
     Tensorize,
 )
 from flextune.schedule.trace import Trace

@@ -10,8 +10,9 @@ from flextune.csp import Le, Prod
 from flextune.errors import InfeasibleError
 from flextune.schedule.apply import apply_trace
 from flextune.schedule.peel import peel_tail
+from flextune.schedule.rewriting_steps import PeelTail
 from flextune.schedule.space import Draft
-from flextune.schedule.steps import Loops, Mark, PeelTail
+from flextune.schedule.steps import Loops, Mark
 from flextune.target.target import Target
 from flextune.workload import parse_workload
 

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flextune.errors import ScheduleError, UsageError
+from flextune.schedule.rewriting_steps import PeelTail, Restage, SplitGroups
+from flextune.schedule.step import Step
 from flextune.schedule.steps import (
     STEP_KINDS,
     Choose,
@@ -21,13 +23,10 @@ from flextune.schedule.steps import (
     Inline,
     Loops,
     Mark,
-    PeelTail,
     Reorder,
-    Restage,
     RFactor,
     SetScope,
     Split,
-    Step,
     Tensorize,
 )
 from flextune.schedule.trace import Trace
@@ -50,6 +49,7 @@ restages = st.builds(
 simple_steps = st.one_of(
     restages,
     st.builds(PeelTail, names, numbers),
+    st.builds(SplitGroups, names, names, numbers),
     st.builds(Loops, names, many_names),
     st.builds(Split, names, factors, many_names),
     st.builds(Fuse, many_names, names),
@@ -79,7 +79,11 @@ def test_text_of_a_trace_comes_back_equal(trace: Trace) -> None:
 
 
 def test_the_round_trip_draws_every_kind_of_step() -> None:
-    drawn = {Choose, *(Restage, PeelTail, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor)}
+    drawn = {
+        Choose,
+        SplitGroups,
+        *(Restage, PeelTail, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor),
+    }
     assert drawn | {SetScope, Tensorize, ImportCode} == set(STEP_KINDS.values())
 
 

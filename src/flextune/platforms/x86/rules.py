@@ -17,6 +17,7 @@ from flextune.schedule.apply import apply_trace
 from flextune.schedule.limits import CpuLimits
 from flextune.schedule.rules.anchor import choose_anchor
 from flextune.schedule.rules.fusion import inlinable
+from flextune.schedule.rules.groups import apply_groups
 from flextune.schedule.rules.nests import ElementwiseRule, ParallelNestRule
 from flextune.schedule.rules.register_tile import apply_register_tile
 from flextune.schedule.rules.rows import RowRule, peel_rows, reduces_contiguously, row_dimensions
@@ -72,6 +73,11 @@ def _remaining(draft: Draft) -> list[BlockFacts]:
 def whole_algorithms(draft: Draft, limits: CpuLimits) -> None:
     """Algorithms of several blocks that are scheduled together."""
     apply_winograd(draft, limits)
+
+
+def groups(draft: Draft, limits: CpuLimits) -> None:
+    """Groups of channels become an axis of their own. Before anything is inlined: what follows is rewritten too."""
+    apply_groups(draft, limits)
 
 
 def contractions(draft: Draft, limits: CpuLimits) -> None:
@@ -138,6 +144,6 @@ def bare_nests(draft: Draft, limits: CpuLimits) -> None:
         ParallelNestRule(draft, block, limits, f"n{number}." if number else "").apply()
 
 
-_FULL: tuple[RulePass, ...] = (inlining, whole_algorithms, contractions, rows, spatial_reductions, nests)
-_WITHOUT_ROWS: tuple[RulePass, ...] = (inlining, whole_algorithms, contractions, spatial_reductions, nests)
+_FULL: tuple[RulePass, ...] = (groups, inlining, whole_algorithms, contractions, rows, spatial_reductions, nests)
+_WITHOUT_ROWS: tuple[RulePass, ...] = (groups, inlining, whole_algorithms, contractions, spatial_reductions, nests)
 _NESTS_ONLY: tuple[RulePass, ...] = (bare_nests,)

@@ -67,7 +67,7 @@ def _anchor_over(
         return None
     gathers = any(i != packed for i in strided)
     strided = [i for i in strided if i == packed]
-    constant = packed is not None and facts.operands[packed].buffer.parameter in constants
+    constant = packed is not None and _repacked_beforehand(facts.operands[packed], constants)
     reuse = math.prod(it.extent for it in facts.spatial if it.name != axis.name and packed is not None)
     if strided and not constant and reuse < _LEAST_REUSE:
         return None
@@ -80,12 +80,16 @@ def _anchor_over(
     return Anchor(facts, chain, axis.name, packed, must_pack, ragged, intrinsic, constant, uniform, gathers)
 
 
+def _repacked_beforehand(operand: Access, constants: tuple[int, ...]) -> bool:
+    return operand.buffer.parameter in constants and operand.plain_axes() is not None
+
+
 def _packable(facts: BlockFacts, operand: int, vector: str) -> bool:
-    axes = facts.operands[operand].plain_axes()
+    axes = facts.operands[operand].separate_axes(facts.extents)
     if facts.kind is not BlockKind.CONTRACTION or axes is None or facts.operands[operand].buffer == facts.output:
         return False
     others = {n for i, a in enumerate(facts.operands) if i != operand for n in a.iterators}
-    return any(it.name not in set(axes) and it.name in others for it in facts.spatial) or vector in axes
+    return any(it.name not in axes and it.name in others for it in facts.spatial) or vector in axes
 
 
 def dot_product(facts: BlockFacts, limits: CpuLimits) -> DotIntrinsic | None:

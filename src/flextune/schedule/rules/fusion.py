@@ -44,7 +44,7 @@ def _link(block: BlockFacts, consumer: BlockFacts, dims: tuple[str | None, ...])
     """Loop of `block` -> loop of `consumer`, if the consumer reads each element once, at its own iterators."""
     reads = [r for r in consumer.reads if r.buffer == block.output]
     axes = reads[0].plain_axes() if len(reads) == 1 else None
-    if axes is None or consumer.writes[0].plain_axes() is None:
+    if axes is None or consumer.writes[0].separate_axes(consumer.extents) is None:
         return None
     link = {dim: axis for dim, axis in zip(dims, axes, strict=True) if dim is not None and axis is not None}
     mapped = set(link.values())

@@ -14,20 +14,10 @@ import numpy as np
 from flextune.analysis.blocks import BlockFacts, BlockKind
 from flextune.schedule.limits import CpuLimits
 from flextune.schedule.peel import peel_tail, peelable, tail_block_name
+from flextune.schedule.rewriting_steps import PeelTail
 from flextune.schedule.space import Columns, Draft
-from flextune.schedule.steps import (
-    ComputeAt,
-    Decompose,
-    Fuse,
-    Loops,
-    Mark,
-    PeelTail,
-    Reorder,
-    RFactor,
-    SetScope,
-    Split,
-    Step,
-)
+from flextune.schedule.step import Step
+from flextune.schedule.steps import ComputeAt, Decompose, Fuse, Loops, Mark, Reorder, RFactor, SetScope, Split
 
 RULE = "rows"
 

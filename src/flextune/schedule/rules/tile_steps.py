@@ -7,21 +7,20 @@ from dataclasses import dataclass
 
 from flextune.analysis.blocks import BlockFacts
 from flextune.schedule.restage import data_block_name, pack_block_name
+from flextune.schedule.rewriting_steps import Restage
 from flextune.schedule.rules.tile_geometry import TileGeometry
+from flextune.schedule.step import Factor, Step
 from flextune.schedule.steps import (
     Choose,
     ComputeAt,
     Decompose,
-    Factor,
     Fuse,
     ImportCode,
     Inline,
     Loops,
     Mark,
     Reorder,
-    Restage,
     Split,
-    Step,
     Tensorize,
 )
 

@@ -30,7 +30,8 @@ def _declare_tile(draft: Draft, tile: TileGeometry) -> None:
     draft.require(
         Prod(panel, (vectors, lanes), name=f"{panel}_size", rule=RULE),
         In(panel, tile.panels, name=f"{panel}_waste", rule=RULE,
-           reason=f"at most {MAX_WASTE_PERCENT}% of the {extent} elements of {tile.vector} may be padding"),
+           reason=f"at most {MAX_WASTE_PERCENT}% of the {extent} elements of {tile.vector} may be padding, "
+                  "or what fills the last vector"),
         Prod(accumulators, (*rows, vectors), name=f"{accumulators}_count", rule=RULE),
         Sum(registers, (accumulators, vectors, 1), name=f"{registers}_count", rule=RULE),
         Le(registers, max(limit, _LEAST_REGISTERS), name=f"{registers}_limit", rule=RULE,

@@ -7,22 +7,10 @@ itself, or before, in a parallel loop of their own.
 
 from __future__ import annotations
 
+from flextune.schedule.rewriting_steps import Restage
 from flextune.schedule.rules.winograd_geometry import WinogradGeometry
-from flextune.schedule.steps import (
-    Choose,
-    ComputeAt,
-    Decompose,
-    Factor,
-    Fuse,
-    Inline,
-    Loops,
-    Mark,
-    Reorder,
-    Restage,
-    SetScope,
-    Split,
-    Step,
-)
+from flextune.schedule.step import Factor, Step
+from flextune.schedule.steps import Choose, ComputeAt, Decompose, Fuse, Inline, Loops, Mark, Reorder, SetScope, Split
 
 TASK = "winograd.task"
 

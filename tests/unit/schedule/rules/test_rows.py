@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from flextune.platforms.x86.rules import generate_space
+from flextune.schedule.rewriting_steps import PeelTail
 from flextune.schedule.space import SearchSpace
-from flextune.schedule.steps import PeelTail
 from flextune.target.target import Target
 from flextune.workload import parse_workload
 

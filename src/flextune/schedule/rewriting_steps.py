@@ -1,0 +1,103 @@
+"""Steps that rewrite the function, before there is a schedule of it."""
+
+# ruff: noqa: ARG002  # steps without parameters ignore the assignment
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from flextune.errors import ScheduleError
+from flextune.schedule.groups import split_groups
+from flextune.schedule.packing import PackedAxes
+from flextune.schedule.peel import peel_tail
+from flextune.schedule.restage import restage
+from flextune.schedule.step import Factor, Program, Step, value_of
+
+
+@dataclass(frozen=True, slots=True)
+class Restage(Step):
+    """Pad the contraction's register tile, accumulate in local scope, and pack an operand: see `restage`."""
+
+    kind: ClassVar[str] = "restage"
+    rewrites: ClassVar[bool] = True
+    block: str
+    tiles: tuple[tuple[str, tuple[Factor, ...]], ...]
+    vector: str
+    operand: int | None = None
+    outer: tuple[str, ...] = ()
+    group: int = 1
+    fuse: bool = True
+    when: str | None = None
+
+    def _sizes(self, assignment: Mapping[str, int]) -> dict[str, int]:
+        sizes = {}
+        for name, factors in self.tiles:
+            size = 1
+            for factor in factors:
+                size *= 1 if factor is None else value_of(factor, assignment)
+            sizes[name] = size
+        return sizes
+
+    def _packs(self, assignment: Mapping[str, int]) -> bool:
+        return self.operand is not None and (self.when is None or bool(value_of(self.when, assignment)))
+
+    def apply(self, program: Program) -> None:
+        if program.started:
+            raise ScheduleError("restage must come before every primitive step")
+        sizes, pack = self._sizes(program.assignment), None
+        if self.operand is not None and self._packs(program.assignment):
+            pack = PackedAxes(self.operand, self.outer, self.vector, sizes.get(self.vector, 1), self.group)
+        result = restage(program.function, self.block, sizes, self.vector, pack, program.constants, self.fuse)
+        program.function = result.function
+        if result.packed is not None:
+            program.pack(result.packed)
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        sizes = self._sizes(assignment)
+        packed = None
+        if self._packs(assignment):
+            packed = f"PackedAxes({self.operand}, {self.outer}, {self.vector!r}, {sizes[self.vector]}, {self.group})"
+        arguments = f"func, {self.block!r}, {sizes}, {self.vector!r}, {packed}, constants, {self.fuse}"
+        return f"func = restage({arguments}).function; sch = Schedule(func)"
+
+
+@dataclass(frozen=True, slots=True)
+class PeelTail(Step):
+    """Split the last reduce axis of a block into whole widths and a tail: see `peel_tail`."""
+
+    kind: ClassVar[str] = "peel_tail"
+    rewrites: ClassVar[bool] = True
+    block: str
+    width: int
+
+    def apply(self, program: Program) -> None:
+        if program.started:
+            raise ScheduleError("peel_tail must come before every primitive step")
+        program.function = peel_tail(program.function, self.block, self.width)
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"func = peel_tail(func, {self.block!r}, {self.width}); sch = Schedule(func)"
+
+
+@dataclass(frozen=True, slots=True)
+class SplitGroups(Step):
+    """Make the groups along an axis of a contraction a loop of their own: see `split_groups`."""
+
+    kind: ClassVar[str] = "split_groups"
+    rewrites: ClassVar[bool] = True
+    block: str
+    axis: str
+    size: int
+
+    def apply(self, program: Program) -> None:
+        if program.started:
+            raise ScheduleError("split_groups must come before every primitive step")
+        result = split_groups(program.function, self.block, self.axis, self.size, program.constants)
+        program.function = result.function
+        program.packs += result.viewed
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        arguments = f"func, {self.block!r}, {self.axis!r}, {self.size}, constants"
+        return f"func = split_groups({arguments}).function; sch = Schedule(func)"
