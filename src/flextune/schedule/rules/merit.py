@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from flextune.schedule.rules.stage_merit import stage_cycles
 from flextune.schedule.rules.tile_geometry import TileGeometry
 from flextune.schedule.space import Columns
 
@@ -42,7 +43,15 @@ class TileMerit:
         overhead = 1.0 / (1.0 + _TASK_OVERHEAD * tasks)
         useful = self._true_share(columns) * lanes / max(self.tile.lanes)
         chosen = self._choices(columns) * self._unconflicted(columns)
-        return np.asarray(share * useful * busy * overhead * chosen, dtype=np.float64)
+        share = self._with_stages(columns, share * useful * chosen)
+        return np.asarray(share * busy * overhead, dtype=np.float64)
+
+    def _with_stages(self, columns: Columns, share: Floats) -> Floats:
+        """The share of peak when the cores compute the data stages too."""
+        full = self.tile.limits.lanes(self.tile.facts.output.dtype)
+        cycles = self.tile.facts.trips / (full * self.tile.group)
+        stages: Floats = sum((stage_cycles(self.tile, stage, columns) for stage in self.tile.stages), np.zeros(1))
+        return np.asarray(cycles / (cycles / np.maximum(share, 1e-9) + stages), dtype=np.float64)
 
     def _column(self, columns: Columns, name: str) -> Floats:
         """The values of a variable as floats; ones where the space has no such variable."""
@@ -95,8 +104,6 @@ class TileMerit:
         if (pack := columns.get(self.tile.name("pack"))) is not None:
             reuse = math.prod(self.tile.extent(axis) for axis in self.tile.row_axes)
             score = score * np.where(pack == int(reuse >= _LEAST_PACKED_REUSE), 1.0, 0.8)
-        for stage in self.tile.stages:
-            score = score * np.where(columns[self.tile.name(f"at_{stage.name}")] == 0, 1.0, 0.97)
         return score
 
 

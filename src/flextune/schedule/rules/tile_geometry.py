@@ -146,14 +146,15 @@ class TileGeometry:
     def panels(self) -> tuple[int, ...]:
         """Widths of the vector tile: little padding, and exact where a tail could not be loaded.
 
-        The whole axis in full or half vectors is always one of them: three vectors of 16 for 34 elements.
+        Where half vectors leave a tail, the whole axis in full or half ones is one of them: 3 vectors of 16 for 34.
         """
         if not self.anchor.ragged:
             return self._exact_widths or (self._narrow_width,)
         extent = self._vector_extent
         waste = {width: _waste(extent, width) for width in self._widths}
         allowed = max(_MAX_WASTE, min(waste.values()))
-        whole = {math.ceil(extent / lanes) * lanes for lanes in self._wide_lanes[:2] if extent > lanes}
+        wide = self._wide_lanes[:2] if extent % self._wide_lanes[:2][-1] else ()
+        whole = {math.ceil(extent / lanes) * lanes for lanes in wide if extent > lanes}
         return tuple(width for width in self._widths if waste[width] <= allowed or width in whole)
 
     @cached_property

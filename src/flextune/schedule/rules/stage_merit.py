@@ -1,0 +1,71 @@
+"""What a data stage (padding, casts) costs beside the register tile that reads it, unmeasured."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from flextune.analysis.blocks import Access, BlockFacts
+from flextune.schedule.limits import dtype_bits
+from flextune.schedule.rules.tile_geometry import TileGeometry
+from flextune.schedule.space import Columns
+
+Floats = npt.NDArray[np.float64]
+
+_L1_BYTES_PER_CYCLE, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE = 64.0, 24.0, 8.0
+_TRAFFIC = 3.0  # an element that goes out to a cache is fetched, written and read again
+_START_CYCLES = 2000.0  # of a parallel loop of its own
+
+
+def stage_cycles(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> Floats:
+    """Cycles of one core for `stage`, all cores together, for columns of assignments.
+
+    All at once it goes through the cache that holds the whole result. By each task for what it reads, it goes through
+    the one that holds that part, but what tasks share, and the halo of their windows, is computed several times.
+    """
+    lanes = tile.limits.lanes(stage.output.dtype)
+    element_bytes = dtype_bits(stage.output.dtype) / 8
+    elements = float(np.prod([it.extent for it in stage.iterators]))
+    part, tasks = _part(tile, stage, columns)
+    whole = elements / lanes + elements * element_bytes * _TRAFFIC / _rate(tile, np.full(1, elements * element_bytes))
+    whole = whole + _START_CYCLES
+    parts = tasks * part * (1.0 / lanes + element_bytes * _TRAFFIC / _rate(tile, part * element_bytes))
+    return np.asarray(np.where(columns[tile.name(f"at_{stage.name}")] == 0, whole, parts), dtype=np.float64)
+
+
+def _rate(tile: TileGeometry, size: Floats) -> Floats:
+    limits = tile.limits
+    outer = np.where(size <= limits.l2_bytes / 2, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE)
+    return np.where(size <= limits.l1_bytes / 2, _L1_BYTES_PER_CYCLE, outer)
+
+
+def _part(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> tuple[Floats, Floats]:
+    """Elements of the stage that one task reads, and the number of tasks."""
+    count = len(columns[tile.name("vectors")])
+    part, tasks = np.ones(count), np.ones(count)
+    for axis in (*tile.outer_axes, tile.vector):
+        tasks = tasks * columns[tile.name(f"grid_{axis}")]
+    access = next(operand for operand in tile.facts.operands if operand.buffer == stage.output)
+    for dimension, extent in enumerate(access.buffer.shape):
+        part = part * np.minimum(_span(tile, access, dimension, columns), extent)
+    return part, tasks
+
+
+def _span(tile: TileGeometry, access: Access, dimension: int, columns: Columns) -> Floats:
+    """Neighbours in one dimension that a task reads; all of them where the index is not linear."""
+    linear = access.coefficients[dimension]
+    if linear is None:
+        return np.full(1, float(access.buffer.shape[dimension]))
+    span = np.ones(1)
+    for name, coefficient in linear:
+        span = span + (_steps(tile, name, columns) - 1) * abs(coefficient)
+    return span
+
+
+def _steps(tile: TileGeometry, name: str, columns: Columns) -> Floats:
+    """Values of an iterator (or of one divided by a constant) that a task goes through."""
+    axis, _, divisor = name.partition("//")
+    grid = columns.get(tile.name(f"grid_{axis}"))
+    extent = np.full(1, float(tile.extent(axis)))
+    steps = extent if grid is None else np.ceil(extent / grid)
+    return np.ceil(steps / int(divisor)) if divisor else steps
