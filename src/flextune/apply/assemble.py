@@ -20,14 +20,14 @@ from flextune.platforms.x86.build import tvm_target
 from flextune.target.target import Target
 
 
-def assemble(module: tvm.IRModule, signature: Signature, target: Target) -> Executable:
+def assemble(module: tvm.IRModule, signature: Signature, target: Target, in_place: bool = True) -> Executable:
     """Compile Relax `main` over scheduled PrimFuncs. RuntimeError where TVM cannot compile it.
 
-    Straight-line models get a library with a runtime of its own; others, and all where there is no C compiler, run on
-    TVM's virtual machine.
+    Straight-line models get a library with a runtime of its own, in which concatenations and slices are views (unless
+    `in_place` is false); others, and all where there is no C compiler, run on TVM's virtual machine.
     """
     signature = replace(signature, instructions=instructions_of(target))
-    return _own(module, signature, target) or _on_virtual_machine(module, signature, target)
+    return _own(module, signature, target, in_place) or _on_virtual_machine(module, signature, target)
 
 
 def instructions_of(target: Target) -> tuple[str, ...]:
@@ -36,8 +36,8 @@ def instructions_of(target: Target) -> tuple[str, ...]:
     return instructions_among(tuple(map(str, names)))
 
 
-def _own(module: tvm.IRModule, signature: Signature, target: Target) -> Executable | None:
-    model = static_model(module, signature)
+def _own(module: tvm.IRModule, signature: Signature, target: Target, in_place: bool) -> Executable | None:
+    model = static_model(module, signature, target, in_place)
     if model is None:
         return None
     program = model.program

@@ -57,20 +57,25 @@ class Build:
 
 
 def compile_model(
-    partition: Partition, schedules: Mapping[str, Schedule], target: Target, threads: int | None = None
+    partition: Partition,
+    schedules: Mapping[str, Schedule],
+    target: Target,
+    threads: int | None = None,
+    in_place: bool = True,
 ) -> Build:
     """Build the model with `schedules` (by workload key); every other task gets its platform's default schedule.
 
     A task without any rule, or whose schedule turns out to be illegal, gets a generic one, and `Build.tasks` says so.
-    With no schedules at all this is the model as it is without tuning.
+    With no schedules at all this is the model as it is without tuning. Without `in_place` concatenations and slices are
+    copies.
     """
     candidates = {task.name: _scheduled(task, schedules.get(task.workload.key), target) for task in partition.tasks}
     signature = _signature(partition, target, threads or default_thread_count())
     try:
-        executable = assemble(_module(partition, candidates, target), signature, target)
+        executable = assemble(_module(partition, candidates, target), signature, target, in_place)
     except RuntimeError:  # one group in it cannot be compiled: find it
         candidates = {name: _buildable(candidate, target) for name, candidate in candidates.items()}
-        executable = _assembled(_module(partition, candidates, target), signature, target)
+        executable = _assembled(_module(partition, candidates, target), signature, target, in_place)
     return Build(executable, tuple(each.built for each in candidates.values()))
 
 
@@ -145,10 +150,13 @@ def _module(partition: Partition, candidates: Mapping[str, _Candidate], target: 
     return replace_functions(partition.module, replacements)
 
 
-def _assembled(module: tvm.IRModule, signature: Signature, target: Target) -> Executable:
+def _assembled(module: tvm.IRModule, signature: Signature, target: Target, in_place: bool = True) -> Executable:
+    """The model, with copies where its kernels cannot be compiled for tensors that are parts of others."""
     try:
-        return assemble(module, signature, target)
+        return assemble(module, signature, target, in_place)
     except RuntimeError as error:
+        if in_place:
+            return _assembled(module, signature, target, in_place=False)
         raise BuildError(f"the model cannot be compiled: {str(error).strip().splitlines()[-1]}") from error
 
 

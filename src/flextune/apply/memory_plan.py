@@ -7,8 +7,10 @@ is best depends on the model; the largest first usually is, but the order of use
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,13 @@ def _placed(buffers: Sequence[Lifetime], order: Sequence[int], alignment: int) -
     return MemoryPlan(tuple(offsets), max((end for _, end, _ in placed), default=0))
 
 
-def least_bytes(buffers: Sequence[Lifetime]) -> int:
+def least_bytes(buffers: Iterable[Lifetime]) -> int:
     """The most bytes alive in one step: no plan needs less."""
-    return max(
-        (sum(other.nbytes for other in buffers if other.first <= buffer.first <= other.last) for buffer in buffers),
-        default=0,
-    )
+    changes: dict[int, int] = defaultdict(int)
+    for buffer in buffers:
+        changes[buffer.first] += buffer.nbytes
+        changes[buffer.last + 1] -= buffer.nbytes
+    return max(accumulate(change for _, change in sorted(changes.items())), default=0)
 
 
 def _lowest_gap(taken: Sequence[tuple[int, int]], nbytes: int) -> int:

@@ -36,21 +36,34 @@ class TensorType:
         count = 1
         for size in self.shape:
             count *= size
-        return count * dlpack_type(self.dtype)[1] // 8
+        return count * self.itemsize
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return dlpack_type(self.dtype)[1] // 8
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedTensor:
-    """A tensor and its place: `offset` bytes into the weights or activations, or the number of an input or output."""
+    """A tensor and its place: `offset` bytes into the weights, the activations, or the input or output `port`.
+
+    `strides`, in elements, are None for a tensor that lies densely.
+    """
 
     type: TensorType
     place: Place
     offset: int
+    port: int = 0
+    strides: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A call of a kernel with tensors by number, outputs last. Without a kernel: copy the first to the second."""
+    """A call of a kernel with tensors by number, outputs last. Without a kernel: copy the first to the second.
+
+    What is copied without a kernel is dense.
+    """
 
     kernel: str | None
     arguments: tuple[int, ...]

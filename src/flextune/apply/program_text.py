@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flextune.apply.program import Port, Program, TensorType, dlpack_type
+from flextune.apply.program import PlacedTensor, Port, Program, TensorType, dlpack_type
 from flextune.apply.signature import Signature
 
 KERNEL_PREFIX = "__tvm_ffi_"
@@ -27,14 +27,12 @@ def program_text(program: Program, signature: Signature) -> str:
             f"static const int64_t shape_{index}[] = {{{_numbers(tensor.type.shape)}}};"
             for index, tensor in enumerate(program.tensors)
         ),
-        _table(
-            "ft_value values",
-            (
-                f"{{{int(tensor.place)}, {tensor.offset}, {tensor.type.nbytes}, {_dtype(tensor.type)}, "
-                f"{len(tensor.type.shape)}, shape_{index}}}"
-                for index, tensor in enumerate(program.tensors)
-            ),
+        *(
+            f"static const int64_t strides_{index}[] = {{{_numbers(tensor.strides)}}};"
+            for index, tensor in enumerate(program.tensors)
+            if tensor.strides is not None
         ),
+        _table("ft_value values", (_value(index, tensor) for index, tensor in enumerate(program.tensors))),
         _table("ft_step steps", _steps(program)),
         _table("int32_t arguments", map(str, arguments)),
         _table("ft_port inputs", inputs),
@@ -44,6 +42,14 @@ def program_text(program: Program, signature: Signature) -> str:
         f"{len(program.outputs)}, {program.weight_bytes}, {program.activation_bytes}, {signature.threads}}};",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _value(index: int, tensor: PlacedTensor) -> str:
+    strides = "0" if tensor.strides is None else f"strides_{index}"
+    return (
+        f"{{{int(tensor.place)}, {tensor.port}, {tensor.offset}, {tensor.type.nbytes}, {_dtype(tensor.type)}, "
+        f"{len(tensor.type.shape)}, shape_{index}, {strides}}}"
+    )
 
 
 def _steps(program: Program) -> Iterable[str]:

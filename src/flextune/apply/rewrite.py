@@ -10,6 +10,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from flextune.apply.parts import described, move_of
 from flextune.errors import ScheduleError
 from flextune.graph.calls import is_call_tir, is_constant
 from flextune.schedule.packing import PackedInput
@@ -44,6 +45,7 @@ def replace_functions(module: tvm.IRModule, replacements: Mapping[str, Replaceme
 class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
     def __init__(self, module: tvm.IRModule, replacements: Mapping[str, Replacement]) -> None:
         super().__init__(module)
+        self._module = module
         self._replacements = replacements
         self._variables: dict[int, Any] = {}
 
@@ -62,7 +64,8 @@ class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
     def _variable(self, name: str, replacement: Replacement) -> Any:
         """The replacement's variable in the new module; equal functions of one task share it."""
         if id(replacement) not in self._variables:
-            function = replacement.function.without_attr("global_symbol").with_attr(SCHEDULED, True)
+            scheduled = replacement.function.without_attr("global_symbol").with_attr(SCHEDULED, True)
+            function = described(scheduled, move_of(self._module[name]))
             self._variables[id(replacement)] = self.builder_.add_func(function, f"{name}_{replacement.name}")
         return self._variables[id(replacement)]
 

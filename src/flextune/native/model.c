@@ -24,6 +24,7 @@ struct flextune_model {
   const ft_program *program;
   char *weights, *activations;
   char **staged; /* of inputs, then of outputs: aligned copies, made when first needed */
+  char **ports;  /* of inputs, then of outputs: where each is in the present run */
   ft_tensor *tensors;
   ft_any *arguments;
   int owns_weights;
@@ -111,7 +112,8 @@ static void fill_tables(flextune_model *model) {
   const ft_program *program = model->program;
   for (int32_t index = 0; index < program->value_count; ++index) {
     const ft_value *value = &program->values[index];
-    ft_tensor tensor = {place_of(model, value), {FT_CPU, 0}, value->rank, value->dtype, value->shape, NULL, 0};
+    ft_tensor tensor = {place_of(model, value), {FT_CPU, 0}, value->rank, value->dtype, value->shape,
+                        value->strides, 0};
     model->tensors[index] = tensor;
   }
   for (int32_t index = 0; index < program->argument_count; ++index) {
@@ -128,8 +130,10 @@ static int allocate(flextune_model *model, char *weights) {
   model->tensors = calloc((size_t)program->value_count + 1, sizeof *model->tensors);
   model->arguments = calloc((size_t)program->argument_count + 1, sizeof *model->arguments);
   model->staged = calloc((size_t)(program->input_count + program->output_count) + 1, sizeof *model->staged);
+  model->ports = calloc((size_t)(program->input_count + program->output_count) + 1, sizeof *model->ports);
   if ((model->weights == NULL && program->weight_bytes > 0) || model->tensors == NULL || model->arguments == NULL ||
-      (model->activations == NULL && program->activation_bytes > 0) || model->staged == NULL)
+      (model->activations == NULL && program->activation_bytes > 0) || model->staged == NULL ||
+      model->ports == NULL)
     return fail("out of memory%s%s", "", "");
   return 0;
 }
@@ -163,6 +167,7 @@ void flextune_close(flextune_model *model) {
   for (int index = 0; model->staged != NULL && index < model->program->input_count + model->program->output_count; ++index)
     free(model->staged[index]);
   free(model->staged);
+  free(model->ports);
   free(model->tensors);
   free(model->arguments);
   pthread_mutex_destroy(&model->turn);
@@ -207,18 +212,27 @@ static void *aligned_for(flextune_model *model, int port, void *given, int64_t b
   return model->staged[port];
 }
 
+/* Where an input or output is during this run. */
+static int set_port(flextune_model *model, int port, const ft_port *described, void *given, int is_input) {
+  int64_t bytes = model->program->values[described->value].bytes;
+  if (given == NULL && bytes > 0) return fail("a null pointer was given for an %s%s", is_input ? "input" : "output", "");
+  if ((model->ports[port] = aligned_for(model, port, given, bytes)) == NULL && bytes > 0)
+    return fail("out of memory%s%s", "", "");
+  if (is_input && model->ports[port] != given) memcpy(model->ports[port], given, (size_t)bytes);
+  return 0;
+}
+
 static int set_data(flextune_model *model, const void *const *inputs, void *const *outputs) {
   const ft_program *program = model->program;
+  for (int32_t index = 0; index < program->input_count; ++index)
+    if (set_port(model, index, &program->inputs[index], (void *)inputs[index], 1) != 0) return -1;
+  for (int32_t index = 0; index < program->output_count; ++index)
+    if (set_port(model, program->input_count + index, &program->outputs[index], outputs[index], 0) != 0) return -1;
   for (int32_t index = 0; index < program->value_count; ++index) {
     const ft_value *value = &program->values[index];
     if (value->place != FT_INPUT && value->place != FT_OUTPUT) continue;
-    int is_input = value->place == FT_INPUT;
-    void *given = is_input ? (void *)inputs[value->offset] : outputs[value->offset];
-    if (given == NULL && value->bytes > 0) return fail("a null pointer was given for an %s%s", is_input ? "input" : "output", "");
-    int port = (int)value->offset + (is_input ? 0 : program->input_count);
-    if ((model->tensors[index].data = aligned_for(model, port, given, value->bytes)) == NULL && value->bytes > 0)
-      return fail("out of memory%s%s", "", "");
-    if (is_input && model->tensors[index].data != given) memcpy(model->tensors[index].data, given, (size_t)value->bytes);
+    char *port = model->ports[value->port + (value->place == FT_INPUT ? 0 : program->input_count)];
+    model->tensors[index].data = port == NULL ? NULL : port + value->offset;
   }
   return 0;
 }

@@ -37,14 +37,17 @@ enum { FT_CPU = 1, FT_TENSOR_POINTER = 7 };
 
 typedef enum { FT_INPUT, FT_OUTPUT, FT_WEIGHT, FT_ACTIVATION } ft_place;
 
-/* A tensor: `offset` bytes into the weights or the activations, or the input or output of number `offset`. */
+/* A tensor: `offset` bytes into the weights, the activations, or the input or output of number `port`. `strides`, in
+ * elements, is null where it lies densely. */
 typedef struct {
   ft_place place;
+  int32_t port;
   int64_t offset;
   int64_t bytes;
   ft_dtype dtype;
   int32_t rank;
   const int64_t *shape;
+  const int64_t *strides;
 } ft_value;
 
 /* A call of `kernel` with the values whose numbers begin at `first` in the list of arguments. Without a kernel, the first

@@ -76,7 +76,7 @@ def test_every_form_runs_on_the_own_runtime(proto: onnx.ModelProto, tmp_path: Pa
 
 def test_weights_lie_in_one_aligned_block(partition: Partition, target: Target) -> None:
     signature = compile_model(partition, {}, target).executable.signature
-    model = static_model(partition.module, signature)
+    model = static_model(partition.module, signature, target)
     assert model is not None
     weights = [tensor for tensor in model.program.tensors if tensor.place is Place.WEIGHT]
     assert weights

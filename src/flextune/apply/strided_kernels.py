@@ -1,0 +1,72 @@
+"""Kernels for where their tensors lie: a function for each kernel and layout of its arguments; copies into parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import gcd
+from typing import Any
+
+from tvm import te
+
+from flextune.apply.generic import generic_schedule
+from flextune.apply.layout import Layout
+from flextune.apply.program import ALIGNMENT_BYTES, Step, TensorType
+from flextune.schedule.strided import Strided, with_strides
+from flextune.target.target import Target
+
+_VARIANT = re.compile(r"(_k[0-9a-f]{16})(?:_\d+)?$")
+"""How the name of a task's kernel ends; profiles look for it."""
+
+_SHARED_BYTES = 1 << 16
+"""Copies from this size on are shared among the cores."""
+
+
+@dataclass(slots=True, eq=False)
+class StridedKernels:
+    """The functions of a model, by name, with those that are made for layouts."""
+
+    functions: dict[str, Any]
+    target: Target
+    _variants: dict[tuple[str, tuple[tuple[int, Strided], ...]], str] = field(default_factory=dict)
+
+    def placed(self, step: Step, types: Sequence[TensorType], layouts: Sequence[Layout]) -> Step:
+        """The step with a kernel for its arguments where they lie."""
+        if step.kernel is None:
+            return step
+        found = (_strided(kind, layout) for kind, layout in zip(types, layouts, strict=True))
+        strided = {position: each for position, each in enumerate(found) if each is not None}
+        return Step(self._variant(step.kernel, strided), step.arguments) if strided else step
+
+    def copy(self, kind: TensorType) -> str:
+        """The name of a kernel that copies a tensor."""
+        name = "_".join(("copy", kind.dtype, *map(str, kind.shape)))
+        if name not in self.functions:
+            source = te.placeholder(kind.shape, kind.dtype, name="source")
+            copied = te.compute(kind.shape, lambda *index: source[index], name="copied")
+            function = te.create_prim_func([source, copied])
+            is_large = kind.nbytes >= _SHARED_BYTES
+            self.functions[name] = generic_schedule(function, self.target) if is_large else function
+        return name
+
+    def _variant(self, kernel: str, strided: Mapping[int, Strided]) -> str:
+        key = (kernel, tuple(sorted(strided.items())))
+        if key not in self._variants:
+            self._variants[key] = self._free_name(kernel)
+            self.functions[self._variants[key]] = with_strides(self.functions[kernel], strided)
+        return self._variants[key]
+
+    def _free_name(self, kernel: str) -> str:
+        stem, number = _VARIANT.sub(r"\1", kernel), 1
+        while f"{stem}_{number}" in self.functions:
+            number += 1
+        return f"{stem}_{number}"
+
+
+def _strided(kind: TensorType, layout: Layout) -> Strided | None:
+    """How a tensor is to be indexed; None where it lies as kernels expect."""
+    alignment = gcd(ALIGNMENT_BYTES, layout.offset * kind.itemsize)
+    if layout.is_dense and alignment == ALIGNMENT_BYTES:
+        return None
+    return Strided(layout.strides, alignment)

@@ -1,0 +1,69 @@
+"""A scheduled function on tensors that are parts of larger ones: their strides, and what is known of their alignment.
+
+before:  def f(x: Buffer((4, 8)), ...)   -->   after:  def f(x: Buffer((4, 8), strides=(24, 1), align=16), ...)
+
+Only the types of parameters change, so this is done last and no trace or workload knows of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tvm_ffi
+from tvm import tirx
+from tvm.ir import TensorLoad
+from tvm.s_tir import SBlock
+
+
+@dataclass(frozen=True, slots=True)
+class Strided:
+    """Elements between neighbours along each axis, and the power of two that divides the address in bytes."""
+
+    strides: tuple[int, ...]
+    alignment_bytes: int
+
+
+def indexed_parameters(function: Any) -> frozenset[int]:
+    """Positions of the parameters that the function only reads and writes element by element, by their indices.
+
+    Others are passed on as a whole, or matched with a buffer of their own strides, and must lie densely.
+    """
+    seen: Counter[Any] = Counter()
+    indexed: Counter[Any] = Counter()
+
+    def block(node: Any) -> None:
+        indexed.update(region.source for region in (*node.reads, *node.writes))
+
+    tvm_ffi.structural_walk(
+        function.body,
+        [
+            (tirx.Var, lambda variable: seen.update([variable])),
+            (TensorLoad, lambda load: indexed.update([load.source])),
+            (tirx.BufferStore, lambda store: indexed.update([store.buffer])),
+            (SBlock, block),
+        ],
+    )
+    return frozenset(index for index, buffer in enumerate(function.params) if seen[buffer] == indexed[buffer])
+
+
+def with_strides(function: Any, layouts: Mapping[int, Strided]) -> Any:
+    """The function for parameters (by position) that lie as `layouts` says; all of them must be indexed ones."""
+    changed = {function.params[index]: _strided(function.params[index], each) for index, each in layouts.items()}
+    body = tvm_ffi.structural_map(function.body, (tirx.Var, lambda variable: changed.get(variable, variable)))
+    parameters = [changed.get(buffer, buffer) for buffer in function.params]
+    return tirx.PrimFunc(parameters, body, function.ret_type, attrs=function.attrs)
+
+
+def _strided(buffer: Any, layout: Strided) -> Any:
+    kind = buffer.ty
+    return tirx.decl_buffer(
+        kind.shape,
+        str(kind.dtype),
+        str(buffer.name),
+        strides=list(layout.strides),
+        data_alignment=layout.alignment_bytes,
+        layout=None,
+    )
