@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -13,8 +13,12 @@ from tvm import relax
 from flextune.apply.assemble import assemble
 from flextune.apply.executable import Executable
 from flextune.apply.generic import generic_schedule
+from flextune.apply.in_place import decide_in_place
+from flextune.apply.kernel_names import ending, key_of
+from flextune.apply.program import Step
 from flextune.apply.rewrite import Replacement, replace_functions
-from flextune.apply.signature import Signature
+from flextune.apply.signature import Runtime, Signature
+from flextune.apply.straight_line import read_straight_line
 from flextune.apply.threads import default_thread_count
 from flextune.errors import BuildError, FlextuneError
 from flextune.graph.partition import ModelTask, Partition
@@ -30,11 +34,12 @@ Schedule = tuple[Trace, Mapping[str, int]]
 
 
 class Origin(StrEnum):
-    """Where the schedule of a built group came from."""
+    """Where the schedule of a built group came from; nothing is left to do of a group that is in place."""
 
     TUNED = "tuned"
     DEFAULT = "default"
     GENERIC = "generic"
+    IN_PLACE = "in place"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,16 @@ def compile_model(
     except RuntimeError:  # one group in it cannot be compiled: find it
         candidates = {name: _buildable(candidate, target) for name, candidate in candidates.items()}
         executable = _assembled(_module(partition, candidates, target), signature, target, in_place)
-    return Build(executable, tuple(each.built for each in candidates.values()))
+    return Build(executable, tuple(_as_called(each.built, executable) for each in candidates.values()))
+
+
+def workloads_in_place(partition: Partition) -> frozenset[str]:
+    """Keys of the workloads of which no call is left in a built model: concatenations and slices that are views."""
+    code = read_straight_line(partition.module, len(partition.model.inputs))
+    if code is None:
+        return frozenset()
+    called = {step.kernel for step in decide_in_place(code).steps(code) if isinstance(step, Step)}
+    return frozenset(task.workload.key for task in partition.tasks if called.isdisjoint(task.functions))
 
 
 def compile_unscheduled(partition: Partition, target: Target, threads: int | None = None) -> Executable:
@@ -112,9 +126,20 @@ def _scheduled(task: ModelTask, schedule: Schedule | None, target: Target) -> _C
             reasons.append(f"{origin}: {error}")
             continue
         return _candidate(
-            task, Replacement(program.module["main"], program.packs, kernel_name(task)), origin, "; ".join(reasons)
+            task,
+            Replacement(program.module["main"], program.packs, ending(task.workload.key)),
+            origin,
+            "; ".join(reasons),
         )
     return _generic(task, target, "; ".join(reasons))
+
+
+def _as_called(built: BuiltTask, executable: Executable) -> BuiltTask:
+    """The task as the executable has it, which may be without a kernel."""
+    signature = executable.signature
+    if signature.runtime is not Runtime.OWN or built.workload_key in map(key_of, signature.kernels):
+        return built
+    return replace(built, origin=Origin.IN_PLACE, reason="")
 
 
 def _buildable(candidate: _Candidate, target: Target) -> _Candidate:
@@ -129,12 +154,7 @@ def _buildable(candidate: _Candidate, target: Target) -> _Candidate:
 
 def _generic(task: ModelTask, target: Target, reason: str) -> _Candidate:
     function = generic_schedule(task.workload.prim_func(), target)
-    return _candidate(task, Replacement(function, name=kernel_name(task)), Origin.GENERIC, reason)
-
-
-def kernel_name(task: ModelTask) -> str:
-    """How the names of a task's functions end in a built model."""
-    return f"k{task.workload.key}"
+    return _candidate(task, Replacement(function, name=ending(task.workload.key)), Origin.GENERIC, reason)
 
 
 def _candidate(task: ModelTask, replacement: Replacement, origin: Origin, reason: str) -> _Candidate:

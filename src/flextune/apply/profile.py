@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
 from flextune.apply.build import Build
-
-_KERNEL = re.compile(r"_k([0-9a-f]{16})(?:_\d+)?$")
+from flextune.apply.kernel_names import key_of
 
 
 def profile_in_turns(builds: Sequence[Build], rounds: int, runs: int) -> list[dict[str, float]]:
@@ -23,7 +21,7 @@ def profile_in_turns(builds: Sequence[Build], rounds: int, runs: int) -> list[di
     for _ in range(rounds):
         for build, found in zip(builds, times, strict=True):
             for name, secs in build.executable.kernel_secs(runs, warmup=1).items():
-                kernel = _KERNEL.search(name)
-                if kernel:
-                    found[kernel.group(1)] += secs
+                key = key_of(name)
+                if key is not None:
+                    found[key] += secs
     return [{key: float(np.quantile(secs, 0.25)) for key, secs in found.items()} for found in times]

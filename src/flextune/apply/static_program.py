@@ -37,7 +37,7 @@ def static_model(
 
     Without `in_place` every concatenation and slice is a kernel that copies.
     """
-    code = read_straight_line(module, signature)
+    code = read_straight_line(module, len(signature.inputs))
     if code is None:
         return None
     decisions = decide_in_place(code) if in_place else Decisions()

@@ -10,7 +10,6 @@ import tvm
 from tvm import relax, tirx
 
 from flextune.apply.program import Place, Step, TensorType, dlpack_type
-from flextune.apply.signature import Signature
 from flextune.graph.calls import is_call_tir, is_constant
 
 VIEWS = ("relax.reshape", "relax.expand_dims", "relax.squeeze", "relax.flatten")
@@ -45,7 +44,7 @@ class StraightLine:
         return len(self.tensors) - 1
 
 
-def read_straight_line(module: tvm.IRModule, signature: Signature) -> StraightLine | None:
+def read_straight_line(module: tvm.IRModule, input_count: int) -> StraightLine | None:
     """The model's `main`; None where it branches, has shapes that are not static, or calls into a runtime."""
     functions = {
         variable.name_hint: function
@@ -54,7 +53,7 @@ def read_straight_line(module: tvm.IRModule, signature: Signature) -> StraightLi
     }
     reader = _Reader(module, StraightLine(functions))
     try:
-        reader.read(signature)
+        reader.read(input_count)
     except _NotStatic:
         return None
     return reader.code
@@ -70,10 +69,10 @@ class _Reader:
     code: StraightLine
     known: dict[Any, Any] = field(default_factory=dict)
 
-    def read(self, signature: Signature) -> None:
+    def read(self, input_count: int) -> None:
         """Follow `main` from its parameters to what it returns. Raises `_NotStatic`."""
         main = self.module["main"]
-        if len(main.params) != len(signature.inputs):
+        if len(main.params) != input_count:
             raise _NotStatic
         for index, parameter in enumerate(main.params):
             self.known[parameter] = self._tensor(_type_of(parameter.ty), Place.INPUT, index)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import gcd
@@ -11,13 +10,11 @@ from typing import Any
 from tvm import te
 
 from flextune.apply.generic import generic_schedule
+from flextune.apply.kernel_names import variant_name
 from flextune.apply.layout import Layout
 from flextune.apply.program import ALIGNMENT_BYTES, Step, TensorType
 from flextune.schedule.strided import Strided, with_strides
 from flextune.target.target import Target
-
-_VARIANT = re.compile(r"(_k[0-9a-f]{16})(?:_\d+)?$")
-"""How the name of a task's kernel ends; profiles look for it."""
 
 _SHARED_BYTES = 1 << 16
 """Copies from this size on are shared among the cores."""
@@ -53,15 +50,9 @@ class StridedKernels:
     def _variant(self, kernel: str, strided: Mapping[int, Strided]) -> str:
         key = (kernel, tuple(sorted(strided.items())))
         if key not in self._variants:
-            self._variants[key] = self._free_name(kernel)
+            self._variants[key] = variant_name(kernel, self.functions)
             self.functions[self._variants[key]] = with_strides(self.functions[kernel], strided)
         return self._variants[key]
-
-    def _free_name(self, kernel: str) -> str:
-        stem, number = _VARIANT.sub(r"\1", kernel), 1
-        while f"{stem}_{number}" in self.functions:
-            number += 1
-        return f"{stem}_{number}"
 
 
 def _strided(kind: TensorType, layout: Layout) -> Strided | None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from flextune.apply.build import Build, Schedule, compile_model
+from flextune.apply.build import Build, Schedule, compile_model, workloads_in_place
 from flextune.apply.executable import Executable
 from flextune.csp.assignment import Assignment
 from flextune.database.base import Database
@@ -105,7 +105,11 @@ def _choose(
 
 
 def model_tasks(partition: Partition, switching: Switching) -> list[TuningTask]:
-    """A task for every kernel of the model and of the options that are measured; those outside of groups last."""
+    """A task for every kernel of the model and of the options that are measured; those outside of groups last.
+
+    Concatenations and slices that are in place are no kernels.
+    """
+    in_place = workloads_in_place(partition)
     counts = {task.workload.key: task.count for task in partition.tasks}
     labels = {task.workload.key: task.name for task in partition.tasks}
     workloads = {workload.key: workload for workload in switching.workloads()}
@@ -113,6 +117,7 @@ def model_tasks(partition: Partition, switching: Switching) -> list[TuningTask]:
     return [
         TuningTask(workload, counts.get(key, 1), labels.get(key, f"{workload.param('name')} ({key[:6]})"))
         for key, workload in workloads.items()
+        if key not in in_place
     ]
 
 
