@@ -10,6 +10,7 @@ from flextune.errors import ScheduleError
 from flextune.schedule.packing import PackedInput
 from flextune.schedule.step import Program
 from flextune.schedule.trace import Trace
+from flextune.schedule.vector_tails import split_vector_tails
 from flextune.workload.workload import Workload
 
 
@@ -39,7 +40,9 @@ def apply_steps(
             step.apply(program)
         except (RuntimeError, ValueError, TypeError) as error:  # TVM's errors derive from these
             raise ScheduleError(f"step {number} ({step.kind}) is illegal: {_first_line(error)}") from error
-    return ScheduledProgram(program.schedule.mod, tuple(program.packs))
+    module = program.schedule.mod
+    module.update_func(module.get_global_var("main"), split_vector_tails(module["main"]))
+    return ScheduledProgram(module, tuple(program.packs))
 
 
 def _first_line(error: BaseException) -> str:

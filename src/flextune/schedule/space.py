@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Columns = Mapping[str, npt.NDArray[np.int64]]
 Merit = Callable[[Columns], npt.NDArray[np.float64]]
 
-_DEFAULT_CANDIDATES = 4096
+_DEFAULT_CANDIDATES = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,11 @@ class Draft:
 
 
 def _most_promising(solutions: SolutionSet, merits: Sequence[Merit]) -> Assignment:
-    candidates = solutions.sample(np.random.default_rng(0), _DEFAULT_CANDIDATES)
+    """The best of all solutions, or of a fixed sample of a set too large to look at each."""
+    if solutions.count <= _DEFAULT_CANDIDATES:
+        candidates = solutions.unrank_many(np.arange(solutions.count))
+    else:
+        candidates = solutions.sample(np.random.default_rng(0), _DEFAULT_CANDIDATES)
     if not candidates.columns:
         return Assignment({})
     score = np.ones(len(candidates))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from flextune.analysis.blocks import Access
 from flextune.schedule.rules.stage_merit import stage_cycles
 from flextune.schedule.rules.tile_geometry import TileGeometry
 from flextune.schedule.space import Columns
@@ -16,11 +17,11 @@ from flextune.schedule.space import Columns
 Floats = npt.NDArray[np.float64]
 
 _L1_BYTES_PER_CYCLE, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE = 64.0, 24.0, 8.0
+_MEMORY_BYTES_PER_CYCLE = 6.0
 _HIDDEN_LATENCY = 10.0  # independent multiply-adds that keep both multipliers busy
-_TASK_OVERHEAD = 2e-4
+_TASK_CYCLES = 200.0
 _LEAST_PACKED_REUSE = 32
 _PAGE_BYTES, _LINE_BYTES = 4096, 64
-_WAYS_FOR_OTHERS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,15 @@ class TileMerit:
     def __call__(self, columns: Columns) -> Floats:
         vectors, lanes, tasks = (self._column(columns, name) for name in ("vectors", "lanes", "tasks"))
         multiply = self._rows(columns) * vectors
-        load = vectors * lanes * self.tile.element_bytes / self._load_rate(columns) + 0.5 * self._rows(columns)
-        share = multiply / (np.maximum(multiply, load) + 0.1 * load) * np.minimum(1.0, multiply / _HIDDEN_LATENCY)
+        broadcasts, bytes_loaded = self._loads(columns)
+        broadcasts = broadcasts + broadcasts * self.tile.element_bytes / self._row_rate(columns)
+        load = bytes_loaded / self._load_rate(columns) + broadcasts
+        first = bytes_loaded / self._first_rate() + broadcasts
+        steps = np.maximum(multiply, load)
+        steps = steps + (np.maximum(multiply, first) - steps) / self._sharing_tiles(columns)
+        share = multiply / (steps + 0.1 * load) * np.minimum(1.0, multiply / _HIDDEN_LATENCY)
         busy = tasks / (np.ceil(tasks / self.tile.limits.cores) * self.tile.limits.cores)
-        overhead = 1.0 / (1.0 + _TASK_OVERHEAD * tasks)
+        overhead = 1.0 / (1.0 + tasks * _TASK_CYCLES / self._cycles())
         useful = self._true_share(columns) * lanes / max(self.tile.lanes)
         chosen = self._choices(columns) * self._unconflicted(columns)
         share = self._with_stages(columns, share * useful * chosen)
@@ -52,6 +58,20 @@ class TileMerit:
         cycles = self.tile.facts.trips / (full * self.tile.group)
         stages: Floats = sum((stage_cycles(self.tile, stage, columns) for stage in self.tile.stages), np.zeros(1))
         return np.asarray(cycles / (cycles / np.maximum(share, 1e-9) + stages), dtype=np.float64)
+
+    def _loads(self, columns: Columns) -> tuple[Floats, Floats]:
+        """What one step of the reduction loads: elements for all lanes, and bytes of vectors."""
+        broadcasts = vectors = np.zeros(len(columns[self.tile.name("vectors")]))
+        for operand in self.tile.facts.operands:
+            count = np.ones(len(broadcasts))
+            for axis in self.tile.row_axes:
+                if axis in operand.iterators:
+                    count = count * self._column(columns, f"tile_{axis}")
+            if self._is_rows(operand):
+                broadcasts = broadcasts + count
+            else:
+                vectors = vectors + count * self._column(columns, "vectors")
+        return broadcasts, vectors * self._column(columns, "lanes") * self.tile.element_bytes
 
     def _column(self, columns: Columns, name: str) -> Floats:
         """The values of a variable as floats; ones where the space has no such variable."""
@@ -77,9 +97,44 @@ class TileMerit:
         panel = self._column(columns, "panel") * self.tile.anchor.reduction * self.tile.element_bytes
         rows_outside = self._column(columns, "cache_order") == 0
         reused = np.where(rows_outside, panel * self._column(columns, f"cache_{self.tile.vector}"), panel)
+        return self._rate_of(reused)
+
+    def _row_rate(self, columns: Columns) -> Floats:
+        """Bytes a cycle at which the rows' operand comes: every panel reads a cache tile of rows again, or one tile."""
+        per_row = self.tile.anchor.reduction * self.tile.element_bytes
+        tile = self._rows(columns) * per_row
+        panels_outside = self._column(columns, "cache_order") == 1
+        block = np.where(panels_outside, tile * self._sharing_tiles(columns), tile)
+        whole = [math.prod(each.buffer.shape) for each in self.tile.facts.operands if self._is_rows(each)]
+        return self._rate_of(np.minimum(block, float(max(whole, default=1)) * self.tile.element_bytes))
+
+    def _is_rows(self, operand: Access) -> bool:
+        return self.tile.vector not in operand.iterators
+
+    def _rate_of(self, reused: Floats) -> Floats:
+        """Bytes a cycle from the smallest cache that holds so many bytes with others beside them."""
         limits = self.tile.limits
         outer = np.where(reused <= limits.l2_bytes * 3 / 4, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE)
         return np.where(reused <= limits.l1_bytes / 2, _L1_BYTES_PER_CYCLE, outer)
+
+    def _first_rate(self) -> float:
+        """Bytes a cycle at which the packed operand comes when it is first needed: constants from memory."""
+        anchor = self.tile.anchor
+        elements = math.prod(self.tile.extent(axis) for axis in (*self.tile.packed_outer, *self.tile.packed_reduce))
+        if anchor.packed is None or elements * self.tile.element_bytes <= self.tile.limits.l2_bytes * 3 / 4:
+            return _L2_BYTES_PER_CYCLE
+        return _MEMORY_BYTES_PER_CYCLE if anchor.constant else _L3_BYTES_PER_CYCLE
+
+    def _sharing_tiles(self, columns: Columns) -> Floats:
+        """How many register tiles of a task use what was loaded first for one of them."""
+        tiles = np.ones(len(columns[self.tile.name("vectors")]))
+        for axis in self.tile.row_axes:
+            tiles = tiles * self._column(columns, f"cache_{axis}")
+        return tiles
+
+    def _cycles(self) -> float:
+        """Cycles of all multiply-adds of the block."""
+        return max(self.tile.anchor.facts.trips / max(self.tile.lanes), 1.0)
 
     def _unconflicted(self, columns: Columns) -> Floats:
         """Less where rows of a tile compete for the ways of the same sets of L1 because of how far apart they are."""
@@ -90,8 +145,8 @@ class TileMerit:
         sizes = np.stack([columns[self.tile.name(f"tile_{axis}")] for axis in axes])
         shapes, places = np.unique(sizes, axis=1, return_inverse=True)
         rows = np.array([_rows_in_one_set(shape, [stride or 0 for stride in strides]) for shape in shapes.T])
-        ways = self.tile.limits.l1_bytes // _PAGE_BYTES - _WAYS_FOR_OTHERS
-        return np.asarray(np.sqrt(np.minimum(1.0, max(ways, 1) / rows)))[places.reshape(-1)]
+        ways = self.tile.limits.l1_bytes // _PAGE_BYTES
+        return np.asarray(np.sqrt(np.minimum(1.0, ways / rows)))[places.reshape(-1)]
 
     def _bytes_apart(self, axis: str) -> int | None:
         """Bytes between neighbours along a row axis in the operand that is loaded row by row."""
