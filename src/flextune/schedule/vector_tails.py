@@ -1,8 +1,9 @@
-"""Vector loops that may run over the end of an axis: whole vectors as they are, the last one element by element.
+"""Vector loops that may run over the end of an axis: whole vectors as they are, the last one apart.
 
-before:  for l in vectorized(16): if base + l < n: store(l)     (one guard a lane: nothing is a vector)
-after:   if base + 15 < n:  for l in vectorized(16): store(l)
-         else:              for l in unrolled(16): if base + l < n: store(l)
+before:  for l in vectorized(16): if base + l < n: store(base + l)     (one guard a lane: nothing is a vector)
+after:   if base + 15 < n:  for l in vectorized(16): store(base + l)
+         else:              for l in vectorized(16): store(n - 16 + l)     (some elements twice)
+         or:                for l in unrolled(16): if base + l < n: store(base + l)   (from accumulators)
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from tvm.s_tir import SBlock, SBlockRealize
 
 def split_vector_tails(function: Any) -> Any:
     """The scheduled function with every guarded vector loop as the module text shows; the same where there is none."""
-    body = tvm_ffi.structural_map(function.body, (tirx.For, _split))
+    parameters = list(function.params)
+    body = tvm_ffi.structural_map(function.body, (tirx.For, lambda loop: _split(loop, parameters)))
     if body.same_as(function.body):
         return function
     return tirx.PrimFunc(list(function.params), body, function.ret_type, attrs=function.attrs)
 
 
-def _split(loop: Any) -> Any:
+def _split(loop: Any, parameters: list[Any]) -> Any:
     if loop.kind != tirx.ForKind.VECTORIZED or not isinstance(loop.body, SBlockRealize):
         return loop
     guards = list(_conjuncts(loop.body.predicate))
@@ -36,27 +38,76 @@ def _split(loop: Any) -> Any:
     plain = [guard for guard in guards if not any(guard.same_as(other) for other in of_lanes)]
     realize = SBlockRealize(loop.body.iter_values, _all(plain), loop.body.block)
     vector = tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, realize)
-    return tirx.IfThenElse(_all(whole), vector, _lane_by_lane(loop))
+    return tirx.IfThenElse(_all(whole), vector, _last_vector(loop, of_lanes, plain, parameters) or _lane_by_lane(loop))
+
+
+def _last_vector(loop: Any, of_lanes: list[Any], plain: list[Any], parameters: list[Any]) -> Any:
+    """The last whole vector of the axis, which computes some elements twice; None where that is not the same."""
+    guard, copy = of_lanes[0], _Copy(loop)
+    places = [place for place, value in enumerate(loop.body.iter_values) if _reads(value, loop.loop_var)]
+    if len(of_lanes) != 1 or len(places) != 1 or not _may_repeat(loop.body.block, parameters):
+        return None
+    last = guard.b - loop.extent
+    is_place = tvm_ffi.structural_equal(loop.body.iter_values[places[0]], guard.a)
+    if not is_place or _growth(guard, loop.loop_var) != 1 or not isinstance(last, tirx.IntImm) or int(last) < 0:
+        return None
+    values = [copy.renamed(each) for each in loop.body.iter_values]
+    values[places[0]] = last + copy.lane
+    return copy.loop(SBlockRealize(values, _all([copy.renamed(each) for each in plain]), copy.block()), loop.kind)
+
+
+def _may_repeat(block: Any, parameters: list[Any]) -> bool:
+    """Whether elements may be computed again: what they were computed from is still there.
+
+    TVM may put the result of a block into the memory of what it reads for the last time, unless one of them is a
+    parameter. Indices into accumulators in registers must be constants, which these are not.
+    """
+
+    def is_parameter(buffer: Any) -> bool:
+        return any(buffer.same_as(parameter) for parameter in parameters)
+
+    read, written = ([region.source for region in side] for side in (block.reads, block.writes))
+    apart = all(is_parameter(buffer) for buffer in read) or all(is_parameter(buffer) for buffer in written)
+    updated = any(source.same_as(result) for source in read for result in written)
+    in_memory = all(str(buffer.scope()) != "local" for buffer in (*read, *written))
+    return apart and in_memory and not updated and block.init is None
 
 
 def _lane_by_lane(loop: Any) -> Any:
-    """The loop with its guards, unrolled; nothing in it is shared with the other path."""
-    block = loop.body.block
-    fresh = {loop.loop_var: tirx.Var(f"{loop.loop_var.name}_tail", loop.loop_var.ty)}
-    fresh |= {each.var: tirx.Var(str(each.var.name), each.var.ty) for each in block.iter_vars}
+    """The loop with its guards, unrolled."""
+    copy = _Copy(loop)
+    values = [copy.renamed(value) for value in loop.body.iter_values]
+    realize = SBlockRealize(values, copy.renamed(loop.body.predicate), copy.block())
+    return copy.loop(realize, tirx.ForKind.UNROLLED)
 
-    def renamed(tree: Any) -> Any:
-        return tvm_ffi.structural_map(tree, (tirx.Var, _replacing(fresh)))
 
-    iterators = [tirx.IterVar(each.dom, fresh[each.var], each.iter_type) for each in block.iter_vars]
-    regions = [
-        [tirx.BufferRegion(region.source, [renamed(part) for part in region.region]) for region in side]
-        for side in (block.reads, block.writes)
-    ]
-    copy = SBlock(iterators, *regions, f"{block.name_hint}_tail", renamed(block.body), annotations=block.annotations)
-    values = [renamed(value) for value in loop.body.iter_values]
-    realize = SBlockRealize(values, renamed(loop.body.predicate), copy)
-    return tirx.For(fresh[loop.loop_var], loop.min, loop.extent, tirx.ForKind.UNROLLED, realize)
+class _Copy:
+    """A second form of a vector loop and its block; it shares no variable with the first."""
+
+    def __init__(self, loop: Any) -> None:
+        self.source, block = loop, loop.body.block
+        self.fresh = {loop.loop_var: tirx.Var(f"{loop.loop_var.name}_tail", loop.loop_var.ty)}
+        self.fresh |= {each.var: tirx.Var(str(each.var.name), each.var.ty) for each in block.iter_vars}
+
+    @property
+    def lane(self) -> Any:
+        return self.fresh[self.source.loop_var]
+
+    def renamed(self, tree: Any) -> Any:
+        return tvm_ffi.structural_map(tree, (tirx.Var, _replacing(self.fresh)))
+
+    def block(self) -> Any:
+        block = self.source.body.block
+        iterators = [tirx.IterVar(each.dom, self.fresh[each.var], each.iter_type) for each in block.iter_vars]
+        regions = [
+            [tirx.BufferRegion(region.source, [self.renamed(part) for part in region.region]) for region in side]
+            for side in (block.reads, block.writes)
+        ]
+        name = f"{block.name_hint}_tail"
+        return SBlock(iterators, *regions, name, self.renamed(block.body), annotations=block.annotations)
+
+    def loop(self, body: Any, kind: Any) -> Any:
+        return tirx.For(self.lane, self.source.min, self.source.extent, kind, body)
 
 
 def _conjuncts(guard: Any) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flextune.graph.fusion.normalization import window_normalization
 from flextune.graph.fusion.pattern import Pattern, epilogues, register
 from flextune.graph.fusion.producers import producer_consumer, row_reductions
+from flextune.graph.fusion.products import products
 
 CONVOLUTIONS = frozenset(
     {"nn.conv1d", "nn.conv1d_transpose", "nn.conv2d", "nn.conv2d_transpose", "nn.conv3d", "nn.conv3d_transpose"}
@@ -16,7 +17,9 @@ POOLINGS = frozenset(
 
 BUILT_IN = (
     Pattern("convolution", "convolution + bias, activation, residual sum", epilogues(CONVOLUTIONS)),
-    Pattern("matmul", "matrix product + bias, activation, residual sum", epilogues({"matmul"})),
+    Pattern(
+        "matmul", "transposes of its operands + matrix product + bias, activation, residual sum, transpose", products
+    ),
     Pattern("normalization", "a window sum + element-wise operators on both sides", window_normalization(POOLINGS)),
     Pattern("pooling", "pooling + what is computed element by element from it", epilogues(POOLINGS)),
     Pattern("rows", "layer norm, softmax or row sums + element-wise producers and consumers", row_reductions),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tvm.ir import TensorLoad
+
 from flextune.analysis.blocks import Access, BlockFacts, BlockKind, ProgramFacts
 
 
@@ -62,10 +64,23 @@ def stage_of(program: ProgramFacts, anchor: BlockFacts, operand: Access) -> Bloc
 
 
 def inlinable(program: ProgramFacts, block: BlockFacts) -> bool:
-    """Whether an element-wise block is best computed inside its element-wise consumers."""
+    """Whether an element-wise block is best computed inside its one consumer: always if that is element-wise too.
+
+    A contraction packs what it reads, or reads it row by row, so it takes in transposes: they change where it reads.
+    """
     if block.kind is not BlockKind.ELEMENTWISE or block.output.parameter is not None:
         return False
     consumers = program.consumers(block)
-    if not consumers or any(c.kind is not BlockKind.ELEMENTWISE for c in consumers):
+    if len(consumers) != 1 or block.writes[0].plain_axes() is None:
         return False
-    return len(consumers) == 1 and block.writes[0].plain_axes() is not None
+    return consumers[0].kind is BlockKind.ELEMENTWISE or (
+        consumers[0].kind is BlockKind.CONTRACTION and is_transpose(block)
+    )
+
+
+def is_transpose(block: BlockFacts) -> bool:
+    """Whether a block only moves elements from one order of the axes to another."""
+    if len(block.reads) != 1 or not isinstance(block.block.body.value, TensorLoad):
+        return False
+    read, written = block.reads[0].plain_axes(), block.writes[0].plain_axes()
+    return read is not None and written is not None and set(filter(None, read)) == set(filter(None, written))

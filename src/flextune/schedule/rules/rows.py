@@ -22,6 +22,7 @@ from flextune.schedule.steps import ComputeAt, Decompose, Fuse, Loops, Mark, Reo
 RULE = "rows"
 
 _LONG_ROW_VECTORS = 8
+_TASK_ELEMENTS = 100.0  # what starting a task costs, in elements of a row
 
 
 def row_dimensions(blocks: Sequence[BlockFacts]) -> int:
@@ -113,7 +114,9 @@ class RowRule:
         name = self.draft.variable(f"lanes_{block.name}", choices)
 
         def merit(columns: Columns) -> np.ndarray:
-            return 1.0 / (1.0 + np.abs(np.log2(columns[name] / (2.0 * full))))
+            """One chain of dependent steps along the row, and one over the lanes at its end."""
+            chains = extent / columns[name] + columns[name]
+            return np.asarray(np.where(columns[name] % full == 0, 1.0, 0.5) / chains)
 
         self.draft.merits.append(merit)
         return name
@@ -152,13 +155,21 @@ class RowRule:
             d for d in (1, 2, 4, 8, 16, 32, 64) if count % d == 0 and count // d >= min(self.limits.cores, count)
         ]
         name = self.draft.variable("rows_per_task", choices)
-        tasks = count / np.array(choices, dtype=np.float64)
-        busy = dict(zip(choices, tasks / (np.ceil(tasks / self.limits.cores) * self.limits.cores), strict=True))
-        self.draft.merits.append(lambda columns: np.array([busy[int(v)] for v in columns[name]]))
+        row = max((b.reduce[-1].extent for b in self.blocks if b.reduce), default=1)
+
+        def merit(columns: Columns) -> np.ndarray:
+            tasks = count / columns[name].astype(np.float64)
+            busy = tasks / (np.ceil(tasks / self.limits.cores) * self.limits.cores)
+            return np.asarray(busy / (1.0 + _TASK_ELEMENTS / (columns[name] * row)))
+
+        self.draft.merits.append(merit)
         return name
 
     def _lane_steps(self, block: BlockFacts) -> list[Step]:
-        """The partial sums: vectorised over the lanes, zeroed before the loop over steps."""
+        """The partial sums: vectorised over the lanes, zeroed before the loop over steps.
+
+        `RFactor` makes the lanes the first iterator, and moving the block leaves a loop for each of its iterators.
+        """
         name = f"{block.name}_rf"
         spatial = [f"{name}.{it.name}" for it in block.spatial]
         reduce = [f"{name}.{it.name}" for it in block.reduce[:-1]]
@@ -166,8 +177,8 @@ class RowRule:
         init = f"{name}_init"
         return (
             [
-                Loops(name, (lane, *reduce, steps_loop)),
-                Reorder(((*reduce, steps_loop, lane),)),
+                Loops(name, (lane, *spatial, *reduce, steps_loop)),
+                Reorder(((*spatial, *reduce, steps_loop, lane),)),
                 Mark(lane, "vectorize"),
                 Decompose(name, [*reduce, steps_loop][0]),
                 Loops(init, (f"{init}.lane",)),
@@ -178,10 +189,10 @@ class RowRule:
         )
 
     def _vector_steps(self, block: BlockFacts) -> list[Step]:
-        """Vectorise an element-wise stage over its contiguous axis where full vectors fit."""
+        """Vectorise an element-wise stage over its contiguous axis; a last vector that is not whole is split off."""
         cols = block.spatial[self.rows :]
         lanes = self.limits.lanes(block.output.dtype)
-        if not cols or cols[-1].extent % lanes or cols[-1].extent < lanes:
+        if not cols or cols[-1].extent < lanes:
             return []
         if any(r.stride_of(cols[-1].name) not in (0, 1) for r in (*block.reads, *block.writes)):
             return []

@@ -232,7 +232,15 @@ def _pack_steps(tile: TileGeometry) -> list[Step]:
     ]
     if tile.facts.operands[anchor.packed].stride_of(tile.vector) == 1:
         steps += _copy_vectors(tile, block, tail)
+    elif _contiguous_reduction(tile):
+        steps.append(Reorder(((*tail, *inner),)))
     return steps if anchor.must_pack else [Choose(tile.name("pack"), ((), tuple(steps)))]
+
+
+def _contiguous_reduction(tile: TileGeometry) -> bool:
+    """Whether what is packed lies along the innermost axis of the reduction, so that it is best read that way."""
+    packed = tile.anchor.packed
+    return packed is not None and tile.facts.operands[packed].stride_of(tile.packed_reduce[-1]) == 1
 
 
 def _copy_vectors(tile: TileGeometry, block: str, tail: Sequence[str]) -> list[Step]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import tvm
 
+from flextune.platforms.x86.build import compile_module
 from flextune.platforms.x86.rules import generate_space
+from flextune.schedule.apply import apply_trace
 from flextune.schedule.rewriting_steps import PeelTail
 from flextune.schedule.space import SearchSpace
+from flextune.target.detect import detect
 from flextune.target.target import Target
 from flextune.workload import parse_workload
 
@@ -55,3 +60,28 @@ def test_every_core_gets_rows() -> None:
 def test_the_default_keeps_every_core_busy() -> None:
     space = space_of("softmax:rows=96,cols=64")
     assert (96 // space.default["rows_per_task"]) % TARGET.cores == 0
+
+
+@pytest.mark.parametrize("text", ["softmax:rows=16,cols=64", "softmax:rows=16,cols=37", "layer_norm:rows=16,cols=768"])
+def test_partial_results_are_vectors(text: str) -> None:
+    """One vector over all lanes, not one of length one in a loop over the lanes."""
+    space = space_of(text)
+    script = apply_trace(space.workload, space.trace, space.default).module.script()
+    lanes = {value for name, value in space.default.items() if name.startswith("lanes")}
+    assert all(f"T.vectorized({width})" in script for width in lanes)
+    assert "T.vectorized(1)" not in script
+
+
+@pytest.mark.parametrize("cols", [8, 16, 25, 197])
+@pytest.mark.parametrize("rows", [1, 7])
+def test_softmax_of_odd_rows(rows: int, cols: int) -> None:
+    workload = parse_workload(f"softmax:rows={rows},cols={cols}")
+    target = detect()
+    space = generate_space(workload, target)
+    data = np.random.default_rng(cols).normal(0, 3, (rows, cols)).astype(np.float32)
+    data[0, 1], data[-1, cols - 1] = -np.inf, 80.0
+    result = tvm.runtime.empty((rows, cols), "float32")
+    program = apply_trace(workload, space.trace, space.default)
+    compile_module(program.module, target)["main"](tvm.runtime.tensor(data), result)
+    exact = np.exp(data.astype(np.float64) - data.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(result.numpy(), exact / exact.sum(axis=1, keepdims=True), rtol=2e-6, atol=1e-30)
