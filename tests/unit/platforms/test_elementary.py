@@ -7,7 +7,7 @@ import pytest
 import tvm
 from tvm import te, tirx
 
-from flextune.platforms.x86.build import compile_module
+from flextune.platforms.x86.build import compile_module, tvm_target
 from flextune.platforms.x86.elementary import register_elementary
 from flextune.target.detect import detect
 
@@ -64,3 +64,19 @@ def test_other_types_keep_their_lowering():
     x = np.linspace(-3, 3, 16)
     np.testing.assert_allclose(computed(tirx.exp, x), np.exp(x), rtol=1e-14)
     np.testing.assert_allclose(computed(tirx.tanh, x), np.tanh(x), rtol=1e-14)
+
+
+@pytest.mark.parametrize(("name", "instruction"), [("isnan", "fcmp uno <16 x float>"), ("erf", "fdiv <16 x float>")])
+def test_vectors_are_not_taken_apart(name, instruction):
+    """TVM's own table of what can be computed for a vector does not have these."""
+    register_elementary()
+    a = te.placeholder((64,), "float32", name="a")
+    function = getattr(tirx, name)
+    result = te.compute(
+        (64,), lambda i: tirx.Select(tirx.isnan(a[i]), a[i], function(a[i]).astype("float32") * a[i]), name="result"
+    )
+    schedule = tvm.s_tir.Schedule(te.create_prim_func([a, result]))
+    (loop,) = schedule.get_loops(schedule.get_sblock("result"))
+    schedule.vectorize(schedule.split(loop, [None, 16])[1])
+    built = tvm.compile(schedule.mod, target=tvm_target(detect()))
+    assert instruction in built.mod.inspect_source("ll")

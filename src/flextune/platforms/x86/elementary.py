@@ -63,7 +63,12 @@ Expression = Any
 
 @cache
 def register_elementary() -> None:
-    """From now on TVM lowers these functions of float32 to vector code; other types keep TVM's lowering."""
+    """From now on TVM lowers these functions of float32 to vector code; other types keep TVM's lowering.
+
+    Functions that TVM takes apart into one call per lane, whatever they are lowered to, are kept whole.
+    """
+    for name in ("erf", "isnan"):
+        tvm.ir.register_op_attr(f"tirx.{name}", "TVectorizable", True, _LEVEL)
     functions: dict[str, Callable[..., Expression]] = {"log": logarithm, "pow": power}
     functions |= {"exp": _keeping_nan(_exp), "tanh": _keeping_nan(_tanh), "erf": _keeping_nan(_erf)}
     for name, function in functions.items():

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from flextune.analysis.blocks import Access, BlockFacts
 from flextune.schedule.limits import dtype_bits
+from flextune.schedule.rules.stages import follows_vector
 from flextune.schedule.rules.tile_geometry import TileGeometry
 from flextune.schedule.space import Columns
 
@@ -15,6 +16,7 @@ Floats = npt.NDArray[np.float64]
 _L1_BYTES_PER_CYCLE, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE = 64.0, 24.0, 8.0
 _TRAFFIC = 3.0  # an element that goes out to a cache is fetched, written and read again
 _START_CYCLES = 2000.0  # of a parallel loop of its own
+_GUARDED_CYCLES = 3.0  # of an element that is copied alone
 
 
 def stage_cycles(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> Floats:
@@ -23,14 +25,22 @@ def stage_cycles(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> Flo
     All at once it goes through the cache that holds the whole result. By each task for what it reads, it goes through
     the one that holds that part, but what tasks share, and the halo of their windows, is computed several times.
     """
-    lanes = tile.limits.lanes(stage.output.dtype)
     element_bytes = dtype_bits(stage.output.dtype) / 8
     elements = float(np.prod([it.extent for it in stage.iterators]))
+    at_once, there = 1.0 / tile.limits.lanes(stage.output.dtype), _copy_cycles(tile, stage, columns)
     part, tasks = _part(tile, stage, columns)
-    whole = elements / lanes + elements * element_bytes * _TRAFFIC / _rate(tile, np.full(1, elements * element_bytes))
-    whole = whole + _START_CYCLES
-    parts = tasks * part * (1.0 / lanes + element_bytes * _TRAFFIC / _rate(tile, part * element_bytes))
-    return np.asarray(np.where(columns[tile.name(f"at_{stage.name}")] == 0, whole, parts), dtype=np.float64)
+    whole = elements * (at_once + element_bytes * _TRAFFIC / _rate(tile, np.full(1, elements * element_bytes)))
+    parts = tasks * part * (there + element_bytes * _TRAFFIC / _rate(tile, part * element_bytes))
+    return np.asarray(np.where(columns[tile.name(f"at_{stage.name}")] == 0, whole + _START_CYCLES, parts), dtype=float)
+
+
+def _copy_cycles(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> Floats:
+    """Cycles per element of a task's part: one by one where the tile is padded, since the tail has a guard."""
+    vectors = np.full(1, 1.0 / tile.limits.lanes(stage.output.dtype))
+    if not follows_vector(tile, stage):
+        return vectors
+    panel = columns[tile.name("vectors")] * columns[tile.name("lanes")]
+    return np.where(tile.extent(tile.vector) % panel == 0, vectors, _GUARDED_CYCLES)
 
 
 def _rate(tile: TileGeometry, size: Floats) -> Floats:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flextune.analysis.blocks import BlockFacts
 from flextune.schedule.restage import data_block_name, pack_block_name
 from flextune.schedule.rewriting_steps import Restage
+from flextune.schedule.rules.stages import copied_width, follows_vector
 from flextune.schedule.rules.tile_geometry import TileGeometry
 from flextune.schedule.step import Factor, Step
 from flextune.schedule.steps import (
@@ -190,31 +191,16 @@ def _stage_steps(tile: TileGeometry, stage: BlockFacts) -> Step:
         whole += [Fuse(loops[:-1], f"{stage.name}.all"), Mark(f"{stage.name}.all", "parallel")]
     part = f"{stage.name}.part"
     there = [ComputeAt(stage.name, _parallel(tile)), Loops(stage.name, (part,))]
-    width, inner = _copied_width(tile, stage), stage.iterators[-1]
+    width = copied_width(tile, stage)
     if width > 1:
         whole += _vectors(stage, loops[-1], width)
-        there += _vectors(stage, part, tile.name("lanes") if _follows_vector(tile, stage, inner.name) else width)
+        there += _vectors(stage, part, tile.name("lanes") if follows_vector(tile, stage) else width)
     return Choose(tile.name(f"at_{stage.name}"), (tuple(whole), tuple(there)))
 
 
 def _vectors(stage: BlockFacts, loop: str, width: int | str) -> list[Step]:
     parts = (f"{stage.name}.v", f"{stage.name}.l")
     return [Split(loop, (None, width), parts), Mark(parts[1], "vectorize")]
-
-
-def _copied_width(tile: TileGeometry, stage: BlockFacts) -> int:
-    """The widest of a vector, its half and its quarter that the stage's contiguous axis consists of; 1 for none."""
-    full, inner = tile.limits.lanes(stage.output.dtype), stage.iterators[-1]
-    if any(read.stride_of(inner.name) not in (0, 1) for read in stage.reads):
-        return 1
-    return next((width for width in (full, full // 2, full // 4) if width > 1 and inner.extent % width == 0), 1)
-
-
-def _follows_vector(tile: TileGeometry, stage: BlockFacts, inner: str) -> bool:
-    """Whether the stage's contiguous axis is indexed by the tile's vector axis, and so is cut as that one is."""
-    axes = stage.writes[0].plain_axes() or ()
-    reads = (operand for operand in tile.facts.operands if operand.buffer == stage.output)
-    return inner in axes and any(tile.vector in read.uses[axes.index(inner)] for read in reads)
 
 
 def _pack_steps(tile: TileGeometry) -> list[Step]:
