@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +18,7 @@ Floats = npt.NDArray[np.float64]
 _L1_BYTES_PER_CYCLE, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE = 64.0, 24.0, 8.0
 _TRAFFIC = 3.0  # an element that goes out to a cache is fetched, written and read again
 _START_CYCLES = 2000.0  # of a parallel loop of its own
+_SHORT_LINE_BYTES = 32.0  # of a tensor in L3, fetched at twice the price
 _GUARDED_CYCLES = 3.0  # of an element that is copied alone
 
 
@@ -35,12 +38,19 @@ def stage_cycles(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> Flo
 
 
 def _copy_cycles(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> Floats:
-    """Cycles per element of a task's part: one by one where the tile is padded, since the tail has a guard."""
+    """Cycles per element of a task's part.
+
+    One by one where the tile is padded, since the tail has a guard. Where tasks share the channels of an image that
+    is not in L2, each fetches short pieces of lines, which no prefetcher follows.
+    """
     vectors = np.full(1, 1.0 / tile.limits.lanes(stage.output.dtype))
     if not follows_vector(tile, stage):
         return vectors
     panel = columns[tile.name("vectors")] * columns[tile.name("lanes")]
-    return np.where(tile.extent(tile.vector) % panel == 0, vectors, _GUARDED_CYCLES)
+    copied = np.where(tile.extent(tile.vector) % panel == 0, vectors, _GUARDED_CYCLES)
+    if math.prod(stage.output.shape) * dtype_bits(stage.output.dtype) / 8 <= tile.limits.l2_bytes / 2:
+        return copied
+    return copied + _SHORT_LINE_BYTES / _L3_BYTES_PER_CYCLE / _steps(tile, tile.vector, columns)
 
 
 def _rate(tile: TileGeometry, size: Floats) -> Floats:
