@@ -10,7 +10,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from flextune.apply.parts import described, move_of
+from flextune.analysis.moves import described, move_of
 from flextune.errors import ScheduleError
 from flextune.graph.calls import is_call_tir, is_constant
 from flextune.schedule.packing import PackedInput

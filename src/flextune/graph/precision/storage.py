@@ -7,18 +7,22 @@ the model's own inputs and outputs, values of calls that are no plain loop nests
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import tvm
 from tvm import relax
 
+from flextune.analysis.moves import Concatenation, move_of
 from flextune.graph.calls import is_call_tir
 from flextune.graph.precision.narrow import plain_program
 
 SMALL_ELEMENTS = 4096
-"""Values of fewer elements stay float32: there is no traffic to save, and logits keep their digits."""
+"""Values of fewer elements stay float32: there is no traffic to save, and logits keep their digits.
+
+Those that are concatenated to a large one are stored as that is: then they can be written straight into it.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +46,8 @@ def storage_of(module: tvm.IRModule, name: str, kept: Collection[Any] = (), *, i
         return Storage(frozenset())
     sites = [binding for binding in bindings if is_plain_call(module, binding.value)]
     values = [binding.var for binding in sites] + (list(function.params) if inner else [])
-    stored = {variable for variable in values if _is_large(variable) and variable not in set(kept)}
+    joined = _joined(module, sites)
+    stored = {each for each in values if (_is_large(each) or each in joined) and each not in set(kept)}
     for binding in bindings:
         if not is_plain_call(module, binding.value):
             stored -= set(_variables(binding.value))
@@ -59,6 +64,16 @@ def is_plain_call(module: tvm.IRModule, value: Any) -> bool:
     if not is_call_tir(value) or not hasattr(value.ty, "dtype"):
         return False
     return plain_program(module[value.args[0]]) is not None
+
+
+def _joined(module: tvm.IRModule, sites: Sequence[Any]) -> set[Any]:
+    """The float32 values that are concatenated to large ones."""
+    found: set[Any] = set()
+    for binding in reversed(sites):
+        large = _is_large(binding.var) or binding.var in found
+        if large and isinstance(move_of(module[binding.value.args[0]]), Concatenation):
+            found |= set(_variables(binding.value))
+    return found
 
 
 def _is_view(module: tvm.IRModule, value: Any) -> bool:

@@ -127,3 +127,21 @@ def test_layers_to_keep_are_part_of_the_text() -> None:
 def test_a_layer_that_is_not_there(model: Model) -> None:
     with pytest.raises(UsageError, match="no layer 9 to keep"):
         partition_model(model, precision=BFLOAT16.keeping([9]))
+
+
+def test_small_values_are_stored_as_what_they_are_concatenated_to(tmp_path: Path) -> None:
+    """Each half is small, the whole is large; where both are bfloat16 the halves are written in place."""
+    constants = {f"w{index}": random_array(index, 32, 32, 1, 1) / 4 for index in range(2)}
+    nodes = [
+        helper.make_node("Conv", ["x", "w0"], ["a"]),
+        helper.make_node("Conv", ["x", "w1"], ["b"]),
+        helper.make_node("Concat", ["a", "b"], ["c"], axis=1),
+        helper.make_node("MaxPool", ["c"], ["y"], kernel_shape=[2, 2], strides=[2, 2]),
+    ]
+    proto = model_of(nodes, [value("x", [1, 32, 10, 10])], [value("y", [1, 64, 5, 5])], constants)
+    onnx.save(proto, tmp_path / "joined.onnx")
+    narrow = partition_model(load_model(tmp_path / "joined.onnx"), precision=BFLOAT16)
+    executable = compile_model(narrow, {}, detect()).executable
+    assert not any("concat" in kernel for kernel in executable.signature.kernels)
+    x = random_array(5, 1, 32, 10, 10)
+    assert error(executable.run({"x": x})["y"], evaluate(proto, {"x": x})[0]) < 2e-2

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tvm import te, tirx, topi
 
-from flextune.apply.parts import Concatenation, Slice, Slices, described, move_of, moved_by
+from flextune.analysis.moves import Concatenation, Slice, Slices, described, move_of, moved_by
 
 
 def _function(inputs: Sequence[te.Tensor], *outputs: te.Tensor) -> tirx.PrimFunc:
