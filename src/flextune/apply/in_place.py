@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -80,15 +80,17 @@ def lifetimes(code: StraightLine, decisions: Decisions) -> dict[Buffer, Lifetime
         for tensor in step.arguments if isinstance(step, Step) else (step.source, step.whole):
             buffer = code.tensors[tensor][1]
             if buffer not in roots:
-                roots[buffer] = _root(code, decisions, buffer)
+                *_, roots[buffer] = _around(code, decisions, buffer)
             used[roots[buffer]].append(index)
     return {buffer: Lifetime(buffer.nbytes, at[0], at[-1]) for buffer, at in used.items() if buffer.place is None}
 
 
-def _root(code: StraightLine, decisions: Decisions, buffer: Buffer) -> Buffer:
+def _around(code: StraightLine, decisions: Decisions, buffer: Buffer) -> Iterator[Buffer]:
+    """A buffer, the one it is a part of, and so on."""
+    yield buffer
     while buffer in decisions.parts:
         buffer = code.tensors[decisions.parts[buffer].whole][1]
-    return buffer
+        yield buffer
 
 
 class Homes:
@@ -192,7 +194,11 @@ class _Planner:
         first: dict[Buffer, Part] = {}
         for part in parts:
             buffer = self._code.tensors[part.tensor][1]
-            if self._is_free(buffer) and buffer not in first and self._is_legal(self._with(index, parts, [part])):
+            if (
+                self._is_free(buffer)
+                and buffer not in first
+                and self._is_legal(self._with(index, parts, [part]), [part])
+            ):
                 first[buffer] = part
         return list(first.values())
 
@@ -204,7 +210,7 @@ class _Planner:
             return
         trial = self._with(index, parts, parts)
         peak = least_bytes(lifetimes(self._code, trial).values())
-        if peak <= self._limit and self._is_legal(trial):
+        if peak <= self._limit and self._is_legal(trial, parts):
             self._stages.append(trial)
 
     def _with(self, index: int, parts: Sequence[Part], chosen: Sequence[Part]) -> Decisions:
@@ -218,16 +224,19 @@ class _Planner:
         """Whether a buffer is an activation that has no place yet."""
         return buffer.place is None and buffer not in self._stages[-1].parts
 
-    def _is_legal(self, decisions: Decisions) -> bool:
+    def _is_legal(self, decisions: Decisions, placed: Collection[Part]) -> bool:
+        """Whether all steps can use what has moved with the parts that were placed last."""
+        buffers = {self._code.tensors[part.tensor][1] for part in placed}
+        moved = {buffer for buffer in decisions.parts if not buffers.isdisjoint(_around(self._code, decisions, buffer))}
         homes = Homes(self._code, decisions.parts)
-        copies = (copy for copies in decisions.replaced.values() for copy in copies)
-        if any(homes.of(tensor) is None for copy in copies for tensor in (copy.source, copy.whole)):
-            return False
-        if any(homes.of(part.tensor) is None for part in decisions.parts.values()):
+        copied = (copy for copies in decisions.replaced.values() for copy in copies)
+        needed = [tensor for copy in copied for tensor in (copy.source, copy.whole)]
+        needed += [decisions.parts[buffer].tensor for buffer in moved]
+        if any(self._code.tensors[each][1] in moved and homes.of(each) is None for each in needed):
             return False
         return all(
             self._may_use(homes.of(tensor), *use)
-            for buffer in decisions.parts
+            for buffer in moved
             for tensor, *use in self._uses[buffer]
             if use[0] not in decisions.replaced
         )
