@@ -1,9 +1,12 @@
 """Vector loops that may run over the end of an axis: whole vectors as they are, the last one apart.
 
 before:  for l in vectorized(16): if base + l < n: store(base + l)     (one guard a lane: nothing is a vector)
-after:   if base + 15 < n:  for l in vectorized(16): store(base + l)
-         else:              for l in vectorized(16): store(n - 16 + l)     (some elements twice)
-         or:                for l in unrolled(16): if base + l < n: store(base + l)   (from accumulators)
+after:   for l in vectorized(16): if base + 15 < n: store(base + l)
+         for l in vectorized(16): if not base + 15 < n: store(n - 16 + l)     (some elements twice)
+         or: for l in unrolled(16): if not base + 15 < n and base + l < n: store(base + l)   (from accumulators)
+
+Both tests are guards of the blocks: from a branch around the loops TVM narrows the region of the accumulators to what
+the branch reads, and misplaces them.
 """
 
 from __future__ import annotations
@@ -36,9 +39,12 @@ def _split(loop: Any, parameters: list[Any]) -> Any:
     last = loop.extent - 1
     whole = [tvm_ffi.structural_map(guard, (tirx.Var, _replacing({loop.loop_var: last}))) for guard in of_lanes]
     plain = [guard for guard in guards if not any(guard.same_as(other) for other in of_lanes)]
-    realize = SBlockRealize(loop.body.iter_values, _all(plain), loop.body.block)
+    realize = SBlockRealize(loop.body.iter_values, _all([*plain, *whole]), loop.body.block)
     vector = tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, realize)
-    return tirx.IfThenElse(_all(whole), vector, _last_vector(loop, of_lanes, plain, parameters) or _lane_by_lane(loop))
+    beyond = [tirx.Not(_all(whole))]
+    return tirx.SeqStmt(
+        [vector, _last_vector(loop, of_lanes, [*plain, *beyond], parameters) or _lane_by_lane(loop, beyond)]
+    )
 
 
 def _last_vector(loop: Any, of_lanes: list[Any], plain: list[Any], parameters: list[Any]) -> Any:
@@ -73,11 +79,11 @@ def _may_repeat(block: Any, parameters: list[Any]) -> bool:
     return apart and in_memory and not updated and block.init is None
 
 
-def _lane_by_lane(loop: Any) -> Any:
+def _lane_by_lane(loop: Any, beyond: list[Any]) -> Any:
     """The loop with its guards, unrolled."""
     copy = _Copy(loop)
     values = [copy.renamed(value) for value in loop.body.iter_values]
-    realize = SBlockRealize(values, copy.renamed(loop.body.predicate), copy.block())
+    realize = SBlockRealize(values, _all([copy.renamed(loop.body.predicate), *beyond]), copy.block())
     return copy.loop(realize, tirx.ForKind.UNROLLED)
 
 
