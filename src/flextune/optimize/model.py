@@ -14,7 +14,16 @@ from flextune.csp.assignment import Assignment
 from flextune.database.base import Database
 from flextune.graph.options import GroupOptions, group_options
 from flextune.graph.partition import Partition
-from flextune.optimize.in_model import Finalist, best_secs, measure_in_model, measurement_of, variants, winner
+from flextune.optimize.in_model import (
+    ROUNDS,
+    RUNS_PER_ROUND,
+    Finalist,
+    best_secs,
+    measure_in_model,
+    measurement_of,
+    variants,
+    winner,
+)
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.decision import FusionDecision
@@ -30,11 +39,10 @@ from flextune.tune.tasks import TasksResult, tune_tasks
 VARIANTS = 3
 """Builds of the model in which finalists compete."""
 
-BUILD_SECS_PER_TASK = 0.12
-BUILD_SECS = 3.0
-"""What one build of a model takes, for setting aside a part of the budget; afterwards it is known."""
-
 _COMPARED_ROUNDS = 7
+_COMPARED_RUNS = 3
+_LARGEST_RESERVE = 0.5
+"""Of a budget in minutes, for what comes before and after the trials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +63,25 @@ def optimize_model(
     options: TuneOptions,
     database: Database,
     callbacks: Sequence[Callback] = (),
+    began: float | None = None,
 ) -> OptimizedModel:
     """Tunes a model within the budget and builds it; never slower than the build with default schedules.
 
-    Trials, the times inside the model and the decisions on groups go to the database, so that `compile` finds them and
-    another run goes on from there. An interrupted run keeps what it has, and builds nothing.
+    A budget in minutes counts from `began`, a moment of `time.perf_counter` (the call, by default). Trials, the times
+    inside the model and the decisions on groups go to the database, so that `compile` finds them and another run goes
+    on from there. An interrupted run keeps what it has, and builds nothing.
     """
-    started = time.perf_counter()
+    started = time.perf_counter() if began is None else began
+    default, reserve = _default_build(partition, target)
     groups = group_options(partition)
     switching = Switching.of(groups, _outside(partition, groups), options.peaks)
     tasks = model_tasks(partition, switching)
-    reserve = _reserve_secs(options, len(partition.tasks))
-    tuned = tune_tasks(tasks, target, options, database, callbacks, switching.weights, reserve)
+    kept = _kept_secs(options, reserve + time.perf_counter() - started)
+    tuned = tune_tasks(tasks, target, options, database, callbacks, switching.weights, kept)
     if tuned.interrupted or not tuned.searches:
         return OptimizedModel(tuned, (), None, math.inf, math.inf, time.perf_counter() - started)
     deadline = math.inf if options.budget.minutes is None else started + 60 * options.budget.minutes
     builds, best, decisions = _choose(partition, target, options, database, switching, tuned, deadline)
-    default = compile_model(partition, {}, target)
     candidates = [default, *builds] if best is None else [default, *builds, best]
     secs = latencies([build.executable for build in candidates])
     fastest = min(range(len(candidates)), key=secs.__getitem__)
@@ -154,7 +164,8 @@ def latencies(executables: Sequence[Executable]) -> tuple[float, ...]:
     times: list[list[float]] = [[] for _ in executables]
     for _ in range(_COMPARED_ROUNDS):
         for index, executable in enumerate(executables):
-            times[index] += executable.benchmark(inputs, min_runs=3, min_secs=0.05, warmup=1).run_secs
+            runs = executable.benchmark(inputs, min_runs=_COMPARED_RUNS, min_secs=0.05, warmup=1)
+            times[index] += runs.run_secs
     return tuple(map(statistics.median, times))
 
 
@@ -164,12 +175,20 @@ def _outside(partition: Partition, groups: Sequence[GroupOptions]) -> dict[str, 
     return {task.workload.key: float(task.count) for task in partition.tasks if task.workload.key not in inside}
 
 
-def _reserve_secs(options: TuneOptions, tasks: int) -> float:
-    """What is kept of a budget in minutes for the finalists inside the model: at most two fifths of it."""
+def _default_build(partition: Partition, target: Target) -> tuple[Build, float]:
+    """The build with default schedules, and what it lets expect of the builds and runs after the trials, in seconds."""
+    started = time.perf_counter()
+    build = compile_model(partition, {}, target)
+    build_secs = time.perf_counter() - started
+    run_secs = build.executable.benchmark(min_runs=3, min_secs=0.0, warmup=1).median_secs
+    inside = VARIANTS * (build_secs + ROUNDS * (RUNS_PER_ROUND + 1) * run_secs)
+    return build, inside + build_secs + 3 * _COMPARED_ROUNDS * (_COMPARED_RUNS + 1) * run_secs
+
+
+def _kept_secs(options: TuneOptions, wanted: float) -> float:
+    """What trials leave of a budget in minutes."""
     minutes = options.budget.minutes
-    if minutes is None:
-        return 0.0
-    return min((VARIANTS + 2) * (BUILD_SECS + BUILD_SECS_PER_TASK * tasks), 0.4 * 60 * minutes)
+    return 0.0 if minutes is None else min(wanted, _LARGEST_RESERVE * 60 * minutes)
 
 
 def _record(database: Database, finalists: Mapping[str, Sequence[Finalist]], options: TuneOptions, model: str) -> None:
