@@ -10,7 +10,7 @@ import numpy as np
 
 from flextune.apply.check import max_relative_error
 from flextune.errors import UsageError
-from flextune.graph.values import ValueSpec
+from flextune.graph.values import ValueSpec, random_values
 from flextune.registry import nearest
 
 Values = Mapping[str, np.ndarray]
@@ -71,7 +71,7 @@ def read_samples(path: Path | None, inputs: Sequence[ValueSpec]) -> tuple[dict[s
     Without a file, seeded random ones. UsageError for a file that does not fit.
     """
     if path is None:
-        return tuple(_random(inputs, seed) for seed in range(RANDOM_SAMPLES))
+        return tuple(random_values(inputs, seed) for seed in range(RANDOM_SAMPLES))
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -86,11 +86,6 @@ def read_samples(path: Path | None, inputs: Sequence[ValueSpec]) -> tuple[dict[s
         sizes = ", ".join(f"{name} has {array.shape[0]}" for name, array in stacked.items())
         raise UsageError(f"{path}: every input needs the same number of samples, but {sizes}")
     return tuple({name: array[i] for name, array in stacked.items()} for i in range(counts.pop()))
-
-
-def _random(inputs: Sequence[ValueSpec], seed: int) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return {spec.name: spec.random_array(rng) for spec in inputs}
 
 
 def _stacked(path: Path, spec: ValueSpec, arrays: Mapping[str, np.ndarray]) -> np.ndarray:

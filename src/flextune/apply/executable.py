@@ -21,7 +21,7 @@ from flextune.apply.own_code import SavedCode
 from flextune.apply.processor import check_instructions
 from flextune.apply.signature import Runtime, Signature
 from flextune.errors import UsageError
-from flextune.graph.values import ValueSpec
+from flextune.graph.values import ValueSpec, random_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +142,7 @@ class Executable:
 
     def random_inputs(self, seed: int) -> dict[str, np.ndarray]:
         """One seeded array per input: normal for floats, 0 or 1 for integers and booleans."""
-        rng = np.random.default_rng(seed)
-        return {spec.name: spec.random_array(rng) for spec in self.inputs}
+        return random_values(self.inputs, seed)
 
     def _opened(self) -> Machine:
         if self._unloaded:

@@ -15,7 +15,7 @@ from flextune.graph.expansion import expand_functions
 from flextune.graph.operators import check_operators
 from flextune.graph.order import sort_nodes
 from flextune.graph.reading import check_proto, read_proto
-from flextune.graph.values import ValueSpec
+from flextune.graph.values import ValueSpec, random_values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,8 +39,7 @@ class Model:
 
     def random_inputs(self, seed: int) -> dict[str, np.ndarray]:
         """One seeded array per input; see `ValueSpec.random_array`."""
-        rng = np.random.default_rng(seed)
-        return {spec.name: spec.random_array(rng) for spec in self.inputs}
+        return random_values(self.inputs, seed)
 
 
 def load_model(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,3 +25,9 @@ class ValueSpec:
         if dtype.kind in "iub":
             return rng.integers(0, 2, self.shape).astype(dtype)
         return rng.standard_normal(self.shape).astype(dtype)
+
+
+def random_values(specs: Sequence[ValueSpec], seed: int) -> dict[str, np.ndarray]:
+    """One seeded array for each of several inputs, by name."""
+    rng = np.random.default_rng(seed)
+    return {spec.name: spec.random_array(rng) for spec in specs}

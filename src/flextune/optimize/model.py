@@ -39,6 +39,9 @@ from flextune.tune.tasks import TasksResult, tune_tasks
 VARIANTS = 3
 """Builds of the model in which finalists compete."""
 
+_COMPARED_BUILDS = 3
+"""The default, the best by the trials and the best inside the model."""
+
 _COMPARED_ROUNDS = 7
 _COMPARED_RUNS = 3
 _LARGEST_RESERVE = 0.5
@@ -182,7 +185,7 @@ def _default_build(partition: Partition, target: Target) -> tuple[Build, float]:
     build_secs = time.perf_counter() - started
     run_secs = build.executable.benchmark(min_runs=3, min_secs=0.0, warmup=1).median_secs
     inside = VARIANTS * (build_secs + ROUNDS * (RUNS_PER_ROUND + 1) * run_secs)
-    return build, inside + build_secs + 3 * _COMPARED_ROUNDS * (_COMPARED_RUNS + 1) * run_secs
+    return build, inside + build_secs + _COMPARED_BUILDS * _COMPARED_ROUNDS * (_COMPARED_RUNS + 1) * run_secs
 
 
 def _kept_secs(options: TuneOptions, wanted: float) -> float:

@@ -37,6 +37,8 @@ def apply_steps(
     program = Program(function, assignment, constants)
     for number, step in enumerate(trace.steps):
         try:
+            if step.rewrites and program.started:
+                raise ScheduleError(f"{step.kind} must come before every primitive step")
             step.apply(program)
         except (RuntimeError, ValueError, TypeError) as error:  # TVM's errors derive from these
             raise ScheduleError(f"step {number} ({step.kind}) is illegal: {_first_line(error)}") from error

@@ -1,4 +1,4 @@
-"""Steps that rewrite the function, before there is a schedule of it."""
+"""Steps that rewrite the function, before there is a schedule of it (`apply_steps` sees to that)."""
 
 # ruff: noqa: ARG002  # steps without parameters ignore the assignment
 
@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from flextune.errors import ScheduleError
 from flextune.schedule.groups import split_groups
 from flextune.schedule.packing import PackedAxes
 from flextune.schedule.peel import peel_tail
@@ -44,8 +43,6 @@ class Restage(Step):
         return self.operand is not None and (self.when is None or bool(value_of(self.when, assignment)))
 
     def apply(self, program: Program) -> None:
-        if program.started:
-            raise ScheduleError("restage must come before every primitive step")
         sizes, pack = self._sizes(program.assignment), None
         if self.operand is not None and self._packs(program.assignment):
             pack = PackedAxes(self.operand, self.outer, self.vector, sizes.get(self.vector, 1), self.group)
@@ -73,8 +70,6 @@ class PeelTail(Step):
     width: int
 
     def apply(self, program: Program) -> None:
-        if program.started:
-            raise ScheduleError("peel_tail must come before every primitive step")
         program.function = peel_tail(program.function, self.block, self.width)
 
     def python(self, assignment: Mapping[str, int]) -> str:
@@ -92,8 +87,6 @@ class SplitGroups(Step):
     size: int
 
     def apply(self, program: Program) -> None:
-        if program.started:
-            raise ScheduleError("split_groups must come before every primitive step")
         result = split_groups(program.function, self.block, self.axis, self.size, program.constants)
         program.function = result.function
         program.packs += result.viewed

@@ -5,8 +5,7 @@ import pytest
 from flextune.database.jsonl import DamagedLine, export_jsonl, import_jsonl
 from flextune.database.store import open_database
 from flextune.errors import DatabaseError, UsageError
-from flextune.testing.databases import example_record
-from flextune.trial.decision import FusionDecision, OptionTime
+from flextune.testing.databases import example_decision, example_record
 
 
 @pytest.fixture
@@ -66,8 +65,7 @@ def test_failed_export_keeps_the_old_file(database, tmp_path):
 
 
 def test_decisions_travel_and_the_newest_counts(database, tmp_path):
-    old = FusionDecision("k", "x86:a", "conv2d", "convolution", "fused", "", (OptionTime("fused", 1e-6, None, ("k",)),),
-                         "net", "2026-01-01T00:00:00+00:00")  # fmt: skip
+    old = example_decision("k", "fused")
     new = replace(old, reason="measured again", created="2026-02-01T00:00:00+00:00")
     database.commit_all([example_record(1)])
     database.decide([old])

@@ -164,8 +164,7 @@ def _choose(condition: Expression, value: Any, otherwise: Expression) -> Express
 
 def _wide(x: Expression, element: str = "float64") -> str:
     """The type of x with other elements."""
-    name, times, lanes = str(x.ty).partition("x")
-    del name
+    _, times, lanes = str(x.ty).partition("x")
     return f"{element}{times}{lanes}"
 
 

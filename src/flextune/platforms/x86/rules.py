@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from tvm import s_tir
 
@@ -30,13 +31,16 @@ from flextune.workload.workload import Workload
 
 UNTUNED_RULE = "untuned"
 
+_KEPT_SPACES = 1024
+
 _LEAST_ROW = 8
 
 RulePass = Callable[[Draft, CpuLimits], None]
 
 
+@lru_cache(_KEPT_SPACES)
 def generate_space(workload: Workload, target: Target) -> SearchSpace:
-    """The space of schedules of `workload` on `target`.
+    """The space of schedules of `workload` on `target`, kept for the next who asks: every build of a model does.
 
     The rules are tried from the most to the least demanding set; a set whose default schedule TVM rejects is passed
     over. A program that no rule knows gets a space with one member, the unscheduled program (`tunable` is False).

@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from flextune.analysis.blocks import Access
+from flextune.schedule.rules.cache_rates import L2_BYTES_PER_CYCLE, L3_BYTES_PER_CYCLE, Floats, load_rate
 from flextune.schedule.rules.stage_merit import stage_cycles
 from flextune.schedule.rules.tile_geometry import TileGeometry
 from flextune.schedule.space import Columns
 
-Floats = npt.NDArray[np.float64]
-
-_L1_BYTES_PER_CYCLE, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE = 64.0, 24.0, 8.0
 _MEMORY_BYTES_PER_CYCLE = 6.0
+_L2_SHARE = 0.75
 _HIDDEN_LATENCY = 10.0  # independent multiply-adds that keep both multipliers busy
 _TASK_CYCLES = 200.0
 _LEAST_PACKED_REUSE = 32
@@ -113,17 +112,15 @@ class TileMerit:
 
     def _rate_of(self, reused: Floats) -> Floats:
         """Bytes a cycle from the smallest cache that holds so many bytes with others beside them."""
-        limits = self.tile.limits
-        outer = np.where(reused <= limits.l2_bytes * 3 / 4, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE)
-        return np.where(reused <= limits.l1_bytes / 2, _L1_BYTES_PER_CYCLE, outer)
+        return load_rate(self.tile.limits, reused, _L2_SHARE)
 
     def _first_rate(self) -> float:
         """Bytes a cycle at which the packed operand comes when it is first needed: constants from memory."""
         anchor = self.tile.anchor
         elements = math.prod(self.tile.extent(axis) for axis in (*self.tile.packed_outer, *self.tile.packed_reduce))
-        if anchor.packed is None or elements * self.tile.element_bytes <= self.tile.limits.l2_bytes * 3 / 4:
-            return _L2_BYTES_PER_CYCLE
-        return _MEMORY_BYTES_PER_CYCLE if anchor.constant else _L3_BYTES_PER_CYCLE
+        if anchor.packed is None or elements * self.tile.element_bytes <= self.tile.limits.l2_bytes * _L2_SHARE:
+            return L2_BYTES_PER_CYCLE
+        return _MEMORY_BYTES_PER_CYCLE if anchor.constant else L3_BYTES_PER_CYCLE
 
     def _sharing_tiles(self, columns: Columns) -> Floats:
         """How many register tiles of a task use what was loaded first for one of them."""
@@ -143,8 +140,10 @@ class TileMerit:
         if not axes or None in strides:
             return np.ones(1)
         sizes = np.stack([columns[self.tile.name(f"tile_{axis}")] for axis in axes])
-        shapes, places = np.unique(sizes, axis=1, return_inverse=True)
-        rows = np.array([_rows_in_one_set(shape, [stride or 0 for stride in strides]) for shape in shapes.T])
+        bounds = tuple(sizes.max(axis=1) + 1)
+        shapes, places = np.unique(np.ravel_multi_index(tuple(sizes), bounds), return_inverse=True)
+        each = np.stack(np.unravel_index(shapes, bounds), axis=1)
+        rows = np.array([_rows_in_one_set(shape, [stride or 0 for stride in strides]) for shape in each])
         ways = self.tile.limits.l1_bytes // _PAGE_BYTES
         return np.asarray(np.sqrt(np.minimum(1.0, ways / rows)))[places.reshape(-1)]
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from flextune.analysis.blocks import Access, BlockFacts
 from flextune.schedule.limits import dtype_bits
+from flextune.schedule.rules.cache_rates import L3_BYTES_PER_CYCLE, Floats, load_rate
 from flextune.schedule.rules.stages import follows_vector
 from flextune.schedule.rules.tile_geometry import TileGeometry
 from flextune.schedule.space import Columns
 
-Floats = npt.NDArray[np.float64]
-
-_L1_BYTES_PER_CYCLE, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE = 64.0, 24.0, 8.0
 _TRAFFIC = 3.0  # an element that goes out to a cache is fetched, written and read again
 _START_CYCLES = 2000.0  # of a parallel loop of its own
 _SHORT_LINE_BYTES = 32.0  # of a tensor in L3, fetched at twice the price
@@ -32,8 +29,10 @@ def stage_cycles(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> Flo
     elements = float(np.prod([it.extent for it in stage.iterators]))
     at_once, there = 1.0 / tile.limits.lanes(stage.output.dtype), _copy_cycles(tile, stage, columns)
     part, tasks = _part(tile, stage, columns)
-    whole = elements * (at_once + element_bytes * _TRAFFIC / _rate(tile, np.full(1, elements * element_bytes)))
-    parts = tasks * part * (there + element_bytes * _TRAFFIC / _rate(tile, part * element_bytes))
+    whole = elements * (
+        at_once + element_bytes * _TRAFFIC / load_rate(tile.limits, np.full(1, elements * element_bytes))
+    )
+    parts = tasks * part * (there + element_bytes * _TRAFFIC / load_rate(tile.limits, part * element_bytes))
     return np.asarray(np.where(columns[tile.name(f"at_{stage.name}")] == 0, whole + _START_CYCLES, parts), dtype=float)
 
 
@@ -50,13 +49,7 @@ def _copy_cycles(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> Flo
     copied = np.where(tile.extent(tile.vector) % panel == 0, vectors, _GUARDED_CYCLES)
     if math.prod(stage.output.shape) * dtype_bits(stage.output.dtype) / 8 <= tile.limits.l2_bytes / 2:
         return copied
-    return copied + _SHORT_LINE_BYTES / _L3_BYTES_PER_CYCLE / _steps(tile, tile.vector, columns)
-
-
-def _rate(tile: TileGeometry, size: Floats) -> Floats:
-    limits = tile.limits
-    outer = np.where(size <= limits.l2_bytes / 2, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE)
-    return np.where(size <= limits.l1_bytes / 2, _L1_BYTES_PER_CYCLE, outer)
+    return copied + _SHORT_LINE_BYTES / L3_BYTES_PER_CYCLE / _steps(tile, tile.vector, columns)
 
 
 def _part(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> tuple[Floats, Floats]:

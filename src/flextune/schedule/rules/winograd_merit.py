@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from flextune.schedule.rules.cache_rates import L2_BYTES_PER_CYCLE, L3_BYTES_PER_CYCLE, Floats, load_rate
 from flextune.schedule.rules.winograd_geometry import WinogradGeometry
 from flextune.schedule.space import Columns
 
-Floats = npt.NDArray[np.float64]
-
-_L1_BYTES_PER_CYCLE, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE = 64.0, 24.0, 8.0
 _MULTIPLIERS = 2.0
 _HIDDEN_LATENCY = 10.0  # independent multiply-adds that keep both multipliers busy
 _DATA_CYCLES, _RESULT_CYCLES = 5.0, 4.0  # of a vector at one point, for loads, arithmetic and stores
@@ -59,10 +57,9 @@ class WinogradMerit:
         panel = self._column(columns, "vectors") * self.shape.lanes(self.shape.co) * self.shape.ci
         panels = np.where(self._column(columns, "cache_order") == 0, 1.0, self._column(columns, "cache_co"))
         between = panel * panels * self.shape.element_bytes
-        again = np.where(between <= limits.l2_bytes / 2, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE)
-        again = np.where(between <= limits.l1_bytes / 2, _L1_BYTES_PER_CYCLE, again)
+        again = load_rate(limits, between)
         stay = (self._task_bytes(columns) <= limits.l2_bytes) & self._keeps_weights(columns)
-        once = np.where(stay, _L2_BYTES_PER_CYCLE, _L3_BYTES_PER_CYCLE)
+        once = np.where(stay, L2_BYTES_PER_CYCLE, L3_BYTES_PER_CYCLE)
         return np.asarray(uses / (1.0 / once + (uses - 1.0) / again), dtype=np.float64)
 
     def _keeps_weights(self, columns: Columns) -> npt.NDArray[np.bool_]:
@@ -99,4 +96,4 @@ class WinogradMerit:
         kept = self._points * tiles * shape.element_bytes * (shape.ci + self._task_channels(columns))
         spilled = np.where(kept <= limits.l2_bytes, 0.0, whole * (shape.ci + shape.co))
         shared = np.where(self._column(columns, "spectrum_at") == 1, whole * shape.ci, 0.0)
-        return np.asarray(2.0 * np.maximum(spilled, shared) / _L3_BYTES_PER_CYCLE, dtype=np.float64)
+        return np.asarray(2.0 * np.maximum(spilled, shared) / L3_BYTES_PER_CYCLE, dtype=np.float64)
