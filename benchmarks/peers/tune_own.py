@@ -7,23 +7,28 @@ import sys
 import time
 
 from benchmarks.peers.call import Job
-from benchmarks.peers.own import BEST_FILE
-from flextune.database.store import open_database
 from flextune.errors import FlextuneError
 from flextune.measure.messages import candidate_text
+from flextune.measure.pool import WorkerPool
 from flextune.trial.measurement import Candidate
 from flextune.tune.budget import Budget
-from flextune.tune.loop import tune_workload
 from flextune.tune.options import TuneOptions
 
 
 def main(folder: str) -> None:
     """The same run as `flextune tune WORKLOAD --trials N` with an empty database."""
     job = Job.read(folder)
-    started = time.perf_counter()
-    with open_database(job.path / "flextune.db") as database:
-        result = tune_workload(job.workload, job.target, TuneOptions(Budget(job.trials), seed=job.seed), database)
-    secs = time.perf_counter() - started
+    options = TuneOptions(Budget(job.trials), seed=job.seed)
+    with WorkerPool(options.measure, job.target.cores) as pool:
+        pool.start(job.target.kind)  # first of all, as the command does
+        from benchmarks.peers.own import BEST_FILE
+        from flextune.database.store import open_database
+        from flextune.tune.loop import tune_workload
+
+        started = time.perf_counter()
+        with open_database(job.path / "flextune.db") as database:
+            result = tune_workload(job.workload, job.target, options, database, pool=pool)
+        secs = time.perf_counter() - started
     if result.best is None or result.trace is None:
         raise FlextuneError(f"none of {result.trials} trials ran")
     best = Candidate(job.workload, job.target, result.trace, result.best)

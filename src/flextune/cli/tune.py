@@ -26,10 +26,13 @@ from flextune.errors import FlextuneError, UsageError
 if TYPE_CHECKING:
     from flextune.cli.live import LiveView
     from flextune.cost.pretrained import PretrainedModel
+    from flextune.measure.pool import WorkerPool
     from flextune.target.peaks import Peaks
+    from flextune.target.target import Target
     from flextune.tune.budget import Budget
     from flextune.tune.options import TuneOptions
     from flextune.tune.result import TuningResult
+    from flextune.workload.workload import Workload
 
 _WORKLOAD_TRIALS = 64
 _MODEL_MINUTES = 2.0
@@ -134,17 +137,34 @@ class ModelRequest:
 
 
 def _tune_workload(text: str, request: Request, as_json: bool) -> None:
-    from flextune.cli.inputs import database_path, peaks_of, read_target
-    from flextune.cli.live import LiveView
-    from flextune.database.store import open_database
-    from flextune.tune.loop import tune_workload
-    from flextune.tune.task import peak_flops
+    from flextune.cli.inputs import database_path, read_target
+    from flextune.measure.pool import WorkerPool
     from flextune.workload.parse import parse_workload
 
     workload, target, path = parse_workload(text), read_target(request.target), database_path(request.db)
     options = request.options()
-    with open_database(path) as database, LiveView(request.budget, str(workload)) as view:
-        result = tune_workload(workload, target, options, database, (view,), path)
+    with WorkerPool(options.measure, target.cores) as pool:
+        pool.start(target.kind)  # first of all: the workers load TVM while this process does
+        result, view = _tuned(workload, target, options, path, pool)
+    _show_result(result, workload, target, as_json)
+    end_with(result.interrupted, result.best is not None, view)
+
+
+def _tuned(
+    workload: Workload, target: Target, options: TuneOptions, path: str, pool: WorkerPool
+) -> tuple[TuningResult, LiveView]:
+    from flextune.cli.live import LiveView
+    from flextune.database.store import open_database
+    from flextune.tune.loop import tune_workload
+
+    with open_database(path) as database, LiveView(options.budget, str(workload)) as view:
+        return tune_workload(workload, target, options, database, (view,), path, pool), view
+
+
+def _show_result(result: TuningResult, workload: Workload, target: Target, as_json: bool) -> None:
+    from flextune.cli.inputs import peaks_of
+    from flextune.tune.task import peak_flops
+
     # After the run: measuring the peaks for the first time takes seconds, in which a killed run would have nothing.
     peaks = peaks_of(target, measure_missing=not result.interrupted)
     result = result.with_peak(peak_flops(peaks, workload))
@@ -152,7 +172,6 @@ def _tune_workload(text: str, request: Request, as_json: bool) -> None:
         print_json(result.to_dict())
     else:
         print(_report(result))
-    end_with(result.interrupted, result.best is not None, view)
 
 
 def _report(result: TuningResult) -> str:

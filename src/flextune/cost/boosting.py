@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,16 @@ from flextune.cost.features import Features, Numbers
 from flextune.cost.model import Scores
 from flextune.imports import hidden
 
-with hidden("sklearn"):  # a convenience of XGBoost's that takes a second to import
-    import xgboost
-
 _THREADS = 1
 """A second thread gains nothing below 1000 rows and waits for busy cores."""
+
+
+@cache
+def _xgboost() -> Any:
+    """The library, loaded when the first trees are: many runs end before that."""
+    with hidden("sklearn"):  # a convenience of XGBoost's that takes a second to import
+        import xgboost
+    return xgboost
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ def grown(
     `base` is what the trees' scores are added to; `groups` are the lengths of the runs of rows that are ranked among
     themselves (for `PAIRS`; all rows unless given).
     """
+    xgboost = _xgboost()
     data = xgboost.DMatrix(rows, label=labels, nthread=_THREADS)
     if base is not None:
         data.set_base_margin(base)
@@ -114,6 +121,7 @@ def trees_json(trees: Trees) -> object:
 def trees_from_json(values: object) -> Trees:
     """Inverse of `trees_json`. Raises `ValueError` for anything else, and for trees that cannot be walked."""
     _check_trees(values)
+    xgboost = _xgboost()
     booster = xgboost.Booster({"nthread": _THREADS, "verbosity": 0})
     try:
         booster.load_model(bytearray(json.dumps(values).encode()))

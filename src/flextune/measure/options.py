@@ -17,9 +17,10 @@ class MeasureOptions:
     """Limits and timing protocol.
 
     A run is: one checked call; one call that gives `number` (calls per repeat, unless set) so that a repeat lasts at
-    least `min_repeat_secs`; one repeat. A candidate slower than `slow_factor` times the incumbent stops there, others
-    get `repeats` in all, though only three where more would take longer than `repeats_secs`, and as many again when
-    their median is within `noise` (a fraction) of the incumbent.
+    least `min_repeat_secs`; one repeat. A candidate slower than `slow_factor` times the incumbent stops there, one
+    whose n repeats are all slower than the n-th root of that factor stops after n. Others get `repeats` in all, though
+    only three where more would take longer than `repeats_secs`, and as many again when their median is within `noise`
+    (a fraction) of the incumbent.
 
     `workers` of 0 means one per available core, at most 8. `memory_bytes` is what one candidate may take beyond its
     inputs and outputs, during its build and during its run.

@@ -24,14 +24,20 @@ def timed_secs(timer: Timer, options: MeasureOptions, incumbent_secs: float) -> 
         return (estimate,)
     number = options.number or calls_per_repeat(estimate, options.min_repeat_secs)
     times = (estimate,) if number == 1 else timer(number, 1)
-    if times[0] > options.slow_factor * incumbent_secs:
-        return times
     most = max(1, int(options.run_timeout_secs / 2 / (times[0] * number)))
-    repeats = options.repeats_of(times[0] * number)
-    times = _extended(timer, times, number, min(repeats, most))
+    for repeats in range(2, min(options.repeats_of(times[0] * number), most) + 1):
+        if _is_slow(times, options, incumbent_secs):
+            return times
+        times = _extended(timer, times, number, repeats)
     if abs(statistics.median(times) - incumbent_secs) <= options.noise * incumbent_secs < math.inf:
         times = _extended(timer, times, number, min(2 * repeats, most))
     return times
+
+
+def _is_slow(times: tuple[float, ...], options: MeasureOptions, incumbent_secs: float) -> bool:
+    """Whether even the fastest repeat is behind the incumbent by a factor that shrinks with their number."""
+    factor: float = options.slow_factor ** (1 / len(times))
+    return min(times) > factor * incumbent_secs
 
 
 def calls_per_repeat(secs: float, min_repeat_secs: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from flextune.database.base import Database
 from flextune.measure.pool import WorkerPool
@@ -30,14 +31,16 @@ def tune_workload(
     database: Database,
     callbacks: Sequence[Callback] = (),
     database_name: str = "",
+    pool: WorkerPool | None = None,
 ) -> TuningResult:
     """Searches the workload's space on this machine within the budget; every trial is committed to the database.
 
     The result is never slower than the default schedule, which is measured first and again with the finalists.
+    A `pool` whose workers are starting already saves their start; it stays open.
     """
     check_target(options.pretrained, target)
     started = time.perf_counter()
-    with WorkerPool(options.measure, target.cores) as pool:
+    with nullcontext(pool) if pool else WorkerPool(options.measure, target.cores) as pool:
         pool.start(target.kind)
         platform = registry.get(target.kind)
         run = TuningRun(pool, platform, target, database, options, provenance(options), callbacks, started)

@@ -25,7 +25,7 @@ class Clock:
 def test_first_candidate_gets_all_repeats() -> None:
     clock = Clock(0.0005)
     assert timed_secs(clock, OPTIONS, math.inf) == (0.0005,) * 5
-    assert clock.asked == [(1, 1), (8, 1), (8, 4)]
+    assert clock.asked == [(1, 1), (8, 1), (8, 1), (8, 1), (8, 1), (8, 1)]
 
 
 def test_a_clearly_slow_candidate_stops_after_one_repeat() -> None:
@@ -40,15 +40,25 @@ def test_a_very_slow_candidate_stops_after_one_call() -> None:
     assert clock.asked == [(1, 1)]
 
 
-@pytest.mark.parametrize(("secs", "repeats"), [(0.000505, 10), (0.000495, 10), (0.0006, 5), (0.0004, 5)])
+@pytest.mark.parametrize(("secs", "repeats"), [(0.000505, 10), (0.000495, 10), (0.00052, 5), (0.0004, 5)])
 def test_more_repeats_within_the_noise_of_the_incumbent(secs: float, repeats: int) -> None:
     assert len(timed_secs(Clock(secs), OPTIONS, 0.0005)) == repeats
+
+
+@pytest.mark.parametrize(("ratio", "repeats"), [(1.4, 2), (1.23, 2), (1.2, 3), (1.11, 4), (1.09, 5)])
+def test_the_smaller_the_distance_the_more_repeats_say_that_a_candidate_is_slow(ratio: float, repeats: int) -> None:
+    assert len(timed_secs(Clock(0.0005 * ratio), OPTIONS, 0.0005)) == repeats
+
+
+def test_one_repeat_near_the_incumbent_keeps_a_candidate_in() -> None:
+    times = iter([0.0005, 0.0007, 0.00052, 0.0007, 0.0007, 0.0007])
+    assert len(timed_secs(lambda _number, repeats: tuple(next(times) for _ in range(repeats)), OPTIONS, 0.0005)) == 5
 
 
 def test_a_long_call_is_its_own_repeat() -> None:
     clock = Clock(0.01)
     assert timed_secs(clock, OPTIONS, math.inf) == (0.01,) * 3
-    assert clock.asked == [(1, 1), (1, 2)]
+    assert clock.asked == [(1, 1), (1, 1), (1, 1)]
 
 
 @pytest.mark.parametrize(("repeats_secs", "repeats"), [(0.0, 3), (0.04, 4), (1.0, 5)])
