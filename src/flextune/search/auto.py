@@ -11,14 +11,14 @@ import numpy as np
 
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.solutions import SolutionSet
-from flextune.search.candidates import CandidatePools, PoolOptions
 from flextune.search.encoding import Encoding
-from flextune.search.guide import Guide, GuideOptions
-from flextune.search.opening import Opening
+from flextune.search.guided.candidates import CandidatePools, PoolOptions
+from flextune.search.guided.guide import Guide, GuideOptions
+from flextune.search.guided.opening import Opening
+from flextune.search.local.walk import Walk, WalkOptions
 from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
-from flextune.search.walk import Walk, WalkOptions
 from flextune.surrogate.features import FeatureMap
 
 

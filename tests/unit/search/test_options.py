@@ -3,7 +3,7 @@ from dataclasses import FrozenInstanceError, dataclass
 import pytest
 
 from flextune.errors import UsageError
-from flextune.search.cga import CgaOptions
+from flextune.search.evolution.cga import CgaOptions
 from flextune.search.options import OptionText, StrategyOptions, option
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from flextune.errors import UsageError
 from flextune.search import extras
-from flextune.search.cga import CgaStrategy
+from flextune.search.evolution.cga import CgaStrategy
 from flextune.search.registry import (
     create_strategy,
     register_strategy,

@@ -1,0 +1,1 @@
+"""Populations: CGA, its variants, and the evolutionary baselines it is compared with."""

@@ -1,0 +1,1 @@
+"""FlexAction: deep Q-learning over macro-actions."""

@@ -1,0 +1,1 @@
+"""FlexTensor's two methods."""

@@ -1,0 +1,1 @@
+"""Strategies that a model of the times guides, and what they choose from."""

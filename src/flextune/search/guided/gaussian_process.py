@@ -1,0 +1,69 @@
+"""Bayesian optimisation: the candidate with the largest expected improvement under a Gaussian process.
+
+Jones, Schonlau and Welch, "Efficient global optimization of expensive black-box functions", 1998; for tuning spaces of
+GPU kernels Willemsen, van Nieuwpoort and van Werkhoven, "Bayesian optimization for auto-tuning GPU kernels", PMBS 2021.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flextune.csp.assignment import Assignment, Assignments
+from flextune.csp.solutions import SolutionSet
+from flextune.search.encoding import Encoding
+from flextune.search.guided.candidates import CandidatePools, PoolOptions
+from flextune.search.guided.guide import Guide, GuideOptions
+from flextune.search.guided.opening import Opening
+from flextune.search.options import StrategyOptions, option
+from flextune.search.rounds import RoundStrategy
+from flextune.search.strategy import Ranking
+from flextune.surrogate.features import FeatureMap
+
+
+@dataclass(frozen=True, slots=True)
+class GaussianProcessSearchOptions(StrategyOptions):
+    """`start` assignments that are far apart come first. See `GuideOptions` for the model's options."""
+
+    round_size: int = option(1, low=1, high=256)
+    start: int = option(5, low=1, high=1000)
+    start_candidates: int = option(500, low=1, high=100_000)
+    cap: float = option(0.5, low=0.05, high=1)
+    rows: int = option(500, low=10, high=4000)
+    whole: int = option(30_000, low=1, high=200_000)
+    samples: int = option(10_000, low=1, high=100_000)
+
+
+class GaussianProcessStrategy(RoundStrategy[GaussianProcessSearchOptions]):
+    """Expected improvement under a Gaussian process, over the whole set or the surroundings of the best."""
+
+    source = "Jones et al., Efficient global optimization, 1998"
+    options_type = GaussianProcessSearchOptions
+
+    def __init__(
+        self,
+        solutions: SolutionSet,
+        *,
+        rng: np.random.Generator,
+        default: Assignment | None = None,
+        cost_model: Ranking | None = None,
+        options: GaussianProcessSearchOptions | None = None,
+        trials: int | None = None,
+    ) -> None:
+        super().__init__(solutions, rng=rng, default=default, cost_model=cost_model, options=options, trials=trials)
+        given = self.options
+        self._opening = Opening(given.start, given.start_candidates)
+        self._features = FeatureMap(solutions.names, solutions)
+        encoding = Encoding(solutions)
+        pools = CandidatePools(solutions, self._features, encoding, PoolOptions(given.whole, given.samples))
+        guide_options = GuideOptions(cap=given.cap, rows=given.rows)
+        self._guide = Guide(self.history, self.unseen, self._features, pools, guide_options)
+
+    def propose(self) -> Assignments:
+        missing = self._opening.missing(self.history)
+        if missing > 0:
+            known, model = self._guide.x, self.cost_model
+            return self._opening.choose(self.unseen, self._features, known, self.rng, missing, model)
+        chosen = self._guide.choose(self.rng, self.options.round_size)
+        return chosen if len(chosen) else self.unseen.draw(self.rng, self.options.round_size)

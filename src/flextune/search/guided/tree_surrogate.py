@@ -1,0 +1,98 @@
+"""A forest as the model of the times, and another one of what runs at all (SMAC, with a feasibility model).
+
+Hutter, Hoos and Leyton-Brown, "Sequential model-based optimization for general algorithm configuration", LION 2011; the
+probability that a candidate runs weighs its expected improvement as in Gelbart, Snoek and Adams, 2014.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flextune.csp.assignment import Assignment, Assignments
+from flextune.csp.solutions import SolutionSet
+from flextune.search.encoding import Encoding
+from flextune.search.guided.candidates import CandidatePools, Pool, PoolOptions
+from flextune.search.options import StrategyOptions, option
+from flextune.search.rounds import RoundStrategy
+from flextune.search.strategy import Ranking
+from flextune.search.unseen import joined
+from flextune.surrogate.extra_trees import ExtraTrees, ExtraTreesOptions
+from flextune.surrogate.features import FeatureMap
+from flextune.surrogate.improvement import expected_improvement
+from flextune.surrogate.kernel import Array
+from flextune.surrogate.target import LogTarget
+
+_LEAST_CHANCE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class TreeSurrogateOptions(StrategyOptions):
+    """After `start` random ones, each round has the most promising candidates, and `epsilon` of it are random ones."""
+
+    round_size: int = option(8, low=1, high=1024)
+    start: int = option(16, low=1, high=1000)
+    epsilon: float = option(0.12, low=0, high=1)
+    trees: int = option(50, low=1, high=1000)
+    tries: int = option(5, low=1, high=100)
+    split: int = option(4, low=2, high=100)
+    cap: float = option(0.8, low=0.05, high=1)
+    whole: int = option(5000, low=1, high=200_000)
+    samples: int = option(2500, low=1, high=100_000)
+
+
+class TreeSurrogateStrategy(RoundStrategy[TreeSurrogateOptions]):
+    """Expected improvement under randomised trees, times the probability to run that they learn from failures."""
+
+    source = "Hutter et al., SMAC, LION 2011; Geurts et al., Extremely randomized trees, 2006"
+    options_type = TreeSurrogateOptions
+
+    def __init__(
+        self,
+        solutions: SolutionSet,
+        *,
+        rng: np.random.Generator,
+        default: Assignment | None = None,
+        cost_model: Ranking | None = None,
+        options: TreeSurrogateOptions | None = None,
+        trials: int | None = None,
+    ) -> None:
+        super().__init__(solutions, rng=rng, default=default, cost_model=cost_model, options=options, trials=trials)
+        self._features = FeatureMap(solutions.names, solutions)
+        pool_options = PoolOptions(self.options.whole, self.options.samples, walks=self.options.samples // 5)
+        self._pools = CandidatePools(solutions, self._features, Encoding(solutions), pool_options)
+
+    def propose(self) -> Assignments:
+        size = self.options.round_size
+        missing = self.options.start - len(self.history)
+        if missing > 0:
+            return self.unseen.draw(self.rng, min(missing, size))
+        pool = self._unseen_pool()
+        order = np.argsort(-self._promise(pool.x.astype(np.float64)), kind="stable")
+        chosen = pool.members.take(order[: max(1, round(size * (1 - self.options.epsilon)))])
+        return joined([chosen, self.unseen.draw(self.rng, size - len(chosen), besides=chosen)])
+
+    def _unseen_pool(self) -> Pool:
+        pool = self._pools.around(self.rng, self.history)
+        fresh = self.unseen.fresh(pool.members)
+        return Pool(pool.members.take(fresh), pool.x[fresh])
+
+    def _promise(self, x: Array) -> Array:
+        """Expected improvement times the probability to run."""
+        known, secs = self._features.of(self.history.assignments()), self.history.secs()
+        runs = np.isfinite(secs)
+        promise = np.ones(len(x))
+        if runs.any():
+            y = LogTarget.fitted(secs[runs], self.options.cap).of(secs[runs])
+            mean, std = self._forest(known[runs], y).predict(x)
+            promise = expected_improvement(mean, std, float(y.min()))
+        if not runs.all():
+            chance, _ = self._forest(known, runs.astype(np.float64)).predict(x)
+            promise = promise * np.maximum(chance, _LEAST_CHANCE)
+        return promise
+
+    def _forest(self, x: Array, y: npt.NDArray[np.float64]) -> ExtraTrees:
+        given = self.options
+        return ExtraTrees(ExtraTreesOptions(given.trees, given.split, given.tries)).fit(x, y, self.rng)

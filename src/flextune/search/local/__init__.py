@@ -1,0 +1,1 @@
+"""Strategies that move from neighbour to neighbour."""

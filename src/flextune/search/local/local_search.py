@@ -1,0 +1,61 @@
+"""Local search with restarts: the simplest strategy that is hard to beat when there is time.
+
+Schoonhoven, van Werkhoven and Batenburg, "Benchmarking optimization algorithms for auto-tuning GPU kernels", IEEE
+Transactions on Evolutionary Computation, 2022, found greedy first-improvement search among the best for large budgets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flextune.csp.assignment import Assignment, Assignments
+from flextune.csp.solutions import SolutionSet
+from flextune.search.encoding import Encoding
+from flextune.search.local.walk import Walk, WalkOptions
+from flextune.search.options import StrategyOptions, option
+from flextune.search.rounds import RoundStrategy
+from flextune.search.strategy import Ranking
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSearchOptions(StrategyOptions):
+    """The best of `start` random ones is where the walk begins; see `WalkOptions` for the others."""
+
+    start: int = option(10, low=1, high=10_000)
+    jump: int = option(3, low=1, high=100)
+    anew: float = option(0.2, low=0, high=1)
+
+
+class LocalSearchStrategy(RoundStrategy[LocalSearchOptions]):
+    """First-improvement search among neighbours, restarted beside the best or anywhere."""
+
+    source = "Schoonhoven et al., Benchmarking optimization algorithms for auto-tuning GPU kernels, 2022"
+    options_type = LocalSearchOptions
+
+    def __init__(
+        self,
+        solutions: SolutionSet,
+        *,
+        rng: np.random.Generator,
+        default: Assignment | None = None,
+        cost_model: Ranking | None = None,
+        options: LocalSearchOptions | None = None,
+        trials: int | None = None,
+    ) -> None:
+        super().__init__(solutions, rng=rng, default=default, cost_model=cost_model, options=options, trials=trials)
+        walk_options = WalkOptions(self.options.jump, self.options.anew)
+        self._walk = Walk(solutions, self.history, self.unseen, Encoding(solutions), walk_options)
+        self._started = False
+
+    def propose(self) -> Assignments:
+        missing = self.options.start - len(self.history)
+        if missing > 0 and not self._started:
+            return self.unseen.draw(self.rng, missing)
+        if not self._started:
+            self._started = True
+            best = self.history.best(1)
+            if len(best):
+                self._walk.begin(self.history.assignments()[int(best[0])])
+        return self._walk.step(self.rng)

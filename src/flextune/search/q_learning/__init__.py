@@ -1,0 +1,1 @@
+"""Deep Q-learning, for the strategies that learn what to do next."""
