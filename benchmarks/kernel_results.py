@@ -38,11 +38,18 @@ class PeerResult:
 class Tuning:
     """What one tuner spent on a case: `secs` of wall clock from the start of its process to its end, `loaded_secs` of
     them with its libraries loaded, and trials made.
+
+    `progress` has the seconds since its start at which a trial was the best so far, and that trial's time.
     """
 
     secs: float
     loaded_secs: float
     trials: int
+    progress: tuple[tuple[float, float], ...] = ()
+
+    def secs_to(self, kernel_secs: float) -> float | None:
+        """When the first trial was at least that fast, None where none was."""
+        return next((secs for secs, best_secs in self.progress if best_secs <= kernel_secs), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,11 @@ class CaseResult:
     def fraction_of_peak(self) -> float | None:
         return self.gflops(OURS) * 1e9 / self.peak_flops if OURS in self.timed else None
 
+    def secs_to_best_of(self, tuner: str) -> float | None:
+        """Seconds of our tuning until a trial was as fast as the kernel that another tuner ended with."""
+        own, other = self.tuning.get(OURS), self.timed.get(tuner)
+        return None if own is None or other is None else own.secs_to(other.median_secs)
+
     def to_json(self) -> dict[str, Json]:
         """The case's entry; a peer without times stands under `absent` with the reason."""
         timed = self.timed
@@ -92,6 +104,7 @@ class CaseResult:
             "absent": {result.peer: result.absent for result in self.peers if result.absent},
             "tuning_secs": {tuner: tuning.secs for tuner, tuning in self.tuning.items()},
             "tuning_secs_loaded": {tuner: tuning.loaded_secs for tuner, tuning in self.tuning.items()},
+            "secs_to_best_of": {tuner: self.secs_to_best_of(tuner) for tuner in self.tuning if tuner != OURS},
             "trials": self.trials,
             "trials_made": {tuner: tuning.trials for tuner, tuning in self.tuning.items()},
             "fraction_of_peak": self.fraction_of_peak,
@@ -117,12 +130,26 @@ def notes(results: Sequence[CaseResult], missing: Mapping[str, str]) -> list[str
         "flextune is faster); ms and of peak are flextune's",
         *(f"missing: {peer}, not installed: {how}" for peer, how in missing.items()),
     ]
+    lines += [line for result in results for line in _ways_there(result)]
     reasons: dict[tuple[str, str], list[str]] = {}
     for result in results:
         for peer in (peer for peer in result.peers if peer.absent):
             reason = peer.absent.strip().splitlines()[-1]
             reasons.setdefault((peer.peer, reason), []).append(result.case.name)
     return lines + [f"no {peer} in {', '.join(cases)}: {reason}" for (peer, reason), cases in reasons.items()]
+
+
+def _ways_there(result: CaseResult) -> list[str]:
+    """How long it took to be as good as the other tuners were in the end."""
+    lines = []
+    for tuner, tuning in result.tuning.items():
+        secs = result.secs_to_best_of(tuner) if tuner != OURS else None
+        if secs is not None:
+            ratio = tuning.secs / secs
+            lines.append(
+                f"{result.case.name}: as fast as {tuner}'s best after {secs:.1f} s, {ratio:.0f} times sooner than it"
+            )
+    return lines
 
 
 def _cells(result: CaseResult, peers: Sequence[str], tuners: Sequence[str]) -> list[str]:

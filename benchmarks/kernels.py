@@ -114,7 +114,9 @@ class Benchmark:
                 absent[peer.name] = str(error)
                 self.say(f"  {peer.name}: {error}")
                 continue
-            spent[peer.name] = Tuning(float(reply["process_secs"]), float(reply["secs"]), int(reply["trials"]))
+            spent[peer.name] = Tuning(
+                float(reply["process_secs"]), float(reply["secs"]), int(reply["trials"]), tuple(reply["progress"])
+            )
             self.say(f"  {peer.name}: tuned in {spent[peer.name].secs:.1f} s")
         return spent
 

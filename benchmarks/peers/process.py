@@ -114,7 +114,7 @@ def tune(peer: Peer, job: Job, timeout_secs: float) -> dict[str, Any]:
     """Runs the peer's tuner, which leaves its result in the case's folder; returns its `trials`, and its time.
 
     `process_secs` is what a user waits for: from the start of the process to its end. `secs` begins when its libraries
-    are loaded.
+    are loaded. The times of its `progress`, if it tells any, count from the start of the process, too.
 
     Raises `PeerError` when it fails or takes longer than allowed.
     """
@@ -125,7 +125,9 @@ def tune(peer: Peer, job: Job, timeout_secs: float) -> dict[str, Any]:
     if not lines:
         raise PeerError("its tuner ended without a result")
     found: dict[str, Any] = json.loads(lines[-1])
-    return {**found, "process_secs": process_secs}
+    outside_secs = process_secs - found.get("main_secs", process_secs)
+    progress = [(secs + outside_secs, best_secs) for secs, best_secs in found.get("progress", ())]
+    return {**found, "progress": progress, "process_secs": process_secs}
 
 
 def run_program(

@@ -1,8 +1,12 @@
-"""Tunes a case with flextune: `python -m benchmarks.peers.tune_own FOLDER`. Prints seconds and trials as JSON."""
+"""Tunes a case with flextune: `python -m benchmarks.peers.tune_own FOLDER`.
+
+Prints seconds, trials, and the way there (`progress`: seconds and the best time so far, where it improved) as JSON.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 
@@ -12,12 +16,20 @@ from flextune.measure.messages import candidate_text
 from flextune.measure.pool import WorkerPool
 from flextune.trial.measurement import Candidate
 from flextune.tune.budget import Budget
+from flextune.tune.events import Event, TrialMeasured
 from flextune.tune.options import TuneOptions
 
 
 def main(folder: str) -> None:
     """The same run as `flextune tune WORKLOAD --trials N` with an empty database."""
+    began = time.perf_counter()
     job = Job.read(folder)
+    progress: list[tuple[float, float]] = []
+
+    def watch(event: Event) -> None:
+        if isinstance(event, TrialMeasured) and event.best_secs < (progress[-1][1] if progress else math.inf):
+            progress.append((time.perf_counter() - began, event.best_secs))
+
     options = TuneOptions(Budget(job.trials), seed=job.seed)
     with WorkerPool(options.measure, job.target.cores) as pool:
         pool.start(job.target.kind)  # first of all, as the command does
@@ -27,13 +39,14 @@ def main(folder: str) -> None:
 
         started = time.perf_counter()
         with open_database(job.path / "flextune.db") as database:
-            result = tune_workload(job.workload, job.target, options, database, pool=pool)
+            result = tune_workload(job.workload, job.target, options, database, (watch,), pool=pool)
         secs = time.perf_counter() - started
     if result.best is None or result.trace is None:
         raise FlextuneError(f"none of {result.trials} trials ran")
     best = Candidate(job.workload, job.target, result.trace, result.best)
     (job.path / BEST_FILE).write_text(json.dumps(candidate_text(best)))
-    print(json.dumps({"secs": secs, "trials": result.trials}), flush=True)
+    reply = {"secs": secs, "trials": result.trials, "main_secs": time.perf_counter() - began, "progress": progress}
+    print(json.dumps(reply), flush=True)
 
 
 if __name__ == "__main__":

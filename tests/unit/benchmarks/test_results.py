@@ -61,3 +61,14 @@ def test_notes_name_missing_peers_and_group_reasons() -> None:
     lines = notes([both(), other], {"metaschedule": "pip install it"})
     assert "missing: metaschedule, not installed: pip install it" in lines
     assert "no numpy in small, other: NumPy has matrix products only" in lines
+
+
+def test_the_way_to_the_other_tuners_best() -> None:
+    peers = (PeerResult("flextune", (1e-3,)), PeerResult("metaschedule", (2e-3,)))
+    way = ((3.0, 5e-3), (4.0, 2e-3), (5.0, 1e-3))
+    tuning = {"flextune": Tuning(6.0, 5.0, 64, way), "metaschedule": Tuning(60.0, 59.0, 64)}
+    case = CaseResult(Case("small", "gemm:..."), 1, 1.0, 64, peers, tuning)
+    assert case.secs_to_best_of("metaschedule") == 4.0
+    assert case.to_json()["secs_to_best_of"] == {"metaschedule": 4.0}
+    assert "small: as fast as metaschedule's best after 4.0 s, 15 times sooner than it" in notes([case], {})
+    assert tuning["flextune"].secs_to(0.5e-3) is None
