@@ -108,6 +108,7 @@ class WorkerPool:
         self._slots: list[Slot] = []
         self._folders: dict[str, str] = {}
         self._numbers = 0
+        self._finalists: dict[Candidate, _Job] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +135,7 @@ class WorkerPool:
             slot.stop()
         if self._folder is not None:
             self._folder.close()
-        self._folder, self._slots, self._folders = None, [], {}
+        self._folder, self._slots, self._folders, self._finalists = None, [], {}, {}
 
     @property
     def worker_pids(self) -> tuple[int, ...]:
@@ -144,6 +145,8 @@ class WorkerPool:
     def measure(self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf) -> Iterator[Measurement]:
         """See `Runner.measure`. Candidates are built in batches, in parallel, and timed while other workers rest."""
         self._start_for(candidates)
+        if self._finalists:
+            self._rest()
         best: dict[str, float] = {}
         waiting = iter(candidates)
         try:
@@ -159,17 +162,25 @@ class WorkerPool:
             self._rest()
 
     def compare(self, candidates: Sequence[Candidate], rounds: int) -> list[Measurement]:
-        """See `Runner.compare`. All are built and timed in one worker, so that they meet the same memory."""
+        """See `Runner.compare`. All are built and timed in one worker, so that they meet the same memory.
+
+        Their kernels are kept for a next comparison of the same workload.
+        """
         self._start_for(candidates)
-        jobs = [self._job(candidate) for candidate in candidates]
+        if not {job.candidate.workload for job in self._finalists.values()} <= {each.workload for each in candidates}:
+            self._rest()
+        jobs = [self._finalists.get(candidate) or self._job(candidate) for candidate in candidates]
         times: dict[int, tuple[float, ...]] = {job.number: () for job in jobs}
         try:
             for job in jobs * rounds:
                 self._build(jobs, self._slots[:1])
                 if job.failed is None and self._run(job, {"action": "time", "id": job.number}):
                     times[job.number] += job.run_secs
-        finally:
+        except BaseException:
             self._rest()
+            raise
+        known = (*self._finalists.values(), *jobs)
+        self._finalists = {job.candidate: job for job in known if job.failed is None}
         return [job.failed or job.measurement(times[job.number]) for job in jobs]
 
     def _start_for(self, candidates: Sequence[Candidate]) -> None:
@@ -243,6 +254,7 @@ class WorkerPool:
         return job.take_run(outcome)
 
     def _rest(self) -> None:
+        self._finalists = {}
         for slot in self._slots:
             slot.rest()
 

@@ -131,6 +131,20 @@ def test_finalists_are_compared_in_turns(pool: WorkerPool) -> None:
     assert [len(measurement.run_secs) for measurement in measurements] == [3, 0, 0, 3]
 
 
+def test_a_second_comparison_keeps_the_kernels_of_the_first(pool: WorkerPool) -> None:
+    first = pool.compare([candidate(1), candidate(2)], rounds=2)
+    second = pool.compare([candidate(2), candidate(3)], rounds=2)
+    assert second[0].build_secs == first[1].build_secs
+    crashed = pool.compare([candidate(2), candidate(4, Fault.RUN_CRASH)], rounds=1)
+    assert [measurement.ok for measurement in crashed] == [True, False]
+    again = pool.compare([candidate(2), candidate(1)], rounds=1)  # the crash took all kernels with it
+    assert [measurement.ok for measurement in again] == [True, True]
+    (fourth,) = pool.measure([candidate(1)])
+    assert fourth.ok
+    (other,) = pool.compare([Candidate(parse_workload("gemm:m=4,n=8,k=2,dtype=uint8"), *_rest(candidate(1)))], 1)
+    assert other.ok
+
+
 def test_a_worker_killed_while_idle_is_nobodys_fault(pool: WorkerPool) -> None:
     pool.start()
     for pid in pool.worker_pids:
