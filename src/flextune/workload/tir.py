@@ -18,6 +18,7 @@ import tvm
 import tvm_ffi
 from tvm import s_tir, tirx
 from tvm.ir import Call, TensorLoad
+from tvm_ffi.serialization import from_json_graph_str
 
 from flextune.errors import UsageError
 from flextune.workload.counting import count_flops, reads_data
@@ -64,7 +65,7 @@ def from_prim_func(func: Any, name: str, constants: Sequence[int] = ()) -> Workl
 def load_program(body: str, constants: tuple[int, ...]) -> TirProgram:
     """The program in `body`; raises `UsageError` when the text is damaged or the program cannot be a workload."""
     try:
-        func = tvm.ir.load_json(body)
+        func = from_json_graph_str(body)
     except (ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"the body of a tir workload is not a program of this TVM: {_first_line(error)}") from None
     if not isinstance(func, tirx.PrimFunc):
@@ -225,7 +226,7 @@ def _canonical_body(func: Any) -> str:
     for position, index in enumerate(nodes[nodes[tree["root_index"]]["data"]["params"]]["data"]):
         nodes.append({"type": "ffi.String", "data": f"p{position}"})
         nodes[index]["data"]["name"] = len(nodes) - 1
-    return str(tvm.ir.save_json(tvm.ir.load_json(json.dumps(tree))))
+    return str(tvm.ir.save_json(from_json_graph_str(json.dumps(tree))))
 
 
 def _spec(param: Any, constant: bool) -> TensorSpec:
