@@ -140,8 +140,10 @@ class _Planner:
         if isinstance(move, Concatenation):
             inputs = [step.arguments[position] for position in move.inputs]
             self._concatenate(index, self._merged(inputs, move.axis, step.arguments[-1]), move.axis)
-        if isinstance(move, Slices):
-            self._slice(index, move)
+        if isinstance(move, Slices) and index not in self._stages[-1].replaced:
+            parts = {each: found for each in self._slices_beside(index) if (found := self._slice(each))}
+            if index in parts and not self._place(parts):
+                self._place({index: parts[index]})
 
     def fitting(self) -> Decisions:
         """The most decisions with which the plan of the memory is no larger than without any."""
@@ -202,20 +204,39 @@ class _Planner:
                 first[buffer] = part
         return list(first.values())
 
-    def _slice(self, index: int, move: Slices) -> None:
-        whole, *results = self._code.steps[index].arguments
-        parts = [Part(each, whole, s.begins, s.axes) for each, s in zip(results, move.results, strict=True)]
-        buffers = [self._code.tensors[each][1] for each in results]
-        if not all(map(self._is_free, buffers)):
-            return
-        trial = self._with(index, parts, parts)
-        peak = least_bytes(lifetimes(self._code, trial).values())
-        if peak <= self._limit and self._is_legal(trial, parts):
-            self._stages.append(trial)
+    def _slices_beside(self, index: int) -> list[int]:
+        """The steps from this one on that slice what it slices: the whole dies only when no copy of a part is left."""
+        whole = self._code.steps[index].arguments[0]
+        uses = dict.fromkeys(step for tensor, step, _ in self._uses[self._code.tensors[whole][1]] if tensor == whole)
+        return [
+            step for step in uses if step >= index and isinstance(self._move(self._code.steps[step].kernel), Slices)
+        ]
 
-    def _with(self, index: int, parts: Sequence[Part], chosen: Sequence[Part]) -> Decisions:
+    def _slice(self, index: int) -> list[Part]:
+        """The results of a step that slices as parts of the whole; none where a kernel cannot use one."""
+        step = self._code.steps[index]
+        move = self._move(step.kernel)
+        assert isinstance(move, Slices)
+        whole, *results = step.arguments
+        parts = [Part(each, whole, s.begins, s.axes) for each, s in zip(results, move.results, strict=True)]
+        is_free = all(self._is_free(self._code.tensors[each][1]) for each in results)
+        return parts if is_free and self._is_legal(self._with(index, parts, parts), parts) else []
+
+    def _place(self, slices: Mapping[int, Sequence[Part]]) -> bool:
+        """Take the results of these steps for parts, where the activations need no more memory for it."""
+        trial = self._stages[-1]
+        for index, parts in slices.items():
+            trial = self._with(index, parts, parts, trial)
+        fits = least_bytes(lifetimes(self._code, trial).values()) <= self._limit
+        if fits:
+            self._stages.append(trial)
+        return fits
+
+    def _with(
+        self, index: int, parts: Sequence[Part], chosen: Sequence[Part], last: Decisions | None = None
+    ) -> Decisions:
         """The decisions so far, and step `index` replaced: the chosen parts in place, the others copied."""
-        last = self._stages[-1]
+        last = last or self._stages[-1]
         placed = {self._code.tensors[part.tensor][1]: part for part in chosen}
         copies = tuple(CopyStep(part.tensor, part.whole, part.begins) for part in parts if part not in chosen)
         return Decisions({**last.parts, **placed}, {**last.replaced, index: copies})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from flextune.graph.calls import call_sites_of
-from flextune.graph.fusion.alternatives import FUSED
+from flextune.graph.fusion.alternatives import SEPARATE
 from flextune.graph.fusion.operator_graph import OperatorGraph
 from flextune.graph.fusion.switcher import FusionSwitcher, GroupKind
 from flextune.graph.lower import kernels
@@ -27,12 +29,17 @@ class GroupOption:
     workloads: tuple[Workload, ...]
     untuned: int = 0
 
+    def without(self, in_place: Collection[str]) -> GroupOption:
+        """The same without the kernels of these keys."""
+        return replace(self, workloads=tuple(each for each in self.workloads if each.key not in in_place))
+
 
 @dataclass(frozen=True, slots=True)
 class GroupOptions:
-    """A kind of group (`kind` names it within its model) that occurs `count` times, and its options, fused first.
+    """A kind of group (`kind` names it within its model) that occurs `count` times, and its options, one kernel first.
 
-    `key` is that of the fused kernel: equal for equal groups of all models. `operators` says what is in it.
+    `key` is equal for equal groups of all models: that of the fused kernel, or of all separate ones of merged products
+    together. `operators` says what is in it.
     """
 
     kind: str
@@ -44,6 +51,12 @@ class GroupOptions:
 
     def option(self, name: str) -> GroupOption:
         return next(option for option in self.options if option.name == name)
+
+    def without(self, in_place: Collection[str]) -> GroupOptions:
+        """The same without kernels (by workload key) that are views, as the slices of merged products mostly are."""
+        if len(self.options) == 1:
+            return self
+        return replace(self, options=tuple(option.without(in_place) for option in self.options))
 
 
 def group_options(partition: Partition) -> tuple[GroupOptions, ...]:
@@ -64,16 +77,25 @@ def group_options(partition: Partition) -> tuple[GroupOptions, ...]:
 
 
 def _options(switcher: FusionSwitcher, kind: GroupKind, options: tuple[GroupOption, ...]) -> GroupOptions:
-    fused = next(option for option in options if option.name == FUSED)
     usable = tuple(option for option in options if not option.untuned)
     return GroupOptions(
         kind=kind.name,
-        key=fused.workloads[0].key if fused.workloads and not fused.untuned else "",
+        key=_key(options),
         operators=operator_names(switcher.plan.graph, kind.group.operators),
         pattern=kind.group.pattern,
         count=kind.count,
         options=usable,
     )
+
+
+def _key(options: tuple[GroupOption, ...]) -> str:
+    """Empty where the first option is not made of workloads."""
+    if not options[0].workloads or options[0].untuned:
+        return ""
+    separate = next((option for option in options if option.name == SEPARATE), None)
+    if separate is None:
+        return options[0].workloads[0].key
+    return hashlib.sha256(" ".join(sorted(each.key for each in separate.workloads)).encode()).hexdigest()[:16]
 
 
 def operator_names(graph: OperatorGraph, operators: tuple[int, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flextune.apply.build import Build, Schedule, compile_model, workloads_in_place
@@ -76,9 +76,10 @@ def optimize_model(
     """
     started = time.perf_counter() if began is None else began
     default, reserve = _default_build(partition, target)
-    groups = group_options(partition)
+    in_place = workloads_in_place(partition)
+    groups = [group.without(in_place) for group in group_options(partition)]
     switching = Switching.of(groups, _outside(partition, groups), options.peaks)
-    tasks = model_tasks(partition, switching)
+    tasks = model_tasks(partition, switching, in_place)
     kept = _kept_secs(options, reserve + time.perf_counter() - started)
     tuned = tune_tasks(tasks, target, options, database, callbacks, switching.weights, kept)
     if tuned.interrupted or not tuned.searches:
@@ -117,12 +118,11 @@ def _choose(
     return builds[:1], compile_model(partition.switched(best.choice), best.schedules, target), decisions
 
 
-def model_tasks(partition: Partition, switching: Switching) -> list[TuningTask]:
+def model_tasks(partition: Partition, switching: Switching, in_place: Collection[str]) -> list[TuningTask]:
     """A task for every kernel of the model and of the options that are measured; those outside of groups last.
 
-    Concatenations and slices that are in place are no kernels.
+    Concatenations and slices that are `in_place` (keys) are no kernels.
     """
-    in_place = workloads_in_place(partition)
     counts = {task.workload.key: task.count for task in partition.tasks}
     labels = {task.workload.key: task.name for task in partition.tasks}
     workloads = {workload.key: workload for workload in switching.workloads()}

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 
 from flextune.errors import UsageError
 from flextune.graph.fusion.emit import Emitter
+from flextune.graph.fusion.merged import emit_merged
 from flextune.graph.fusion.operator_graph import OperatorGraph
 from flextune.graph.fusion.plan import FusionGroup, parts
 from flextune.registry import nearest
 
 FUSED = "fused"
 PARTS = "parts"
+MERGED = "merged"
+SEPARATE = "separate"
 
 Emit = Callable[[Emitter], None]
-"""Writes the group's operators into a function; the value of its sink must be known to the emitter afterwards."""
+"""Writes the group's operators into a function; the values of its results must be known to the emitter then."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +69,9 @@ def registered_rules() -> tuple[AlternativeRule, ...]:
 
 
 def alternatives(graph: OperatorGraph, group: FusionGroup, without: Collection[str] = ()) -> tuple[Alternative, ...]:
-    """Every way to compute a group, the fused one first."""
+    """Every way to compute a group, the one predicted to be the fastest first: one kernel."""
+    if group.branches:
+        return _of_branches(group)
     rules = [rule for rule in _RULES if rule.name not in without]
     return (fused(group), *(alternative for rule in rules for alternative in rule.find(graph, group)))
 
@@ -78,6 +83,14 @@ def checked_rule_names(names: Collection[str]) -> frozenset[str]:
         if name not in known:
             raise UsageError(f"unknown pass {name!r}: {nearest(name, tuple(known))}")
     return frozenset(names)
+
+
+def _of_branches(group: FusionGroup) -> tuple[Alternative, ...]:
+    branches = [FusionGroup(group.pattern, branch) for branch in group.branches]
+    return (
+        Alternative(MERGED, lambda emitter: emit_merged(group.branches, emitter)),
+        Alternative(SEPARATE, lambda emitter: _each(emitter, branches)),
+    )
 
 
 def _each(emitter: Emitter, pieces: Collection[FusionGroup]) -> None:

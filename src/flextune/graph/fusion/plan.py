@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import flextune.graph.fusion.patterns  # noqa: F401  registers the patterns that flextune comes with
 from flextune.errors import UsageError
 from flextune.graph.fusion.kinds import Kind
+from flextune.graph.fusion.live_bytes import peak_bytes
+from flextune.graph.fusion.merged import MERGED_PRODUCTS, mergeable
 from flextune.graph.fusion.operator_graph import OperatorGraph
 from flextune.graph.fusion.pattern import Group, Pattern, is_group, registered
 from flextune.registry import nearest
@@ -18,15 +20,24 @@ SINGLE = "single"
 
 @dataclass(frozen=True, slots=True)
 class FusionGroup:
-    """Operators that become one kernel, in program order, and the name of the pattern that found them."""
+    """Operators that become one kernel, in program order, and the name of the pattern that found them.
+
+    A group of merged products has a result for each of its `branches`, which read one tensor and nothing of each other.
+    """
 
     pattern: str
     operators: Group
+    branches: tuple[Group, ...] = ()
+
+    @property
+    def results(self) -> tuple[int, ...]:
+        """The operators whose values leave the group: the last one, or the last one of each branch."""
+        return tuple(branch[-1] for branch in self.branches) or self.operators[-1:]
 
     @property
     def sink(self) -> int:
-        """The operator whose value is the kernel's result."""
-        return self.operators[-1]
+        """The operator in whose place the group is computed: the first one whose value leaves it."""
+        return self.results[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,11 +51,13 @@ class FusionPlan:
 def make_plan(graph: OperatorGraph, without: Collection[str] = ()) -> FusionPlan:
     """Each pattern in turn takes the groups it finds among the operators that are left; every other operator is alone.
 
-    `without` switches patterns off by name; UsageError for an unknown one.
+    Then groups that are predicted to be faster as one merged product become one. `without` switches patterns, and the
+    merging (`merged-products`), off by name; UsageError for an unknown one.
     """
     patterns = [pattern for pattern in registered() if pattern.name not in checked_names(without)]
     fusible = [operator.index for operator in graph.operators if operator.kind is not Kind.OPAQUE]
-    return FusionPlan(graph, _groups(graph, fusible, patterns))
+    groups = _groups(graph, fusible, patterns)
+    return FusionPlan(graph, groups if MERGED_PRODUCTS in without else _merged(graph, groups))
 
 
 def parts(graph: OperatorGraph, group: FusionGroup) -> tuple[FusionGroup, ...]:
@@ -63,12 +76,29 @@ def parts(graph: OperatorGraph, group: FusionGroup) -> tuple[FusionGroup, ...]:
     return tuple(sorted((*alone, *together), key=lambda part: part.sink))
 
 
+def _merged(graph: OperatorGraph, groups: tuple[FusionGroup, ...]) -> tuple[FusionGroup, ...]:
+    """The groups with merged ones among them, as far as these keep no more memory alive: their slices stay views."""
+    limit = peak_bytes(graph, groups)
+    for branches in mergeable(graph, [group.operators for group in groups]):
+        operators = tuple(sorted(index for branch in branches for index in branch))
+        alone = (group for group in groups if group.operators not in branches)
+        trial = sorted((*alone, FusionGroup(MERGED_PRODUCTS, operators, branches)), key=lambda group: group.sink)
+        if peak_bytes(graph, trial) <= limit:
+            groups = tuple(trial)
+    return groups
+
+
+def pass_names() -> tuple[str, ...]:
+    """What can be switched off when a plan is made: patterns, in the order they choose, and the merging of products."""
+    return (*(pattern.name for pattern in registered()), MERGED_PRODUCTS)
+
+
 def checked_names(without: Collection[str]) -> frozenset[str]:
-    """The names of patterns to leave out; UsageError naming the nearest ones when one is unknown."""
-    names = [pattern.name for pattern in registered()]
+    """The names of passes to leave out; UsageError naming the nearest ones when one is unknown."""
+    names = pass_names()
     for name in without:
         if name not in names:
-            raise UsageError(f"unknown pass {name!r}: {nearest(name, tuple(names))}")
+            raise UsageError(f"unknown pass {name!r}: {nearest(name, names)}")
     return frozenset(without)
 
 

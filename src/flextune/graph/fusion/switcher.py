@@ -7,7 +7,7 @@ transformer share one decision, and so do equal layers of other models.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import tvm
@@ -19,8 +19,9 @@ from flextune.graph.fusion.algorithms import WINOGRAD
 from flextune.graph.fusion.alternatives import FUSED, Alternative, alternatives, register_rule, registered_rules
 from flextune.graph.fusion.emit import Emitter, functions_only, outer_leaves, primitive
 from flextune.graph.fusion.operator_graph import OperatorGraph, is_constant
-from flextune.graph.fusion.pattern import registered
+from flextune.graph.fusion.pattern import Group
 from flextune.graph.fusion.plan import FusionGroup, FusionPlan, make_plan
+from flextune.graph.fusion.plan import pass_names as plan_passes
 from flextune.registry import nearest
 
 register_rule(WINOGRAD)
@@ -36,7 +37,7 @@ class GroupKind:
     alternatives: tuple[Alternative, ...]
 
     def alternative(self, name: str) -> Alternative:
-        """The alternative of that name, else the fused one."""
+        """The alternative of that name, else the first one."""
         return next((each for each in self.alternatives if each.name == name), self.alternatives[0])
 
 
@@ -67,7 +68,7 @@ class FusionSwitcher:
         return cls(plan, kinds, tuple(positions[key] for key in keys))
 
     def module(self, choice: Mapping[str, str]) -> tvm.IRModule:
-        """The model with each kind of group computed as chosen (by the kind's name; fused where nothing is said)."""
+        """The model with each kind of group computed as chosen (by the kind's name), else in its first way."""
         graph, main = self.plan.graph, self.plan.graph.module["main"]
         builder = relax.BlockBuilder(functions_only(graph.module))
         by_sink = {group.sink: (group, kind) for group, kind in zip(self.plan.groups, self.kind_of, strict=True)}
@@ -109,27 +110,27 @@ class FusionSwitcher:
             with builder.dataflow():
                 emitter = Emitter(graph, builder, dict(values))
                 alternative.emit(emitter)
-                result = builder.emit_output(emitter.values[operators[-1].variable])
+                results = [emitter.values[graph.operators[index].variable] for index in kind.group.results]
+                result = builder.emit_output(results[0] if len(results) == 1 else relax.Tuple(results))
             builder.emit_func_output(result)
 
     def _emit(self, emitter: Emitter, group: FusionGroup, kind: GroupKind, choice: Mapping[str, str]) -> None:
         """The group as its kind is computed: the alternative of that name is looked for in this very group."""
-        name = choice.get(kind.name, FUSED)
-        options = alternatives(emitter.graph, group) if name != FUSED else kind.alternatives
-        found = next((each for each in options if each.name == name), None)
-        if name == FUSED or found is None:
+        name = choice.get(kind.name, kind.alternatives[0].name)
+        if name == FUSED:
             emitter.group(group.operators)
-        else:
-            found.emit(emitter)
+            return
+        options = alternatives(emitter.graph, group)
+        next((each for each in options if each.name == name), options[0]).emit(emitter)
 
 
 def pass_names() -> tuple[str, ...]:
-    """Everything that `--without` can switch off: fusion patterns, then sources of alternatives."""
-    return (*(pattern.name for pattern in registered()), *(rule.name for rule in registered_rules()))
+    """Everything that `--without` can switch off: passes of the plan, then sources of alternatives."""
+    return (*plan_passes(), *(rule.name for rule in registered_rules()))
 
 
 def check_passes(names: Sequence[str]) -> None:
-    """UsageError for a name that is neither a fusion pattern nor a source of alternatives."""
+    """UsageError for a name that is neither a pass of the plan nor a source of alternatives."""
     known = pass_names()
     for name in names:
         if name not in known:
@@ -138,12 +139,16 @@ def check_passes(names: Sequence[str]) -> None:
 
 def _split(without: Collection[str]) -> tuple[frozenset[str], frozenset[str]]:
     check_passes(tuple(without))
-    patterns = frozenset(pattern.name for pattern in registered())
-    return patterns.intersection(without), frozenset(without) - patterns
+    of_plan = frozenset(plan_passes())
+    return of_plan.intersection(without), frozenset(without) - of_plan
 
 
-def _key(graph: OperatorGraph, group: FusionGroup) -> tuple[int, tuple[bool, ...]]:
+def _key(graph: OperatorGraph, group: FusionGroup) -> Hashable:
     """Equal for equal computations whose constant inputs are in the same places."""
-    operators = [graph.operators[index] for index in group.operators]
+    return tuple(_kernel_key(graph, branch) for branch in group.branches or (group.operators,))
+
+
+def _kernel_key(graph: OperatorGraph, indices: Group) -> Hashable:
+    operators = [graph.operators[index] for index in indices]
     outer = outer_leaves(operators)
     return tvm_ffi.structural_hash(primitive(operators, outer)), tuple(is_constant(leaf) for leaf in outer)

@@ -48,7 +48,12 @@ class Precision:
         return self.name == "float32"
 
     def allows(self, alternative: str) -> bool:
-        """Whether a group may be computed that way: Winograd needs more digits than bfloat16 has."""
+        """Whether a group may be computed that way: Winograd needs more digits than bfloat16 has.
+
+        Merged products stay merged where layers are kept, because these are numbers among the products.
+        """
+        if self.keep and alternative == "separate":
+            return False
         return self.is_float32 or not alternative.startswith("winograd")
 
     def keeping(self, layers: Collection[int]) -> Precision:
