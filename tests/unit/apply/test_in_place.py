@@ -187,6 +187,28 @@ def test_what_is_left_to_copy(way: str, built: Callable[[onnx.ModelProto], Pair]
     assert len(_moving(in_place)) == left, in_place.signature.kernels
 
 
+def test_slices_of_one_tensor_are_decided_together(built: Callable[[onnx.ModelProto], Pair]) -> None:
+    """Any one of the parts in place would keep the whole alive beside copies of the others."""
+    constants = {"up": random_array(1, 16, 32), "down": random_array(2, 32, 16), "axis": np.array([1], np.int64)}
+    nodes = [_node("Softmax", ["x"], ["whole"])]
+    for index, name in enumerate("abc"):
+        constants |= {f"{name}0": np.array([16 * index], np.int64), f"{name}1": np.array([16 * index + 16], np.int64)}
+        nodes.append(_node("Slice", ["whole", f"{name}0", f"{name}1", "axis"], [name]))
+    nodes += [
+        _node("MatMul", ["a", "up"], ["wide"]),
+        _node("MatMul", ["wide", "down"], ["narrow"]),
+        _node("Softmax", ["narrow"], ["d"]),
+        _node("Transpose", ["d"], ["dt"], perm=[1, 0]),
+        _node("MatMul", ["dt", "b"], ["e"]),
+        _node("Transpose", ["c"], ["ct"], perm=[1, 0]),
+        _node("MatMul", ["e", "ct"], ["y"]),
+    ]
+    model = model_of(nodes, [value("x", [8, 48])], [value("y", [16, 8])], constants)
+    copied, in_place = built(model)
+    assert _moving(copied)
+    assert not _moving(in_place)
+
+
 def test_what_waits_long_for_its_other_half_costs_no_memory(built: Callable[[onnx.ModelProto], Pair]) -> None:
     """A U: the first tensor is concatenated at the end, and its buffer must not be large from the beginning."""
     widths = [4, 64, 64, 4]
