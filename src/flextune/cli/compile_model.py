@@ -46,7 +46,7 @@ def compile_model(
     from flextune.apply.build import compile_model as build
     from flextune.cli.accuracy import accuracy_json, accuracy_lines, accuracy_of_build
     from flextune.cli.inputs import database_path, read_shapes, read_target
-    from flextune.cli.models import compare_builds, read_partition
+    from flextune.cli.models import faster_build, read_partition
     from flextune.cli.recorded_target import recorded_target
     from flextune.database.store import open_database
     from flextune.graph.precision.precision import Precision
@@ -75,7 +75,7 @@ def compile_model(
     if for_target is not None and not schedules:
         raise UsageError(f"{path} holds records of {chosen}, but none of this model's; tune {model} on that machine")
     if schedules and chosen.key == detect().key:
-        built = compare_builds(partition, decided, schedules, chosen).faster
+        built = faster_build(partition, decided, schedules, chosen)
     else:
         built = build(decided, schedules, chosen)
     if threads is not None:

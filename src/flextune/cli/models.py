@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from flextune.apply.build import Build, Schedule, compile_model
 from flextune.graph.model import load_model
 from flextune.graph.partition import Partition, partition_model
 from flextune.graph.precision.precision import FLOAT32, Precision
-from flextune.optimize.model import latencies
+from flextune.optimize.in_turns import Limits
+from flextune.optimize.model import compare
 from flextune.target.target import Target
+
+_COMPARED_SECS = 5.0
 
 
 def read_partition(
@@ -24,24 +26,10 @@ def read_partition(
     return partition_model(load_model(path, shapes), without, precision)
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A model built with default and with recorded schedules, and the seconds of one run of each."""
+def faster_build(partition: Partition, decided: Partition, schedules: Mapping[str, Schedule], target: Target) -> Build:
+    """The model as the records decided and scheduled it, if it is shown to be faster than with default schedules.
 
-    default: Build
-    tuned: Build
-    default_secs: float
-    tuned_secs: float
-
-    @property
-    def faster(self) -> Build:
-        """What to ship: a model is never slower for having been tuned."""
-        return self.tuned if self.tuned_secs <= self.default_secs else self.default
-
-
-def compare_builds(
-    partition: Partition, decided: Partition, schedules: Mapping[str, Schedule], target: Target
-) -> Comparison:
-    """Times the whole model in turns: with default schedules, and as the records decided and scheduled it."""
-    default, tuned = compile_model(partition, {}, target), compile_model(decided, schedules, target)
-    return Comparison(default, tuned, *latencies([default.executable, tuned.executable]))
+    A model is never slower for having been tuned, so else it is the one with default schedules.
+    """
+    builds = compile_model(partition, {}, target), compile_model(decided, schedules, target)
+    return builds[compare([build.executable for build in builds], Limits(secs=_COMPARED_SECS)).chosen]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from flextune.apply.build import Build, Schedule, compile_model, workloads_in_place
 from flextune.apply.executable import Executable
@@ -24,6 +24,7 @@ from flextune.optimize.in_model import (
     variants,
     winner,
 )
+from flextune.optimize.in_turns import Limits, Outcome, choose_in_turns
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.decision import FusionDecision
@@ -42,8 +43,16 @@ VARIANTS = 3
 _COMPARED_BUILDS = 3
 """The default, the best by the trials and the best inside the model."""
 
-_COMPARED_ROUNDS = 7
-_COMPARED_RUNS = 3
+_COMPARED_SECS = 20.0
+_COMPARED_SHARE = 0.1
+"""For comparing them, where it does not become clear before: seconds, and the share of a budget in minutes."""
+
+_RUNS_PER_COMPARED_ROUND = 4
+"""Two that are timed and one before each."""
+
+_SECS_PER_TIME = 0.02
+"""A time is the median of so many runs as fit in here, one at least."""
+
 _LARGEST_RESERVE = 0.5
 """Of a budget in minutes, for what comes before and after the trials."""
 
@@ -68,14 +77,14 @@ def optimize_model(
     callbacks: Sequence[Callback] = (),
     began: float | None = None,
 ) -> OptimizedModel:
-    """Tunes a model within the budget and builds it; never slower than the build with default schedules.
+    """Tunes a model within the budget and builds it: with default schedules, unless another is shown to be faster.
 
     A budget in minutes counts from `began`, a moment of `time.perf_counter` (the call, by default). Trials, the times
     inside the model and the decisions on groups go to the database, so that `compile` finds them and another run goes
     on from there. An interrupted run keeps what it has, and builds nothing.
     """
     started = time.perf_counter() if began is None else began
-    default, reserve = _default_build(partition, target)
+    default, reserve = _default_build(partition, target, options)
     in_place = workloads_in_place(partition)
     groups = [group.without(in_place) for group in group_options(partition)]
     switching = Switching.of(groups, _outside(partition, groups), options.peaks)
@@ -87,10 +96,15 @@ def optimize_model(
     deadline = math.inf if options.budget.minutes is None else started + 60 * options.budget.minutes
     builds, best, decisions = _choose(partition, target, options, database, switching, tuned, deadline)
     candidates = [default, *builds] if best is None else [default, *builds, best]
-    secs = latencies([build.executable for build in candidates])
-    fastest = min(range(len(candidates)), key=secs.__getitem__)
+    left = max(0.0, min(_COMPARED_SECS, deadline - time.perf_counter()))
+    found = compare([build.executable for build in candidates], Limits(secs=left))
     return OptimizedModel(
-        tuned, tuple(decisions), candidates[fastest], secs[0], secs[fastest], time.perf_counter() - started
+        tuned,
+        tuple(decisions),
+        candidates[found.chosen],
+        found.secs[0],
+        found.secs[found.chosen],
+        time.perf_counter() - started,
     )
 
 
@@ -161,15 +175,14 @@ def from_records(partition: Partition, database: Database, target: Target) -> tu
     return decided, recorded_schedules(decided, database, target)
 
 
-def latencies(executables: Sequence[Executable]) -> tuple[float, ...]:
-    """Median seconds of one run of each, timed in turns so that disturbances meet all of them alike."""
+def compare(executables: Sequence[Executable], limits: Limits) -> Outcome:
+    """Which executable of one model to use: the first one, unless another is shown to be faster."""
     inputs = executables[0].random_inputs(0)
-    times: list[list[float]] = [[] for _ in executables]
-    for _ in range(_COMPARED_ROUNDS):
-        for index, executable in enumerate(executables):
-            runs = executable.benchmark(inputs, min_runs=_COMPARED_RUNS, min_secs=0.05, warmup=1)
-            times[index] += runs.run_secs
-    return tuple(map(statistics.median, times))
+
+    def once(executable: Executable) -> float:
+        return executable.benchmark(inputs, min_runs=1, min_secs=_SECS_PER_TIME, warmup=1).median_secs
+
+    return choose_in_turns([partial(once, each) for each in executables], limits)
 
 
 def _outside(partition: Partition, groups: Sequence[GroupOptions]) -> dict[str, float]:
@@ -178,14 +191,22 @@ def _outside(partition: Partition, groups: Sequence[GroupOptions]) -> dict[str, 
     return {task.workload.key: float(task.count) for task in partition.tasks if task.workload.key not in inside}
 
 
-def _default_build(partition: Partition, target: Target) -> tuple[Build, float]:
+def _default_build(partition: Partition, target: Target, options: TuneOptions) -> tuple[Build, float]:
     """The build with default schedules, and what it lets expect of the builds and runs after the trials, in seconds."""
     started = time.perf_counter()
     build = compile_model(partition, {}, target)
     build_secs = time.perf_counter() - started
     run_secs = build.executable.benchmark(min_runs=3, min_secs=0.0, warmup=1).median_secs
     inside = VARIANTS * (build_secs + ROUNDS * (RUNS_PER_ROUND + 1) * run_secs)
-    return build, inside + build_secs + _COMPARED_BUILDS * _COMPARED_ROUNDS * (_COMPARED_RUNS + 1) * run_secs
+    return build, inside + build_secs + _comparison_secs(options, run_secs)
+
+
+def _comparison_secs(options: TuneOptions, run_secs: float) -> float:
+    """What a comparison needs that stays unclear, within its share; in any case what its least rounds need."""
+    limits = Limits()
+    round_secs = _COMPARED_BUILDS * _RUNS_PER_COMPARED_ROUND * max(run_secs, _SECS_PER_TIME / 2)
+    share = math.inf if options.budget.minutes is None else _COMPARED_SHARE * 60 * options.budget.minutes
+    return max(limits.least_rounds * round_secs, min(_COMPARED_SECS, share, limits.most_rounds * round_secs))
 
 
 def _kept_secs(options: TuneOptions, wanted: float) -> float:
