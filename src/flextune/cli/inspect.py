@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flextune.cli.arguments import Json, PrecisionName, Shapes, TargetText, Without
+from flextune.cli.arguments import DatabasePath, Json, PrecisionName, Shapes, TargetText, Without
 from flextune.cli.output import JsonValue, print_json, size, table
 from flextune.errors import UsageError
 
@@ -31,9 +31,13 @@ def inspect(
     without: Without = None,
     precision: PrecisionName = "float32",
     shape: Shapes = None,
+    db: DatabasePath = None,
     as_json: Json = False,
 ) -> None:
-    """Print a model's operators, its fused groups with FLOPs, bytes and intensity, and what is tuned."""
+    """Print a model's operators, its fused groups with FLOPs, bytes and layouts, and what is tuned.
+
+    With --db, as the records decided on its layouts and groups.
+    """
     from flextune.cli.inputs import read_shapes, read_target
     from flextune.cli.models import read_partition
     from flextune.graph.picture import draw
@@ -44,6 +48,8 @@ def inspect(
         raise UsageError(f"cannot write {svg}: expected a file in an existing folder")
     chosen = read_target(target)
     partition = read_partition(model, read_shapes(shape), without or (), Precision.parse(precision))
+    if db is not None:
+        partition = _decided(partition, db, chosen)
     view = view_of(partition)
     sizes = _space_sizes(view, chosen) if spaces else {}
     contents = _contents(partition)
@@ -53,6 +59,14 @@ def inspect(
         print_json(_facts(str(model), svg, partition, view, contents, sizes))
     else:
         print(_report(str(model), svg, partition, view, contents, sizes))
+
+
+def _decided(partition: Partition, db: Path, target: Target) -> Partition:
+    from flextune.database.store import open_database
+    from flextune.optimize.model import from_records
+
+    with open_database(str(db), must_exist=True) as database:
+        return from_records(partition, database, target)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +147,7 @@ def _group_facts(view: GraphView, group: GroupView, sizes: dict[str, int]) -> di
         "weight_bytes": group.weight_bytes,
         "intensity": group.intensity,
         "outputs": list(group.outputs),
+        "layout": group.layout or None,
         "tuned": group.workload is not None,
         "space_size": sizes.get(group.name),
     }
@@ -189,11 +204,12 @@ def _group_table(view: GraphView, sizes: dict[str, int]) -> str:
             quantity(group.bytes, "B"),
             f"{group.intensity:.1f}",
             ", ".join(group.outputs),
+            group.layout or "-",
             _space_text(group, sizes),
         )
         for group in view.groups
     ]
-    return table(("group", "calls", "FLOPs", "share", "bytes", "FLOP/B", "output", "schedules"), rows)
+    return table(("group", "calls", "FLOPs", "share", "bytes", "FLOP/B", "output", "layout", "schedules"), rows)
 
 
 def _space_text(group: GroupView, sizes: dict[str, int]) -> str:

@@ -14,6 +14,8 @@ from typing import Any
 import tvm
 from tvm import te, tirx, topi
 
+from flextune.graph.layouts.convolution import legalize_convolution
+
 Element = Callable[..., Any]
 Legalization = Callable[[Any, Any], Any]
 
@@ -175,5 +177,6 @@ LEGALIZATIONS: dict[str, Legalization] = {
         "sign": _elementwise("sign", _sign),
     }.items()
 }
+LEGALIZATIONS["relax.nn.conv2d"] = legalize_convolution
 LEGALIZATIONS["relax.where"] = _elementwise("where", lambda condition, left, right: tirx.Select(condition, left, right))
 """For `relax.transform.LegalizeOps`; operators that are not here are TVM's."""

@@ -76,6 +76,17 @@ def group_options(partition: Partition) -> tuple[GroupOptions, ...]:
     return tuple(each for each in found if each.key)
 
 
+def first_workloads(partition: Partition) -> tuple[tuple[Workload, ...], ...]:
+    """The workloads of every group of a partition's plan computed in its first way, by the group's place."""
+    switcher = partition.switcher
+    if switcher is None:
+        return ()
+    module, functions = switcher.candidates({kind.name: (kind.alternatives[0].name,) for kind in switcher.kinds})
+    lowered = with_precision(kernels(module, functions), partition.precision, functions)
+    kinds = [_option(function, partition, lowered, function).workloads for function in functions]
+    return tuple(kinds[kind] for kind in switcher.kind_of)
+
+
 def _options(switcher: FusionSwitcher, kind: GroupKind, options: tuple[GroupOption, ...]) -> GroupOptions:
     usable = tuple(option for option in options if not option.untuned)
     return GroupOptions(

@@ -18,6 +18,8 @@ from tvm import relax
 from flextune.errors import UsageError
 from flextune.graph.calls import CallSite, call_sites
 from flextune.graph.fusion.switcher import FusionSwitcher
+from flextune.graph.layouts.assignment import ALL_NHWC, LayoutAssignment
+from flextune.graph.layouts.rewriting import with_layouts
 from flextune.graph.lower import fuse_by_default, kernels, relax_operators
 from flextune.graph.model import Model
 from flextune.graph.precision.precision import FLOAT32, Precision, with_precision
@@ -51,7 +53,8 @@ class Partition:
     (for instance because their shapes are not static); they are built without any search. Pure reshapes are in
     neither: they become views. `switcher` has the groups of the fusion plan and what else they can be made of (None
     for a model that branches), `choice` what was chosen for them here: the fused kernel where nothing is said.
-    `precision` is what the module computes in.
+    `precision` is what the module computes in, `without` names the passes that the plan was made without.
+    `layouts` says which groups of the plan in NHWC are laid out otherwise; `switcher` is that of the model laid out so.
     """
 
     model: Model
@@ -61,6 +64,8 @@ class Partition:
     switcher: FusionSwitcher | None = None
     choice: Mapping[str, str] = field(default_factory=dict)
     precision: Precision = FLOAT32
+    without: tuple[str, ...] = ()
+    layouts: LayoutAssignment = ALL_NHWC
 
     @property
     def flops(self) -> int:
@@ -73,7 +78,17 @@ class Partition:
             return self
         module = with_precision(kernels(self.switcher.module(choice)), self.precision)
         parts = partition_module(self.model, module)
-        return replace(parts, switcher=self.switcher, choice=dict(choice), precision=self.precision)
+        return replace(self, module=parts.module, tasks=parts.tasks, fallbacks=parts.fallbacks, choice=dict(choice))
+
+    def laid_out(self, layouts: LayoutAssignment) -> Partition:
+        """The same model with groups of its plan in other layouts; `self` is in NHWC throughout, its groups fused."""
+        if self.switcher is None or not layouts:
+            return self
+        switcher = FusionSwitcher.of(with_layouts(self.switcher.plan, layouts).module, self.without)
+        assert switcher is not None
+        module = with_precision(kernels(switcher.module({})), self.precision)
+        parts = replace(partition_module(self.model, module), switcher=switcher, precision=self.precision)
+        return replace(parts, without=self.without, layouts=layouts)
 
 
 def partition_model(model: Model, without: Collection[str] = (), precision: Precision = FLOAT32) -> Partition:
@@ -89,7 +104,8 @@ def partition_model(model: Model, without: Collection[str] = (), precision: Prec
             partition_module(model, with_precision(fuse_by_default(operators), precision)), precision=precision
         )
     module = with_precision(kernels(switcher.module({})), precision)
-    return replace(partition_module(model, module), switcher=switcher, precision=precision)
+    parts = partition_module(model, module)
+    return replace(parts, switcher=switcher, precision=precision, without=tuple(without))
 
 
 def partition_module(model: Model, module: tvm.IRModule, sites: tuple[CallSite, ...] | None = None) -> Partition:

@@ -16,6 +16,7 @@ import tvm
 from tvm import relax, tirx
 
 from flextune.graph.calls import is_call_tir, is_constant
+from flextune.graph.layouts.reading import layouts_of_functions
 from flextune.graph.partition import Partition, operators_of
 from flextune.workload.counting import count_flops
 from flextune.workload.workload import Workload
@@ -25,7 +26,8 @@ from flextune.workload.workload import Workload
 class GroupView:
     """One distinct fused group. Figures are of one call; `bytes` is the least it reads and writes, with weights.
 
-    `workload` is None where the group falls back to a generic schedule.
+    `workload` is None where the group falls back to a generic schedule. `layout` is that of the images of a convolution
+    or pooling (`NHWC`, or `NCHW>NHWC` where it reads another one than it writes), empty for other groups.
     """
 
     name: str
@@ -36,6 +38,7 @@ class GroupView:
     weight_bytes: int
     outputs: tuple[str, ...]
     workload: Workload | None
+    layout: str = ""
 
     @property
     def intensity(self) -> float:
@@ -109,6 +112,7 @@ class _Reader:
         self._module = partition.module
         self._workloads = {name: task.workload for task in partition.tasks for name in task.functions}
         self._representative = {name: task.name for task in partition.tasks for name in task.functions}
+        self._layouts = _layouts(partition)
         self._sites: dict[str, Any] = {}
         self._sources: dict[Any, tuple[int, ...]] = {}
         self._counts: Counter[str] = Counter()
@@ -136,6 +140,7 @@ class _Reader:
             weight_bytes=weights,
             outputs=tuple(map(tensor_text, outputs)),
             workload=self._workloads.get(name),
+            layout=self._layouts.get(name) or self._layouts.get(operators_of(name), ""),
         )
 
     def _read(self, body: Any) -> None:
@@ -187,6 +192,20 @@ class _Reader:
     def _add(self, call: CallView) -> int:
         self.calls.append(call)
         return len(self.calls) - 1
+
+
+def _layouts(partition: Partition) -> dict[str, str]:
+    """By the names of the functions that the groups become, and by their operators where all of them have one layout.
+
+    Kernels in bfloat16 have other names than those they were made from.
+    """
+    if partition.switcher is None:
+        return {}
+    found = layouts_of_functions(partition.switcher.module(partition.choice))
+    of_operators: dict[str, set[str]] = {}
+    for name, layout in found.items():
+        of_operators.setdefault(operators_of(name), set()).add(layout)
+    return {name: min(layouts) for name, layouts in of_operators.items() if len(layouts) == 1} | found
 
 
 def tensor_text(ty: Any) -> str:

@@ -12,6 +12,7 @@ from flextune.apply.build import Build, Schedule, compile_model, workloads_in_pl
 from flextune.apply.executable import Executable
 from flextune.csp.assignment import Assignment
 from flextune.database.base import Database
+from flextune.graph.layouts.assignment import ALL_NHWC
 from flextune.graph.options import GroupOptions, group_options
 from flextune.graph.partition import Partition
 from flextune.optimize.in_model import (
@@ -25,6 +26,7 @@ from flextune.optimize.in_model import (
     winner,
 )
 from flextune.optimize.in_turns import Limits, Outcome, choose_in_turns
+from flextune.optimize.layouts import LayoutChoice, choose_layouts, recorded_layouts
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.decision import FusionDecision
@@ -52,6 +54,11 @@ _RUNS_PER_COMPARED_ROUND = 4
 
 _SECS_PER_TIME = 0.02
 """A time is the median of so many runs as fit in here, one at least."""
+LAYOUTS_SHARE = 0.125
+"""Of a budget in minutes, for finding the layouts: not tried where one more build would take most of it."""
+
+_LAYOUT_BUILD = 1.5
+"""What the first build in other layouts takes with its measurement, over the default build."""
 
 _LARGEST_RESERVE = 0.5
 """Of a budget in minutes, for what comes before and after the trials."""
@@ -84,7 +91,10 @@ def optimize_model(
     on from there. An interrupted run keeps what it has, and builds nothing.
     """
     started = time.perf_counter() if began is None else began
-    default, reserve = _default_build(partition, target, options)
+    default, build_secs, reserve = _default_build(partition, target, options)
+    laid_out = _laid_out(partition, default, target, options, database, build_secs)
+    partition, first = laid_out.partition, [] if laid_out.decision is None else [laid_out.decision]
+    database.decide(first)
     in_place = workloads_in_place(partition)
     groups = [group.without(in_place) for group in group_options(partition)]
     switching = Switching.of(groups, _outside(partition, groups), options.peaks)
@@ -92,20 +102,39 @@ def optimize_model(
     kept = _kept_secs(options, reserve + time.perf_counter() - started)
     tuned = tune_tasks(tasks, target, options, database, callbacks, switching.weights, kept)
     if tuned.interrupted or not tuned.searches:
-        return OptimizedModel(tuned, (), None, math.inf, math.inf, time.perf_counter() - started)
-    deadline = math.inf if options.budget.minutes is None else started + 60 * options.budget.minutes
+        return OptimizedModel(tuned, tuple(first), None, math.inf, math.inf, time.perf_counter() - started)
+    deadline = _deadline(options, started)
     builds, best, decisions = _choose(partition, target, options, database, switching, tuned, deadline)
-    candidates = [default, *builds] if best is None else [default, *builds, best]
+    others = [build for build in (laid_out.build, *builds, best) if build is not None and build is not default]
+    candidates = [default, *others]
     left = max(0.0, min(_COMPARED_SECS, deadline - time.perf_counter()))
     found = compare([build.executable for build in candidates], Limits(secs=left))
     return OptimizedModel(
         tuned,
-        tuple(decisions),
+        (*first, *decisions),
         candidates[found.chosen],
         found.secs[0],
         found.secs[found.chosen],
         time.perf_counter() - started,
     )
+
+
+def _laid_out(
+    partition: Partition, default: Build, target: Target, options: TuneOptions, database: Database, build_secs: float
+) -> LayoutChoice:
+    """The model in the layouts that the records decided, else in those that are found now.
+
+    A model most of whose kernels were tuned in NHWC already stays so: what is compared are default schedules.
+    """
+    known = recorded_layouts(partition, database, target)
+    if known is not None:
+        return LayoutChoice(partition.laid_out(known), default)
+    now = time.perf_counter()
+    deadline = _deadline(options, now, LAYOUTS_SHARE)
+    is_tuned = 2 * len(recorded_schedules(partition, database, target)) > len(partition.tasks)
+    if is_tuned or now + _LAYOUT_BUILD * build_secs > deadline:
+        return LayoutChoice(partition, default)
+    return choose_layouts(partition, default, target, options.peaks, deadline)
 
 
 def _choose(
@@ -170,8 +199,9 @@ def recorded_schedules(partition: Partition, database: Database, target: Target)
 
 
 def from_records(partition: Partition, database: Database, target: Target) -> tuple[Partition, dict[str, Schedule]]:
-    """The model as the records decided on its groups, and the best recorded schedules of its tasks."""
-    decided = partition.switched(choice_of(group_options(partition), database, target))
+    """The model as the records decided on its layouts and groups, and the best recorded schedules of its tasks."""
+    laid_out = partition.laid_out(recorded_layouts(partition, database, target) or ALL_NHWC)
+    decided = laid_out.switched(choice_of(group_options(laid_out), database, target))
     return decided, recorded_schedules(decided, database, target)
 
 
@@ -191,14 +221,14 @@ def _outside(partition: Partition, groups: Sequence[GroupOptions]) -> dict[str, 
     return {task.workload.key: float(task.count) for task in partition.tasks if task.workload.key not in inside}
 
 
-def _default_build(partition: Partition, target: Target, options: TuneOptions) -> tuple[Build, float]:
-    """The build with default schedules, and what it lets expect of the builds and runs after the trials, in seconds."""
+def _default_build(partition: Partition, target: Target, options: TuneOptions) -> tuple[Build, float, float]:
+    """The build with default schedules, its seconds, and the seconds to expect of builds and runs after the trials."""
     started = time.perf_counter()
     build = compile_model(partition, {}, target)
     build_secs = time.perf_counter() - started
     run_secs = build.executable.benchmark(min_runs=3, min_secs=0.0, warmup=1).median_secs
     inside = VARIANTS * (build_secs + ROUNDS * (RUNS_PER_ROUND + 1) * run_secs)
-    return build, inside + build_secs + _comparison_secs(options, run_secs)
+    return build, build_secs, inside + build_secs + _comparison_secs(options, run_secs)
 
 
 def _comparison_secs(options: TuneOptions, run_secs: float) -> float:
@@ -207,6 +237,12 @@ def _comparison_secs(options: TuneOptions, run_secs: float) -> float:
     round_secs = _COMPARED_BUILDS * _RUNS_PER_COMPARED_ROUND * max(run_secs, _SECS_PER_TIME / 2)
     share = math.inf if options.budget.minutes is None else _COMPARED_SHARE * 60 * options.budget.minutes
     return max(limits.least_rounds * round_secs, min(_COMPARED_SECS, share, limits.most_rounds * round_secs))
+
+
+def _deadline(options: TuneOptions, started: float, share: float = 1.0) -> float:
+    """The moment at which a share of a budget in minutes is used up; never without one."""
+    minutes = options.budget.minutes
+    return math.inf if minutes is None else started + share * 60 * minutes
 
 
 def _kept_secs(options: TuneOptions, wanted: float) -> float:

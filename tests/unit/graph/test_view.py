@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from onnx import helper
 
+from flextune.graph.layouts.assignment import LayoutAssignment
 from flextune.graph.model import model_from_proto
 from flextune.graph.partition import partition_model
 from flextune.graph.picture import draw, quantity
@@ -51,6 +52,14 @@ def test_reshapes_are_no_calls() -> None:
     view = view_of(partition_model(model_from_proto(proto, "flat")))
     assert not any("reshape" in call.label for call in view.calls)
     assert next(edge.tensor for edge in view.edges) == "float32[2, 3, 4]"
+
+
+def test_convolutions_have_a_layout(view: GraphView) -> None:
+    assert {group.layout for group in view.groups if "conv2d" in group.operators} == {"NHWC"}
+    assert {group.layout for group in view.groups if "conv2d" not in group.operators} <= {""}
+    partition = partition_model(model_from_proto(conv_block(), "block"))
+    laid_out = view_of(partition.laid_out(LayoutAssignment.parse("NHWC>NCHW:0 NCHW>NHWC:1")))
+    assert {group.layout for group in laid_out.groups if "conv2d" in group.operators} == {"NCHW>NHWC", "NHWC"}
 
 
 def test_the_picture_is_whole(view: GraphView) -> None:

@@ -24,6 +24,9 @@ from flextune.graph.fusion.plan import FusionGroup, FusionPlan, make_plan
 from flextune.graph.fusion.plan import pass_names as plan_passes
 from flextune.registry import nearest
 
+LAYOUTS = "layouts"
+"""The name of the choice between layouts, for `--without`."""
+
 register_rule(WINOGRAD)
 
 
@@ -125,12 +128,12 @@ class FusionSwitcher:
 
 
 def pass_names() -> tuple[str, ...]:
-    """Everything that `--without` can switch off: passes of the plan, then sources of alternatives."""
-    return (*plan_passes(), *(rule.name for rule in registered_rules()))
+    """Everything that `--without` can switch off: passes of the plan, sources of alternatives, layouts."""
+    return (*plan_passes(), *(rule.name for rule in registered_rules()), LAYOUTS)
 
 
 def check_passes(names: Sequence[str]) -> None:
-    """UsageError for a name that is neither a pass of the plan nor a source of alternatives."""
+    """UsageError for a name of nothing that can be switched off."""
     known = pass_names()
     for name in names:
         if name not in known:
