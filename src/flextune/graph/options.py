@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from flextune.graph.calls import call_sites_of
-from flextune.graph.fusion.alternatives import SEPARATE
+from flextune.graph.fusion.alternatives import FUSED, SEPARATE
 from flextune.graph.fusion.operator_graph import OperatorGraph
 from flextune.graph.fusion.switcher import FusionSwitcher, GroupKind
 from flextune.graph.lower import kernels
@@ -36,7 +36,7 @@ class GroupOption:
 
 @dataclass(frozen=True, slots=True)
 class GroupOptions:
-    """A kind of group (`kind` names it within its model) that occurs `count` times, and its options, one kernel first.
+    """A kind of group (`kind` names it within its model) that occurs `count` times, and its options, the default first.
 
     `key` is equal for equal groups of all models: that of the fused kernel, or of all separate ones of merged products
     together. `operators` says what is in it.
@@ -100,12 +100,13 @@ def _options(switcher: FusionSwitcher, kind: GroupKind, options: tuple[GroupOpti
 
 
 def _key(options: tuple[GroupOption, ...]) -> str:
-    """Empty where the first option is not made of workloads."""
-    if not options[0].workloads or options[0].untuned:
+    """Empty where the first option, or the fused kernel, is not made of workloads."""
+    fused = next((option for option in options if option.name == FUSED), options[0])
+    if any(option.untuned or not option.workloads for option in (options[0], fused)):
         return ""
     separate = next((option for option in options if option.name == SEPARATE), None)
     if separate is None:
-        return options[0].workloads[0].key
+        return fused.workloads[0].key
     return hashlib.sha256(" ".join(sorted(each.key for each in separate.workloads)).encode()).hexdigest()[:16]
 
 

@@ -52,7 +52,7 @@ class Partition:
     `module` holds Relax `main` and the unscheduled PrimFuncs. `fallbacks` names the functions that are no workload
     (for instance because their shapes are not static); they are built without any search. Pure reshapes are in
     neither: they become views. `switcher` has the groups of the fusion plan and what else they can be made of (None
-    for a model that branches), `choice` what was chosen for them here: the fused kernel where nothing is said.
+    for a model that branches), `choice` what was chosen for them here: the default where nothing is said.
     `precision` is what the module computes in, `without` names the passes that the plan was made without.
     `layouts` says which groups of the plan in NHWC are laid out otherwise; `switcher` is that of the model laid out so.
     """
@@ -98,7 +98,7 @@ def partition_model(model: Model, without: Collection[str] = (), precision: Prec
     `precision` than float32 the model's inputs and outputs stay what they are.
     """
     operators = relax_operators(model)
-    switcher = FusionSwitcher.of(operators, without)
+    switcher = FusionSwitcher.of(operators, {*without, *precision.without})
     if switcher is None:
         return replace(
             partition_module(model, with_precision(fuse_by_default(operators), precision)), precision=precision

@@ -178,7 +178,7 @@ def model_tasks(partition: Partition, switching: Switching, in_place: Collection
 
 
 def choice_of(groups: Sequence[GroupOptions], database: Database, target: Target) -> dict[str, str]:
-    """What the records decided for each kind of group; the fused kernel where they say nothing."""
+    """What the records decided for each kind of group; nothing where they say nothing, which is the default."""
     decided = {decision.group_key: decision.chosen for decision in database.decisions(target.key)}
     return {
         group.kind: decided[group.key]

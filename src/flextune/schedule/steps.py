@@ -15,7 +15,7 @@ from typing import ClassVar
 from tvm import tirx
 
 from flextune.errors import ScheduleError
-from flextune.schedule.rewriting_steps import PeelTail, Restage, SplitGroups
+from flextune.schedule.rewriting_steps import Attention, PeelTail, Restage, SplitGroups
 from flextune.schedule.step import Factor, Program, Step, filled, loop_names, value_of
 
 
@@ -268,7 +268,7 @@ class Choose(Step):
 STEP_KINDS: Mapping[str, type[Step]] = {
     step.kind: step
     for step in (
-        Restage, PeelTail, SplitGroups, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor,
-        SetScope, Tensorize, ImportCode, Choose,
+        Attention, Restage, PeelTail, SplitGroups, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose,
+        RFactor, SetScope, Tensorize, ImportCode, Choose,
     )
 }  # fmt: skip

@@ -21,7 +21,7 @@ WORTH_MEASURING = 2.0
 """An option that is predicted to take so many times as long as the best one is not measured."""
 
 WORTH_SWITCHING = 0.98
-"""Another option is chosen when it takes at most so much of the fused kernel's time: less could be chance."""
+"""Another option is chosen when it takes at most so much of the default's time: less could be chance."""
 
 WORTH_TUNING = 1.3
 """An option whose kernels take so many times as long as the best one's gets no more trials."""
@@ -70,7 +70,7 @@ class Switching:
         return cls(tuple(groups), measured, predicted, dict(fixed))
 
     def workloads(self) -> tuple[Workload, ...]:
-        """The kernels of all options that are measured, each once; those of fused groups first."""
+        """The kernels of all options that are measured, each once; those of default options first."""
         ordered = [
             *(w for group in self.groups for w in group.options[0].workloads),
             *(w for group in self.groups for option in self.measured[group.kind][1:] for w in option.workloads),
@@ -91,7 +91,7 @@ class Switching:
         return dict(found)
 
     def choice(self, secs: Mapping[str, float]) -> dict[str, str]:
-        """The fastest measured option of every kind of group; the fused one among equals."""
+        """The fastest measured option of every kind of group; the default one among equals."""
         return {group.kind: self._fastest(group, secs).name for group in self.groups}
 
     def option_secs(self, option: GroupOption, secs: Mapping[str, float]) -> float:

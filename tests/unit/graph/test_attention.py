@@ -87,10 +87,20 @@ def test_rows_that_are_masked_out_give_zeros_where_the_model_guards_them(tmp_pat
     np.testing.assert_allclose(outputs(partition(proto, tmp_path), inputs), expected, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("sequence", [5, 33])
+def test_products_on_their_own_agree_with_the_kernel_of_all(tmp_path: Path, sequence: int) -> None:
+    proto, inputs = attention(2, 3, sequence, 32), given(2, 3, sequence, 32)
+    parts = partition(proto, tmp_path, ("attention",))
+    assert len(parts.tasks) == 3
+    np.testing.assert_allclose(
+        outputs(parts, inputs), outputs(partition(proto, tmp_path), inputs), rtol=1e-5, atol=1e-6
+    )
+
+
 def test_no_transpose_is_left(tmp_path: Path) -> None:
     proto = attention(1, 4, 24, 16)
     assert not any(task.name.startswith("permute") for task in partition(proto, tmp_path).tasks)
-    alone = partition(proto, tmp_path, ("matmul",))
+    alone = partition(proto, tmp_path, ("matmul", "attention"))
     assert any(task.name.startswith("permute") for task in alone.tasks)
     inputs = given(1, 4, 24, 16)
     np.testing.assert_allclose(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flextune.errors import ScheduleError, UsageError
-from flextune.schedule.rewriting_steps import PeelTail, Restage, SplitGroups
+from flextune.schedule.rewriting_steps import Attention, PeelTail, Restage, SplitGroups
 from flextune.schedule.step import Step
 from flextune.schedule.steps import (
     STEP_KINDS,
@@ -46,8 +46,10 @@ restages = st.builds(
     fuse=st.booleans(),
     when=st.none() | names,
 )
+sizes = numbers | names
 simple_steps = st.one_of(
     restages,
+    st.builds(Attention, sizes, sizes, sizes, sizes, sizes, numbers, sizes, sizes, sizes),
     st.builds(PeelTail, names, numbers),
     st.builds(SplitGroups, names, names, numbers),
     st.builds(Loops, names, many_names),
@@ -80,6 +82,7 @@ def test_text_of_a_trace_comes_back_equal(trace: Trace) -> None:
 
 def test_the_round_trip_draws_every_kind_of_step() -> None:
     drawn = {
+        Attention,
         Choose,
         SplitGroups,
         *(Restage, PeelTail, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor),
@@ -103,7 +106,7 @@ def test_defaults_are_left_out_of_the_text() -> None:
         ("[3]", "unknown step 3"),
         ("[[]]", "unknown step"),
         ("[NaN]", "unknown step nan"),
-        ("[{}]", "known steps: restage"),
+        ("[{}]", "known steps: attention"),
         ('[{"step":["mark"]}]', "unknown step"),
         ('[{"step":"explode"}]', "unknown step"),
         ('[{"step":"inline","blok":"a"}]', "no field 'blok'; it has block, into"),

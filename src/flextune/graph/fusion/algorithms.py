@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from flextune.graph.algorithms.attention import online_softmax_call
 from flextune.graph.algorithms.winograd import convolution_facts, winograd_call, winograd_variants
 from flextune.graph.fusion.alternatives import Alternative, AlternativeRule
+from flextune.graph.fusion.attention import PATTERN, attention_shape
 from flextune.graph.fusion.emit import Emitter
 from flextune.graph.fusion.operator_graph import OperatorGraph
 from flextune.graph.fusion.plan import FusionGroup
@@ -31,4 +33,23 @@ WINOGRAD = AlternativeRule(
     "winograd",
     "3x3 convolutions by Winograd's minimal filtering: fewer products, rounding errors up to some times larger",
     winograd,
+)
+
+
+def online(graph: OperatorGraph, group: FusionGroup) -> Iterator[Alternative]:
+    """Attention with an online softmax, for sequences long enough that blocks of keys matter."""
+    if group.pattern == PATTERN and attention_shape(graph, group.operators).has_online:
+        softmax = next(index for index in group.operators if graph.operators[index].name == "nn.softmax")
+        yield Alternative("online", partial(_with_online_softmax, group, softmax))
+
+
+def _with_online_softmax(group: FusionGroup, softmax: int, emitter: Emitter) -> None:
+    call = online_softmax_call(emitter.builder, emitter.graph.operators[softmax].value)
+    emitter.group(group.operators, {softmax: call})
+
+
+ONLINE = AlternativeRule(
+    "online",
+    "attention over blocks of keys: largest scores and sums are kept and corrected as larger ones turn up",
+    online,
 )

@@ -9,7 +9,7 @@ from flextune.errors import UsageError
 from flextune.graph.fusion.emit import Emitter
 from flextune.graph.fusion.merged import emit_merged
 from flextune.graph.fusion.operator_graph import OperatorGraph
-from flextune.graph.fusion.plan import FusionGroup, parts
+from flextune.graph.fusion.plan import FusionGroup, parts, preferred
 from flextune.registry import nearest
 
 FUSED = "fused"
@@ -69,11 +69,13 @@ def registered_rules() -> tuple[AlternativeRule, ...]:
 
 
 def alternatives(graph: OperatorGraph, group: FusionGroup, without: Collection[str] = ()) -> tuple[Alternative, ...]:
-    """Every way to compute a group, the one predicted to be the fastest first: one kernel."""
+    """Every way to compute a group, the one predicted to be the fastest first: mostly one kernel."""
     if group.branches:
         return _of_branches(group)
     rules = [rule for rule in _RULES if rule.name not in without]
-    return (fused(group), *(alternative for rule in rules for alternative in rule.find(graph, group)))
+    found = (fused(group), *(alternative for rule in rules for alternative in rule.find(graph, group)))
+    name = preferred(graph, group) or FUSED
+    return tuple(sorted(found, key=lambda alternative: alternative.name != name))
 
 
 def checked_rule_names(names: Collection[str]) -> frozenset[str]:

@@ -23,17 +23,26 @@ Group = tuple[int, ...]
 Finder = Callable[[OperatorGraph, Set[int]], Iterator[Group]]
 """Groups of a graph among the free operators (fewer with each group taken). What is no group is passed over."""
 
+Preference = Callable[[OperatorGraph, Group], str]
+"""The name of the alternative that a group is made of as long as nothing was measured."""
+
 MAX_OPERATORS = 24
 """Of one kernel: beyond it nothing is gained and code grows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A way to fuse: its name (for `--without NAME`), what it fuses in words, and how its groups are found."""
+    """A way to fuse: its name (for `--without NAME`), what it fuses in words, and how its groups are found.
+
+    Without measurements a group is one kernel, or what `prefer` says. The parts of a `nested` pattern's group are what
+    the patterns after it make of its operators.
+    """
 
     name: str
     description: str
     find: Finder
+    prefer: Preference | None = None
+    nested: bool = False
 
 
 _REGISTERED: list[Pattern] = []

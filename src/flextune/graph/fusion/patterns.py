@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flextune.graph.fusion.attention import PATTERN, attention, preferred_form
 from flextune.graph.fusion.normalization import window_normalization
 from flextune.graph.fusion.pattern import Pattern, epilogues, register
 from flextune.graph.fusion.producers import producer_consumer, row_reductions
@@ -17,6 +18,13 @@ POOLINGS = frozenset(
 
 BUILT_IN = (
     Pattern("convolution", "convolution + bias, activation, residual sum", epilogues(CONVOLUTIONS)),
+    Pattern(
+        PATTERN,
+        "two matrix products with scale, mask and softmax between them + transposes",
+        attention,
+        prefer=preferred_form,
+        nested=True,
+    ),
     Pattern(
         "matmul", "transposes of its operands + matrix product + bias, activation, residual sum, transpose", products
     ),

@@ -64,7 +64,10 @@ def parts(graph: OperatorGraph, group: FusionGroup) -> tuple[FusionGroup, ...]:
     """The group taken apart: its first anchor alone, and the rest as the generic rule groups it.
 
     before: {conv2d, add, relu}   -->   after: {conv2d}, {add, relu}
+    A group of a nested pattern is taken apart by the patterns after that one.
     """
+    if (later := _later_patterns(group)) is not None:
+        return _groups(graph, group.operators, later)
     anchors = [i for i in group.operators if graph.operators[i].kind in (Kind.CONTRACTION, Kind.REDUCTION, Kind.CONCAT)]
     if not anchors:
         return tuple(FusionGroup(SINGLE, (index,)) for index in group.operators)
@@ -86,6 +89,18 @@ def _merged(graph: OperatorGraph, groups: tuple[FusionGroup, ...]) -> tuple[Fusi
         if peak_bytes(graph, trial) <= limit:
             groups = tuple(trial)
     return groups
+
+
+def preferred(graph: OperatorGraph, group: FusionGroup) -> str | None:
+    """The alternative that the group's pattern prefers, if it says so."""
+    found = next((pattern for pattern in registered() if pattern.name == group.pattern), None)
+    return found.prefer(graph, group.operators) if found is not None and found.prefer is not None else None
+
+
+def _later_patterns(group: FusionGroup) -> tuple[Pattern, ...] | None:
+    known = registered()
+    place = next((n for n, pattern in enumerate(known) if pattern.name == group.pattern and pattern.nested), None)
+    return None if place is None else known[place + 1 :]
 
 
 def pass_names() -> tuple[str, ...]:

@@ -24,7 +24,7 @@ def products(graph: OperatorGraph, free: Set[int]) -> Iterator[Group]:
         if operator.index in free and operator.name == "matmul":
             group = with_epilogue(graph, operator.index, free)
             before = _transposed_operands(graph, operator.index, free)
-            behind = _transposed_result(graph, group[-1], free)
+            behind = transposed_result(graph, group[-1], free)
             whole = (*before, *group, *behind)
             yield tuple(sorted(whole)) if len(whole) <= MAX_OPERATORS else group
 
@@ -39,7 +39,8 @@ def _transposed_operands(graph: OperatorGraph, product: int, free: Set[int]) -> 
     return tuple(found)
 
 
-def _transposed_result(graph: OperatorGraph, last: int, free: Set[int]) -> tuple[int, ...]:
+def transposed_result(graph: OperatorGraph, last: int, free: Set[int]) -> tuple[int, ...]:
+    """The transpose that alone reads a value, if rows stay contiguous; () otherwise."""
     users = graph.users[last]
     if last in graph.outputs or len(users) != 1 or users[0] not in free:
         return ()

@@ -15,7 +15,7 @@ import tvm_ffi
 from tvm import relax
 
 from flextune.errors import UsageError
-from flextune.graph.fusion.algorithms import WINOGRAD
+from flextune.graph.fusion.algorithms import ONLINE, WINOGRAD
 from flextune.graph.fusion.alternatives import FUSED, Alternative, alternatives, register_rule, registered_rules
 from flextune.graph.fusion.emit import Emitter, functions_only, outer_leaves, primitive
 from flextune.graph.fusion.operator_graph import OperatorGraph, is_constant
@@ -28,11 +28,12 @@ LAYOUTS = "layouts"
 """The name of the choice between layouts, for `--without`."""
 
 register_rule(WINOGRAD)
+register_rule(ONLINE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupKind:
-    """Equal groups of a plan: one of them, how many there are, and every way to compute them."""
+    """Equal groups of a plan: one of them, how many there are, and every way to compute them, the default first."""
 
     name: str
     group: FusionGroup

@@ -17,6 +17,7 @@ from flextune.platforms.x86.intrinsics import available_intrinsics, register_int
 from flextune.schedule.apply import apply_trace
 from flextune.schedule.limits import CpuLimits
 from flextune.schedule.rules.anchor import choose_anchor
+from flextune.schedule.rules.attention import apply_attention
 from flextune.schedule.rules.fusion import inlinable
 from flextune.schedule.rules.groups import apply_groups
 from flextune.schedule.rules.nests import ElementwiseRule, ParallelNestRule
@@ -42,14 +43,15 @@ RulePass = Callable[[Draft, CpuLimits], None]
 def generate_space(workload: Workload, target: Target) -> SearchSpace:
     """The space of schedules of `workload` on `target`, kept for the next who asks: every build of a model does.
 
-    The rules are tried from the most to the least demanding set; a set whose default schedule TVM rejects is passed
-    over. A program that no rule knows gets a space with one member, the unscheduled program (`tunable` is False).
+    The rules are tried from the most to the least demanding set; a set that knows nothing of the program, or whose
+    default schedule TVM rejects, is passed over. A program that no rule knows gets a space with one member, the
+    unscheduled program (`tunable` is False).
     """
     register_intrinsics()
     program = read_program(workload.prim_func())
     if program is not None:
         limits = CpuLimits.of(target, available_intrinsics(target))
-        for passes in (_FULL, _WITHOUT_ROWS, _NESTS_ONLY):
+        for passes in (_WITH_ATTENTION, _FULL, _WITHOUT_ROWS, _NESTS_ONLY):
             space = _try_passes(workload, target, program, limits, passes)
             if space is not None:
                 return space
@@ -62,6 +64,8 @@ def _try_passes(
     draft = Draft(workload.prim_func(), program, target, workload.constants)
     for rule in passes:
         rule(draft, limits)
+    if not draft.scheduled:
+        return None
     try:
         space = draft.finish(workload)
         apply_trace(workload, space.trace, space.default)
@@ -72,6 +76,11 @@ def _try_passes(
 
 def _remaining(draft: Draft) -> list[BlockFacts]:
     return [b for b in draft.program.blocks if b.name not in draft.scheduled]
+
+
+def attention(draft: Draft, limits: CpuLimits) -> None:
+    """Attention is one kernel of its own form. First of all: it is recognised by its plain blocks."""
+    apply_attention(draft, limits)
 
 
 def whole_algorithms(draft: Draft, limits: CpuLimits) -> None:
@@ -148,6 +157,7 @@ def bare_nests(draft: Draft, limits: CpuLimits) -> None:
         ParallelNestRule(draft, block, limits, f"n{number}." if number else "").apply()
 
 
+_WITH_ATTENTION: tuple[RulePass, ...] = (attention,)
 _FULL: tuple[RulePass, ...] = (groups, inlining, whole_algorithms, contractions, rows, spatial_reductions, nests)
 _WITHOUT_ROWS: tuple[RulePass, ...] = (groups, inlining, whole_algorithms, contractions, spatial_reductions, nests)
 _NESTS_ONLY: tuple[RulePass, ...] = (bare_nests,)

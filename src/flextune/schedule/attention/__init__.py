@@ -1,0 +1,1 @@
+"""Attention written out as one kernel: what it is made of, and the kernel itself."""
