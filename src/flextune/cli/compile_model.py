@@ -39,19 +39,20 @@ def compile_model(
 ) -> None:
     """Build a model with its best recorded schedules and write it as a library for `flextune.load` and C programs.
 
-    On the machine it is built for, the whole model is timed against the one with default schedules; the faster one is
-    written.
+    What is written is what tuning the model found to be faster; where records come from elsewhere, it is timed against
+    the build with default schedules, if this is the machine.
     """
     from flextune.apply.artifact import save_executable
     from flextune.apply.build import compile_model as build
     from flextune.cli.accuracy import accuracy_json, accuracy_lines, accuracy_of_build
     from flextune.cli.inputs import database_path, read_shapes, read_target
-    from flextune.cli.models import faster_build, read_partition
+    from flextune.cli.models import build_to_ship, read_partition
     from flextune.cli.recorded_target import recorded_target
     from flextune.database.store import open_database
     from flextune.graph.precision.precision import Precision
     from flextune.native.toolchain import write_header
     from flextune.optimize.model import from_records
+    from flextune.optimize.verdict import recorded_verdict
     from flextune.target.detect import detect
 
     if output.is_dir() or not output.absolute().parent.is_dir():
@@ -69,13 +70,15 @@ def compile_model(
     partition = read_partition(model, read_shapes(shape), without or (), computed)
     decided: Partition = partition
     schedules: dict[str, Schedule] = {}
+    known: str | None = None
     if db is not None or Path(path).exists():
         with open_database(path, must_exist=True) as database:
             decided, schedules = from_records(partition, database, chosen)
+            known = recorded_verdict(partition, database, chosen)
     if for_target is not None and not schedules:
         raise UsageError(f"{path} holds records of {chosen}, but none of this model's; tune {model} on that machine")
-    if schedules and chosen.key == detect().key:
-        built = faster_build(partition, decided, schedules, chosen)
+    if schedules and (known is not None or chosen.key == detect().key):
+        built = build_to_ship(partition, decided, schedules, chosen, known)
     else:
         built = build(decided, schedules, chosen)
     if threads is not None:

@@ -11,6 +11,7 @@ from flextune.graph.partition import Partition, partition_model
 from flextune.graph.precision.precision import FLOAT32, Precision
 from flextune.optimize.in_turns import Limits
 from flextune.optimize.model import compare
+from flextune.optimize.verdict import DEFAULT, TUNED
 from flextune.target.target import Target
 
 _COMPARED_SECS = 5.0
@@ -26,10 +27,19 @@ def read_partition(
     return partition_model(load_model(path, shapes), without, precision)
 
 
-def faster_build(partition: Partition, decided: Partition, schedules: Mapping[str, Schedule], target: Target) -> Build:
-    """The model as the records decided and scheduled it, if it is shown to be faster than with default schedules.
+def build_to_ship(
+    partition: Partition, decided: Partition, schedules: Mapping[str, Schedule], target: Target, known: str | None
+) -> Build:
+    """The model as the records decided and scheduled it, if that is known to be faster than with default schedules.
 
-    A model is never slower for having been tuned, so else it is the one with default schedules.
+    A model is never slower for having been tuned. `known` is what tuning it came to; where it never was tuned as a
+    whole (its records come from other models or machines), both builds are compared now.
     """
-    builds = compile_model(partition, {}, target), compile_model(decided, schedules, target)
-    return builds[compare([build.executable for build in builds], Limits(secs=_COMPARED_SECS)).chosen]
+    if known == DEFAULT:
+        return compile_model(partition, {}, target)
+    tuned = compile_model(decided, schedules, target)
+    if known == TUNED:
+        return tuned
+    default = compile_model(partition, {}, target)
+    found = compare([default.executable, tuned.executable], Limits(secs=_COMPARED_SECS))
+    return tuned if found.chosen else default

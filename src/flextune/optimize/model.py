@@ -27,6 +27,7 @@ from flextune.optimize.in_model import (
 )
 from flextune.optimize.in_turns import Limits, Outcome, choose_in_turns
 from flextune.optimize.layouts import LayoutChoice, choose_layouts, recorded_layouts
+from flextune.optimize.verdict import has_verdict, verdict
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.decision import FusionDecision
@@ -93,7 +94,7 @@ def optimize_model(
     started = time.perf_counter() if began is None else began
     default, build_secs, reserve = _default_build(partition, target, options)
     laid_out = _laid_out(partition, default, target, options, database, build_secs)
-    partition, first = laid_out.partition, [] if laid_out.decision is None else [laid_out.decision]
+    whole, partition, first = partition, laid_out.partition, [] if laid_out.decision is None else [laid_out.decision]
     database.decide(first)
     in_place = workloads_in_place(partition)
     groups = [group.without(in_place) for group in group_options(partition)]
@@ -109,9 +110,11 @@ def optimize_model(
     candidates = [default, *others]
     left = max(0.0, min(_COMPARED_SECS, deadline - time.perf_counter()))
     found = compare([build.executable for build in candidates], Limits(secs=left))
+    last = [verdict(whole, target, found, options.peaks)] if has_verdict(whole) else []
+    database.decide(last)
     return OptimizedModel(
         tuned,
-        (*first, *decisions),
+        (*first, *decisions, *last),
         candidates[found.chosen],
         found.secs[0],
         found.secs[found.chosen],

@@ -78,9 +78,11 @@ class TuningRun:
         self._notify(TaskOpened(task.name, space.solutions.count, search.recorded, search.best_secs))
         return search
 
-    def play_round(self, search: TaskSearch, reserve_secs: float = 0.0, trials: int = 2**31) -> None:
+    def play_round(
+        self, search: TaskSearch, reserve_secs: float = 0.0, trials: int = 2**31, hints: Sequence[Assignment] = ()
+    ) -> None:
         """Asks for candidates, measures them, and tells the strategy. Stops early when only `reserve_secs` are left."""
-        candidates = search.propose(min(self.options.round_trials, trials))
+        candidates = search.propose(min(self.options.round_trials, trials), hints)
         self._measure([(search, candidate) for candidate in candidates], reserve_secs)
 
     def first_trials(self, searches: Sequence[TaskSearch], reserve_secs: float = 0.0) -> None:

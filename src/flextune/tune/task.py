@@ -75,11 +75,15 @@ class TaskSearch:
     def _holds(self, assignment: Assignment) -> bool:
         return assignment == self.space.default or (self.space.tunable and assignment in self.space.solutions)
 
-    def propose(self, count: int) -> list[Candidate]:
-        """At most `count` candidates that are not known yet; none when the space is exhausted."""
-        asked = self._strategy.ask(count)
-        self.exhausted = not asked
-        return [self.candidate(assignment) for assignment in asked]
+    def propose(self, count: int, hints: Sequence[Assignment] = ()) -> list[Candidate]:
+        """At most `count` candidates that are not known yet; none when the space is exhausted.
+
+        `hints` come first, members of the space from elsewhere; the strategy is told of them like of its own.
+        """
+        first = [assignment for assignment in hints if assignment not in self.known][:count]
+        asked = self._strategy.ask(count - len(first)) if count > len(first) else ()
+        self.exhausted = not asked and not first
+        return [self.candidate(assignment) for assignment in dict.fromkeys((*first, *asked))]
 
     def tell(self, measurements: Sequence[Measurement]) -> None:
         """The outcome of a round, for the strategy (which tells its cost model) and the statistics."""

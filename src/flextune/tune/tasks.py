@@ -19,6 +19,7 @@ from flextune.tune.result import TaskResult
 from flextune.tune.run import TuningRun
 from flextune.tune.scheduler import TaskState, expected_gain, next_task, shares
 from flextune.tune.task import TaskSearch, TuningTask, peak_flops
+from flextune.tune.transfer import Transfer
 
 Weights = Callable[[Mapping[str, float]], Mapping[str, float]]
 """From the best seconds of each workload (by key) to how much of the model's time hangs on it: calls per run."""
@@ -89,14 +90,14 @@ def share_budget(
         new = [search for search in opened if not search.known][: _trials_left(run, searches)]
         if new and run.secs_left > reserve_secs:
             run.first_trials(new, reserve_secs)
-    by_name = {search.task.name: search for search in searches}
+    by_name, transfer = {search.task.name: search for search in searches}, Transfer()
     while run.secs_left > reserve_secs and (left := _trials_left(run, searches)):
         worth = _worth(searches, weights)
         states = {name: _state(run, search, worth[search.task.workload.key]) for name, search in by_name.items()}
         name = next_task(states)
         if name is None or _is_done(states, name):
             break
-        run.play_round(by_name[name], reserve_secs, left)
+        run.play_round(by_name[name], reserve_secs, left, transfer.hints(by_name[name], searches))
     if kept_secs is not None:
         return
     for search in sorted(searches, key=_model_secs, reverse=True):
