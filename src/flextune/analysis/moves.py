@@ -11,7 +11,7 @@ import tvm
 from tvm import tirx
 from tvm.ir import TensorLoad
 
-from flextune.analysis.blocks import BlockKind, read_program
+from flextune.analysis.blocks import BlockFacts, BlockKind, read_program
 
 _DESCRIBED = "flextune.moves"
 
@@ -175,3 +175,11 @@ def _is_at(index: Any, axis: Any, extent: int, shift: int) -> bool:
 
 def _shape(buffer: Any) -> tuple[int, ...]:
     return tuple(int(extent) for extent in buffer.ty.shape)
+
+
+def is_transpose(block: BlockFacts) -> bool:
+    """Whether a block only moves elements from one order of the axes to another."""
+    if len(block.reads) != 1 or not isinstance(block.block.body.value, TensorLoad):
+        return False
+    read, written = block.reads[0].plain_axes(), block.writes[0].plain_axes()
+    return read is not None and written is not None and set(filter(None, read)) == set(filter(None, written))

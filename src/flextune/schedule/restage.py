@@ -20,6 +20,7 @@ from tvm.ir import Range, TensorLoad, TensorRegion
 from tvm.s_tir import SBlock, SBlockRealize
 
 from flextune.analysis.blocks import Access, BlockFacts, ProgramFacts, read_program
+from flextune.analysis.moves import is_transpose
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, element_region
 from flextune.schedule.packing import PackedAxes, PackedInput
@@ -315,7 +316,10 @@ class _Restager:
         return zero_filled(source, needed, data_block_name(self.facts.name))
 
     def _extensible_producers(self) -> dict[str, dict[int, int]]:
-        """Producers of the unpacked operand that can be computed on the padded domain: name -> new extents."""
+        """Producers of the unpacked operand that can be computed on the padded domain: name -> new extents.
+
+        A transpose is none: it is inlined later, and a guard around its load would hide the load from intrinsics.
+        """
         found: dict[str, dict[int, int]] = {}
         for operand, access in enumerate(self.facts.operands):
             if self.pack is not None and operand == self.pack.operand:
@@ -323,7 +327,9 @@ class _Restager:
             producer = next((p for p in self.program.producers(self.facts) if p.output == access.buffer), None)
             if producer is None or len(self.program.consumers(producer)) != 1 or access.buffer.parameter is not None:
                 continue
-            if not producer.reduce and (axes := producer.writes[0].plain_axes()) and None not in axes:
+            if producer.reduce or is_transpose(producer):
+                continue
+            if (axes := producer.writes[0].plain_axes()) and None not in axes:
                 needed = self._needed_extents(access)
                 if needed is not None:
                     found[producer.name] = needed

@@ -13,8 +13,13 @@ from onnx import helper
 from flextune.apply.build import compile_model
 from flextune.graph.model import load_model
 from flextune.graph.partition import Partition, partition_model
+from flextune.graph.precision.precision import Precision
+from flextune.platforms import registry
 from flextune.target.detect import detect
+from flextune.target.target import Target
 from flextune.testing.models import model_of, random_array, value
+
+WITH_BFLOAT16 = Target.parse("x86:cpu=znver4,cores=2,features=avx512+vnni+bf16,l1=32768,l2=1048576,l3=33554432")
 
 
 def attention(batch: int, heads: int, sequence: int, size: int, guarded: bool = False) -> onnx.ModelProto:
@@ -116,3 +121,11 @@ def test_a_transpose_with_another_reader_stays(tmp_path: Path) -> None:
     ]
     proto = model_of(nodes, [value("x", [16, 24]), value("a", [8, 24])], [value("y", [8, 16]), value("z", [24, 16])])
     assert any("permute" in task.name and "matmul" not in task.name for task in partition(proto, tmp_path).tasks)
+
+
+def test_scores_of_an_odd_length_are_taken_from_bfloat16_by_dot_products(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(attention(1, 2, 75, 32).SerializeToString())
+    found = partition_model(load_model(path), precision=Precision("bfloat16"))
+    (scores,) = [task.workload for task in found.tasks if "permute_dims_permute_dims_matmul" in task.name]
+    assert "bf16_pairs" in registry.get("x86").search_space(scores, WITH_BFLOAT16).trace.to_json()

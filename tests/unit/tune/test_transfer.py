@@ -68,7 +68,9 @@ def test_the_most_similar_tasks_give() -> None:
     assert hints[1]["tile_i"] >= 8  # as near as the cuts of the longer axis allow
 
 
-@pytest.mark.parametrize("text", ["gemm:m=256,n=256,k=256", "softmax:rows=64,cols=128", "conv2d:n=1,h=8,w=8,ci=8,co=16,kh=3,kw=3"])
+@pytest.mark.parametrize(
+    "text", ["gemm:m=256,n=256,k=256", "softmax:rows=64,cols=128", "conv2d:n=1,h=8,w=8,ci=8,co=16,kh=3,kw=3"]
+)
 def test_nothing_comes_from_defaults_and_other_kinds_of_spaces(text: str) -> None:
     source, other = opened(text), opened("gemm:m=384,n=320,k=256")
     if not text.startswith("gemm"):

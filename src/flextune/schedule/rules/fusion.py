@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tvm.ir import TensorLoad
-
 from flextune.analysis.blocks import Access, BlockFacts, BlockKind, ProgramFacts
+from flextune.analysis.moves import is_transpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +75,3 @@ def inlinable(program: ProgramFacts, block: BlockFacts) -> bool:
     return consumers[0].kind is BlockKind.ELEMENTWISE or (
         consumers[0].kind is BlockKind.CONTRACTION and is_transpose(block)
     )
-
-
-def is_transpose(block: BlockFacts) -> bool:
-    """Whether a block only moves elements from one order of the axes to another."""
-    if len(block.reads) != 1 or not isinstance(block.block.body.value, TensorLoad):
-        return False
-    read, written = block.reads[0].plain_axes(), block.writes[0].plain_axes()
-    return read is not None and written is not None and set(filter(None, read)) == set(filter(None, written))
