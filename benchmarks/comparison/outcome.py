@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -129,7 +129,3 @@ def append_lines(path: Path, lines: Iterable[str]) -> None:
             if file.read(1) != b"\n":
                 file.write(b"\n")
         file.write("".join(line + "\n" for line in lines).encode())
-
-
-def seeds_of(runs: Sequence[LiveRun]) -> tuple[int, ...]:
-    return tuple(sorted({run.seed for run in runs}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from importlib import import_module
 from typing import Any
@@ -72,17 +71,6 @@ def _relative_error(output: np.ndarray, wanted: np.ndarray) -> float:
     error = float(np.max(np.abs(got[finite] - want[finite]), initial=0.0))
     scale = float(np.max(np.abs(want[finite]), initial=0.0))
     return error / scale if scale > 0 else error
-
-
-def interleaved(
-    first: Executable | OnnxRuntime, second: Executable | OnnxRuntime, inputs: dict[str, np.ndarray], rounds: int = 5
-) -> tuple[float, float]:
-    """Median seconds of two runners (both with `benchmark`), timed in turns so that noise hits both alike."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
-        for runner, collected in zip((first, second), times, strict=True):
-            collected.extend(runner.benchmark(inputs, min_runs=3, min_secs=0.1, warmup=1).run_secs)
-    return statistics.median(times[0]), statistics.median(times[1])
 
 
 def _onnxruntime() -> Any:

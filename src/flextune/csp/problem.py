@@ -87,10 +87,6 @@ class Problem:
             raise UsageError(f"auxiliary variables are defined by each other: {cycle}; give one a domain") from None
         return {str(name): found[str(name)] for name in order}
 
-    def is_definition(self, constraint: Constraint) -> bool:
-        """Whether this constraint (the very object) defines an auxiliary variable."""
-        return any(definition is constraint for definition in self.definitions.values())
-
     def with_constraints(self, constraints: Iterable[Constraint]) -> Problem:
         """The same problem with further constraints."""
         return Problem(self.variables, (*self.constraints, *constraints))

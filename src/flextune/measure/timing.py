@@ -25,10 +25,11 @@ def timed_secs(timer: Timer, options: MeasureOptions, incumbent_secs: float) -> 
     number = options.number or calls_per_repeat(estimate, options.min_repeat_secs)
     times = (estimate,) if number == 1 else timer(number, 1)
     most = max(1, int(options.run_timeout_secs / 2 / (times[0] * number)))
-    for repeats in range(2, min(options.repeats_of(times[0] * number), most) + 1):
-        if _is_slow(times, options, incumbent_secs):
-            return times
-        times = _extended(timer, times, number, repeats)
+    repeats = min(options.repeats_of(times[0] * number), most)
+    while not _is_slow(times, options, incumbent_secs) and len(times) < repeats:
+        times = _extended(timer, times, number, len(times) + 1)
+    if len(times) < repeats:
+        return times
     if abs(statistics.median(times) - incumbent_secs) <= options.noise * incumbent_secs < math.inf:
         times = _extended(timer, times, number, min(2 * repeats, most))
     return times

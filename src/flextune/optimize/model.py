@@ -27,7 +27,7 @@ from flextune.optimize.in_model import (
 )
 from flextune.optimize.in_turns import Limits, Outcome, choose_in_turns
 from flextune.optimize.layouts import LayoutChoice, choose_layouts, recorded_layouts
-from flextune.optimize.verdict import has_verdict, verdict
+from flextune.optimize.verdict import verdict
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.decision import FusionDecision
@@ -110,11 +110,12 @@ def optimize_model(
     candidates = [default, *others]
     left = max(0.0, min(_COMPARED_SECS, deadline - time.perf_counter()))
     found = compare([build.executable for build in candidates], Limits(secs=left))
-    last = [verdict(whole, target, found, options.peaks)] if has_verdict(whole) else []
-    database.decide(last)
+    last = verdict(whole, target, found, options.peaks)
+    about_all = [] if last is None else [last]
+    database.decide(about_all)
     return OptimizedModel(
         tuned,
-        (*first, *decisions, *last),
+        (*first, *decisions, *about_all),
         candidates[found.chosen],
         found.secs[0],
         found.secs[found.chosen],

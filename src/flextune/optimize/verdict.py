@@ -21,10 +21,14 @@ DEFAULT, TUNED = "default", "tuned"
 """The build with default schedules, and the one as the records say."""
 
 
-def verdict(partition: Partition, target: Target, found: Outcome, peaks: Peaks | None) -> FusionDecision:
-    """Which build of a model to ship, from the default one and others that took turns with it, in this order."""
+def verdict(partition: Partition, target: Target, found: Outcome, peaks: Peaks | None) -> FusionDecision | None:
+    """Which build of a model to ship, from the default one and others that took turns with it, in this order.
+
+    None for a model that branches, which has no plan to know it by.
+    """
     key = _key(partition)
-    assert key is not None
+    if key is None:
+        return None
     tuned_secs = found.secs[found.chosen] if found.chosen else min(found.secs[1:], default=None)
     predicted = sum(task.count * predicted_secs(task.workload, peaks) for task in partition.tasks)
     return FusionDecision(
@@ -38,11 +42,6 @@ def verdict(partition: Partition, target: Target, found: Outcome, peaks: Peaks |
         model=partition.model.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def has_verdict(partition: Partition) -> bool:
-    """Whether there can be one: not for a model that branches, which has no plan to know it by."""
-    return _key(partition) is not None
 
 
 def recorded_verdict(partition: Partition, database: Database, target: Target) -> str | None:

@@ -58,11 +58,6 @@ class TuningRun:
         return self.options.budget.secs_left(self.elapsed_secs)
 
     @property
-    def trials_measured(self) -> int:
-        """Trials of this run, recorded ones and the final comparison left out."""
-        return len(self._trial_ends)
-
-    @property
     def trials_per_sec(self) -> float:
         """Between the end of the first trial and the end of the last one; 0 with fewer than two."""
         if len(self._trial_ends) < 2 or self._trial_ends[-1] <= self._trial_ends[0]:

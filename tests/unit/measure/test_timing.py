@@ -72,6 +72,11 @@ def test_repeats_stay_within_half_the_time_limit(secs: float, repeats: int) -> N
     assert len(timed_secs(Clock(secs), OPTIONS, math.inf)) == repeats
 
 
+@pytest.mark.parametrize("options", [MeasureOptions(repeats=1), MeasureOptions(run_timeout_secs=0.05)])
+def test_a_single_repeat_near_the_incumbent_is_enough(options: MeasureOptions) -> None:
+    assert set(timed_secs(Clock(0.02), options, 0.02)) == {0.02}
+
+
 def test_a_set_number_of_calls_is_kept() -> None:
     clock = Clock(0.0005)
     timed_secs(clock, MeasureOptions(number=3, repeats=2), math.inf)

@@ -15,7 +15,7 @@ from flextune.graph.model import load_model
 from flextune.graph.partition import Partition, partition_model
 from flextune.graph.precision.precision import Precision
 from flextune.optimize.in_turns import Outcome
-from flextune.optimize.verdict import DEFAULT, TUNED, has_verdict, recorded_verdict, verdict
+from flextune.optimize.verdict import DEFAULT, TUNED, recorded_verdict, verdict
 from flextune.target.detect import detect
 from flextune.trial.decision import FusionDecision
 from tests.unit.graph.layouts.nets import branching
@@ -43,21 +43,22 @@ def partition(tmp_path_factory: pytest.TempPathFactory) -> Partition:
 def test_the_latest_verdict_is_found_again(
     partition: Partition, tmp_path: Path, found: Outcome, chosen: str, tuned_secs: float | None, reason: str
 ) -> None:
-    decision = verdict(partition, detect(), found, None)
+    decision, faster = (verdict(partition, detect(), each, None) for each in (found, FASTER))
+    assert decision is not None
+    assert faster is not None
     assert reason in decision.reason
     assert [option.measured_secs for option in decision.options] == [2e-3, tuned_secs]
     assert FusionDecision.from_json(decision.to_json()) == decision
     with open_database(str(tmp_path / "records.db")) as database:
         assert recorded_verdict(partition, database, detect()) is None
-        database.decide([verdict(partition, detect(), FASTER, None), decision])
+        database.decide([faster, decision])
         assert recorded_verdict(partition, database, detect()) == chosen
         assert recorded_verdict(replace(partition, precision=Precision("bfloat16")), database, detect()) is None
         assert recorded_verdict(replace(partition, switcher=None), database, detect()) is None
 
 
 def test_a_model_that_branches_has_no_verdict(partition: Partition) -> None:
-    assert has_verdict(partition)
-    assert not has_verdict(replace(partition, switcher=None))
+    assert verdict(replace(partition, switcher=None), detect(), FASTER, None) is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from flextune.graph.fusion.emit import Emitter
 from flextune.graph.fusion.merged import emit_merged
 from flextune.graph.fusion.operator_graph import OperatorGraph
 from flextune.graph.fusion.plan import FusionGroup, parts, preferred
-from flextune.registry import nearest
 
 FUSED = "fused"
 PARTS = "parts"
@@ -76,15 +75,6 @@ def alternatives(graph: OperatorGraph, group: FusionGroup, without: Collection[s
     found = (fused(group), *(alternative for rule in rules for alternative in rule.find(graph, group)))
     name = preferred(graph, group) or FUSED
     return tuple(sorted(found, key=lambda alternative: alternative.name != name))
-
-
-def checked_rule_names(names: Collection[str]) -> frozenset[str]:
-    """The names, all of them known; UsageError with the nearest ones otherwise."""
-    known = [rule.name for rule in _RULES]
-    for name in names:
-        if name not in known:
-            raise UsageError(f"unknown pass {name!r}: {nearest(name, tuple(known))}")
-    return frozenset(names)
 
 
 def _of_branches(group: FusionGroup) -> tuple[Alternative, ...]:

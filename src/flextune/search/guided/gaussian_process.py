@@ -7,6 +7,7 @@ GPU kernels Willemsen, van Nieuwpoort and van Werkhoven, "Bayesian optimization 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -31,15 +32,17 @@ class GaussianProcessSearchOptions(StrategyOptions):
     start_candidates: int = option(500, low=1, high=100_000)
     cap: float = option(0.5, low=0.05, high=1)
     rows: int = option(500, low=10, high=4000)
+    kernel_rows: int = option(200, low=10, high=1000)
+    refit_growth: float = option(0.1, low=0, high=10)
     whole: int = option(30_000, low=1, high=200_000)
     samples: int = option(10_000, low=1, high=100_000)
 
 
-class GaussianProcessStrategy(RoundStrategy[GaussianProcessSearchOptions]):
-    """Expected improvement under a Gaussian process, over the whole set or the surroundings of the best."""
+GuidedOptions = TypeVar("GuidedOptions", bound=GaussianProcessSearchOptions)
 
-    source = "Jones et al., Efficient global optimization, 1998"
-    options_type = GaussianProcessSearchOptions
+
+class GuidedStrategy(RoundStrategy[GuidedOptions]):
+    """A spread-out opening, then what `follow` says: here the candidates that a Gaussian process promises most of."""
 
     def __init__(
         self,
@@ -48,16 +51,18 @@ class GaussianProcessStrategy(RoundStrategy[GaussianProcessSearchOptions]):
         rng: np.random.Generator,
         default: Assignment | None = None,
         cost_model: Ranking | None = None,
-        options: GaussianProcessSearchOptions | None = None,
+        options: GuidedOptions | None = None,
         trials: int | None = None,
     ) -> None:
         super().__init__(solutions, rng=rng, default=default, cost_model=cost_model, options=options, trials=trials)
         given = self.options
+        self.encoding = Encoding(solutions)
         self._opening = Opening(given.start, given.start_candidates)
         self._features = FeatureMap(solutions.names, solutions)
-        encoding = Encoding(solutions)
-        pools = CandidatePools(solutions, self._features, encoding, PoolOptions(given.whole, given.samples))
-        guide_options = GuideOptions(cap=given.cap, rows=given.rows)
+        pools = CandidatePools(solutions, self._features, self.encoding, PoolOptions(given.whole, given.samples))
+        guide_options = GuideOptions(
+            cap=given.cap, rows=given.rows, kernel_rows=given.kernel_rows, refit_growth=given.refit_growth
+        )
         self._guide = Guide(self.history, self.unseen, self._features, pools, guide_options)
 
     def propose(self) -> Assignments:
@@ -65,5 +70,16 @@ class GaussianProcessStrategy(RoundStrategy[GaussianProcessSearchOptions]):
         if missing > 0:
             known, model = self._guide.x, self.cost_model
             return self._opening.choose(self.unseen, self._features, known, self.rng, missing, model)
+        return self.follow()
+
+    def follow(self) -> Assignments:
+        """The next round after the opening."""
         chosen = self._guide.choose(self.rng, self.options.round_size)
         return chosen if len(chosen) else self.unseen.draw(self.rng, self.options.round_size)
+
+
+class GaussianProcessStrategy(GuidedStrategy[GaussianProcessSearchOptions]):
+    """Expected improvement under a Gaussian process, over the whole set or the surroundings of the best."""
+
+    source = "Jones et al., Efficient global optimization, 1998"
+    options_type = GaussianProcessSearchOptions
