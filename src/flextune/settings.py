@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Where measured peaks are kept: `$FLEXTUNE_CACHE`, else `$XDG_CACHE_HOME/flextune`, else `~/.cache/flextune`."""
+    """Where facts about the host are kept: `$FLEXTUNE_CACHE`, else `$XDG_CACHE_HOME/flextune`, `~/.cache/flextune`."""
     if own := os.environ.get("FLEXTUNE_CACHE"):
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")

@@ -7,6 +7,7 @@ answer in a fraction of a second, and TVM alone takes longer than that to load.
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import traceback
@@ -121,19 +122,46 @@ def _warn(message: Warning | str, *_where: object) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Entry point. `--debug` may stand anywhere on the line; SIGTERM ends a run as Ctrl-C does."""
-    if arguments is None:
-        hide_torch()
-        warnings.showwarning = _warn  # type: ignore[assignment]
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Entry point. `--debug` may stand anywhere on the line; SIGTERM ends a run as Ctrl-C does.
+
+    With `arguments` it raises `SystemExit`; without, it is the command itself, and the process ends here.
+    """
+    if arguments is not None:
+        _run(arguments)
+    hide_torch()
+    warnings.showwarning = _warn  # type: ignore[assignment]
+    try:
+        _run(sys.argv[1:])
+    except SystemExit as end:
+        _leave(end.code if isinstance(end.code, int) else int(end.code is not None))
+
+
+def _run(given: Sequence[str]) -> NoReturn:
     debug = _DEBUG in given
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app([_DEBUG] * debug + [argument for argument in given if argument != _DEBUG], prog_name="flextune")
         sys.exit(0)
     except Exception as error:  # noqa: BLE001 - the outermost frame: everything ends in one line and an exit code
-        message, code = describe(error)
         if debug:
             traceback.print_exception(error)
-        print(f"flextune: {message}", file=sys.stderr)
-        sys.exit(code)
+        sys.exit(_told(error))
+
+
+def _told(error: Exception) -> int:
+    """The exit code, after the message."""
+    message, code = describe(error)
+    print(f"flextune: {message}", file=sys.stderr)
+    return code
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once. Taking TVM and XGBoost apart takes Python a third of a second, and can crash where kernels live."""
+    try:
+        if sys.stdout is not None:  # closed from the start
+            sys.stdout.flush()
+    except BrokenPipeError:
+        pass  # who read it has seen enough
+    except OSError as error:
+        code = _told(error)
+    os._exit(code)

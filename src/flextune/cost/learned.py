@@ -84,6 +84,8 @@ class LearnedCostModel(CostModel, Generic[Chosen]):
         if not self.names:
             return None
         told, secs = self._history.assignments(), self._history.secs()
+        if len(secs) < 2 and self._prior is None:
+            return None  # what a single row teaches is the same value for all
         ran = np.isfinite(secs)
         inputs = _Inputs(self._table, self._prior)
         if not ran.any():

@@ -34,7 +34,7 @@ class MeasureOptions:
     run_timeout_secs: float = 10.0
     memory_bytes: int = 1024 * MEBIBYTE
     repeats: int = 5
-    min_repeat_secs: float = 0.004
+    min_repeat_secs: float = 0.003
     repeats_secs: float = 0.03
     number: int = 0
     slow_factor: float = 1.5

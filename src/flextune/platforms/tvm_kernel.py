@@ -11,6 +11,10 @@ import tvm
 from flextune.platforms.base import Array
 from flextune.schedule.packing import PackedInput
 
+_FEW_CALLS = 8
+"""Up to so many calls per repeat are timed by Python's clock. A call then takes a good part of a millisecond: Python's
+microsecond around it does not count, but the call that TVM's evaluator makes before each of its measurements would."""
+
 
 class TvmKernel:
     """A function of a loaded runtime module; see `flextune.platforms.base.Kernel`."""
@@ -34,12 +38,14 @@ class TvmKernel:
         self._main(*self._arguments)
 
     def time(self, number: int, repeats: int) -> tuple[float, ...]:
-        if number == 1:
-            return tuple(self._call_secs() for _ in range(repeats))
+        if number <= _FEW_CALLS:
+            return tuple(self._call_secs(number) for _ in range(repeats))
         evaluator = self._module.time_evaluator(self._name, tvm.cpu(), number=number, repeat=repeats)
         return tuple(evaluator(*self._arguments).results)
 
-    def _call_secs(self) -> float:
+    def _call_secs(self, number: int) -> float:
+        main, arguments = self._main, self._arguments
         start = time.perf_counter()
-        self._main(*self._arguments)
-        return time.perf_counter() - start
+        for _ in range(number):
+            main(*arguments)
+        return (time.perf_counter() - start) / number

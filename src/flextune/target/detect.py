@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Iterable
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
+from typing import cast
 
 from flextune.errors import EnvironmentFault
+from flextune.settings import cache_folder
 from flextune.target.cgroup import memory_limit_bytes
-from flextune.target.host import ROOT, allowed_cpus, physical_cpus, read_cpuinfo, total_memory_bytes, usable_cores
+from flextune.target.host import (
+    ROOT,
+    allowed_cpus,
+    host,
+    physical_cpus,
+    read_cpuinfo,
+    total_memory_bytes,
+    usable_cores,
+)
+from flextune.target.kept import keep, read_kept
 from flextune.target.target import Target
 
 _FLAGS: dict[str, tuple[frozenset[str], ...]] = {
@@ -113,6 +126,18 @@ def last_level_cache_count(root: Path, cpus: Iterable[int]) -> int:
 
 
 def _llvm_cpu() -> str | None:
+    """As `_asked_llvm_cpu` says, kept per host and version of TVM: loading it for this alone takes a second."""
+    path, version = cache_folder() / f"llvm-cpu-{host().fingerprint}.json", metadata.version("apache-tvm")
+    kept = read_kept(path)
+    if kept.get("tvm") == version and isinstance(kept.get("cpu", 0), str | None):
+        return cast("str | None", kept["cpu"])
+    cpu = _asked_llvm_cpu()
+    with contextlib.suppress(OSError):
+        keep(path, {"tvm": version, "cpu": cpu})
+    return cpu
+
+
+def _asked_llvm_cpu() -> str | None:
     """LLVM's name for this host's processor, or None where code for that name could use what the host lacks.
 
     Virtual machines mask features, so the name that family and model give is checked against what is really there.

@@ -14,11 +14,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from flextune.errors import EnvironmentFault, UsageError
 from flextune.settings import cache_folder
 from flextune.target.detect import detect
 from flextune.target.host import host, physical_cpus
+from flextune.target.kept import keep, read_kept
 from flextune.target.target import Target
 
 _VERSION = 1
@@ -130,26 +132,20 @@ def _cache_path(target: Target) -> Path:
 
 def _read(path: Path, target: Target) -> tuple[Peaks | None, int]:
     """The peaks in a cache file and how often they were measured; nothing from a file that is damaged or another's."""
+    content: Any = read_kept(path)
     try:
-        content = json.loads(path.read_text())
         if content["version"] != _VERSION or content["target"] != target.key:
             return None, 0
         rates = {name: float(content["peaks"][name]) for name in _RATES}
         return Peaks(**rates, quiet=bool(content["peaks"]["quiet"])), int(content["attempts"])
-    except (OSError, ValueError, KeyError, TypeError, UsageError):
+    except (ValueError, KeyError, TypeError, UsageError):
         return None, 0
 
 
 def _write(path: Path, target: Target, peaks: Peaks, attempts: int) -> None:
-    content = {"version": _VERSION, "target": target.key, "attempts": attempts, "peaks": asdict(peaks)}
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(content, indent=1))
-        os.replace(unfinished, path)
+        keep(path, {"version": _VERSION, "target": target.key, "attempts": attempts, "peaks": asdict(peaks)})
     except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
         warnings.warn(
             f"measured peaks are not kept: {path.parent} cannot be written ({error}); "
             "set FLEXTUNE_CACHE to a folder that can",

@@ -92,6 +92,25 @@ def test_this_host_is_a_target_llvm_can_compile_for() -> None:
     assert Target.parse(str(target)) == target
 
 
+def test_llvm_is_asked_once_per_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setenv("FLEXTUNE_CACHE", str(tmp_path))
+    monkeypatch.setattr("flextune.target.detect._asked_llvm_cpu", lambda: asked.append(1) or "znver4")
+    assert [detect.__wrapped__().cpu for _ in range(3)] == ["znver4"] * 3
+    assert len(asked) == 1
+    for text in ("{", "[]", '{"tvm": "0.1", "cpu": "znver4"}'):
+        next(tmp_path.glob("llvm-cpu-*.json")).write_text(text)
+        assert detect.__wrapped__().cpu == "znver4"
+    assert len(asked) == 4
+
+
+def test_a_cache_that_cannot_be_written_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FLEXTUNE_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("flextune.target.detect._asked_llvm_cpu", lambda: None)
+    assert detect.__wrapped__().cpu.startswith("x86-64")
+
+
 @pytest.mark.parametrize("name", known_devices())
 def test_llvm_knows_every_device(name: str) -> None:
     assert _llvm_knows(Target.parse(name).cpu)
