@@ -44,7 +44,7 @@ COMPARED = ("auto", "flexaction", "cga+trees", "cga-random-keys+trees", "flexten
 """CGA and its variant with the learned cost model that is part of them; the others learn by themselves, or not."""
 
 LIVE_CASES = ("gemm-512", "conv2d-56x56x64", "bmm")
-TARGET_CASES = ("gemm-512", "conv2d-56x56x64")
+TARGET_CASES = ("gemm-512", "conv2d-56x56x64", "conv2d-14x14x256")
 
 
 def replay(options: argparse.Namespace) -> None:

@@ -139,8 +139,11 @@ def test_trials_to_come_close() -> None:
     assert reach(OUTCOMES, GEMM, "auto", with_default=True).tolist() == [3, 3, 3]
     assert reach(OUTCOMES, GEMM, "random", with_default=True).tolist() == [5, 5, 5]
     assert reach(OUTCOMES, GEMM, "random", with_default=False).tolist() == [4, 4, 4]
-    row = target_section(OUTCOMES).splitlines()[-2]
-    assert "| 3 [3, 3], 3/3 | 5 [5, 5], 3/3 | 0.60 |" in row
+    alone, everything, second = target_section(OUTCOMES).splitlines()[-3:]
+    assert "| random-feasible alone |" in alone
+    assert "| 3 [3, 3], 3/3 | 4 [4, 4], 3/3 | 0.75 |" in alone
+    assert "| 3 [3, 3], 3/3 | 5 [5, 5], 3/3 | 0.60 |" in everything
+    assert "| 2 [2, 2], 3/3 | 4 [4, 4], 3/3 | 0.50 |" in second
 
 
 def test_the_ratio_is_a_bound_where_random_did_not_come_there() -> None:
