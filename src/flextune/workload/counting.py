@@ -10,12 +10,15 @@ import tvm_ffi
 from tvm import s_tir, tirx
 from tvm.ir import Call, TensorLoad
 
+from flextune.workload.rounding import ROUND
+
 _BINARY = (tirx.Add, tirx.Sub, tirx.Mul, tirx.Div, tirx.Mod, tirx.FloorDiv, tirx.FloorMod, tirx.Min, tirx.Max)
 # Calls that move or relabel bits rather than compute.
 _FREE_CALLS = frozenset(
     [
         *("reinterpret", "likely", "address_of", "tvm_access_ptr"),
         *("shift_left", "shift_right", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not"),
+        ROUND.rpartition(".")[2],
     ]
 )
 

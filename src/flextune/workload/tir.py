@@ -23,6 +23,7 @@ from tvm_ffi.serialization import from_json_graph_str
 from flextune.errors import UsageError
 from flextune.workload.counting import count_flops, reads_data
 from flextune.workload.elements import random_array
+from flextune.workload.rounding import register_rounding
 from flextune.workload.tensor import FLOAT32_ROUNDING, TensorSpec, Tolerance
 from flextune.workload.workload import TIR, Workload, constants_text, program_sha
 
@@ -64,6 +65,7 @@ def from_prim_func(func: Any, name: str, constants: Sequence[int] = ()) -> Workl
 @lru_cache(maxsize=256)
 def load_program(body: str, constants: tuple[int, ...]) -> TirProgram:
     """The program in `body`; raises `UsageError` when the text is damaged or the program cannot be a workload."""
+    register_rounding()
     try:
         func = from_json_graph_str(body)
     except (ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:

@@ -12,9 +12,8 @@ import numpy as np
 from tvm import tirx
 from tvm.ir import Call, TensorLoad
 
+from flextune.workload.rounding import STORAGE, bfloat16_of
 from flextune.workload.tensor_builder import TensorBuilder
-
-STORAGE = "uint16"
 
 _QUIET = 0x40
 
@@ -33,7 +32,7 @@ def rounded(value: Expression) -> Expression:
     before: rounded(if_then_else(c, widened(x), 0.0))   -->   after: if_then_else(c, x, 0)
     """
     moved = _moved(value)
-    return _round(value) if moved is None else moved
+    return bfloat16_of(value) if moved is None else moved
 
 
 def _moved(value: Expression) -> Expression | None:
@@ -60,16 +59,6 @@ def _stored(value: Expression) -> Expression | None:
     cast = value.args[0].a
     load = cast.value if isinstance(cast, tirx.Cast) else None
     return load if isinstance(load, TensorLoad) and str(load.ty.dtype) == STORAGE else None
-
-
-def _round(value: Expression) -> Expression:
-    x, bits = tirx.Var("x", "float32"), tirx.Var("bits", "uint32")
-    one, half, shift = (tirx.const(number, "uint32") for number in (1, 0x7FFF, 16))
-    upper = tirx.shift_right(bits, shift)
-    nearest = tirx.shift_right(bits + (half + tirx.bitwise_and(upper, one)), shift)
-    quiet = tirx.bitwise_or(upper, tirx.const(_QUIET, "uint32"))
-    chosen = tirx.Select(tirx.isnan(x), quiet, nearest).astype(STORAGE)
-    return tirx.Let(x, value, tirx.Let(bits, tirx.reinterpret("uint32", x), chosen))
 
 
 def _is_call(value: Expression, name: str) -> bool:

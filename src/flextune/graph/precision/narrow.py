@@ -20,7 +20,8 @@ from tvm.ir import TensorLoad, TensorRegion
 from tvm.s_tir import SBlock, SBlockRealize
 
 from flextune.analysis.blocks import BlockFacts, BlockKind, ProgramFacts, read_program
-from flextune.graph.precision.bfloat16 import STORAGE, rounded, widened
+from flextune.graph.precision.bfloat16 import rounded, widened
+from flextune.workload.rounding import STORAGE
 
 
 @dataclass(frozen=True, slots=True, eq=False)

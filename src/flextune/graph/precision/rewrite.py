@@ -20,9 +20,10 @@ from tvm import relax
 from flextune.errors import UsageError
 from flextune.graph.calls import is_call_tir, is_constant
 from flextune.graph.fusion.emit import substituted
-from flextune.graph.precision.bfloat16 import STORAGE, to_bfloat16
+from flextune.graph.precision.bfloat16 import to_bfloat16
 from flextune.graph.precision.narrow import Narrowed, narrow_function
 from flextune.graph.precision.storage import Storage, storage_of
+from flextune.workload.rounding import STORAGE
 
 
 @dataclass(frozen=True, slots=True, eq=False)

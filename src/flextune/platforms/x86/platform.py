@@ -12,6 +12,7 @@ from flextune.platforms.tvm_kernel import TvmKernel
 from flextune.platforms.x86.build import compile_module
 from flextune.platforms.x86.elementary import register_elementary
 from flextune.platforms.x86.intrinsics import register_intrinsics
+from flextune.platforms.x86.rounding import register_fast_rounding
 from flextune.platforms.x86.rules import generate_space
 from flextune.schedule.apply import ScheduledProgram, apply_trace
 from flextune.schedule.space import SearchSpace
@@ -28,6 +29,7 @@ class X86Platform:
     def __init__(self) -> None:
         register_intrinsics()
         register_elementary()
+        register_fast_rounding()
 
     def search_space(self, workload: Workload, target: Target) -> SearchSpace:
         return generate_space(workload, target)
