@@ -126,7 +126,7 @@ def test_a_transpose_with_another_reader_stays(tmp_path: Path) -> None:
 def test_scores_of_an_odd_length_are_taken_from_bfloat16_by_dot_products(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(attention(1, 2, 75, 32).SerializeToString())
-    found = partition_model(load_model(path), precision=Precision("bfloat16"))
+    found = partition_model(load_model(path), ("attention",), Precision("bfloat16"))
     (scores,) = [task.workload for task in found.tasks if "permute_dims_permute_dims_matmul" in task.name]
     assert "bf16_pairs" in registry.get("x86").search_space(scores, WITH_BFLOAT16).trace.to_json()
 

@@ -1,8 +1,4 @@
-"""bfloat16 kept as uint16: TIR expressions and arrays to and from float32.
-
-A bfloat16 number is the upper half of a float32. Rounding is to nearest even, as the hardware does it; infinities stay,
-NaN stays a (quiet) NaN, and what is beyond the largest number becomes infinite.
-"""
+"""bfloat16 kept as uint16: TIR expressions and arrays to and from float32."""
 
 from __future__ import annotations
 
@@ -12,11 +8,8 @@ import numpy as np
 from tvm import tirx
 from tvm.ir import Call, TensorLoad
 
+from flextune.analysis.bfloat16 import QUIET, STORAGE, narrowed, rounding
 from flextune.workload.tensor_builder import TensorBuilder
-
-STORAGE = "uint16"
-
-_QUIET = 0x40
 
 Expression = Any
 
@@ -33,7 +26,7 @@ def rounded(value: Expression) -> Expression:
     before: rounded(if_then_else(c, widened(x), 0.0))   -->   after: if_then_else(c, x, 0)
     """
     moved = _moved(value)
-    return _round(value) if moved is None else moved
+    return rounding(value) if moved is None else moved
 
 
 def _moved(value: Expression) -> Expression | None:
@@ -55,21 +48,8 @@ def _moved(value: Expression) -> Expression | None:
 
 def _stored(value: Expression) -> Expression | None:
     """x where `value` is `widened(x)` of one element."""
-    if not _is_call(value, "reinterpret") or not isinstance(value.args[0], tirx.LShift):
-        return None
-    cast = value.args[0].a
-    load = cast.value if isinstance(cast, tirx.Cast) else None
-    return load if isinstance(load, TensorLoad) and str(load.ty.dtype) == STORAGE else None
-
-
-def _round(value: Expression) -> Expression:
-    x, bits = tirx.Var("x", "float32"), tirx.Var("bits", "uint32")
-    one, half, shift = (tirx.const(number, "uint32") for number in (1, 0x7FFF, 16))
-    upper = tirx.shift_right(bits, shift)
-    nearest = tirx.shift_right(bits + (half + tirx.bitwise_and(upper, one)), shift)
-    quiet = tirx.bitwise_or(upper, tirx.const(_QUIET, "uint32"))
-    chosen = tirx.Select(tirx.isnan(x), quiet, nearest).astype(STORAGE)
-    return tirx.Let(x, value, tirx.Let(bits, tirx.reinterpret("uint32", x), chosen))
+    element = narrowed(value)
+    return element if isinstance(element, TensorLoad) else None
 
 
 def _is_call(value: Expression, name: str) -> bool:
@@ -81,7 +61,7 @@ def to_bfloat16(values: np.ndarray) -> np.ndarray:
     bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
     upper = bits >> np.uint32(16)
     nearest = (bits + (np.uint32(0x7FFF) + (upper & np.uint32(1)))) >> np.uint32(16)
-    return np.asarray(np.where(np.isnan(values), upper | np.uint32(_QUIET), nearest).astype(np.uint16))
+    return np.asarray(np.where(np.isnan(values), upper | np.uint32(QUIET), nearest).astype(np.uint16))
 
 
 def from_bfloat16(stored: np.ndarray) -> np.ndarray:

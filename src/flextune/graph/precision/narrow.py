@@ -19,9 +19,11 @@ from tvm import te, tirx
 from tvm.ir import TensorLoad, TensorRegion
 from tvm.s_tir import SBlock, SBlockRealize
 
+from flextune.analysis.attention import read_attention
+from flextune.analysis.bfloat16 import STORAGE
 from flextune.analysis.blocks import BlockFacts, BlockKind, ProgramFacts, read_program
 from flextune.analysis.moves import is_transpose
-from flextune.graph.precision.bfloat16 import STORAGE, rounded, widened
+from flextune.graph.precision.bfloat16 import rounded, widened
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +49,13 @@ def narrow_function(
     program = plain_program(function)
     if program is None or any(str(function.params[i].ty.dtype) != "float32" for i in stored):
         return None
-    return _Narrower(function, program, frozenset(stored), frozenset(constants), products).run()
+    takes = products and not _is_half_narrow_attention(function, program)
+    return _Narrower(function, program, frozenset(stored), frozenset(constants), takes).run()
+
+
+def _is_half_narrow_attention(function: Any, program: ProgramFacts) -> bool:
+    """Whether one product alone of an attention can be taken from bfloat16 (one column), which no kernel does."""
+    return sum(bool(product_factors(block)) for block in program.blocks) == 1 and read_attention(function) is not None
 
 
 def plain_program(function: Any) -> ProgramFacts | None:

@@ -17,10 +17,11 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from flextune.analysis.bfloat16 import STORAGE
 from flextune.errors import UsageError
 from flextune.graph.calls import is_call_tir, is_constant
 from flextune.graph.fusion.emit import substituted
-from flextune.graph.precision.bfloat16 import STORAGE, to_bfloat16
+from flextune.graph.precision.bfloat16 import to_bfloat16
 from flextune.graph.precision.narrow import Narrowed, narrow_function
 from flextune.graph.precision.storage import Storage, storage_of
 

@@ -2,7 +2,8 @@
 
 `vnni_u8s8`: VPDPBUSD (AVX512-VNNI), four u8 x s8 products a lane. `bf16_pairs`: VDPBF16PS (AVX512-BF16), two products
 a lane; TVM widens bfloat16 buffers to float32, so they are stored as uint16 and the instruction is reached
-through a small LLVM function that is inlined.
+through a small LLVM function that is inlined. So is VCVTNEPS2BF16, which rounds; like the products it takes denormals
+for zero.
 """
 
 # mypy: disable-error-code="valid-type, untyped-decorator, no-untyped-def, no-untyped-call"
@@ -15,16 +16,16 @@ from functools import cache
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812  # the name that the script parser knows
 
+from flextune.schedule.attention.pairs import CODE, DOT_FUNCTION, ROUND_FUNCTION
 from flextune.schedule.limits import DotIntrinsic
 from flextune.schedule.steps import register_code, register_intrinsic
 from flextune.target.target import Target
 
 VNNI = DotIntrinsic("flextune.vnni_u8s8", "uint8", "int8", "int32", lanes=16, group=4)
-BF16 = DotIntrinsic("flextune.bf16_pairs", "uint16", "uint16", "float32", lanes=16, group=2, code="bf16_pairs")
+BF16 = DotIntrinsic("flextune.bf16_pairs", "uint16", "uint16", "float32", lanes=16, group=2, code=CODE)
 
-_BF16_FUNCTION = "flextune_dpbf16ps"
 _BF16_LLVM = f"""
-define <16 x float> @{_BF16_FUNCTION}(<16 x float> %sum, i32 %pair, <16 x i32> %weights) alwaysinline nounwind {{
+define <16 x float> @{DOT_FUNCTION}(<16 x float> %sum, i32 %pair, <16 x i32> %weights) alwaysinline nounwind {{
   %one = insertelement <16 x i32> poison, i32 %pair, i32 0
   %all = shufflevector <16 x i32> %one, <16 x i32> poison, <16 x i32> zeroinitializer
   %left = bitcast <16 x i32> %all to <32 x bfloat>
@@ -33,7 +34,13 @@ define <16 x float> @{_BF16_FUNCTION}(<16 x float> %sum, i32 %pair, <16 x i32> %
     <16 x float> %sum, <32 x bfloat> %left, <32 x bfloat> %right)
   ret <16 x float> %result
 }}
+define <16 x i16> @{ROUND_FUNCTION}(<16 x float> %value) alwaysinline nounwind {{
+  %rounded = call <16 x bfloat> @llvm.x86.avx512bf16.cvtneps2bf16.512(<16 x float> %value)
+  %result = bitcast <16 x bfloat> %rounded to <16 x i16>
+  ret <16 x i16> %result
+}}
 declare <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(<16 x float>, <32 x bfloat>, <32 x bfloat>)
+declare <16 x bfloat> @llvm.x86.avx512bf16.cvtneps2bf16.512(<16 x float>)
 """
 
 
@@ -45,7 +52,7 @@ def available_intrinsics(target: Target) -> tuple[DotIntrinsic, ...]:
 @cache
 def register_intrinsics() -> None:
     """Needed before a trace that names an intrinsic is applied. Their programs are parsed when one is, not before."""
-    register_code("bf16_pairs", _BF16_LLVM)
+    register_code(CODE, _BF16_LLVM)
     register_intrinsic(VNNI.name, lambda: TensorIntrin.register(VNNI.name, _vnni_pattern(), _vnni_code()))
     register_intrinsic(BF16.name, lambda: TensorIntrin.register(BF16.name, _bf16_pattern(), _bf16_code()))
 

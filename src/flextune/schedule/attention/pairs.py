@@ -1,0 +1,106 @@
+"""Products of bfloat16: pairs of neighbours along a sum, one to a lane, brought into order and multiplied.
+
+A pair is an int32, the element of the lower place in its lower half; a place that is not there is zero. What is
+multiplied and rounded by vectors is called by name: the code that the trace imports (`CODE`) defines the functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tvm import tirx
+
+from flextune.analysis.bfloat16 import STORAGE
+from flextune.schedule.attention.layout import holding
+from flextune.schedule.statements import Expression, Statement, index, lanes, line, ramp, sequence
+
+CODE = "bf16_pairs"
+"""The name under which a platform registers the LLVM text that defines both functions."""
+
+DOT_FUNCTION = "flextune_dpbf16ps"
+"""sums, one pair, a vector of pairs -> sums + products of the pair with each."""
+
+ROUND_FUNCTION = "flextune_to_bfloat16"
+"""A vector of float32 -> bfloat16."""
+
+LANES = 16
+"""Of the vectors that the functions take."""
+
+Read = Callable[[Expression], Expression]
+"""The element at a place: stored, or a float32 to be rounded."""
+
+PairAt = Callable[[Expression, Expression], Expression]
+"""The load of a pair of a row or column at a step."""
+
+
+def rounded(value: Expression) -> Expression:
+    """A vector of float32 as stored elements."""
+    return tirx.call_pure_extern(f"uint16x{LANES}", ROUND_FUNCTION, value)
+
+
+def add_products(sums: Any, place: Expression, pair: Expression, pairs: Expression) -> Statement:
+    """sums[place + lane] += the two products of `pair` with lane of `pairs`."""
+    at = [ramp(place, LANES)]
+    total = tirx.call_pure_extern(f"float32x{LANES}", DOT_FUNCTION, tirx.BufferLoad(sums, at), pair, pairs)
+    return tirx.BufferStore(sums, total, at)
+
+
+def pair_products(accumulators: Any, width: int, left: PairAt, right: PairAt) -> Callable[..., Statement]:
+    """For `product_tile`: the pair left(i, k) times the pairs right(k, c) is added to every column c of a vector."""
+
+    def add(i: Expression, v: Expression, k: Expression) -> Statement:
+        pairs = right(k, v * LANES)
+        vector = tirx.BufferLoad(pairs.source, [ramp(pairs.indices[0], LANES)])
+        return add_products(accumulators, i * width + v * LANES, left(i, k), vector)
+
+    return add
+
+
+def line_of_pairs(name: str, extent: int, scope: str = "global") -> Any:
+    """A buffer of pairs."""
+    return line(name, extent, scope, "int32")
+
+
+def pairs_along(read: Read, count: int, into: Callable[[Expression], Statement]) -> Statement:
+    """A vector of pairs of neighbours: elements at the places below `count`, at most twice the lanes."""
+    stored = line("row", 2 * LANES, "local", STORAGE)
+    row = _stored(read, count, stored, 2 * LANES)
+    pairs = tirx.reinterpret(f"int32x{LANES}", tirx.BufferLoad(stored, [ramp(index(0), 2 * LANES)]))
+    return holding([stored], sequence([row, into(pairs)]))
+
+
+def pairs_across(rows: Sequence[Read], count: int, into: Callable[[Expression], Statement]) -> Statement:
+    """A vector of pairs from two rows, places below `count` of both; of a single row the upper half is zero."""
+    stored = [line(f"row{half}", LANES, "local", STORAGE) for half in range(2)]
+    filled = [_stored(read, count, row, LANES) for read, row in zip(rows, stored, strict=False)]
+    blank = [_zeros(row, 0, LANES) for row in stored[len(rows) :]]
+    vectors = [tirx.BufferLoad(row, [ramp(index(0), LANES)]) for row in stored]
+    places = [index(lane // 2 + lane % 2 * LANES) for lane in range(2 * LANES)]
+    pairs = tirx.reinterpret(f"int32x{LANES}", tirx.Shuffle(vectors, places))
+    return holding(stored, sequence([*filled, *blank, into(pairs)]))
+
+
+def _stored(read: Read, count: int, row: Any, width: int) -> Statement:
+    """Fill a local line of `width` stored elements: places below `count`, and zeros."""
+    if str(read(index(0)).ty.dtype) == STORAGE:
+        return sequence([_copied(read, count, row), _zeros(row, count, width)])
+    wide = line("wide", width, "local")
+    filled = [_copied(read, count, wide), _zeros(wide, count, width)]
+    return holding([wide], sequence([*filled, *(_rounded_vector(wide, row, at) for at in range(0, width, LANES))]))
+
+
+def _copied(read: Read, count: int, row: Any) -> Statement:
+    return lanes(count, lambda lane: tirx.BufferStore(row, read(lane), [lane]))
+
+
+def _zeros(row: Any, first: int, width: int) -> Statement | None:
+    if first == width:
+        return None
+    zero = tirx.const(0, str(row.ty.dtype))
+    return lanes(width - first, lambda lane: tirx.BufferStore(row, zero, [first + lane]))
+
+
+def _rounded_vector(wide: Any, row: Any, first: int) -> Statement:
+    place = [ramp(index(first), LANES)]
+    return tirx.BufferStore(row, rounded(tirx.BufferLoad(wide, place)), place)
