@@ -7,6 +7,7 @@ multiplied and rounded by vectors is called by name: the code that the trace imp
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tvm import tirx
@@ -64,30 +65,44 @@ def line_of_pairs(name: str, extent: int, scope: str = "global") -> Any:
 
 def pairs_along(read: Read, count: int, into: Callable[[Expression], Statement]) -> Statement:
     """A vector of pairs of neighbours: elements at the places below `count`, at most twice the lanes."""
-    stored = line("row", 2 * LANES, "local", STORAGE)
-    row = _stored(read, count, stored, 2 * LANES)
-    pairs = tirx.reinterpret(f"int32x{LANES}", tirx.BufferLoad(stored, [ramp(index(0), 2 * LANES)]))
-    return holding([stored], sequence([row, into(pairs)]))
+    row = _Row.of(read, count, 2 * LANES)
+    return holding([row.buffer], sequence([*row.filling, into(tirx.reinterpret(f"int32x{LANES}", row.stored()))]))
 
 
 def pairs_across(rows: Sequence[Read], count: int, into: Callable[[Expression], Statement]) -> Statement:
     """A vector of pairs from two rows, places below `count` of both; of a single row the upper half is zero."""
-    stored = [line(f"row{half}", LANES, "local", STORAGE) for half in range(2)]
-    filled = [_stored(read, count, row, LANES) for read, row in zip(rows, stored, strict=False)]
-    blank = [_zeros(row, 0, LANES) for row in stored[len(rows) :]]
-    vectors = [tirx.BufferLoad(row, [ramp(index(0), LANES)]) for row in stored]
+    found = [_Row.of(read, count, LANES) for read in rows]
+    blank = tirx.Broadcast(tirx.const(0, STORAGE), LANES)
+    vectors = [*(row.stored() for row in found), blank][:2]
     places = [index(lane // 2 + lane % 2 * LANES) for lane in range(2 * LANES)]
     pairs = tirx.reinterpret(f"int32x{LANES}", tirx.Shuffle(vectors, places))
-    return holding(stored, sequence([*filled, *blank, into(pairs)]))
+    return holding([row.buffer for row in found], sequence([*(s for row in found for s in row.filling), into(pairs)]))
 
 
-def _stored(read: Read, count: int, row: Any, width: int) -> Statement:
-    """Fill a local line of `width` stored elements: places below `count`, and zeros."""
-    if str(read(index(0)).ty.dtype) == STORAGE:
-        return sequence([_copied(read, count, row), _zeros(row, count, width)])
-    wide = line("wide", width, "local")
-    filled = [_copied(read, count, wide), _zeros(wide, count, width)]
-    return holding([wide], sequence([*filled, *(_rounded_vector(wide, row, at) for at in range(0, width, LANES))]))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Row:
+    """A local line of `width` elements, stored ones or float32, and the statements that fill it."""
+
+    buffer: Any
+    width: int
+    filling: tuple[Statement | None, ...]
+
+    @classmethod
+    def of(cls, read: Read, count: int, width: int) -> _Row:
+        """The elements at the places below `count`, and zeros."""
+        row = line("row", width, "local", str(read(index(0)).ty.dtype))
+        return cls(row, width, (_copied(read, count, row), _zeros(row, count, width)))
+
+    def stored(self) -> Expression:
+        """The row as a vector of stored elements.
+
+        Halves are rounded and joined in registers: two stores of half a vector would stall the load of a whole one.
+        """
+        if str(self.buffer.ty.dtype) == STORAGE:
+            return tirx.BufferLoad(self.buffer, [ramp(index(0), self.width)])
+        starts = range(0, self.width, LANES)
+        halves = [rounded(tirx.BufferLoad(self.buffer, [ramp(index(start), LANES)])) for start in starts]
+        return halves[0] if len(halves) == 1 else tirx.Shuffle(halves, [index(lane) for lane in range(self.width)])
 
 
 def _copied(read: Read, count: int, row: Any) -> Statement:
@@ -99,8 +114,3 @@ def _zeros(row: Any, first: int, width: int) -> Statement | None:
         return None
     zero = tirx.const(0, str(row.ty.dtype))
     return lanes(width - first, lambda lane: tirx.BufferStore(row, zero, [first + lane]))
-
-
-def _rounded_vector(wide: Any, row: Any, first: int) -> Statement:
-    place = [ramp(index(first), LANES)]
-    return tirx.BufferStore(row, rounded(tirx.BufferLoad(wide, place)), place)
