@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flextune.analysis.attention import read_attention
-from flextune.analysis.bfloat16 import narrowed, rounding, unrounded
-from flextune.graph.precision.bfloat16 import from_bfloat16, to_bfloat16, widened
+from flextune.graph.precision.bfloat16 import from_bfloat16, to_bfloat16
 from flextune.graph.precision.narrow import narrow_function
 from flextune.platforms.x86.build import compile_module
 from flextune.platforms.x86.platform import X86Platform
@@ -175,11 +174,3 @@ def test_factors_are_read_as_they_are_stored_or_before_they_are_rounded() -> Non
     assert (facts.narrow, facts.guarded, facts.rounds_result) == (True, True, False)
     elements = (facts.query, facts.key, facts.value)
     assert [str(each.expression.ty.dtype) for each in elements] == ["float32", "uint16", "float32"]
-
-
-def test_roundings_are_recognised() -> None:
-    x, stored = tvm.tirx.Var("x", "float32"), tvm.tirx.Var("y", "uint16")
-    assert unrounded(rounding(x)).same_as(x)
-    assert unrounded(x).same_as(x)
-    assert narrowed(widened(stored)).same_as(stored)
-    assert narrowed(x) is None
