@@ -4,7 +4,8 @@
     p[b, i, :] = softmax(s[b, i, :])                                      guarded: 0 where that is NaN
     o[b, i, c] = result(sum over j of p[b, i, j] * value[b, j, c])
 
-What is computed element by element, transposes included, is part of the expressions of the elements.
+What is computed element by element, transposes included, is part of the expressions of the elements. In bfloat16 the
+factors of both products, p among them, are rounded; sums and the softmax are float32.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tvm_ffi
 from tvm import tirx
 from tvm.ir import Call, TensorLoad
 
+from flextune.analysis.bfloat16 import narrowed, unrounded
 from flextune.analysis.blocks import BlockFacts, BlockKind, ProgramFacts, read_program
 from flextune.analysis.element import Element, Expression, substituted
 
@@ -28,7 +30,9 @@ class AttentionFacts:
     """One attention; `batch` are the extents of all axes that are no part of its matrices.
 
     Elements are over (*batch, row, column) of their matrix. `target` are the places of `output` (a parameter) over
-    (*batch, query, column). `online` says that the program asks for a softmax over blocks of keys.
+    (*batch, query, column). `online` says that the program asks for a softmax over blocks of keys. With `narrow` the
+    factors of both products are bfloat16: query, key and value are stored elements, or float32 that is to be rounded.
+    `result` is float32; whether it is rounded as it is stored is said by the type of `output`.
     """
 
     batch: tuple[int, ...]
@@ -45,6 +49,12 @@ class AttentionFacts:
     output: Any
     guarded: bool
     online: bool
+    narrow: bool = False
+
+    @property
+    def rounds_result(self) -> bool:
+        """Whether results are stored as bfloat16."""
+        return str(self.output.ty.dtype) != "float32"
 
     def reads(self) -> tuple[Any, ...]:
         """All parameters that are read."""
@@ -81,10 +91,10 @@ class _Reader:
     def attention(self) -> AttentionFacts:
         iterators = [it.var for block in self.program.blocks for it in block.block.iter_vars]
         _require(all(str(variable.ty) == "int32" for variable in iterators))
-        scores, values = (block for block in self.program.blocks if block.kind is BlockKind.CONTRACTION)
+        scores, values = self._products()
         weights, value = self._sides(values)
         score, weight_variables, guarded, online = self._softmax(weights, scores)
-        query, key = (self._expanded(side, ()) for side in self._sides(scores))
+        query, key = (unrounded(self._expanded(side, ())) for side in self._sides(scores))
         result, target, output = self._result(values)
         facts = AttentionFacts(
             batch=tuple(it.extent for it in scores.spatial[:-2]),
@@ -96,7 +106,7 @@ class _Reader:
             key=Element((*_batch(scores), _variables(scores, -2, "reduce")[-1], _variables(scores, -2, -1)[-1]), key),
             value=Element(
                 (*_batch(values), _variables(values, -2, "reduce")[-1], _variables(values, -2, -1)[-1]),
-                self._expanded(value, ()),
+                unrounded(self._expanded(value, ())),
             ),
             score=Element(weight_variables, score, scores.block.body.buffer),
             result=result,
@@ -104,6 +114,7 @@ class _Reader:
             output=output,
             guarded=guarded,
             online=online,
+            narrow=self._narrow,
         )
         _require(self.used | {scores.name, values.name} == {block.name for block in self.program.blocks})
         _require(len(scores.reduce) == len(values.reduce) == 1 and values.reduce[0].extent == facts.keys)
@@ -111,6 +122,18 @@ class _Reader:
         return facts
 
     def _sides(self, product: BlockFacts) -> tuple[Expression, Expression]:
+        """The factors of a product; as they are stored where all factors are bfloat16."""
+        left, right = self._terms(product)
+        return (narrowed(left), narrowed(right)) if self._narrow else (left, right)
+
+    @property
+    def _narrow(self) -> bool:
+        return all(narrowed(term) is not None for product in self._products() for term in self._terms(product))
+
+    def _products(self) -> list[BlockFacts]:
+        return [block for block in self.program.blocks if block.kind is BlockKind.CONTRACTION]
+
+    def _terms(self, product: BlockFacts) -> tuple[Expression, Expression]:
         _require(len(product.spatial) >= 2 and product.iterators[-1].kind == "reduce")
         _require(product.writes[0].plain_axes() is not None and product.output.dtype == "float32")
         value = product.block.body.value
@@ -159,7 +182,7 @@ class _Reader:
 
     def _quotient(self, numerator: Any, total: BlockFacts) -> BlockFacts:
         for block in self.program.consumers(total):
-            value = block.block.body.value
+            value = unrounded(block.block.body.value)
             if isinstance(value, tirx.Div) and block.kind is BlockKind.ELEMENTWISE:
                 _require(_load(value.a).source.same_as(numerator.block.body.buffer))
                 _require(_load(value.b).source.same_as(total.block.body.buffer))
@@ -171,7 +194,7 @@ class _Reader:
         normal = quotient.block.body.buffer
         if weights.source.same_as(normal):
             return False
-        value = self._expanded(weights, (normal,))
+        value = unrounded(self._expanded(weights, (normal,)))
         _require(isinstance(value, tirx.Select) and _is_call(value.condition, "isnan"))
         loads = [_load(value.condition.args[0]), _load(value.false_value)]
         _require(all(load.source.same_as(normal) for load in loads))
@@ -188,7 +211,7 @@ class _Reader:
             return Element(own, tirx.BufferLoad(hole, list(own)), hole), places, hole
         _require(last.kind is BlockKind.ELEMENTWISE and last.output.parameter is not None)
         self.used.add(last.name)
-        expression = self._expanded(last.block.body.value, (hole,))
+        expression = unrounded(self._expanded(last.block.body.value, (hole,)))
         loads: list[Any] = []
         tvm_ffi.structural_walk(expression, (TensorLoad, loads.append))
         read = [load for load in loads if load.source.same_as(hole)]

@@ -98,7 +98,7 @@ def partition_model(model: Model, without: Collection[str] = (), precision: Prec
     `precision` than float32 the model's inputs and outputs stay what they are.
     """
     operators = relax_operators(model)
-    switcher = FusionSwitcher.of(operators, {*without, *precision.without})
+    switcher = FusionSwitcher.of(operators, without)
     if switcher is None:
         return replace(
             partition_module(model, with_precision(fuse_by_default(operators), precision)), precision=precision

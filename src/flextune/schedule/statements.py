@@ -1,6 +1,6 @@
 """Loops and register tiles written out as statements, for kernels that are programs of their own.
 
-What these functions return is plain TIR; indices are int32, and data are float32.
+What these functions return is plain TIR; indices are int32, and data are float32 unless they say so.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def index(value: int) -> Expression:
     return tirx.const(value, "int32")
 
 
-def line(name: str, extent: int, scope: str = "global") -> Any:
+def line(name: str, extent: int, scope: str = "global", dtype: str = "float32") -> Any:
     """A buffer of one dimension; in scope `local` all places must be constants after unrolling."""
-    return tirx.decl_buffer((extent,), "float32", name, scope=scope)
+    return tirx.decl_buffer((extent,), dtype, name, scope=scope)
 
 
 def sequence(statements: Sequence[Statement]) -> Statement:
@@ -97,14 +97,14 @@ def product_tile(
     accumulators: Any,
     shape: tuple[int, int, int],
     steps: int,
-    left: Callable[[Expression, Expression], Expression],
-    right: Callable[[Expression, Expression], Expression],
+    add: Callable[[Expression, Expression, Expression], Statement],
     start: Callable[[Expression, Expression], Expression] | None = None,
     unroll: int = 1,
 ) -> Statement:
-    """A register tile of a product: accumulators[i * width + c] = start(i, c) + sum of left(i, k) * right(k, c).
+    """A register tile of a product: accumulators[i * width + c] = start(i, c), and to them add(i, v, k) for all k.
 
-    `shape` is rows, columns (`width`, whole vectors), and the length of a vector. `accumulators` is in scope `local`.
+    `shape` is rows, columns (`width`, whole vectors), and the length of a vector; `add` is for vector v of row i, as
+    `multiply_add` makes it. `accumulators` is in scope `local`.
     """
     rows, width, vector = shape
 
@@ -116,39 +116,48 @@ def product_tile(
         return lanes(vector, set_lane)
 
     def step(k: Expression) -> Statement:
-        def add(i: Expression, v: Expression) -> Statement:
-            def add_lane(lane: Expression) -> Statement:
-                place = i * width + v * vector + lane
-                term = left(i, k) * right(k, v * vector + lane)
-                return tirx.BufferStore(accumulators, tirx.BufferLoad(accumulators, [place]) + term, [place])
-
-            return lanes(vector, add_lane)
-
-        return each((rows, width // vector), add)
+        return each((rows, width // vector), lambda i, v: add(i, v, k))
 
     times = unroll if steps % unroll == 0 else 1
     body = loop(steps // times, lambda k: loop(times, lambda u: step(k * times + u), "u", UNROLLED), "k")
     return sequence([each((rows, width // vector), first), body])
 
 
+def multiply_add(
+    accumulators: Any,
+    shape: tuple[int, int, int],
+    left: Callable[[Expression, Expression], Expression],
+    right: Callable[[Expression, Expression], Expression],
+) -> Callable[[Expression, Expression, Expression], Statement]:
+    """For `product_tile`: left(i, k) * right(k, c) is added to every column c of a vector."""
+    _, width, vector = shape
+
+    def add(i: Expression, v: Expression, k: Expression) -> Statement:
+        def add_lane(lane: Expression) -> Statement:
+            place = i * width + v * vector + lane
+            term = left(i, k) * right(k, v * vector + lane)
+            return tirx.BufferStore(accumulators, tirx.BufferLoad(accumulators, [place]) + term, [place])
+
+        return lanes(vector, add_lane)
+
+    return add
+
+
 def transposed_square(
     width: int,
-    read: Callable[[int, Expression], Expression],
+    load: Callable[[int], Statement],
     store: Callable[[int, Expression], Statement],
     work: Sequence[Any],
 ) -> Statement:
     """Transpose a square of `width` (a power of two) vectors by shuffles of pairs of them.
 
-    `read(i, lane)` is an element of row i; `store(d, v)` takes column d as a vector. `work` are two local buffers of
-    width * width elements.
+    `load(i)` puts row i into `work[0]`, at i * width; `store(d, v)` takes column d as a vector. `work` are two local
+    buffers of width * width elements.
     Each of the log2(width) steps exchanges halves of blocks with a partner at that distance (Eklundh 1972).
     """
 
     def place(i: int) -> list[Expression]:
         return [ramp(index(i * width), width)]
-
-    def load(i: int) -> Statement:
-        return lanes(width, lambda lane: tirx.BufferStore(work[0], read(i, lane), [i * width + lane]))
 
     found = [load(i) for i in range(width)]
     source, into, distance = *work, 1

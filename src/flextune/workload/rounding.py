@@ -16,7 +16,9 @@ from tvm import tirx
 STORAGE = "uint16"
 ROUND = "tirx.flextune_bfloat16"
 
-_QUIET = 0x40
+QUIET = 0x40
+"""The bit that makes a NaN quiet."""
+
 _PURE = 1
 """TVM's `CallEffectKind` of a function of its arguments alone."""
 
@@ -24,9 +26,10 @@ Expression = Any
 
 
 def bfloat16_of(value: Expression) -> Expression:
-    """A float32 expression as a stored element."""
+    """A float32 expression, or a vector of them, as stored elements."""
     register_rounding()
-    return tirx.op.call_intrin(STORAGE, ROUND, value)
+    number = tirx.convert(value)
+    return tirx.op.call_intrin(STORAGE + _lanes(number), ROUND, number)
 
 
 @cache
@@ -40,11 +43,16 @@ def register_rounding() -> None:
 def by_bits(call: Expression) -> Expression:
     """The operator by arithmetic on the bits, for every processor and any number of lanes."""
     value = call.args[0]
-    lanes = str(value.ty).removeprefix("float32")
+    lanes = _lanes(value)
     whole = f"uint32{lanes}"
     x, bits = tirx.Var("x", f"float32{lanes}"), tirx.Var("bits", whole)
-    one, half, shift, quiet = (tirx.const(number, whole) for number in (1, 0x7FFF, 16, _QUIET))
+    one, half, shift, quiet = (tirx.const(number, whole) for number in (1, 0x7FFF, 16, QUIET))
     upper = tirx.shift_right(bits, shift)
     nearest = tirx.shift_right(bits + (half + tirx.bitwise_and(upper, one)), shift)
     chosen = tirx.Select(tirx.isnan(x), tirx.bitwise_or(upper, quiet), nearest).astype(f"{STORAGE}{lanes}")
     return tirx.Let(x, value, tirx.Let(bits, tirx.reinterpret(whole, x), chosen))
+
+
+def _lanes(value: Expression) -> str:
+    """`x16` for a vector of 16, nothing for a single number."""
+    return str(value.ty).removeprefix("float32")

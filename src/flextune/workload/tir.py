@@ -107,14 +107,16 @@ class TirProgram:
         """As for operators, with the reductions of all blocks added up, and four times wider for their combination.
 
         The absolute part is wider by the gains that blocks state. A number that is stored as bfloat16, or as a byte
-        after scaling, may be rounded the other way.
+        after scaling, may be rounded the other way; so may one that is rounded inside, as the weights of an attention,
+        which are at most 1 together and may be rounded before or after they are divided by their sum.
         """
         types = {spec.dtype for spec in self.outputs}
         if all(("int" in dtype and dtype != "uint16") or dtype == "bool" for dtype in types):
             return Tolerance(0.0, 1.0 if types <= {"uint8", "int8"} and self._scales_bytes else 0.0)
         length = self._reduction_length
         relative = 2e-5 + 16 * FLOAT32_ROUNDING * math.sqrt(length) + (BFLOAT16_STEP if "uint16" in types else 0.0)
-        return Tolerance(relative, 16 * FLOAT32_ROUNDING * max(16, length) * self._gain)
+        absolute = 16 * FLOAT32_ROUNDING * max(16, length) * self._gain
+        return Tolerance(relative, absolute + (BFLOAT16_STEP / 2 if self._rounds_inside else 0.0))
 
     def random_inputs(self, rng: np.random.Generator) -> list[np.ndarray]:
         """Floats in [-1, 1], or in [0.5, 1.5] when the program takes roots or logarithms, or divides by an input.
@@ -166,6 +168,19 @@ class TirProgram:
 
         tvm_ffi.structural_walk(self.func.body, (s_tir.SBlock, visit))
         return math.prod(gains)
+
+    @cached_property
+    def _rounds_inside(self) -> bool:
+        """Whether what was computed as float32 inside becomes bfloat16 inside."""
+        own = {buffer: str(buffer.ty.dtype) for buffer in self.func.body.block.alloc_buffers}
+        found: list[str] = []
+
+        def visit(block: Any) -> None:
+            if any(own.get(region.source) == "uint16" for region in block.writes):
+                found.extend(own.get(region.source, "") for region in block.reads)
+
+        tvm_ffi.structural_walk(self.func.body, (s_tir.SBlock, visit))
+        return "float32" in found
 
     @cached_property
     def _scales_bytes(self) -> bool:

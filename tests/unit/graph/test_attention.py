@@ -126,6 +126,31 @@ def test_a_transpose_with_another_reader_stays(tmp_path: Path) -> None:
 def test_scores_of_an_odd_length_are_taken_from_bfloat16_by_dot_products(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(attention(1, 2, 75, 32).SerializeToString())
-    found = partition_model(load_model(path), precision=Precision("bfloat16"))
+    found = partition_model(load_model(path), ("attention",), Precision("bfloat16"))
     (scores,) = [task.workload for task in found.tasks if "permute_dims_permute_dims_matmul" in task.name]
     assert "bf16_pairs" in registry.get("x86").search_space(scores, WITH_BFLOAT16).trace.to_json()
+
+
+@pytest.mark.hardware("bf16")
+@pytest.mark.parametrize("keys", [33, 64])
+def test_keys_and_values_that_come_from_outside_are_rounded_for_dot_products(tmp_path: Path, keys: int) -> None:
+    """As in a key-value cache: what is float32 at the edge of a bfloat16 model needs no plain loops."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["q1"]),
+        helper.make_node("Transpose", ["k"], ["k1"], perm=[0, 1, 3, 2]),
+        helper.make_node("MatMul", ["q1", "k1"], ["s"]),
+        helper.make_node("Softmax", ["s"], ["p"], axis=-1),
+        helper.make_node("MatMul", ["p", "v"], ["y"]),
+    ]
+    shapes = {"x": [1, 2, 40, 24], "k": [1, 2, keys, 32], "v": [1, 2, keys, 48]}
+    inputs = [value(name, shape) for name, shape in shapes.items()]
+    proto = model_of(nodes, inputs, [value("y", [1, 2, 40, 48])], {"w": random_array(7, 24, 32) / 5})
+    path = tmp_path / "model.onnx"
+    path.write_bytes(proto.SerializeToString())
+    found = partition_model(load_model(path), ("attention",), Precision("bfloat16"))
+    products = [task.workload for task in found.tasks if "matmul" in task.name]
+    spaces = [registry.get("x86").search_space(product, WITH_BFLOAT16) for product in products]
+    assert ["bf16_pairs" in space.trace.to_json() for space in spaces] == [True, True, True]
+    given = {name: random_array(seed, *shape) for seed, (name, shape) in enumerate(shapes.items())}
+    expected = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, given)[0]
+    assert np.abs(outputs(found, given) - expected).max() < 0.02 * np.abs(expected).max()

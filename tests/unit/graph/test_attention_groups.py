@@ -108,9 +108,26 @@ def test_scores_and_weights_that_the_model_returns_are_no_part_of_a_kernel(tmp_p
     assert "attention" not in patterns(partition)
 
 
-def test_attention_in_bfloat16_is_made_of_its_parts(tmp_path: Path) -> None:
-    partition = partition_model(read(decoder(21, 33), tmp_path), precision=Precision("bfloat16"))
-    assert "attention" not in patterns(partition)
+@pytest.mark.hardware("bf16")
+@pytest.mark.parametrize(("queries", "keys", "batch"), [(1, 50, 2), (21, 33, 1), (130, 150, 1), (6, 520, 1)])
+def test_every_form_in_bfloat16_is_near_onnx_runtime(tmp_path: Path, queries: int, keys: int, batch: int) -> None:
+    proto, inputs = decoder(queries, keys, batch=batch), given(queries, keys, batch)
+    expected = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, inputs)[0]
+    partition = partition_model(read(proto, tmp_path), precision=Precision("bfloat16"))
+    (group,) = group_options(partition)
+    assert group.pattern == "attention"
+    for name in [option.name for option in group.options]:
+        got = result(partition.switched({group.kind: name}), inputs)
+        assert np.abs(got - expected).max() < 0.02 * np.abs(expected).max(), name
+
+
+@pytest.mark.hardware("bf16")
+def test_a_layer_of_attention_that_is_kept_is_float32(tmp_path: Path) -> None:
+    proto, inputs = decoder(70, 40), given(70, 40)
+    model = read(proto, tmp_path)
+    expected = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, inputs)[0]
+    kept = partition_model(model, precision=Precision("bfloat16", (0,)))
+    np.testing.assert_allclose(result(kept, inputs), expected, rtol=2e-5, atol=2e-6)
 
 
 def test_long_sequences_are_computed_over_blocks_of_keys_unless_measured_otherwise(tmp_path: Path) -> None:

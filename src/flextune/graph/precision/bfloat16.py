@@ -1,8 +1,4 @@
-"""bfloat16 kept as uint16: TIR expressions and arrays to and from float32.
-
-A bfloat16 number is the upper half of a float32. Rounding is to nearest even, as the hardware does it; infinities stay,
-NaN stays a (quiet) NaN, and what is beyond the largest number becomes infinite.
-"""
+"""bfloat16 kept as uint16: TIR expressions and arrays to and from float32."""
 
 from __future__ import annotations
 
@@ -12,10 +8,9 @@ import numpy as np
 from tvm import tirx
 from tvm.ir import Call, TensorLoad
 
-from flextune.workload.rounding import STORAGE, bfloat16_of
+from flextune.analysis.bfloat16 import narrowed
+from flextune.workload.rounding import QUIET, STORAGE, bfloat16_of
 from flextune.workload.tensor_builder import TensorBuilder
-
-_QUIET = 0x40
 
 Expression = Any
 
@@ -54,11 +49,8 @@ def _moved(value: Expression) -> Expression | None:
 
 def _stored(value: Expression) -> Expression | None:
     """x where `value` is `widened(x)` of one element."""
-    if not _is_call(value, "reinterpret") or not isinstance(value.args[0], tirx.LShift):
-        return None
-    cast = value.args[0].a
-    load = cast.value if isinstance(cast, tirx.Cast) else None
-    return load if isinstance(load, TensorLoad) and str(load.ty.dtype) == STORAGE else None
+    element = narrowed(value)
+    return element if isinstance(element, TensorLoad) else None
 
 
 def _is_call(value: Expression, name: str) -> bool:
@@ -70,7 +62,7 @@ def to_bfloat16(values: np.ndarray) -> np.ndarray:
     bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
     upper = bits >> np.uint32(16)
     nearest = (bits + (np.uint32(0x7FFF) + (upper & np.uint32(1)))) >> np.uint32(16)
-    return np.asarray(np.where(np.isnan(values), upper | np.uint32(_QUIET), nearest).astype(np.uint16))
+    return np.asarray(np.where(np.isnan(values), upper | np.uint32(QUIET), nearest).astype(np.uint16))
 
 
 def from_bfloat16(stored: np.ndarray) -> np.ndarray:

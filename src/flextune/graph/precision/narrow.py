@@ -19,7 +19,9 @@ from tvm import te, tirx
 from tvm.ir import TensorLoad, TensorRegion
 from tvm.s_tir import SBlock, SBlockRealize
 
+from flextune.analysis.attention import read_attention
 from flextune.analysis.blocks import BlockFacts, BlockKind, ProgramFacts, read_program
+from flextune.analysis.moves import is_transpose
 from flextune.graph.precision.bfloat16 import rounded, widened
 from flextune.workload.rounding import STORAGE
 
@@ -47,7 +49,13 @@ def narrow_function(
     program = plain_program(function)
     if program is None or any(str(function.params[i].ty.dtype) != "float32" for i in stored):
         return None
-    return _Narrower(function, program, frozenset(stored), frozenset(constants), products).run()
+    takes = products and not _is_half_narrow_attention(function, program)
+    return _Narrower(function, program, frozenset(stored), frozenset(constants), takes).run()
+
+
+def _is_half_narrow_attention(function: Any, program: ProgramFacts) -> bool:
+    """Whether one product alone of an attention can be taken from bfloat16 (one column), which no kernel does."""
+    return sum(bool(product_factors(block)) for block in program.blocks) == 1 and read_attention(function) is not None
 
 
 def plain_program(function: Any) -> ProgramFacts | None:
@@ -96,10 +104,12 @@ class _Narrower:
         self.function, self.program, self.stored, self.constants = function, program, stored, constants
         found = {block.name: product_factors(block) for block in program.blocks} if products else {}
         self.factors = {name: {load.source for load in loads} for name, loads in found.items() if loads}
-        self.needed: set[Any] = set().union(*self.factors.values())
+        self.products = len(self.factors)
         self.writers: dict[Any, list[BlockFacts]] = {}
         for block in program.blocks:
             self.writers.setdefault(block.block.body.buffer, []).append(block)
+        self._round_before_transposes()
+        self.needed: set[Any] = set().union(*self.factors.values())
         self.read_wide = self._read_wide()
         self.forms: dict[Any, _Forms] = {}
 
@@ -125,7 +135,20 @@ class _Narrower:
             params, SBlockRealize([], True, block), self.function.ret_type, attrs=self.function.attrs
         )
         weights = frozenset(i for i in self.constants - self.stored if str(params[i].ty.dtype) == STORAGE)
-        return Narrowed(function, weights, len(self.factors))
+        return Narrowed(function, weights, self.products)
+
+    def _round_before_transposes(self) -> None:
+        """A factor that is a transpose moves what is rounded already: rounding goes by vectors, transposes do not.
+
+        What others read too, inside the function, is left in float32 for them.
+        """
+        for block in reversed(self.program.blocks):
+            factors = set().union(*self.factors.values())
+            if not is_transpose(block) or block.block.body.buffer not in factors:
+                continue
+            producers = self.program.producers(block)
+            if all(len(self.program.consumers(producer)) == 1 for producer in producers):
+                self.factors[block.name] = {block.block.body.value.source}
 
     def _read_wide(self) -> set[Any]:
         """The buffers that are read elsewhere than as a factor."""

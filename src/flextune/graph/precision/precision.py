@@ -56,11 +56,6 @@ class Precision:
             return False
         return self.is_float32 or not alternative.startswith("winograd")
 
-    @property
-    def without(self) -> tuple[str, ...]:
-        """Fusion patterns to do without: attention in one kernel is float32."""
-        return () if self.is_float32 else ("attention",)
-
     def keeping(self, layers: Collection[int]) -> Precision:
         """The same with these layers in float32."""
         return Precision(self.name, tuple(sorted(set(layers))))

@@ -15,16 +15,16 @@ from functools import cache
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812  # the name that the script parser knows
 
+from flextune.schedule.attention.pairs import CODE, DOT_FUNCTION
 from flextune.schedule.limits import DotIntrinsic
 from flextune.schedule.steps import register_code, register_intrinsic
 from flextune.target.target import Target
 
 VNNI = DotIntrinsic("flextune.vnni_u8s8", "uint8", "int8", "int32", lanes=16, group=4)
-BF16 = DotIntrinsic("flextune.bf16_pairs", "uint16", "uint16", "float32", lanes=16, group=2, code="bf16_pairs")
+BF16 = DotIntrinsic("flextune.bf16_pairs", "uint16", "uint16", "float32", lanes=16, group=2, code=CODE)
 
-_BF16_FUNCTION = "flextune_dpbf16ps"
 _BF16_LLVM = f"""
-define <16 x float> @{_BF16_FUNCTION}(<16 x float> %sum, i32 %pair, <16 x i32> %weights) alwaysinline nounwind {{
+define <16 x float> @{DOT_FUNCTION}(<16 x float> %sum, i32 %pair, <16 x i32> %weights) alwaysinline nounwind {{
   %one = insertelement <16 x i32> poison, i32 %pair, i32 0
   %all = shufflevector <16 x i32> %one, <16 x i32> poison, <16 x i32> zeroinitializer
   %left = bitcast <16 x i32> %all to <32 x bfloat>
@@ -45,7 +45,7 @@ def available_intrinsics(target: Target) -> tuple[DotIntrinsic, ...]:
 @cache
 def register_intrinsics() -> None:
     """Needed before a trace that names an intrinsic is applied. Their programs are parsed when one is, not before."""
-    register_code("bf16_pairs", _BF16_LLVM)
+    register_code(CODE, _BF16_LLVM)
     register_intrinsic(VNNI.name, lambda: TensorIntrin.register(VNNI.name, _vnni_pattern(), _vnni_code()))
     register_intrinsic(BF16.name, lambda: TensorIntrin.register(BF16.name, _bf16_pattern(), _bf16_code()))
 

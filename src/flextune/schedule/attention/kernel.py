@@ -6,9 +6,12 @@ A task is some strips of query rows of one matrix. For every strip
     weights = exp(scores - largest)               and their sum
     result += weights x values                    register tiles; divided by the sum at the end
 
-so that scores never leave the core's cache. With blocks of keys (`key_block` smaller than the keys) this is the online
-softmax of Milakov and Gimelshein (2018, algorithm 3), blocked as by Dao et al. (2022): largest scores, sums and results
-of the task's rows are kept between blocks, and rescaled when a larger score turns up.
+so that scores never leave the core's cache. In bfloat16 both products take pairs (`attention.pairs`): queries, keys,
+values and weights are rounded as they are brought into order, all else is float32.
+
+With blocks of keys (`key_block` smaller than the keys) this is the online softmax of Milakov and Gimelshein (2018,
+algorithm 3), blocked as by Dao et al. (2022): largest scores, sums and results of the task's rows are kept between
+blocks, and rescaled when a larger score turns up.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ def attention_kernel(function: Any, tiles: AttentionTiles) -> Any:
 def _packing(layout: Layout, matrix: Expression) -> Statement:
     """All keys of a matrix packed, before any task."""
     keys = layout.facts.keys
-    start = matrix * (layout.facts.depth * layout.padded_keys)
+    start = matrix * (layout.depth_steps * layout.padded_keys)
     whole = KeyBlock(layout.batch_of(matrix), index(0), index(0), keys, start)
     return block("pack_keys", pack_keys(layout, whole), layout.facts.key.reads(), [layout.packed_keys], [])
 
@@ -59,7 +62,7 @@ def _task(layout: Layout, task: Expression) -> Statement:
 
     def keys(place: Expression, size: int) -> Statement:
         start = place * layout.key_block
-        before = matrix * (facts.depth * layout.padded_keys) + start * facts.depth
+        before = matrix * (layout.depth_steps * layout.padded_keys) + start * layout.depth_steps
         return _strips(
             layout, KeyBlock(batch, first_row, start, size, before if layout.tiles.keys_before else index(0))
         )

@@ -47,7 +47,7 @@ class AttentionTiles:
             raise ScheduleError(f"a vector has a power of two lanes, not {self.lanes}")
         if self.key_block < facts.keys and self.key_block % (self.score_vectors * self.lanes):
             raise ScheduleError(f"a block of {self.key_block} keys is not made of whole register tiles")
-        if facts.columns % self.lanes and not self.pack_values:
+        if (facts.narrow or facts.columns % self.lanes) and not self.pack_values:
             raise ScheduleError(f"values of {facts.columns} columns must be packed for vectors of {self.lanes}")
 
 
@@ -113,6 +113,25 @@ class Layout:
         count = math.ceil(self.key_block / self.tiles.lanes)
         return (count + 1 - count % 2) * self.tiles.lanes
 
+    # the sums of both products, in steps of one element or of a pair
+
+    @property
+    def group(self) -> int:
+        """Elements that a step of a product takes: one float32, or a pair of bfloat16."""
+        return 2 if self.facts.narrow else 1
+
+    @property
+    def depth_steps(self) -> int:
+        return math.ceil(self.facts.depth / self.group)
+
+    def key_steps(self, size: int) -> int:
+        return math.ceil(size / self.group)
+
+    @property
+    def query_stride(self) -> int:
+        """Steps between query rows of a strip: whole vectors of pairs."""
+        return self.depth_steps if self.group == 1 else _round_up(self.depth_steps, self.tiles.lanes)
+
     # buffers
 
     @cached_property
@@ -120,20 +139,30 @@ class Layout:
         extent = (
             self.matrices * self.padded_keys if self.tiles.keys_before else _round_up(self.key_block, self.tiles.lanes)
         )
-        return line("packed_keys", extent * self.facts.depth)
+        return self._operand("packed_keys", extent * self.depth_steps)
 
     @cached_property
     def packed_values(self) -> Any:
-        return line("packed_values", self.key_block * self.padded_columns)
+        return self._operand("packed_values", self.key_steps(self.key_block) * self.padded_columns)
 
     @cached_property
     def queries(self) -> Any:
-        return line("queries", self.tiles.rows * self.facts.depth)
+        return self._operand("queries", self.tiles.rows * self.query_stride)
 
     @cached_property
     def scores(self) -> Any:
-        """Of a strip; then its weights."""
+        """Of a strip; then its weights, unless these are rounded."""
         return line("scores", self.tiles.rows * self.score_stride)
+
+    @cached_property
+    def weights(self) -> Any:
+        """Of a strip, as the second product takes them."""
+        return self._operand("weights", self.tiles.rows * self.weight_stride) if self.group > 1 else self.scores
+
+    @property
+    def weight_stride(self) -> int:
+        """Steps between rows of weights."""
+        return self.score_stride // self.group
 
     @cached_property
     def largest(self) -> Any:
@@ -166,9 +195,14 @@ class Layout:
     def own_buffers(self) -> list[Any]:
         """The buffers of a task."""
         own = [self.queries, self.scores, self.largest, self.factors]
+        own += [self.weights] if self.group > 1 else []
         own += [self.kept_results, self.kept_largest, self.kept_totals] if self.online else [self.totals]
         own += [] if self.tiles.keys_before else [self.packed_keys]
         return own + ([self.packed_values] if self.tiles.pack_values else [])
+
+    def _operand(self, name: str, extent: int) -> Any:
+        """What a product reads: pairs of bfloat16 are kept as int32."""
+        return line(name, extent, dtype="int32" if self.group > 1 else "float32")
 
     # places
 

@@ -7,6 +7,7 @@ from functools import partial
 from tvm import tirx
 
 from flextune.schedule.attention.layout import KeyBlock, Layout, Panels, holding, panels
+from flextune.schedule.attention.pair_packing import load_query_pairs, pack_panel_pairs, pack_value_pairs
 from flextune.schedule.statements import (
     Expression,
     Statement,
@@ -24,9 +25,10 @@ from flextune.schedule.statements import (
 
 def pack_keys(layout: Layout, block: KeyBlock) -> Statement:
     """Panels of keys as wide as a register tile, transposed. What fills the last vector is not used."""
+    pack = pack_panel_pairs if layout.facts.narrow else _pack_panel
     return sequence(
         [
-            loop(kind.count, partial(_pack_panel, layout, block, kind), "panel")
+            loop(kind.count, partial(pack, layout, block, kind), "panel")
             for kind in panels(block.size, layout.tiles.score_vectors, layout.tiles.lanes)
         ]
     )
@@ -57,7 +59,13 @@ def _pack_panel(layout: Layout, block: KeyBlock, kind: Panels, panel: Expression
             place = base + (d * step + column) * width + v * step
             return tirx.BufferStore(layout.packed_keys, value, [ramp(place, step)])
 
-        return holding(work, transposed_square(step, lambda j, lane: read(d * step + lane, v * step + j), store, work))
+        def load(j: int) -> Statement:
+            def load_lane(lane: Expression) -> Statement:
+                return tirx.BufferStore(work[0], read(d * step + lane, v * step + j), [j * step + lane])
+
+            return lanes(step, load_lane)
+
+        return holding(work, transposed_square(step, load, store, work))
 
     if key.contiguous_in(-1) or not key.contiguous_in(-2) or depth < step:
         return copied(0)
@@ -68,6 +76,8 @@ def _pack_panel(layout: Layout, block: KeyBlock, kind: Panels, panel: Expression
 def pack_values(layout: Layout, block: KeyBlock) -> Statement:
     """Rows of values one behind the other, whole vectors each; zeros fill the last one."""
     columns, padded = layout.facts.columns, layout.padded_columns
+    if layout.facts.narrow:
+        return pack_value_pairs(layout, block)
 
     def row(k: Expression) -> Statement:
         def copy(c: Expression) -> Statement:
@@ -86,6 +96,8 @@ def pack_values(layout: Layout, block: KeyBlock) -> Statement:
 def load_queries(layout: Layout, block: KeyBlock, row: Expression) -> Statement:
     """The query rows of a strip, its first one being `row` of the task."""
     depth = layout.facts.depth
+    if layout.facts.narrow:
+        return load_query_pairs(layout, block, row)
 
     def load(i: Expression) -> Statement:
         def copy(d: Expression) -> Statement:

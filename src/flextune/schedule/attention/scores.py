@@ -9,6 +9,8 @@ from typing import Any
 from tvm import tirx
 
 from flextune.schedule.attention.layout import LOWEST, KeyBlock, Layout, Panels, holding, panels
+from flextune.schedule.attention.pairs import LANES
+from flextune.schedule.attention.products import products
 from flextune.schedule.statements import (
     UNROLLED,
     Expression,
@@ -21,9 +23,11 @@ from flextune.schedule.statements import (
     loop,
     number,
     product_tile,
+    ramp,
     sequence,
     vectors,
 )
+from flextune.workload.rounding import bfloat16_of
 
 
 def strip_scores(layout: Layout, block: KeyBlock, row: Expression) -> Statement:
@@ -45,10 +49,10 @@ def _score_tile(layout: Layout, block: KeyBlock, row: Expression, kind: Panels, 
     accumulators = line("score_tile", tiles.rows * width, "local")
 
     def left(i: Expression, d: Expression) -> Expression:
-        return tirx.BufferLoad(layout.queries, [i * facts.depth + d])
+        return tirx.BufferLoad(layout.queries, [i * layout.query_stride + d])
 
     def right(d: Expression, c: Expression) -> Expression:
-        return tirx.BufferLoad(layout.packed_keys, [block.packed + first * facts.depth + d * width + c])
+        return tirx.BufferLoad(layout.packed_keys, [block.packed + first * layout.depth_steps + d * width + c])
 
     def store(v: int, i: Expression) -> Statement:
         inside = min(step, kind.true - v * step)
@@ -74,7 +78,9 @@ def _score_tile(layout: Layout, block: KeyBlock, row: Expression, kind: Panels, 
         tail = [lanes(step - inside, beyond)] if inside < step else []
         return sequence([lanes(inside, keep), *tail, lanes(step, compare)])
 
-    tile = product_tile(accumulators, (tiles.rows, width, step), facts.depth, left, right, unroll=tiles.unroll)
+    shape = (tiles.rows, width, step)
+    add = products(layout, accumulators, shape, left, right)
+    tile = product_tile(accumulators, shape, layout.depth_steps, add, unroll=tiles.unroll)
     stores = [loop(tiles.rows, partial(store, v), "i", UNROLLED) for v in range(kind.vectors)]
     return holding([accumulators], sequence([tile, *stores]))
 
@@ -107,7 +113,8 @@ def _row_weights(layout: Layout, row: Expression, size: int, i: Expression) -> S
             total = tirx.BufferLoad(sums, [lane]) + tirx.BufferLoad(layout.scores, place(lane))
             return tirx.BufferStore(sums, total, [lane])
 
-        return sequence([lanes(step, weigh), lanes(step, add)])
+        rounds = [_round_weights(layout, i, v)] if layout.facts.narrow else []
+        return sequence([lanes(step, weigh), lanes(step, add), *rounds])
 
     body = [
         lanes(step, load),
@@ -119,6 +126,14 @@ def _row_weights(layout: Layout, row: Expression, size: int, i: Expression) -> S
         _keep_total(layout, i, row + i, tirx.BufferLoad(sums, [index(0)])),
     ]
     return holding([tops, sums], sequence(body))
+
+
+def _round_weights(layout: Layout, i: Expression, v: Expression) -> Statement:
+    """A vector of a row's weights as pairs; their sum is that of the weights before."""
+    weights = tirx.BufferLoad(layout.scores, [ramp(i * layout.score_stride + v * LANES, LANES)])
+    pairs = tirx.reinterpret(f"int32x{LANES // 2}", bfloat16_of(weights))
+    place = i * layout.weight_stride + v * (LANES // 2)
+    return tirx.BufferStore(layout.weights, pairs, [ramp(place, LANES // 2)])
 
 
 def _raise_largest(layout: Layout, tops: Any, i: Expression, row: Expression) -> Statement:

@@ -8,6 +8,7 @@ from functools import partial
 from tvm import tirx
 
 from flextune.schedule.attention.layout import LOWEST, KeyBlock, Layout, Panels, holding, panels
+from flextune.schedule.attention.products import products
 from flextune.schedule.statements import (
     UNROLLED,
     Expression,
@@ -22,6 +23,7 @@ from flextune.schedule.statements import (
     sequence,
     vectors,
 )
+from flextune.workload.rounding import bfloat16_of
 
 
 def strip_values(layout: Layout, block: KeyBlock, row: Expression) -> Statement:
@@ -37,7 +39,7 @@ def _value_tile(layout: Layout, block: KeyBlock, row: Expression, kind: Panels, 
     accumulators = line("value_tile", tiles.rows * width, "local")
 
     def left(i: Expression, k: Expression) -> Expression:
-        return tirx.BufferLoad(layout.scores, [i * layout.score_stride + k])
+        return tirx.BufferLoad(layout.weights, [i * layout.weight_stride + k])
 
     def right(k: Expression, c: Expression) -> Expression:
         if tiles.pack_values:
@@ -64,7 +66,9 @@ def _value_tile(layout: Layout, block: KeyBlock, row: Expression, kind: Panels, 
         return _store_row(layout, block, row + i, (first, kind.true), partial(result, i), scale)
 
     start = before if layout.online else None
-    tile = product_tile(accumulators, (tiles.rows, width, step), block.size, left, right, start, tiles.unroll)
+    shape = (tiles.rows, width, step)
+    add = products(layout, accumulators, shape, left, right)
+    tile = product_tile(accumulators, shape, layout.key_steps(block.size), add, start, tiles.unroll)
     last = each((tiles.rows, kind.vectors), keep) if layout.online else loop(tiles.rows, finish, "i", UNROLLED)
     return holding([accumulators], sequence([tile, last]))
 
@@ -97,7 +101,8 @@ def _store_row(
     def store(c: Expression) -> Statement:
         where = [*block.batch, block.first_row + row, first + c]
         result = facts.result.at(where, scale.of(value(c), facts.guarded))
-        return tirx.BufferStore(facts.output, result, [axis.at(where) for axis in facts.target])
+        stored = bfloat16_of(result) if facts.rounds_result else result
+        return tirx.BufferStore(facts.output, stored, [axis.at(where) for axis in facts.target])
 
     def vector(start: int, lane: Expression) -> Statement:
         return store(start + lane)

@@ -73,7 +73,7 @@ def _anchor_over(
         return None
     ragged = not uniform and all(i == packed or stage_of(program, facts, facts.operands[i]) is not None for i in users)
     intrinsic = dot_product(facts, limits) if packed == 1 else None
-    if intrinsic is not None and uniform % intrinsic.lanes:
+    if intrinsic is not None and (uniform % intrinsic.lanes or not (constant or strided or _is_shared(facts, packed))):
         intrinsic = None
     must_pack = constant or bool(strided) or intrinsic is not None
     chain = epilogue_chain(program, facts)
@@ -82,6 +82,12 @@ def _anchor_over(
 
 def _repacked_beforehand(operand: Access, constants: tuple[int, ...]) -> bool:
     return operand.buffer.parameter in constants and operand.plain_axes() is not None
+
+
+def _is_shared(facts: BlockFacts, operand: int | None) -> bool:
+    """Whether enough results read the same elements of an operand to bring it into another order first."""
+    used = frozenset() if operand is None else facts.operands[operand].iterators
+    return math.prod(it.extent for it in facts.spatial if it.name not in used) >= _LEAST_REUSE
 
 
 def _packable(facts: BlockFacts, operand: int, vector: str) -> bool:

@@ -9,11 +9,14 @@ import math
 
 from flextune.analysis.attention import read_attention
 from flextune.csp import Divides, Le, Prod, Select, Sum
+from flextune.schedule.attention.pairs import CODE, LANES
 from flextune.schedule.limits import CpuLimits
 from flextune.schedule.rewriting_steps import Attention
 from flextune.schedule.rules.attention_merit import AttentionMerit
 from flextune.schedule.rules.attention_shape import AttentionShape
 from flextune.schedule.space import Draft
+from flextune.schedule.step import Step
+from flextune.schedule.steps import Choose, ImportCode, Loops
 
 RULE = "attention"
 
@@ -23,7 +26,7 @@ _LEAST_REGISTERS = 3  # an accumulator, a vector, a broadcast
 def apply_attention(draft: Draft, limits: CpuLimits) -> bool:
     """Schedule the attention that is all of the program, if it is one; whether it was."""
     facts = read_attention(draft.function)
-    if facts is None or limits.lanes("float32") < 2:
+    if facts is None or limits.lanes("float32") < 2 or (facts.narrow and not _has_pairs(limits)):
         return False
     shape = AttentionShape.of(facts, limits)
     draft.used(RULE)
@@ -43,9 +46,21 @@ def apply_attention(draft: Draft, limits: CpuLimits) -> bool:
             unroll="unroll",
         )
     )
+    if facts.narrow:
+        draft.add(Choose("keys_before", tuple(_importing(block) for block in ("attention", "pack_keys"))))
     draft.merits.append(AttentionMerit(shape))
     draft.scheduled |= {block.name for block in draft.program.blocks}
     return True
+
+
+def _has_pairs(limits: CpuLimits) -> bool:
+    """Whether there are products of pairs of bfloat16, for vectors of the length that the kernel takes."""
+    return limits.lanes("float32") == LANES and any(intrinsic.code == CODE for intrinsic in limits.intrinsics)
+
+
+def _importing(block: str) -> tuple[Step, ...]:
+    """The code that the kernel calls, imported where the first of its loops begins, which is that of `block`."""
+    return (Loops(block, (f"{block}.tasks",)), ImportCode(f"{block}.tasks", CODE))
 
 
 def _declare_tiles(draft: Draft, shape: AttentionShape) -> None:
@@ -83,18 +98,18 @@ def _declare_tasks(draft: Draft, shape: AttentionShape) -> None:
 def _declare_blocks(draft: Draft, shape: AttentionShape) -> None:
     """What is packed by whom, and, of an online softmax, how many keys are taken at once."""
     draft.variable("keys_before", (0, 1))
-    draft.variable("pack_values", (1,) if shape.columns % shape.lanes else (0, 1))
+    draft.variable("pack_values", (1,) if shape.columns % shape.lanes or shape.group > 1 else (0, 1))
     l2_share = shape.limits.l2_bytes * 3 // 4
     row_bytes: str | int = shape.element_bytes * shape.keys
     if shape.online:
         draft.variable("key_block", shape.key_blocks)
         panel, row_bytes, packed = (draft.derived(name) for name in ("panel", "row_bytes", "block_bytes"))
-        least = min(shape.key_blocks) * shape.depth * shape.element_bytes
+        least = min(shape.key_blocks) * shape.depth_steps * shape.element_bytes
         draft.require(
             Prod(panel, ("score_vectors", shape.lanes), name="panel_size", rule=RULE),
             Divides(panel, "key_block", name="panel_divides", rule=RULE, reason="whole panels make a block of keys"),
             Prod(row_bytes, ("key_block", shape.element_bytes), name="row_size", rule=RULE),
-            Prod(packed, (row_bytes, shape.depth), name="block_size", rule=RULE),
+            Prod(packed, (row_bytes, shape.depth_steps), name="block_size", rule=RULE),
             Le(packed, max(l2_share, least), name="block_in_l2", rule=RULE, reason="a block of keys stays in L2"),
         )
     scores = draft.derived("score_bytes")

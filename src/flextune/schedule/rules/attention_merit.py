@@ -48,9 +48,11 @@ class AttentionMerit:
         shape, rows = self.shape, self._column(columns, "rows")
         block = self._key_block(columns)
         keys = np.minimum(block, shape.keys) * shape.element_bytes
-        scores = self._tile(rows, self._column(columns, "score_vectors"), keys * shape.depth, shape.keys)
-        values = self._tile(rows, self._column(columns, "value_vectors"), keys * shape.columns, shape.columns)
-        total = scores * shape.depth + values * shape.keys
+        scores = self._tile(rows, self._column(columns, "score_vectors"), keys * shape.depth_steps, shape.keys)
+        values = self._tile(
+            rows, self._column(columns, "value_vectors"), keys * shape.columns / shape.group, shape.columns
+        )
+        total = scores * shape.depth_steps + values * np.ceil(shape.keys / shape.group)
         if shape.online:  # results are loaded, rescaled and stored with each block
             total = total + np.ceil(shape.keys / block) * rows * np.ceil(shape.columns / shape.lanes) * 2.0
         return np.asarray(total, dtype=np.float64)
@@ -79,7 +81,7 @@ class AttentionMerit:
         """Cycles of all tasks: keys once for each task, or once for all; values for each task or never."""
         shape = self.shape
         cost = _TRANSPOSE_CYCLES if shape.transposes_keys else _COPY_CYCLES
-        keys = shape.keys * shape.depth / shape.lanes
+        keys = shape.keys * shape.depth_steps / shape.lanes
         whole = keys * shape.element_bytes * shape.lanes * shape.matrices
         fetched = (
             keys

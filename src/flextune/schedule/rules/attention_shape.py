@@ -16,7 +16,10 @@ _KEY_BLOCKS = (64, 128, 256, 512, 1024, 2048)
 
 @dataclass(frozen=True, slots=True)
 class AttentionShape:
-    """One attention on one kind of core: `matrices` of queries x keys, rows of `depth` and `columns` elements."""
+    """One attention on one kind of core: `matrices` of queries x keys, rows of `depth` and `columns` elements.
+
+    A step of a product takes `group` elements, which are `element_bytes` together.
+    """
 
     matrices: int
     queries: int
@@ -27,6 +30,7 @@ class AttentionShape:
     transposes_keys: bool
     limits: CpuLimits
     element_bytes: int = 4
+    group: int = 1
 
     @classmethod
     def of(cls, facts: AttentionFacts, limits: CpuLimits) -> AttentionShape:
@@ -41,7 +45,13 @@ class AttentionShape:
             online,
             not facts.key.contiguous_in(-1),
             limits,
+            group=2 if facts.narrow else 1,
         )
+
+    @property
+    def depth_steps(self) -> int:
+        """Steps of the first product: elements, or pairs of bfloat16."""
+        return math.ceil(self.depth / self.group)
 
     @property
     def lanes(self) -> int:

@@ -66,12 +66,19 @@ def inlinable(program: ProgramFacts, block: BlockFacts) -> bool:
     """Whether an element-wise block is best computed inside its one consumer: always if that is element-wise too.
 
     A contraction packs what it reads, or reads it row by row, so it takes in transposes: they change where it reads.
+    What computes an operand before its transpose stays a block, or every multiplication would compute it again.
     """
     if block.kind is not BlockKind.ELEMENTWISE or block.output.parameter is not None:
         return False
     consumers = program.consumers(block)
     if len(consumers) != 1 or block.writes[0].plain_axes() is None:
         return False
-    return consumers[0].kind is BlockKind.ELEMENTWISE or (
-        consumers[0].kind is BlockKind.CONTRACTION and is_transpose(block)
-    )
+    if consumers[0].kind is BlockKind.ELEMENTWISE:
+        return is_transpose(block) or not _moves_operand(program, consumers[0])
+    return consumers[0].kind is BlockKind.CONTRACTION and is_transpose(block)
+
+
+def _moves_operand(program: ProgramFacts, block: BlockFacts) -> bool:
+    """Whether the block is a transpose that a contraction takes in."""
+    consumers = program.consumers(block)
+    return is_transpose(block) and len(consumers) == 1 and consumers[0].kind is BlockKind.CONTRACTION

@@ -33,7 +33,17 @@ def stage_cycles(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> Flo
         at_once + element_bytes * _TRAFFIC / load_rate(tile.limits, np.full(1, elements * element_bytes))
     )
     parts = tasks * part * (there + element_bytes * _TRAFFIC / load_rate(tile.limits, part * element_bytes))
+    if stage.output == tile.packed_buffer:
+        packed = columns.get(tile.name("pack"), np.ones(len(part)))
+        parts = np.where(packed == 1, elements * _packing_cycles(tile), parts)
     return np.asarray(np.where(columns[tile.name(f"at_{stage.name}")] == 0, whole + _START_CYCLES, parts), dtype=float)
+
+
+def _packing_cycles(tile: TileGeometry) -> float:
+    """Cycles per element of a stage that is computed as its result is packed, which goes by vectors or one by one."""
+    assert tile.anchor.packed is not None
+    in_order = tile.facts.operands[tile.anchor.packed].stride_of(tile.vector) == 1
+    return 1.0 / tile.limits.lanes("float32") if in_order else _GUARDED_CYCLES
 
 
 def _copy_cycles(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> Floats:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from flextune.analysis.blocks import BlockFacts, ProgramFacts
+from flextune.analysis.blocks import BlockFacts, BufferFacts, ProgramFacts
 from flextune.schedule.limits import CpuLimits, dtype_bits
 from flextune.schedule.restage import store_block_name
 from flextune.schedule.rules.anchor import Anchor, dot_axis
@@ -89,6 +89,11 @@ class TileGeometry:
         """Element-wise blocks that compute an operand for the anchor alone."""
         found = (stage_of(self.program, self.facts, operand) for operand in self.facts.operands)
         return tuple(stage for stage in found if stage is not None)
+
+    @property
+    def packed_buffer(self) -> BufferFacts | None:
+        """What the packed operand reads."""
+        return None if self.anchor.packed is None else self.facts.operands[self.anchor.packed].buffer
 
     @cached_property
     def copies_data(self) -> bool:

@@ -184,7 +184,10 @@ def _init_steps(tile: TileGeometry) -> list[Step]:
 
 
 def _stage_steps(tile: TileGeometry, stage: BlockFacts) -> Step:
-    """A data stage (padding, casts): all at once in parallel, or by each core for the part it needs."""
+    """A data stage (padding, casts): all at once in parallel, or by each core for the part it needs.
+
+    What is packed is read once, so its stage is computed as it is packed.
+    """
     loops = tuple(f"{stage.name}.{it.name}" for it in stage.iterators)
     whole: list[Step] = [Loops(stage.name, loops)]
     if len(loops) > 1:
@@ -195,6 +198,9 @@ def _stage_steps(tile: TileGeometry, stage: BlockFacts) -> Step:
     if width > 1:
         whole += _vectors(stage, loops[-1], width)
         there += _vectors(stage, part, tile.name("lanes") if follows_vector(tile, stage) else width)
+    if stage.output == tile.packed_buffer:
+        packing: list[Step] = [Inline(stage.name)]
+        there = packing if tile.anchor.must_pack else [Choose(tile.name("pack"), (tuple(there), tuple(packing)))]
     return Choose(tile.name(f"at_{stage.name}"), (tuple(whole), tuple(there)))
 
 

@@ -7,6 +7,7 @@ import tvm
 from tvm import te, tirx, topi
 
 from flextune.analysis.blocks import read_program
+from flextune.analysis.moves import is_transpose
 from flextune.graph.precision.bfloat16 import from_bfloat16, to_bfloat16
 from flextune.graph.precision.narrow import narrow_function, product_factors
 
@@ -121,3 +122,17 @@ def test_functions_with_other_statements_stay_as_they_are() -> None:
     x = te.placeholder((2, 8), name="x")
     function = te.create_prim_func([x, topi.argmax(x, axis=1)])
     assert narrow_function(function, {0}, ()) is None
+
+
+def test_a_transposed_factor_is_rounded_first_and_then_moved() -> None:
+    x, y = te.placeholder((2, 8, 16), name="x"), te.placeholder((2, 12, 16), name="y")
+    function = te.create_prim_func([x, y, topi.nn.batch_matmul(x, topi.transpose(y, (0, 2, 1)), transpose_b=False)])
+    narrowed = narrow_function(function, (), ())
+    assert narrowed is not None
+    assert narrowed.products == 1
+    program = read_program(narrowed.function)
+    assert program is not None
+    assert [block.name for block in program.blocks if is_transpose(block)] == ["T_transpose"]
+    a, b = random(0, 2, 8, 16), random(1, 2, 12, 16)
+    want = np.einsum("bik,bjk->bij", stored(a).astype(np.float64), stored(b).astype(np.float64))
+    np.testing.assert_allclose(run(narrowed.function, a, b), want, rtol=1e-5, atol=1e-6)

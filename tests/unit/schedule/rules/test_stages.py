@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tvm import te, topi
 
 from flextune.analysis.blocks import read_program
 from flextune.csp import In
+from flextune.graph.precision.narrow import narrow_function
 from flextune.platforms.x86.rules import generate_space
 from flextune.schedule.limits import CpuLimits
 from flextune.schedule.rules.anchor import choose_anchor
@@ -14,7 +16,8 @@ from flextune.schedule.rules.stage_merit import stage_cycles
 from flextune.schedule.rules.tile_geometry import TileGeometry
 from flextune.target.target import Target
 from flextune.testing.programs import MemberCheck
-from flextune.workload import parse_workload
+from flextune.workload import from_prim_func, parse_workload
+from flextune.workload.workload import Workload
 
 TARGET = Target.parse("x86:cpu=znver4,cores=2,features=avx512,l1=32768,l2=1048576,l3=33554432")
 WORKLOADS = (
@@ -50,6 +53,37 @@ def test_an_image_that_leaves_the_caches_is_padded_by_each_task(text: str) -> No
     default = generate_space(parse_workload(text), TARGET).default
     assert default["at_pad"] == 1
     assert default["tasks"] > TARGET.cores
+
+
+def rounded_product(queries: int, transposed: bool) -> Workload:
+    """Rows of x times y, or its transpose, both float32 and rounded to bfloat16 for the product."""
+    x = te.placeholder((2, queries, 36), name="x")
+    y = te.placeholder((2, 44, 36) if transposed else (2, 36, 44), name="y")
+    result = topi.nn.batch_matmul(x, y, transpose_b=transposed)
+    narrowed = narrow_function(te.create_prim_func([x, y, result]), (), ())
+    assert narrowed is not None
+    return from_prim_func(narrowed.function, "batch_matmul")
+
+
+@pytest.mark.hardware("bf16")
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_packed_operand_is_rounded_before_or_as_it_is_packed(transposed: bool, place: int, host: Target) -> None:
+    space = generate_space(rounded_product(24, transposed), host)
+    assert "bf16_pairs" in space.trace.to_json()
+    check_member = MemberCheck(space)
+    names = [name for name in space.default if name.startswith("at_")]
+    there = space.solutions.restrict([In(name, (place,), name=name, rule="test") for name in names])
+    for member in there.sample(np.random.default_rng(3), 3):
+        assert check_member.error(member) == ""
+
+
+@pytest.mark.hardware("bf16")
+def test_an_operand_that_is_read_once_is_not_packed_for_dot_products(host: Target) -> None:
+    space = generate_space(rounded_product(1, transposed=False), host)
+    assert space.rules == ("register-tile",)
+    assert "bf16_pairs" not in space.trace.to_json()
+    assert MemberCheck(space).error(space.default) == ""
 
 
 def test_cycles_count_what_tasks_read_twice() -> None:
