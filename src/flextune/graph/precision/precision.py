@@ -58,8 +58,8 @@ class Precision:
 
     @property
     def without(self) -> tuple[str, ...]:
-        """Fusion patterns to do without: attention in one kernel is float32."""
-        return () if self.is_float32 else ("attention",)
+        """Fusion patterns to do without: attention and separable convolutions in one kernel are float32."""
+        return () if self.is_float32 else ("attention", "separable")
 
     def keeping(self, layers: Collection[int]) -> Precision:
         """The same with these layers in float32."""
