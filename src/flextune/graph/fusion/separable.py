@@ -10,13 +10,18 @@ import math
 import re
 from collections.abc import Iterator, Set
 
+from flextune.graph.fusion.one_core import BYTES_PER_SEC, FLOPS_PER_SEC
 from flextune.graph.fusion.operator_graph import Operator, OperatorGraph, tensor_type
-from flextune.graph.fusion.pattern import MAX_OPERATORS, PARTS, Finder, Group, disjoint
+from flextune.graph.fusion.pattern import FUSED, MAX_OPERATORS, PARTS, Finder, Group, disjoint
 
 PATTERN = "separable"
 """The name of the pattern."""
 
+WORTH_FUSING = 0.3
+"""Such a pair is one kernel unmeasured when so much of its time as two is predicted to be what passes between them."""
+
 _CONVOLUTION = "nn.conv2d"
+_ELEMENT_BYTES = 4
 
 
 def separable(convolutions: Finder) -> Finder:
@@ -37,9 +42,20 @@ def separable(convolutions: Finder) -> Finder:
     return find
 
 
-def preferred_form(_graph: OperatorGraph, _group: Group) -> str:
-    """Two kernels, unless one is measured to be faster."""
-    return PARTS
+def preferred_form(graph: OperatorGraph, group: Group) -> str:
+    """One kernel where what passes between the two is predicted to take a large part of their time.
+
+    That is so for few results per channel: each channel of a pixel is written and read for taps + results products.
+    """
+    window, product = (graph.operators[index] for index in group if graph.operators[index].name == _CONVOLUTION)
+    taps, results = (_weights_of_a_channel(each, window.value.attrs.groups) for each in (window, product))
+    passed = 2 * window.elements * _ELEMENT_BYTES / BYTES_PER_SEC
+    computed = 2 * window.elements * (taps + results) / FLOPS_PER_SEC
+    return FUSED if passed >= WORTH_FUSING * (passed + computed) else PARTS
+
+
+def _weights_of_a_channel(convolution: Operator, channels: int) -> int:
+    return math.prod(tensor_type(convolution.value.args[1])[0]) // int(channels)
 
 
 def _product_of(graph: OperatorGraph, index: int) -> int | None:
