@@ -92,7 +92,7 @@ def separable_block(
     shape: SeparableShape, activation: str = "relu6", bias: bool = True, residual: bool = True
 ) -> onnx.ModelProto:
     """Depthwise convolution -> activation (`relu6`, `hardswish`, `silu`, or `` for none) -> 1x1 convolution -> sum."""
-    constants = {
+    constants: dict[str, np.ndarray] = {
         "w1": random_array(1, shape.channels, 1, shape.taps, shape.taps),
         "w2": random_array(2, shape.results, shape.channels, 1, 1),
         "b1": random_array(3, shape.channels),

@@ -26,6 +26,8 @@ from flextune.schedule.written_out import write_out
 RULE = "separable"
 
 _NEIGHBOURS = (1, 2, 4, 8)
+_PIXELS_PER_CORE = 8
+_WEIGHTS_IN_SHARE = 2  # so often the weights must fit a core's share of L3 for one task to take all of them
 
 
 def apply_separable(draft: Draft, limits: CpuLimits, prefix: str = "") -> bool:
@@ -77,14 +79,18 @@ def _declare_limits(draft: Draft, tile: TileGeometry) -> None:
     sizes: list[str | int] = [pixel_bytes, *(tile.name(f"cache_{axis}") for axis in tile.outer_axes)]
     sizes += [tile.name(f"tile_{axis}") for axis in tile.row_axes]
     stage_bytes = draft.derived(tile.name("stage_bytes"))
-    pixels = math.prod(tile.extent(axis) for axis in tile.outer_axes)
     draft.require(
         Prod(stage_bytes, tuple(sizes), name=f"{stage_bytes}_size", rule=RULE),
         Le(stage_bytes, max(limits.l2_bytes * 3 // 4, pixel_bytes), name=f"{stage_bytes}_in_l2", rule=RULE,
            reason="what a task computes for the product stays in L2"),
-        Le(tile.name(f"grid_{tile.vector}"), math.ceil(limits.cores / pixels), name=tile.name("windows_once"),
-           rule=RULE, reason="tasks share pixels; sharing the results of a pixel would compute its windows twice"),
     )  # fmt: skip
+    if _WEIGHTS_IN_SHARE * pixel_bytes * tile.extent(tile.vector) <= limits.l3_bytes // limits.cores:
+        pixels = math.prod(tile.extent(axis) for axis in tile.outer_axes)
+        most = math.ceil(limits.cores * _PIXELS_PER_CORE / pixels)
+        reason = "tasks that share the results of a pixel compute its windows twice: only where pixels are few"
+        draft.require(
+            Le(tile.name(f"grid_{tile.vector}"), most, name=tile.name("windows_once"), rule=RULE, reason=reason)
+        )
 
 
 def _stage_steps(tile: TileGeometry, pair: SeparablePair) -> list[Step]:

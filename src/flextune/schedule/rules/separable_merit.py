@@ -19,7 +19,6 @@ from flextune.schedule.space import Columns
 
 _STORE_CYCLES = 2.0  # what follows a window, and its store
 _BLOCK_CYCLES = 2.0  # a turn of the loop over blocks of neighbours
-
 _COPY_CYCLES = 3.0  # to pad with one vector
 _L2_SHARE = 0.75
 

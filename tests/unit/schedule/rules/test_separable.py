@@ -133,3 +133,18 @@ def test_the_facts_of_a_pair(tmp_path: Path) -> None:
     assert (pair.columns.extent, pair.channels.extent) == (5, 32)
     assert pair.inlined[0] == pair.window.name
     assert pair.stage not in pair.inlined
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "x86:cpu=haswell,cores=4,features=avx2,l1=32768,l2=262144,l3=8388608",
+        "x86:cpu=znver4,cores=64,features=avx512,l1=32768,l2=1048576,l3=33554432",
+        "x86:cpu=skylake-avx512,cores=16,features=avx512,l1=32768,l2=524288,l3=4194304",
+    ],
+)
+@pytest.mark.parametrize("shape", [SeparableShape(7, 7, 960, 320), SeparableShape(7, 7, 96, 16)])
+def test_every_processor_has_schedules(tmp_path: Path, target: str, shape: SeparableShape) -> None:
+    space = space_of(shape, tmp_path, Target.parse(target))
+    assert space.rules[0] == RULE
+    assert space.default["tasks"] >= min(space.target.cores, 49)
