@@ -97,9 +97,9 @@ def separable_block(
         "w2": random_array(2, shape.results, shape.channels, 1, 1),
         "b1": random_array(3, shape.channels),
         "b2": random_array(4, shape.results),
-        "zero": np.float32(0),
-        "three": np.float32(3),
-        "six": np.float32(6),
+        "zero": np.array(0, np.float32),
+        "three": np.array(3, np.float32),
+        "six": np.array(6, np.float32),
     }
     window = {"pads": [shape.pad] * 4, "strides": [shape.stride] * 2, "group": shape.channels}
     nodes = [
