@@ -1,8 +1,8 @@
 """Separable convolutions: every task computes the windows that it needs, and a register tile multiplies them.
 
 The depthwise convolution is written out, so that with its epilogue it is one element-wise block: a data stage of the
-product behind it. A task computes that stage for its pixels and all channels, vector by vector with the weights of the
-window in registers; it stays in L2 until the register tile has read it.
+product behind it. A task computes that stage for its pixels and all channels, vector by vector, so that the weights
+of the window can stay in registers; it stays in L2 until the register tile has read it.
 """
 
 from __future__ import annotations
