@@ -9,8 +9,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from flextune.graph.calls import call_sites_of
-from flextune.graph.fusion.alternatives import FUSED, SEPARATE
+from flextune.graph.fusion.alternatives import SEPARATE
 from flextune.graph.fusion.operator_graph import OperatorGraph
+from flextune.graph.fusion.pattern import FUSED
 from flextune.graph.fusion.switcher import FusionSwitcher, GroupKind
 from flextune.graph.lower import kernels
 from flextune.graph.partition import Partition, partition_module

@@ -72,6 +72,13 @@ class Partition:
         """Arithmetic operations of one run, as far as it is in workloads."""
         return sum(task.workload.flops * task.count for task in self.tasks)
 
+    def by_default(self) -> Partition:
+        """The same with a plan whose groups are its kernels: none of them is parts of one that is not measured yet.
+
+        What is decided about this plan (layouts, by place) stays valid where two of its groups may become one.
+        """
+        return self if self.switcher is None else replace(self, switcher=self.switcher.by_default(self.without))
+
     def switched(self, choice: Mapping[str, str]) -> Partition:
         """The same model with its kinds of groups computed as `choice` says (kind -> alternative)."""
         if self.switcher is None or dict(choice) == dict(self.choice):
@@ -81,10 +88,11 @@ class Partition:
         return replace(self, module=parts.module, tasks=parts.tasks, fallbacks=parts.fallbacks, choice=dict(choice))
 
     def laid_out(self, layouts: LayoutAssignment) -> Partition:
-        """The same model with groups of its plan in other layouts; `self` is in NHWC throughout, its groups fused."""
+        """The same model with groups of its plan by default in other layouts; `self` is in NHWC throughout."""
         if self.switcher is None or not layouts:
             return self
-        switcher = FusionSwitcher.of(with_layouts(self.switcher.plan, layouts).module, self.without)
+        plan = self.switcher.by_default(self.without).plan
+        switcher = FusionSwitcher.of(with_layouts(plan, layouts).module, self.without)
         assert switcher is not None
         module = with_precision(kernels(switcher.module({})), self.precision)
         parts = replace(partition_module(self.model, module), switcher=switcher, precision=self.precision)
@@ -98,7 +106,7 @@ def partition_model(model: Model, without: Collection[str] = (), precision: Prec
     `precision` than float32 the model's inputs and outputs stay what they are.
     """
     operators = relax_operators(model)
-    switcher = FusionSwitcher.of(operators, without)
+    switcher = FusionSwitcher.of(operators, {*without, *precision.without})
     if switcher is None:
         return replace(
             partition_module(model, with_precision(fuse_by_default(operators), precision)), precision=precision

@@ -50,12 +50,19 @@ class LayoutChoice:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Trial:
-    """The model built in some layouts, with the workloads of its groups by their place in its own plan."""
+    """The model built in some layouts, its own plan by default, and the workloads of the groups by place there."""
 
     layouts: LayoutAssignment
     partition: Partition
     build: Build
+    plan: FusionPlan
     workloads: tuple[tuple[Workload, ...], ...]
+
+    @classmethod
+    def of(cls, layouts: LayoutAssignment, partition: Partition, build: Build) -> _Trial:
+        plain = partition.by_default()
+        assert plain.switcher is not None
+        return cls(layouts, partition, build, plain.switcher.plan, first_workloads(plain))
 
 
 def choose_layouts(
@@ -71,12 +78,10 @@ def choose_layouts(
     problem = layout_problem(partition, layouts)
     if problem is None or time.perf_counter() > deadline:
         return LayoutChoice(partition, default)
-    assert partition.switcher is not None
     began = time.perf_counter()
-    workloads = first_workloads(partition)
-    predicted = LayoutCosts.predicted(partition.switcher.plan, workloads, peaks, layouts)
+    trials = [_Trial.of(ALL_NHWC, partition, default)]
+    predicted = LayoutCosts.predicted(problem.plan, trials[0].workloads, peaks, layouts)
     proposed = problem.cheapest(predicted.group, predicted.conversion)
-    trials = [_Trial(ALL_NHWC, partition, default, workloads)]
     if not proposed or not _promises(problem, proposed, predicted, trials):
         return LayoutChoice(partition, default, _decision(partition, target, problem, predicted, trials, (), 0))
     trials.append(_built(partition, proposed, target))
@@ -103,21 +108,22 @@ def layout_problem(partition: Partition, layouts: Sequence[Layout]) -> LayoutPro
     """What there is to choose; None where nothing is, where the choice is switched off, and for bfloat16 models."""
     if partition.switcher is None or not partition.precision.is_float32 or LAYOUTS in partition.without:
         return None
-    problem = LayoutProblem.of(partition.switcher.plan, layouts)
+    problem = LayoutProblem.of(partition.switcher.by_default(partition.without).plan, layouts)
     return problem if any(len(choice.pairs) > 1 for choice in problem.choices) else None
 
 
 def recorded_layouts(partition: Partition, database: Database, target: Target) -> LayoutAssignment | None:
     """What the records decided for this model; None where they say nothing, or nothing that fits its plan."""
-    if partition.switcher is None or layout_problem(partition, (NHWC, NCHW)) is None:
+    problem = layout_problem(partition, (NHWC, NCHW))
+    if problem is None:
         return None
-    key = plan_key(partition.switcher.plan)
+    key = plan_key(problem.plan)
     chosen = [each.chosen for each in database.decisions(target.key) if each.group_key == key]
     try:
         layouts = LayoutAssignment.parse(chosen[-1]) if chosen else None
     except UsageError:
         return None
-    if layouts is None or not LayoutProblem.of(partition.switcher.plan, layouts.layouts).allows(layouts):
+    if layouts is None or not LayoutProblem.of(problem.plan, layouts.layouts).allows(layouts):
         return None
     return layouts
 
@@ -134,7 +140,7 @@ def plan_key(plan: FusionPlan) -> str:
 
 def _built(partition: Partition, layouts: LayoutAssignment, target: Target) -> _Trial:
     laid_out = partition.laid_out(layouts)
-    return _Trial(layouts, laid_out, compile_model(laid_out, {}, target), first_workloads(laid_out))
+    return _Trial.of(layouts, laid_out, compile_model(laid_out, {}, target))
 
 
 def _promises(problem: LayoutProblem, layouts: LayoutAssignment, costs: LayoutCosts, trials: Sequence[_Trial]) -> bool:
@@ -212,12 +218,10 @@ def _measured(
 
 def _group_secs(plan: FusionPlan, trial: _Trial, profile: Mapping[str, float]) -> list[float]:
     """Seconds of every group of the plan in NHWC, as it is in a build; nothing for what is in place or a view."""
-    switcher = trial.partition.switcher
-    assert switcher is not None
     secs = [sum(profile.get(w.key, 0.0) for w in workloads) for workloads in trial.workloads]
     if not trial.layouts:
         return secs
-    place = {index: number for number, group in enumerate(switcher.plan.groups) for index in group.operators}
+    place = {index: number for number, group in enumerate(trial.plan.groups) for index in group.operators}
     results = with_layouts(plan, trial.layouts).results
     return [secs[place[result]] if result in place else 0.0 for result in results]
 

@@ -52,10 +52,11 @@ def recorded_verdict(partition: Partition, database: Database, target: Target) -
 
 
 def _key(partition: Partition) -> str | None:
-    """Equal for equal plans in NHWC, computed in the same precision."""
-    if partition.switcher is None:
+    """Equal for equal plans by default in NHWC, computed in the same precision."""
+    plain = partition.by_default().switcher
+    if plain is None:
         return None
-    text = f"{MODEL} {plan_key(partition.switcher.plan)} {partition.precision}"
+    text = f"{MODEL} {plan_key(plain.plan)} {partition.precision}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

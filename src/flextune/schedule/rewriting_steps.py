@@ -15,6 +15,7 @@ from flextune.schedule.packing import PackedAxes
 from flextune.schedule.peel import peel_tail
 from flextune.schedule.restage import restage
 from flextune.schedule.step import Factor, Program, Step, value_of
+from flextune.schedule.written_out import write_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +124,18 @@ class Attention(Step):
 
     def python(self, assignment: Mapping[str, int]) -> str:
         return f"func = attention_kernel(func, {self._tiles(assignment)}); sch = Schedule(func)"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOut(Step):
+    """Write a short sum out as one expression: see `write_out`."""
+
+    kind: ClassVar[str] = "write_out"
+    rewrites: ClassVar[bool] = True
+    block: str
+
+    def apply(self, program: Program) -> None:
+        program.function = write_out(program.function, self.block)
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"func = write_out(func, {self.block!r}); sch = Schedule(func)"

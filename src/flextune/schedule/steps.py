@@ -15,7 +15,7 @@ from typing import ClassVar
 from tvm import tirx
 
 from flextune.errors import ScheduleError
-from flextune.schedule.rewriting_steps import Attention, PeelTail, Restage, SplitGroups
+from flextune.schedule.rewriting_steps import Attention, PeelTail, Restage, SplitGroups, WriteOut
 from flextune.schedule.step import Factor, Program, Step, filled, loop_names, value_of
 
 
@@ -269,6 +269,6 @@ STEP_KINDS: Mapping[str, type[Step]] = {
     step.kind: step
     for step in (
         Attention, Restage, PeelTail, SplitGroups, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose,
-        RFactor, SetScope, Tensorize, ImportCode, Choose,
+        RFactor, SetScope, Tensorize, ImportCode, Choose, WriteOut,
     )
 }  # fmt: skip

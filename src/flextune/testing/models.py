@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -62,3 +63,68 @@ def conv_block(channels: int = 8) -> onnx.ModelProto:
         helper.make_node("Add", ["c2", "x"], ["y"], name="residual"),
     ]
     return model_of(nodes, [value("x", [1, 4, 10, 10])], [value("y", [1, 4, 10, 10])], constants)
+
+
+@dataclass(frozen=True, slots=True)
+class SeparableShape:
+    """A depthwise convolution and a 1x1 one behind it, on images [batch, channels, height, width]."""
+
+    height: int
+    width: int
+    channels: int
+    results: int
+    taps: int = 3
+    stride: int = 1
+    pad: int = 1
+    batch: int = 1
+
+    @property
+    def data(self) -> list[int]:
+        return [self.batch, self.channels, self.height, self.width]
+
+    @property
+    def result(self) -> list[int]:
+        rows, columns = ((size + 2 * self.pad - self.taps) // self.stride + 1 for size in (self.height, self.width))
+        return [self.batch, self.results, rows, columns]
+
+
+def separable_block(
+    shape: SeparableShape, activation: str = "relu6", bias: bool = True, residual: bool = True
+) -> onnx.ModelProto:
+    """Depthwise convolution -> activation (`relu6`, `hardswish`, `silu`, or `` for none) -> 1x1 convolution -> sum."""
+    constants: dict[str, np.ndarray] = {
+        "w1": random_array(1, shape.channels, 1, shape.taps, shape.taps),
+        "w2": random_array(2, shape.results, shape.channels, 1, 1),
+        "b1": random_array(3, shape.channels),
+        "b2": random_array(4, shape.results),
+        "zero": np.array(0, np.float32),
+        "three": np.array(3, np.float32),
+        "six": np.array(6, np.float32),
+    }
+    window = {"pads": [shape.pad] * 4, "strides": [shape.stride] * 2, "group": shape.channels}
+    nodes = [
+        helper.make_node("Conv", ["x", "w1", *(["b1"] if bias else [])], ["d"], **window),
+        *_activation(activation, "d", "r"),
+        helper.make_node("Conv", ["r", "w2", *(["b2"] if bias else [])], ["p"]),
+        helper.make_node("Add", ["p", "s"], ["y"]) if residual else helper.make_node("Identity", ["p"], ["y"]),
+    ]
+    inputs = [value("x", shape.data), *([value("s", shape.result)] if residual else [])]
+    read = {name for node in nodes for name in node.input}
+    used = {name: array for name, array in constants.items() if name in read}
+    return model_of(nodes, inputs, [value("y", shape.result)], used)
+
+
+def _activation(name: str, source: str, result: str) -> list[onnx.NodeProto]:
+    if name == "relu6":
+        return [helper.make_node("Clip", [source, "zero", "six"], [result])]
+    if name == "silu":
+        gate = helper.make_node("Sigmoid", [source], ["gate"])
+        return [gate, helper.make_node("Mul", [source, "gate"], [result])]
+    if name == "hardswish":
+        return [
+            helper.make_node("Add", [source, "three"], ["moved"]),
+            helper.make_node("Clip", ["moved", "zero", "six"], ["clipped"]),
+            helper.make_node("Div", ["clipped", "six"], ["gate"]),
+            helper.make_node("Mul", [source, "gate"], [result]),
+        ]
+    return [helper.make_node("Identity", [source], [result])]

@@ -12,9 +12,8 @@ from onnx import helper
 
 from flextune.apply.build import compile_model
 from flextune.errors import UsageError
-from flextune.graph.fusion.alternatives import FUSED, PARTS
 from flextune.graph.fusion.operator_graph import OperatorGraph
-from flextune.graph.fusion.pattern import Group, Pattern, register, registered, unregister
+from flextune.graph.fusion.pattern import FUSED, PARTS, Group, Pattern, register, registered, unregister
 from flextune.graph.fusion.plan import make_plan, parts
 from flextune.graph.fusion.switcher import pass_names
 from flextune.graph.lower import relax_operators

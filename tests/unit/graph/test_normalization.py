@@ -9,8 +9,8 @@ import pytest
 from onnx import helper
 
 from flextune.apply.build import compile_model
-from flextune.graph.fusion.alternatives import PARTS
 from flextune.graph.fusion.operator_graph import OperatorGraph
+from flextune.graph.fusion.pattern import PARTS
 from flextune.graph.fusion.plan import make_plan
 from flextune.graph.lower import relax_operators
 from flextune.graph.model import Model, load_model

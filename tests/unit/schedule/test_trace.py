@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flextune.errors import ScheduleError, UsageError
-from flextune.schedule.rewriting_steps import Attention, PeelTail, Restage, SplitGroups
+from flextune.schedule.rewriting_steps import Attention, PeelTail, Restage, SplitGroups, WriteOut
 from flextune.schedule.step import Step
 from flextune.schedule.steps import (
     STEP_KINDS,
@@ -52,6 +52,7 @@ simple_steps = st.one_of(
     st.builds(Attention, sizes, sizes, sizes, sizes, sizes, numbers, sizes, sizes, sizes),
     st.builds(PeelTail, names, numbers),
     st.builds(SplitGroups, names, names, numbers),
+    st.builds(WriteOut, names),
     st.builds(Loops, names, many_names),
     st.builds(Split, names, factors, many_names),
     st.builds(Fuse, many_names, names),
@@ -85,6 +86,7 @@ def test_the_round_trip_draws_every_kind_of_step() -> None:
         Attention,
         Choose,
         SplitGroups,
+        WriteOut,
         *(Restage, PeelTail, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor),
     }
     assert drawn | {SetScope, Tensorize, ImportCode} == set(STEP_KINDS.values())

@@ -9,10 +9,9 @@ from flextune.errors import UsageError
 from flextune.graph.fusion.emit import Emitter
 from flextune.graph.fusion.merged import emit_merged
 from flextune.graph.fusion.operator_graph import OperatorGraph
+from flextune.graph.fusion.pattern import FUSED, PARTS
 from flextune.graph.fusion.plan import FusionGroup, parts, preferred
 
-FUSED = "fused"
-PARTS = "parts"
 MERGED = "merged"
 SEPARATE = "separate"
 

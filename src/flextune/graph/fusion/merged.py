@@ -24,6 +24,7 @@ from tvm import relax
 from flextune.graph.algorithms.winograd import convolution_facts, winograd_variants
 from flextune.graph.fusion.emit import Emitter, outer_leaves
 from flextune.graph.fusion.kinds import Kind
+from flextune.graph.fusion.one_core import BYTES_PER_SEC, FLOPS_PER_SEC, LAUNCH_SECS
 from flextune.graph.fusion.operator_graph import OperatorGraph, is_constant, variables_read
 from flextune.graph.fusion.pattern import Group
 
@@ -33,8 +34,6 @@ WORTH_MERGING = 0.95
 """Products are merged when that is predicted to take at most so much of their time: a new width may fit tiles worse."""
 
 _VECTOR_ELEMENTS = 16
-_FLOPS_PER_SEC, _BYTES_PER_SEC, _LAUNCH_SECS = 1e11, 2e10, 5e-7
-"""One core, roughly: only ratios count, and what was measured replaces them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class Product:
         """What it takes where vectors along the columns are filled up, as a prediction."""
         filled = _VECTOR_ELEMENTS * ceil(self.columns / _VECTOR_ELEMENTS)
         nbytes = self.shared_bytes + self.column_bytes * self.columns
-        return _LAUNCH_SECS + max(filled * self.column_flops / _FLOPS_PER_SEC, nbytes / _BYTES_PER_SEC)
+        return LAUNCH_SECS + max(filled * self.column_flops / FLOPS_PER_SEC, nbytes / BYTES_PER_SEC)
 
 
 def is_worth_merging(products: Sequence[Product]) -> bool:

@@ -26,6 +26,10 @@ Finder = Callable[[OperatorGraph, Set[int]], Iterator[Group]]
 Preference = Callable[[OperatorGraph, Group], str]
 """The name of the alternative that a group is made of as long as nothing was measured."""
 
+FUSED = "fused"
+PARTS = "parts"
+"""The alternatives that every pattern's groups have: one kernel, and the kernels without the pattern."""
+
 MAX_OPERATORS = 24
 """Of one kernel: beyond it nothing is gained and code grows."""
 
@@ -35,7 +39,7 @@ class Pattern:
     """A way to fuse: its name (for `--without NAME`), what it fuses in words, and how its groups are found.
 
     Without measurements a group is one kernel, or what `prefer` says. The parts of a `nested` pattern's group are what
-    the patterns after it make of its operators.
+    the patterns after it make of its operators. A pattern that `joins` groups of another one is switched off with it.
     """
 
     name: str
@@ -43,6 +47,11 @@ class Pattern:
     find: Finder
     prefer: Preference | None = None
     nested: bool = False
+    joins: str | None = None
+
+    def is_without(self, names: Collection[str]) -> bool:
+        """Whether it is switched off by these names."""
+        return self.name in names or self.joins in names
 
 
 _REGISTERED: list[Pattern] = []
@@ -102,6 +111,17 @@ def with_epilogue(graph: OperatorGraph, anchor: int, free: Set[int]) -> Group:
 def is_elementwise(graph: OperatorGraph, index: int) -> bool:
     """Whether an operator reads its inputs at the position that it writes."""
     return graph.operators[index].kind is Kind.ELEMENTWISE
+
+
+def disjoint(graph: OperatorGraph, free: Collection[int], find: Finder) -> Iterator[Group]:
+    """The groups that a finder takes one after the other: of free operators that no group before has, each with one
+    result."""
+    left = set(free)
+    for group in find(graph, left):
+        operators = tuple(sorted(set(group)))
+        if len(operators) > 1 and left.issuperset(operators) and is_group(graph, operators):
+            left.difference_update(operators)
+            yield operators
 
 
 def is_group(graph: OperatorGraph, group: Group) -> bool:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from flextune.graph.fusion.attention import PATTERN, attention, preferred_form
+from flextune.graph.fusion.attention import PATTERN as ATTENTION
+from flextune.graph.fusion.attention import attention, preferred_form
 from flextune.graph.fusion.normalization import window_normalization
 from flextune.graph.fusion.pattern import Pattern, epilogues, register
 from flextune.graph.fusion.producers import producer_consumer, row_reductions
 from flextune.graph.fusion.products import products
+from flextune.graph.fusion.separable import PATTERN as SEPARABLE
+from flextune.graph.fusion.separable import preferred_form as separable_form
+from flextune.graph.fusion.separable import separable
 
 CONVOLUTIONS = frozenset(
     {"nn.conv1d", "nn.conv1d_transpose", "nn.conv2d", "nn.conv2d_transpose", "nn.conv3d", "nn.conv3d_transpose"}
@@ -17,9 +21,17 @@ POOLINGS = frozenset(
 )
 
 BUILT_IN = (
+    Pattern(
+        SEPARABLE,
+        "depthwise convolution + the 1x1 convolution that alone reads it, each with its bias, activation, residual sum",
+        separable(epilogues(CONVOLUTIONS)),
+        prefer=separable_form,
+        nested=True,
+        joins="convolution",
+    ),
     Pattern("convolution", "convolution + bias, activation, residual sum", epilogues(CONVOLUTIONS)),
     Pattern(
-        PATTERN,
+        ATTENTION,
         "two matrix products with scale, mask and softmax between them + transposes",
         attention,
         prefer=preferred_form,

@@ -11,7 +11,7 @@ from flextune.graph.fusion.kinds import Kind
 from flextune.graph.fusion.live_bytes import peak_bytes
 from flextune.graph.fusion.merged import MERGED_PRODUCTS, mergeable
 from flextune.graph.fusion.operator_graph import OperatorGraph
-from flextune.graph.fusion.pattern import Group, Pattern, is_group, registered
+from flextune.graph.fusion.pattern import Group, Pattern, disjoint, registered
 from flextune.registry import nearest
 
 SINGLE = "single"
@@ -54,7 +54,7 @@ def make_plan(graph: OperatorGraph, without: Collection[str] = ()) -> FusionPlan
     Then groups that are predicted to be faster as one merged product become one. `without` switches patterns, and the
     merging (`merged-products`), off by name; UsageError for an unknown one.
     """
-    patterns = [pattern for pattern in registered() if pattern.name not in checked_names(without)]
+    patterns = [pattern for pattern in registered() if not pattern.is_without(checked_names(without))]
     fusible = [operator.index for operator in graph.operators if operator.kind is not Kind.OPAQUE]
     groups = _groups(graph, fusible, patterns)
     return FusionPlan(graph, groups if MERGED_PRODUCTS in without else _merged(graph, groups))
@@ -118,12 +118,10 @@ def checked_names(without: Collection[str]) -> frozenset[str]:
 
 
 def _groups(graph: OperatorGraph, fusible: Iterable[int], patterns: Iterable[Pattern]) -> tuple[FusionGroup, ...]:
-    free, found = set(fusible), []
+    free, found = set(fusible), list[FusionGroup]()
     for pattern in patterns:
-        for group in pattern.find(graph, free):
-            operators = tuple(sorted(set(group)))
-            if len(operators) > 1 and free.issuperset(operators) and is_group(graph, operators):
-                free.difference_update(operators)
-                found.append(FusionGroup(pattern.name, operators))
+        groups = tuple(disjoint(graph, free, pattern.find))
+        free.difference_update(*groups)
+        found += [FusionGroup(pattern.name, operators) for operators in groups]
     found += [FusionGroup(SINGLE, (index,)) for index in free if graph.operators[index].kind is not Kind.VIEW]
     return tuple(sorted(found, key=lambda group: group.sink))

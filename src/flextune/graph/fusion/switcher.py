@@ -16,11 +16,11 @@ from tvm import relax
 
 from flextune.errors import UsageError
 from flextune.graph.fusion.algorithms import ONLINE, WINOGRAD
-from flextune.graph.fusion.alternatives import FUSED, Alternative, alternatives, register_rule, registered_rules
+from flextune.graph.fusion.alternatives import Alternative, alternatives, register_rule, registered_rules
 from flextune.graph.fusion.emit import Emitter, functions_only, outer_leaves, primitive
 from flextune.graph.fusion.operator_graph import OperatorGraph, is_constant
-from flextune.graph.fusion.pattern import Group
-from flextune.graph.fusion.plan import FusionGroup, FusionPlan, make_plan
+from flextune.graph.fusion.pattern import FUSED, PARTS, Group
+from flextune.graph.fusion.plan import FusionGroup, FusionPlan, make_plan, parts
 from flextune.graph.fusion.plan import pass_names as plan_passes
 from flextune.registry import nearest
 
@@ -60,7 +60,11 @@ class FusionSwitcher:
         graph = OperatorGraph.of(module)
         if graph is None:
             return None
-        plan = make_plan(graph, patterns)
+        return cls._of_plan(make_plan(graph, patterns), rules)
+
+    @classmethod
+    def _of_plan(cls, plan: FusionPlan, rules: Collection[str]) -> FusionSwitcher:
+        graph = plan.graph
         keys = [_key(graph, group) for group in plan.groups]
         counts = Counter(keys)
         positions = {key: number for number, key in enumerate(counts)}
@@ -70,6 +74,19 @@ class FusionSwitcher:
             for key in counts
         )
         return cls(plan, kinds, tuple(positions[key] for key in keys))
+
+    def by_default(self, without: Collection[str] = ()) -> FusionSwitcher:
+        """The same kernels, each a group of its own: groups that are parts as long as nothing was measured are apart.
+
+        Layouts are chosen for these; `without` is as for `of`.
+        """
+        graph = self.plan.graph
+        groups: list[FusionGroup] = []
+        for group, kind in zip(self.plan.groups, self.kind_of, strict=True):
+            is_parts = self.kinds[kind].alternatives[0].name == PARTS
+            groups += parts(graph, group) if is_parts else (group,)
+        plan = FusionPlan(graph, tuple(sorted(groups, key=lambda group: group.sink)))
+        return self._of_plan(plan, _split(without)[1])
 
     def module(self, choice: Mapping[str, str]) -> tvm.IRModule:
         """The model with each kind of group computed as chosen (by the kind's name), else in its first way."""

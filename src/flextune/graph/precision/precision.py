@@ -56,6 +56,11 @@ class Precision:
             return False
         return self.is_float32 or not alternative.startswith("winograd")
 
+    @property
+    def without(self) -> tuple[str, ...]:
+        """Fusion patterns to do without: separable convolutions in one kernel are float32."""
+        return () if self.is_float32 else ("separable",)
+
     def keeping(self, layers: Collection[int]) -> Precision:
         """The same with these layers in float32."""
         return Precision(self.name, tuple(sorted(set(layers))))

@@ -23,6 +23,7 @@ from flextune.schedule.rules.groups import apply_groups
 from flextune.schedule.rules.nests import ElementwiseRule, ParallelNestRule
 from flextune.schedule.rules.register_tile import apply_register_tile
 from flextune.schedule.rules.rows import RowRule, peel_rows, reduces_contiguously, row_dimensions
+from flextune.schedule.rules.separable import apply_separable
 from flextune.schedule.rules.winograd import apply_winograd
 from flextune.schedule.space import Draft, SearchSpace
 from flextune.schedule.steps import Inline
@@ -86,6 +87,7 @@ def attention(draft: Draft, limits: CpuLimits) -> None:
 def whole_algorithms(draft: Draft, limits: CpuLimits) -> None:
     """Algorithms of several blocks that are scheduled together."""
     apply_winograd(draft, limits)
+    apply_separable(draft, limits)
 
 
 def groups(draft: Draft, limits: CpuLimits) -> None:

@@ -13,8 +13,8 @@ from flextune.schedule.rules.stages import follows_vector
 from flextune.schedule.rules.tile_geometry import TileGeometry
 from flextune.schedule.space import Columns
 
-_TRAFFIC = 3.0  # an element that goes out to a cache is fetched, written and read again
-_START_CYCLES = 2000.0  # of a parallel loop of its own
+TRAFFIC = 3.0  # an element that goes out to a cache is fetched, written and read again
+START_CYCLES = 2000.0  # of a parallel loop of its own
 _SHORT_LINE_BYTES = 32.0  # of a tensor in L3, fetched at twice the price
 _GUARDED_CYCLES = 3.0  # of an element that is copied alone
 
@@ -28,15 +28,15 @@ def stage_cycles(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> Flo
     element_bytes = dtype_bits(stage.output.dtype) / 8
     elements = float(np.prod([it.extent for it in stage.iterators]))
     at_once, there = 1.0 / tile.limits.lanes(stage.output.dtype), _copy_cycles(tile, stage, columns)
-    part, tasks = _part(tile, stage, columns)
+    part, tasks = part_of_task(tile, stage, columns)
     whole = elements * (
-        at_once + element_bytes * _TRAFFIC / load_rate(tile.limits, np.full(1, elements * element_bytes))
+        at_once + element_bytes * TRAFFIC / load_rate(tile.limits, np.full(1, elements * element_bytes))
     )
-    parts = tasks * part * (there + element_bytes * _TRAFFIC / load_rate(tile.limits, part * element_bytes))
+    parts = tasks * part * (there + element_bytes * TRAFFIC / load_rate(tile.limits, part * element_bytes))
     if stage.output == tile.packed_buffer:
         packed = columns.get(tile.name("pack"), np.ones(len(part)))
         parts = np.where(packed == 1, elements * _packing_cycles(tile), parts)
-    return np.asarray(np.where(columns[tile.name(f"at_{stage.name}")] == 0, whole + _START_CYCLES, parts), dtype=float)
+    return np.asarray(np.where(columns[tile.name(f"at_{stage.name}")] == 0, whole + START_CYCLES, parts), dtype=float)
 
 
 def _packing_cycles(tile: TileGeometry) -> float:
@@ -62,7 +62,7 @@ def _copy_cycles(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> Flo
     return copied + _SHORT_LINE_BYTES / L3_BYTES_PER_CYCLE / _steps(tile, tile.vector, columns)
 
 
-def _part(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> tuple[Floats, Floats]:
+def part_of_task(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> tuple[Floats, Floats]:
     """Elements of the stage that one task reads, and the number of tasks."""
     count = len(columns[tile.name("vectors")])
     part, tasks = np.ones(count), np.ones(count)
@@ -70,11 +70,11 @@ def _part(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> tuple[Floa
         tasks = tasks * columns[tile.name(f"grid_{axis}")]
     access = next(operand for operand in tile.facts.operands if operand.buffer == stage.output)
     for dimension, extent in enumerate(access.buffer.shape):
-        part = part * np.minimum(_span(tile, access, dimension, columns), extent)
+        part = part * np.minimum(span_of_task(tile, access, dimension, columns), extent)
     return part, tasks
 
 
-def _span(tile: TileGeometry, access: Access, dimension: int, columns: Columns) -> Floats:
+def span_of_task(tile: TileGeometry, access: Access, dimension: int, columns: Columns) -> Floats:
     """Neighbours in one dimension that a task reads; all of them where the index is not linear."""
     linear = access.coefficients[dimension]
     if linear is None:

@@ -25,13 +25,15 @@ MAX_WASTE_PERCENT = round(100 * (_MAX_WASTE - 1))
 class TileGeometry:
     """The tile of `anchor`, in the loops of the block that writes the finished result.
 
-    Names of variables begin with `prefix`. Axes are iterators of the anchor.
+    Names of variables begin with `prefix`. Axes are iterators of the anchor. Blocks in `placed` are no data stages of
+    this tile: another rule says where they are computed.
     """
 
     program: ProgramFacts
     anchor: Anchor
     limits: CpuLimits
     prefix: str = ""
+    placed: frozenset[str] = frozenset()
 
     def name(self, variable: str) -> str:
         """A variable of this tile."""
@@ -88,7 +90,7 @@ class TileGeometry:
     def stages(self) -> tuple[BlockFacts, ...]:
         """Element-wise blocks that compute an operand for the anchor alone."""
         found = (stage_of(self.program, self.facts, operand) for operand in self.facts.operands)
-        return tuple(stage for stage in found if stage is not None)
+        return tuple(stage for stage in found if stage is not None and stage.name not in self.placed)
 
     @property
     def packed_buffer(self) -> BufferFacts | None:

@@ -35,7 +35,7 @@ def tile_steps(tile: TileGeometry, inlined: frozenset[str]) -> list[Step]:
         *_storing_nest(tile),
         *_accumulating_nest(tile),
         *(_stage_steps(tile, stage) for stage in tile.stages),
-        *([ComputeAt(data_block_name(tile.facts.name), _parallel(tile))] if tile.copies_data else []),
+        *([ComputeAt(data_block_name(tile.facts.name), parallel_loop(tile))] if tile.copies_data else []),
         *_pack_steps(tile),
         *_init_steps(tile),
     ]
@@ -93,7 +93,7 @@ def _levels(tile: TileGeometry, loop: str) -> _Levels:
     return _Levels(axis, tuple(factors), cached=True)
 
 
-def _parallel(tile: TileGeometry) -> str:
+def parallel_loop(tile: TileGeometry) -> str:
     """The fused loop over the grid."""
     return tile.loop("grid", "all")
 
@@ -116,7 +116,7 @@ def _order_steps(tile: TileGeometry, levels: Sequence[_Levels]) -> list[Step]:
     grids = ((*grid, vector.grid), (vector.grid, *grid))
     caches = ((*rows, *vector.cache), (*vector.cache, *rows))
     inner = tuple(name for level in levels for name in level.inner)
-    parallel = _parallel(tile)
+    parallel = parallel_loop(tile)
     at = [ComputeAt(tile.facts.name, order[-1]) for order in caches]
     if not tile.outer_axes:
         order: list[Step] = [Reorder(((*grids[0], *caches[0], *inner),)), Fuse(grids[0], parallel)]
@@ -176,7 +176,7 @@ def _init_steps(tile: TileGeometry) -> list[Step]:
     if (intrinsic := tile.anchor.intrinsic) is not None:
         steps.append(Tensorize(tile.loop("acc", "lanes"), intrinsic.name))
         if intrinsic.code is not None:
-            steps.append(ImportCode(_parallel(tile), intrinsic.code))
+            steps.append(ImportCode(parallel_loop(tile), intrinsic.code))
     return steps
 
 
@@ -188,20 +188,29 @@ def _stage_steps(tile: TileGeometry, stage: BlockFacts) -> Step:
 
     What is packed is read once, so its stage is computed as it is packed.
     """
-    loops = tuple(f"{stage.name}.{it.name}" for it in stage.iterators)
-    whole: list[Step] = [Loops(stage.name, loops)]
-    if len(loops) > 1:
-        whole += [Fuse(loops[:-1], f"{stage.name}.all"), Mark(f"{stage.name}.all", "parallel")]
-    part = f"{stage.name}.part"
-    there = [ComputeAt(stage.name, _parallel(tile)), Loops(stage.name, (part,))]
-    width = copied_width(tile, stage)
-    if width > 1:
-        whole += _vectors(stage, loops[-1], width)
-        there += _vectors(stage, part, tile.name("lanes") if follows_vector(tile, stage) else width)
+    part = by_each_task(tile, stage)
     if stage.output == tile.packed_buffer:
-        packing: list[Step] = [Inline(stage.name)]
-        there = packing if tile.anchor.must_pack else [Choose(tile.name("pack"), (tuple(there), tuple(packing)))]
-    return Choose(tile.name(f"at_{stage.name}"), (tuple(whole), tuple(there)))
+        packing: tuple[Step, ...] = (Inline(stage.name),)
+        part = packing if tile.anchor.must_pack else (Choose(tile.name("pack"), (part, packing)),)
+    return Choose(tile.name(f"at_{stage.name}"), (all_at_once(tile, stage), part))
+
+
+def all_at_once(tile: TileGeometry, stage: BlockFacts) -> tuple[Step, ...]:
+    """A data stage in a parallel loop of its own."""
+    loops = tuple(f"{stage.name}.{it.name}" for it in stage.iterators)
+    steps: list[Step] = [Loops(stage.name, loops)]
+    if len(loops) > 1:
+        steps += [Fuse(loops[:-1], f"{stage.name}.all"), Mark(f"{stage.name}.all", "parallel")]
+    width = copied_width(tile, stage)
+    return (*steps, *(_vectors(stage, loops[-1], width) if width > 1 else ()))
+
+
+def by_each_task(tile: TileGeometry, stage: BlockFacts) -> tuple[Step, ...]:
+    """A data stage where a task begins, as far as the task needs it."""
+    part, width = f"{stage.name}.part", copied_width(tile, stage)
+    steps = (ComputeAt(stage.name, parallel_loop(tile)), Loops(stage.name, (part,)))
+    lanes = tile.name("lanes") if follows_vector(tile, stage) else width
+    return (*steps, *(_vectors(stage, part, lanes) if width > 1 else ()))
 
 
 def _vectors(stage: BlockFacts, loop: str, width: int | str) -> list[Step]:
