@@ -22,6 +22,7 @@ from flextune.graph.layouts.assignment import ALL_NHWC, LayoutAssignment
 from flextune.graph.layouts.rewriting import with_layouts
 from flextune.graph.lower import fuse_by_default, kernels, relax_operators
 from flextune.graph.model import Model
+from flextune.graph.precision.lines import along_lines
 from flextune.graph.precision.precision import FLOAT32, Precision, with_precision
 from flextune.workload.tir import from_prim_func
 from flextune.workload.workload import Workload
@@ -106,6 +107,8 @@ def partition_model(model: Model, without: Collection[str] = (), precision: Prec
     `precision` than float32 the model's inputs and outputs stay what they are.
     """
     operators = relax_operators(model)
+    if not precision.is_float32:
+        operators = along_lines(operators)
     switcher = FusionSwitcher.of(operators, {*without, *precision.without})
     if switcher is None:
         return replace(
