@@ -16,6 +16,7 @@ from flextune.schedule.apply import ScheduledProgram
 from flextune.schedule.groups import group_axis, joined_block_name, split_groups
 from flextune.schedule.rewriting_steps import SplitGroups
 from flextune.schedule.rules.groups import grouped_axis
+from flextune.schedule.steps import Tensorize
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.testing.programs import MemberCheck, run_program
@@ -129,6 +130,17 @@ def test_members_of_spaces_with_groups(workload: Workload, host: Target) -> None
 def test_groups_that_vectors_fill_stay_as_they_are(groups: int, ci: int, co: int, host: Target) -> None:
     space = generate_space(convolution(groups, ci, co, "kh=3,kw=3,pad=1,weights=constant"), host)
     assert not any(isinstance(step, SplitGroups) for step in space.trace.steps)
+    check_member = MemberCheck(space)
+    for member in (space.default, *space.solutions.sample(np.random.default_rng(2), 2)):
+        assert check_member.error(member) == ""
+
+
+@pytest.mark.hardware("bf16")
+@pytest.mark.parametrize(("groups", "ci", "co"), [(4, 6, 28), (4, 17, 34), (2, 15, 60)])
+def test_dot_products_of_groups_take_whole_vectors(groups: int, ci: int, co: int, host: Target) -> None:
+    space = generate_space(convolution(groups, ci, co, "kh=1,kw=1,dtype=bfloat16,weights=constant"), host)
+    kinds = {type(step) for step in space.trace.steps}
+    assert {SplitGroups, Tensorize} <= kinds
     check_member = MemberCheck(space)
     for member in (space.default, *space.solutions.sample(np.random.default_rng(2), 2)):
         assert check_member.error(member) == ""

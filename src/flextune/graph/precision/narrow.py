@@ -20,10 +20,13 @@ from tvm.ir import TensorLoad, TensorRegion
 from tvm.s_tir import SBlock, SBlockRealize
 
 from flextune.analysis.attention import read_attention
-from flextune.analysis.blocks import BlockFacts, BlockKind, ProgramFacts, read_program
+from flextune.analysis.blocks import Access, BlockFacts, BlockKind, Iterator, ProgramFacts, read_program
 from flextune.analysis.moves import is_transpose
 from flextune.graph.precision.bfloat16 import rounded, widened
 from flextune.workload.rounding import STORAGE
+
+LEAST_GROUP = 16
+"""Channels of a group of a convolution whose products are taken from bfloat16: fewer do not fill the lanes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +72,8 @@ def plain_program(function: Any) -> ProgramFacts | None:
 def product_factors(facts: BlockFacts) -> tuple[Any, ...]:
     """The two loads of a float32 product of matrices whose left one is contiguous along the sum; () for other blocks.
 
-    A depthwise convolution is none: nothing that it reads is used by several of its results.
+    A depthwise convolution is none: nothing that it reads is used by several of its results. Groups of channels are, if
+    they are at least `LEAST_GROUP` wide.
     """
     if facts.kind is not BlockKind.CONTRACTION or facts.output.dtype != "float32":
         return ()
@@ -79,9 +83,18 @@ def product_factors(facts: BlockFacts) -> tuple[Any, ...]:
     if not all(isinstance(load, TensorLoad) and str(load.ty.dtype) == "float32" for load in loads):
         return ()
     data, weight = facts.factors
-    shared = any(it.extent > 1 and it.name in weight.iterators - data.iterators for it in facts.spatial)
+    shared = any(
+        it.name in weight.iterators and _share(data, it) >= min(LEAST_GROUP, it.extent) for it in facts.spatial
+    )
     dot = any(it.extent > 1 and data.stride_of(it.name) == 1 and it.name in weight.iterators for it in facts.reduce)
     return loads if shared and dot else ()
+
+
+def _share(data: Access, axis: Iterator) -> int:
+    """How many neighbours along an axis, at most all of it, read the same data; 0 where there is but one."""
+    if axis.extent < 2:
+        return 0
+    return axis.extent if axis.name not in data.iterators else data.uniform_within(axis.name) or 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,6 +8,7 @@ from flextune.analysis.blocks import BlockFacts, BlockKind
 from flextune.schedule.groups import split_groups
 from flextune.schedule.limits import CpuLimits
 from flextune.schedule.rewriting_steps import SplitGroups
+from flextune.schedule.rules.anchor import dot_product
 from flextune.schedule.space import Draft
 
 _LEAST_WIDTH = 0.75
@@ -17,12 +18,12 @@ def apply_groups(draft: Draft, limits: CpuLimits) -> None:
     """Split the groups of every contraction whose groups are longer than a vector and do not consist of wide ones.
 
     Vectors that fill a group exactly need no padding and stay: groups of 28 are two vectors of 14. Groups of 34 would
-    be 17 vectors of 2; as an axis of their own they are padded to whole vectors.
+    be 17 vectors of 2; as an axis of their own they are padded to whole vectors. Tensor intrinsics take no others.
     """
     for name in [block.name for block in draft.program.blocks if block.name not in draft.scheduled]:
         block = draft.program.block(name)
         found = grouped_axis(block)
-        if found is not None and _needs_padding(found[1], limits.lanes(block.output.dtype)):
+        if found is not None and _needs_padding(block, found[1], limits):
             rewritten = split_groups(draft.function, name, *found, draft.constants)
             draft.rewrite(SplitGroups(name, *found), rewritten.function)
 
@@ -40,6 +41,8 @@ def grouped_axis(block: BlockFacts) -> tuple[str, int] | None:
     return None
 
 
-def _needs_padding(size: int, lanes: int) -> bool:
+def _needs_padding(block: BlockFacts, size: int, limits: CpuLimits) -> bool:
+    lanes = limits.lanes(block.output.dtype)
     exact = max(width for width in range(1, lanes + 1) if size % width == 0)
-    return size > lanes and exact < _LEAST_WIDTH * lanes
+    least = lanes if dot_product(block, limits) is not None else _LEAST_WIDTH * lanes
+    return size > lanes and exact < least

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import tvm
 from tvm import te, tirx, topi
 
@@ -67,6 +68,23 @@ def test_without_products_only_the_storage_changes() -> None:
     assert narrowed is not None
     assert (narrowed.weights, narrowed.products) == (frozenset(), 0)
     np.testing.assert_allclose(run(narrowed.function, to_bfloat16(x), w, b), expected(stored(x), w, b), atol=1e-5)
+
+
+@pytest.mark.parametrize(("groups", "products"), [(1, 1), (2, 1), (4, 0), (32, 0)])
+def test_groups_that_fill_a_vector_are_products(groups: int, products: int) -> None:
+    x, w = random(0, 1, 3, 3, 32), random(1, 1, 1, 32 // groups, 32)
+    tensors = te.placeholder(x.shape, name="x"), te.placeholder(w.shape, name="w")
+    y = topi.nn.group_conv2d_nhwc(*tensors, 1, 0, 1, groups)
+    narrowed = narrow_function(te.create_prim_func([*tensors, y]), {0}, {1})
+    assert narrowed is not None
+    assert (narrowed.weights, narrowed.products) == ({1} if products else frozenset(), products)
+    taps = stored(w) if products else w
+    size = 32 // groups
+    parts = [
+        stored(x)[..., g * size : (g + 1) * size] @ taps[0, 0, :, g * size : (g + 1) * size] for g in range(groups)
+    ]
+    got = run(narrowed.function, to_bfloat16(x), to_bfloat16(w) if products else w)
+    np.testing.assert_allclose(got, np.concatenate(parts, axis=-1), rtol=1e-4, atol=1e-5)
 
 
 def test_sums_are_kept_in_float32() -> None:
