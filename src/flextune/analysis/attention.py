@@ -16,11 +16,11 @@ from typing import Any
 
 import tvm_ffi
 from tvm import tirx
-from tvm.ir import Call, TensorLoad
+from tvm.ir import TensorLoad
 
 from flextune.analysis.bfloat16 import narrowed, unrounded
 from flextune.analysis.blocks import BlockFacts, BlockKind, ProgramFacts, read_program
-from flextune.analysis.element import Element, Expression, substituted
+from flextune.analysis.element import Element, Expression, is_call, substituted
 
 _LOWEST = -3.4e38
 
@@ -150,7 +150,7 @@ class _Reader:
         numerator = self._writer(_load(_operand(total)).source)
         _require(numerator is not None)
         exponent = numerator.block.body.value  # type: ignore[union-attr]
-        _require(_is_call(exponent, "exp") and isinstance(exponent.args[0], tirx.Sub))
+        _require(is_call(exponent, "exp") and isinstance(exponent.args[0], tirx.Sub))
         shifted, top = _load(exponent.args[0].a), _load(exponent.args[0].b)
         _require(
             top.source.same_as(largest.block.body.buffer) and shifted.source.same_as(_load(_operand(largest)).source)
@@ -195,7 +195,7 @@ class _Reader:
         if weights.source.same_as(normal):
             return False
         value = unrounded(self._expanded(weights, (normal,)))
-        _require(isinstance(value, tirx.Select) and _is_call(value.condition, "isnan"))
+        _require(isinstance(value, tirx.Select) and is_call(value.condition, "isnan"))
         loads = [_load(value.condition.args[0]), _load(value.false_value)]
         _require(all(load.source.same_as(normal) for load in loads))
         _require(isinstance(value.true_value, tirx.FloatImm) and float(value.true_value.value) == 0.0)
@@ -274,11 +274,6 @@ def _operand(reduction: BlockFacts) -> Any:
 def _load(expression: Expression) -> Any:
     _require(isinstance(expression, TensorLoad))
     return expression
-
-
-def _is_call(expression: Expression, name: str) -> bool:
-    operator = str(getattr(getattr(expression, "op", None), "name", ""))
-    return isinstance(expression, Call) and operator.rpartition(".")[2] == name
 
 
 def _is_zero_index(index: Expression) -> bool:

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tvm import tirx
-from tvm.ir import Call
 
+from flextune.analysis.element import Expression, is_call
 from flextune.workload.rounding import ROUND, STORAGE
-
-Expression = Any
 
 
 def unrounded(expression: Expression) -> Expression:
     """x where the expression is x rounded to bfloat16, else the expression itself."""
-    return expression.args[0] if _is_call(expression, ROUND.rpartition(".")[2]) else expression
+    return expression.args[0] if is_call(expression, ROUND.rpartition(".")[2]) else expression
 
 
 def narrowed(expression: Expression) -> Expression | None:
     """x where the expression widens the stored element x to float32: reinterpret(float32, x << 16)."""
-    if not _is_call(expression, "reinterpret") or not isinstance(expression.args[0], tirx.LShift):
+    if not is_call(expression, "reinterpret") or not isinstance(expression.args[0], tirx.LShift):
         return None
     cast = expression.args[0].a
     stored = cast.value if isinstance(cast, tirx.Cast) else None
     return stored if stored is not None and str(stored.ty.dtype) == STORAGE else None
-
-
-def _is_call(value: Expression, name: str) -> bool:
-    return isinstance(value, Call) and str(getattr(value.op, "name", "")).rpartition(".")[2] == name

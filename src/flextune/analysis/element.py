@@ -9,10 +9,16 @@ from typing import Any
 import tvm
 import tvm_ffi
 from tvm import tirx
-from tvm.ir import TensorLoad
+from tvm.ir import Call, TensorLoad
 
 Expression = Any
 """A `tvm.tirx` expression."""
+
+
+def is_call(expression: Expression, name: str) -> bool:
+    """Whether an expression is the call of an operator, named without the dialect it belongs to."""
+    operator = str(getattr(getattr(expression, "op", None), "name", ""))
+    return isinstance(expression, Call) and operator.rpartition(".")[2] == name
 
 
 @dataclass(frozen=True, slots=True, eq=False)

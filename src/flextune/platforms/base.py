@@ -37,7 +37,7 @@ class Kernel(Protocol):
     def time(self, number: int, repeats: int) -> tuple[float, ...]:
         """Seconds per call of `repeats` runs of `number` calls each.
 
-        Runs of a few calls are timed as they are; before longer ones there may be a call that is not counted.
+        Single calls are timed as they are; before runs of several there may be calls that are not counted.
         """
         ...
 

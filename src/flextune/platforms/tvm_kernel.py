@@ -11,9 +11,11 @@ import tvm
 from flextune.platforms.base import Array
 from flextune.schedule.packing import PackedInput
 
+_LONG_CALL_SECS = 2e-4
+"""A few calls of at least so long are timed by Python's clock: its microsecond around each does not count, but the call
+that TVM's evaluator makes before each of its measurements would."""
+
 _FEW_CALLS = 8
-"""Up to so many calls per repeat are timed by Python's clock. A call then takes a good part of a millisecond: Python's
-microsecond around it does not count, but the call that TVM's evaluator makes before each of its measurements would."""
 
 
 class TvmKernel:
@@ -39,7 +41,9 @@ class TvmKernel:
 
     def time(self, number: int, repeats: int) -> tuple[float, ...]:
         if number <= _FEW_CALLS:
-            return tuple(self._call_secs(number) for _ in range(repeats))
+            first = self._call_secs(number)
+            if number == 1 or first >= _LONG_CALL_SECS:
+                return (first, *(self._call_secs(number) for _ in range(repeats - 1)))
         evaluator = self._module.time_evaluator(self._name, tvm.cpu(), number=number, repeat=repeats)
         return tuple(evaluator(*self._arguments).results)
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from tvm import tirx
-from tvm.ir import Call, TensorLoad
+from tvm.ir import TensorLoad
 
 from flextune.analysis.bfloat16 import narrowed
+from flextune.analysis.element import Expression, is_call
 from flextune.workload.rounding import QUIET, STORAGE, bfloat16_of
 from flextune.workload.tensor_builder import TensorBuilder
-
-Expression = Any
 
 
 def widened(stored: Expression) -> Expression:
@@ -38,7 +35,7 @@ def _moved(value: Expression) -> Expression | None:
     stored = _stored(value)
     if stored is not None:
         return stored
-    if _is_call(value, "if_then_else"):
+    if is_call(value, "if_then_else"):
         parts = [part for part in map(_moved, value.args[1:]) if part is not None]
         return tirx.if_then_else(value.args[0], *parts) if len(parts) == 2 else None
     if isinstance(value, tirx.Select):
@@ -51,10 +48,6 @@ def _stored(value: Expression) -> Expression | None:
     """x where `value` is `widened(x)` of one element."""
     element = narrowed(value)
     return element if isinstance(element, TensorLoad) else None
-
-
-def _is_call(value: Expression, name: str) -> bool:
-    return isinstance(value, Call) and str(getattr(value.op, "name", "")).rpartition(".")[2] == name
 
 
 def to_bfloat16(values: np.ndarray) -> np.ndarray:
