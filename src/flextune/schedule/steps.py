@@ -8,6 +8,7 @@ Integer fields may hold a variable's name instead: the assignment gives its valu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,6 +16,7 @@ from typing import ClassVar
 from tvm import tirx
 
 from flextune.errors import ScheduleError
+from flextune.schedule.lengthen import lengthen
 from flextune.schedule.rewriting_steps import Attention, PeelTail, Restage, SplitGroups, WriteOut
 from flextune.schedule.step import Factor, Program, Step, filled, loop_names, value_of
 
@@ -49,7 +51,9 @@ class Split(Step):
 
     def apply(self, program: Program) -> None:
         factors = [None if f is None else program.value(f) for f in self.factors]
-        parts = program.schedule.split(program.loop(self.loop), factors, preserve_unit_iters=True)
+        loop = program.loop(self.loop)
+        lengthen(program.schedule, loop, math.prod(factor for factor in factors if factor), open_ended=None in factors)
+        parts = program.schedule.split(loop, factors, preserve_unit_iters=True)
         program.loops.update(zip(self.into, parts, strict=True))
 
     def python(self, assignment: Mapping[str, int]) -> str:

@@ -3,9 +3,12 @@
 before:  for l in vectorized(16): if base + l < n: store(base + l)     (one guard a lane: nothing is a vector)
 after:   for l in vectorized(16): if base + 15 < n: store(base + l)
          for l in vectorized(16): if not base + 15 < n: store(n - 16 + l)     (some elements twice)
-         or: for l in unrolled(16): if not base + 15 < n and base + l < n: store(base + l)   (from accumulators)
+         or, where 16 divides base, and n % 16 is 12 (from accumulators; nothing where it is 0):
+         for l in vectorized(8): if base + 11 < n and not base + 15 < n: store(base + l)
+         for l in vectorized(4): if base + 11 < n and not base + 15 < n: store(base + 8 + l)
+         or: for l in unrolled(16): if base + l < n and not base + 15 < n: store(base + l)
 
-Both tests are guards of the blocks: from a branch around the loops TVM narrows the region of the accumulators to what
+All tests are guards of the blocks: from a branch around the loops TVM narrows the region of the accumulators to what
 the branch reads, and misplaces them.
 """
 
@@ -42,9 +45,10 @@ def _split(loop: Any, parameters: list[Any]) -> Any:
     realize = SBlockRealize(loop.body.iter_values, _all([*plain, *whole]), loop.body.block)
     vector = tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, realize)
     beyond = [tirx.Not(_all(whole))]
-    return tirx.SeqStmt(
-        [vector, _last_vector(loop, of_lanes, [*plain, *beyond], parameters) or _lane_by_lane(loop, beyond)]
-    )
+    last = _last_vector(loop, of_lanes, [*plain, *beyond], parameters)
+    parts = [last] if last is not None else _shorter_vectors(loop, of_lanes, [*plain, *beyond])
+    rest = parts if parts is not None else [_lane_by_lane(loop, beyond)]
+    return tirx.SeqStmt([vector, *rest]) if rest else vector
 
 
 def _last_vector(loop: Any, of_lanes: list[Any], plain: list[Any], parameters: list[Any]) -> Any:
@@ -77,6 +81,31 @@ def _may_repeat(block: Any, parameters: list[Any]) -> bool:
     updated = any(source.same_as(result) for source in read for result in written)
     in_memory = all(str(buffer.scope()) != "local" for buffer in (*read, *written))
     return apart and in_memory and not updated and block.init is None
+
+
+def _shorter_vectors(loop: Any, of_lanes: list[Any], plain: list[Any]) -> list[Any] | None:
+    """The elements that are left, in vectors of descending powers of two; None where their number is not known."""
+    guard, lanes = of_lanes[0], int(loop.extent)
+    base = tvm_ffi.structural_map(guard.a, (tirx.Var, _replacing({loop.loop_var: loop.extent * 0})))
+    if len(of_lanes) != 1 or _growth(guard, loop.loop_var) != 1 or not isinstance(guard.b, tirx.IntImm):
+        return None
+    multiple = tvm.sym.Analyzer().modular_set(base)
+    if multiple.coeff % lanes or multiple.base % lanes:
+        return None
+    left, done, parts = int(guard.b) % lanes, 0, []
+    guards = [*plain, base + (left - 1) < guard.b]
+    while done < left:
+        length = 1 << ((left - done).bit_length() - 1)
+        copy = _Copy(loop)
+        shifted = {copy.lane: copy.lane + done}
+        values = [
+            tvm_ffi.structural_map(copy.renamed(value), (tirx.Var, _replacing(shifted)))
+            for value in loop.body.iter_values
+        ]
+        kind = loop.kind if length > 1 else tirx.ForKind.UNROLLED
+        parts.append(copy.loop(SBlockRealize(values, _all(guards), copy.block()), kind, length))
+        done += length
+    return parts
 
 
 def _lane_by_lane(loop: Any, beyond: list[Any]) -> Any:
@@ -112,8 +141,8 @@ class _Copy:
         name = f"{block.name_hint}_tail"
         return SBlock(iterators, *regions, name, self.renamed(block.body), annotations=block.annotations)
 
-    def loop(self, body: Any, kind: Any) -> Any:
-        return tirx.For(self.lane, self.source.min, self.source.extent, kind, body)
+    def loop(self, body: Any, kind: Any, extent: Any = None) -> Any:
+        return tirx.For(self.lane, self.source.min, extent or self.source.extent, kind, body)
 
 
 def _conjuncts(guard: Any) -> Iterator[Any]:

@@ -52,6 +52,7 @@ class TaskSearch:
         self.known: dict[Assignment, Measurement] = {}
         self.recorded = 0
         self.finals: dict[Assignment, Measurement] = {}
+        self._revised_secs: dict[Assignment, float] = {}
         self.exhausted = False
         self.round_best_secs: list[float] = []
         self.trials_without_gain = 0
@@ -89,6 +90,7 @@ class TaskSearch:
         """The outcome of a round, for the strategy (which tells its cost model) and the statistics."""
         before = self.best_secs
         self.finals.clear()
+        self._revised_secs.clear()
         self.known.update((measurement.assignment, measurement) for measurement in measurements)
         self._strategy.tell(measurements)
         self.round_best_secs.append(self.best_secs)
@@ -99,11 +101,20 @@ class TaskSearch:
 
     def revise(self, measurement: Measurement) -> None:
         """A finalist's times: better evidence about a known candidate than its trial was."""
+        before = self.known.get(measurement.assignment, measurement)
+        self._revised_secs.setdefault(measurement.assignment, before.secs)
         self.known[measurement.assignment] = self.finals[measurement.assignment] = measurement
 
     def ranking(self) -> list[Measurement]:
-        """The ok trials, fastest first."""
-        return sorted((m for m in self.known.values() if m.ok), key=lambda measurement: measurement.secs)
+        """The ok trials, fastest first: those that were not compared by what a comparison would probably say."""
+        drift = self._drift()
+        ok = [measurement for measurement in self.known.values() if measurement.ok]
+        return sorted(ok, key=lambda each: each.secs * (1.0 if each.assignment in self.finals else drift))
+
+    def _drift(self) -> float:
+        """Seconds in the comparison per second of the trial: in turns with others, and without a single trial's luck."""
+        pairs = [(final, self._revised_secs[assignment]) for assignment, final in self.finals.items() if final.ok]
+        return statistics.median(final.secs / secs for final, secs in pairs) if pairs else 1.0
 
     @property
     def best(self) -> Measurement | None:

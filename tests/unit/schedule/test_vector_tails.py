@@ -19,11 +19,12 @@ def target() -> Target:
     return detect()
 
 
-def product(target: Target, text: str) -> tuple[str, float]:
-    """The scheduled program of a matrix product's default and its largest error against NumPy."""
+def product(target: Target, text: str, lanes: int = 0) -> tuple[str, float]:
+    """The program of a product's default, or a schedule of so many lanes, and its largest error against NumPy."""
     workload = parse_workload(text)
     space = generate_space(workload, target)
-    program = apply_trace(workload, space.trace, space.default)
+    chosen = space.solutions.restrict([Eq("lanes", lanes)]).unrank(0) if lanes else space.default
+    program = apply_trace(workload, space.trace, chosen)
     arrays = workload.random_inputs(0)
     packs = {pack.index: pack for pack in program.packs}
     result = np.full(workload.outputs[0].shape, np.nan, np.float32)
@@ -40,6 +41,25 @@ def test_products_with_a_tail_store_whole_vectors_without_a_guard_a_lane(target:
     script, error = product(target, f"gemm:m={m},n={n},k=24,weights=constant")
     assert error < 1e-4
     assert "_tail" in script
+
+
+@pytest.mark.parametrize(("n", "lengths"), [(44, {8, 4}), (39, {4, 2}), (36, {4}), (33, set())])
+def test_what_is_left_of_accumulators_is_stored_in_shorter_vectors(target: Target, n: int, lengths: set[int]) -> None:
+    script, error = product(target, f"gemm:m=6,n={n},k=24", lanes=16 if n > 40 else 8)
+    assert error < 1e-4
+    tails = [line for line in script.splitlines() if "_tail in" in line]
+    assert {int(line.split("(")[1].split(")")[0]) for line in tails if "vectorized" in line} == lengths
+    assert sum("unroll" in line for line in tails) == n % 2
+
+
+def test_a_vector_is_left_out_where_lanes_divide_the_row(target: Target) -> None:
+    """40 columns are five vectors of eight: of three tiles of two, the last holds one that is not there."""
+    workload = parse_workload("gemm:m=6,n=40,k=24")
+    space = generate_space(workload, target)
+    chosen = space.solutions.restrict([Eq("lanes", 8), Eq("vectors", 2)]).unrank(0)
+    script = apply_trace(workload, space.trace, chosen).module.script()
+    assert "_tail in" not in script
+    assert "+ 7 < 40" in script
 
 
 def test_whole_tiles_stay_as_they_are(target: Target) -> None:
