@@ -1,9 +1,9 @@
-"""How the parameters of a program reach its result: what is passed on element by element, and what is normalised.
+"""How the parameters of a program reach its result: what is passed on element by element, and of what rows are summed.
 
-    s[i, j] = x[i, j] + r[i, j];   m[i] = sum over j of s[i, j];   y[i, j] = (s[i, j] - m[i] / n) * w[j]
-        x, r and w are carried into y; x and r are normalised
-    c[i, j] = sum over k of a[i, k] * b[k, j];   y[i, j] = c[i, j] + r[i, j]
-        r is carried, a and b are neither
+s[i, j] = x[i, j] + r[i, j];   m[i] = sum over j of s[i, j];   y[i, j] = (s[i, j] - m[i] / n) * w[j]
+    x, r and w are carried into y; rows of x and r are summed
+c[i, j] = sum over k of a[i, k] * b[k, j];   y[i, j] = c[i, j] + r[i, j]
+    r is carried, a and b are neither
 """
 
 from __future__ import annotations
@@ -18,26 +18,21 @@ from flextune.analysis.blocks import BlockFacts, BlockKind, BufferFacts, Program
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Positions of the parameters that element-wise blocks alone carry into the result, and of those among them whose
-    whole rows are summed on the way, in a result of the same size: layer norm's and RMS norm's, not softmax's.
+    """Positions of the parameters that element-wise blocks alone carry into the result, and of those whose whole rows
+    are summed, or what element-wise blocks make of them: by a layer norm or its mean, not by a softmax or a pooling.
     """
 
     carried: frozenset[int]
-    normalised: frozenset[int]
+    summed: frozenset[int]
 
 
 def read_flow(program: ProgramFacts) -> Flow:
     """The flow of a program of plain blocks with one result, its last parameter."""
-    result = program.parameters[-1]
-    inputs = program.parameters[:-1]
-    reached = {buffer.parameter: _reached(program.blocks, buffer) for buffer in inputs}
-    carried = frozenset(position for position, buffers in reached.items() if position is not None and result in buffers)
-    normalised = {
-        position
-        for position in carried
-        if program.parameters[position].elements == result.elements and _is_summed(program.blocks, reached[position])
-    }
-    return Flow(carried, frozenset(normalised))
+    *inputs, result = program.parameters
+    reached = [_reached(program.blocks, buffer) for buffer in inputs]
+    carried = frozenset(position for position, buffers in enumerate(reached) if result in buffers)
+    summed = frozenset(position for position, buffers in enumerate(reached) if _is_summed(program.blocks, buffers))
+    return Flow(carried, summed)
 
 
 def _reached(blocks: Sequence[BlockFacts], source: BufferFacts) -> set[BufferFacts]:
@@ -50,14 +45,16 @@ def _reached(blocks: Sequence[BlockFacts], source: BufferFacts) -> set[BufferFac
 
 
 def _is_summed(blocks: Sequence[BlockFacts], buffers: set[BufferFacts]) -> bool:
-    """Whether reductions read these buffers, all of them sums, and one at least sums whole rows."""
-    readers = [
-        block
-        for block in blocks
-        if block.kind is BlockKind.REDUCTION and any(access.buffer in buffers for access in block.reads)
-    ]
+    """Whether reductions read these buffers, all of them sums, and one at least of whole rows."""
+    readers = [block for block in blocks if _reduces(block) and any(access.buffer in buffers for access in block.reads)]
     sums = all(isinstance(block.block.body.value, tirx.Add) for block in readers)
     return sums and any(_sums_rows(block, buffers) for block in readers)
+
+
+def _reduces(block: BlockFacts) -> bool:
+    """Whether a block is a reduction of one tensor; a sum of squares is, though it has the form of a product."""
+    is_square = block.kind is BlockKind.CONTRACTION and block.factors[0] == block.factors[1]
+    return block.kind is BlockKind.REDUCTION or is_square
 
 
 def _sums_rows(block: BlockFacts, buffers: set[BufferFacts]) -> bool:

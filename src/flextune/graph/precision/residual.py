@@ -4,8 +4,8 @@ before a transformer's layer:  s = s + matmul(attention(norm(s)));   after it:  
 
 A value that only products of matrices read loses nothing by being stored as bfloat16: they round it anyway. A sum that
 goes from layer to layer is rounded again in each of them, and what that adds up to is the largest error of a
-transformer in bfloat16. So whatever a normalisation of rows reads stays float32, and whatever is carried element by
-element into a value that does. Sums that no normalisation reads, as those of convolutional networks, are not in it.
+transformer in bfloat16. So whatever rows are summed of, which is what normalisations do, stays float32, and whatever is
+carried element by element into a value that does. Other sums, as those of convolutional networks, are not in it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def residual_stream(module: tvm.IRModule, sites: Sequence[Any], after: Iterable[
     found = set(after)
     for binding in reversed(sites):
         name, arguments = binding.value.args[0].name_hint, binding.value.args[1].fields
-        found |= _variables_at(arguments, flow(name).carried if binding.var in found else flow(name).normalised)
+        carried = flow(name).carried if binding.var in found else frozenset()
+        found |= _variables_at(arguments, flow(name).summed | carried)
     return frozenset(found)
 
 

@@ -47,7 +47,8 @@ def in_bfloat16(
     """The module with the Relax functions `entries` in bfloat16.
 
     `main` keeps its signature; other entries are parts of a model and exchange bfloat16, but for those of their inputs
-    and results that are `wide`. `keep` are the numbers of the layers of `main` (see `product_layers`) that stay float32.
+    and results that are `wide`. `keep` are the numbers of the layers of `main` (see `product_layers`) that stay
+    float32.
     """
     kept = _kept_variables(module, keep) if keep else set()
     straight = [name for name in entries if is_straight(module[name])]

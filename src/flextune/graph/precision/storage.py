@@ -1,7 +1,7 @@
 """Which values of a lowered model are stored as bfloat16.
 
-All large float32 values between kernels, except the residual stream (see `residual.py`) and where float32 was promised or
-something reads it that is not rewritten: the model's own inputs and outputs, values of calls that are no plain loop
+All large float32 values between kernels, except the residual stream (see `residual.py`) and where float32 was promised
+or something reads it that is not rewritten: the model's own inputs and outputs, values of calls that are no plain loop
 nests, results of layers kept in float32.
 """
 
