@@ -106,11 +106,17 @@ def _wide_variables(
     found: list[Any] = []
     for function in functions:
         inputs, results = exchanged[function.partition("__")[0]]
-        returned = lowered[function].body.body
-        outputs = list(returned.fields) if isinstance(returned, relax.Tuple) else [returned]
-        ends = zip((*lowered[function].params, *outputs), (*inputs, *results), strict=True)
+        ends = zip((*lowered[function].params, *_returned(lowered[function])), (*inputs, *results), strict=True)
         found += [variable for variable, name in ends if name in names]
     return found
+
+
+def _returned(function: Any) -> tuple[Any, ...]:
+    """The variables that a Relax function returns, one or a tuple of them."""
+    result = function.body.body
+    bound = {binding.var: binding.value for block in function.body.blocks for binding in block.bindings}
+    value = bound.get(result, result)
+    return tuple(value.fields) if isinstance(value, relax.Tuple) else (result,)
 
 
 def _options(switcher: FusionSwitcher, kind: GroupKind, options: tuple[GroupOption, ...]) -> GroupOptions:
