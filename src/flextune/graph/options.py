@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+from tvm import relax
 
 from flextune.graph.calls import call_sites_of
 from flextune.graph.fusion.alternatives import SEPARATE
+from flextune.graph.fusion.emit import value_name
 from flextune.graph.fusion.operator_graph import OperatorGraph
 from flextune.graph.fusion.pattern import FUSED
 from flextune.graph.fusion.switcher import FusionSwitcher, GroupKind
@@ -68,7 +72,9 @@ def group_options(partition: Partition) -> tuple[GroupOptions, ...]:
     allows = partition.precision.allows
     names = {kind.name: tuple(each.name for each in kind.alternatives if allows(each.name)) for kind in switcher.kinds}
     module, functions = switcher.candidates(names)
-    lowered = with_precision(kernels(module, functions), partition.precision, functions)
+    lowered = kernels(module, functions)
+    wide = _wide_variables(partition, switcher, lowered, functions)
+    lowered = with_precision(lowered, partition.precision, functions, wide)
     options: dict[str, dict[str, GroupOption]] = {kind.name: {} for kind in switcher.kinds}
     for function in functions:
         kind, _, alternative = function.partition("__")
@@ -86,6 +92,31 @@ def first_workloads(partition: Partition) -> tuple[tuple[Workload, ...], ...]:
     lowered = with_precision(kernels(module, functions), partition.precision, functions)
     kinds = [_option(function, partition, lowered, function).workloads for function in functions]
     return tuple(kinds[kind] for kind in switcher.kind_of)
+
+
+def _wide_variables(
+    partition: Partition, switcher: FusionSwitcher, lowered: Any, functions: Sequence[str]
+) -> list[Any]:
+    """The parameters and results of candidates that the model exchanges as float32."""
+    main, graph = partition.module["main"], switcher.plan.graph
+    variables = [*main.params, *(site.variable for site in call_sites_of(partition.module, "main"))]
+    names = {str(each.name) for each in variables if str(getattr(each.ty, "dtype", "")) == "float32"}
+    names |= {value_name(graph.operators[index]) for index in graph.outputs}
+    exchanged = {kind.name: switcher.exchanged(kind) for kind in switcher.kinds}
+    found: list[Any] = []
+    for function in functions:
+        inputs, results = exchanged[function.partition("__")[0]]
+        ends = zip((*lowered[function].params, *_returned(lowered[function])), (*inputs, *results), strict=True)
+        found += [variable for variable, name in ends if name in names]
+    return found
+
+
+def _returned(function: Any) -> tuple[Any, ...]:
+    """The variables that a Relax function returns, one or a tuple of them."""
+    result = function.body.body
+    bound = {binding.var: binding.value for block in function.body.blocks for binding in block.bindings}
+    value = bound.get(result, result)
+    return tuple(value.fields) if isinstance(value, relax.Tuple) else (result,)
 
 
 def _options(switcher: FusionSwitcher, kind: GroupKind, options: tuple[GroupOption, ...]) -> GroupOptions:

@@ -22,7 +22,8 @@ _NAMED_OPERATORS = 6
 class Emitter:
     """Writes operators of a graph into a new function, as they are or grouped into primitive functions.
 
-    `values` maps the variables of the graph's `main` to expressions of the new function.
+    `values` maps the variables of the graph's `main` to expressions of the new function. A variable of the new function
+    that holds the value of an operator has its `value_name`.
     """
 
     def __init__(self, graph: OperatorGraph, builder: relax.BlockBuilder, values: dict[Any, Any]) -> None:
@@ -44,16 +45,21 @@ class Emitter:
         outer = outer_leaves(chosen)
         name = self.builder.add_func(primitive(chosen, outer), _function_name(chosen))
         arguments = [self.values.get(leaf, leaf) for leaf in outer]
-        value = self.builder.emit(tvm.ir.Call(name, arguments))
+        value = self.builder.emit(tvm.ir.Call(name, arguments), "" if instead else value_name(chosen[-1]))
         self.values[chosen[-1].variable] = value
         return value
 
     def plain(self, index: int) -> Any:
         """One operator as it is: a view, a tuple, or something that cannot be part of a kernel."""
         operator = self.graph.operators[index]
-        value = self.builder.emit(substituted(operator.value, self.values))
+        value = self.builder.emit(substituted(operator.value, self.values), value_name(operator))
         self.values[operator.variable] = value
         return value
+
+
+def value_name(operator: Operator) -> str:
+    """The name of an operator's value in modules made of a graph: passes rewrite variables and keep their names."""
+    return f"v{operator.index}_"
 
 
 def outer_leaves(operators: Sequence[Operator]) -> tuple[Any, ...]:

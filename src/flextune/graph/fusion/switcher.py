@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import tvm
 import tvm_ffi
@@ -17,7 +18,7 @@ from tvm import relax
 from flextune.errors import UsageError
 from flextune.graph.fusion.algorithms import ONLINE, WINOGRAD
 from flextune.graph.fusion.alternatives import Alternative, alternatives, register_rule, registered_rules
-from flextune.graph.fusion.emit import Emitter, functions_only, outer_leaves, primitive
+from flextune.graph.fusion.emit import Emitter, functions_only, outer_leaves, primitive, value_name
 from flextune.graph.fusion.operator_graph import OperatorGraph, is_constant
 from flextune.graph.fusion.pattern import FUSED, PARTS, Group
 from flextune.graph.fusion.plan import FusionGroup, FusionPlan, make_plan, parts
@@ -122,11 +123,20 @@ class FusionSwitcher:
                     self._candidate(builder, kind, alternative, functions[-1])
         return builder.get(), tuple(functions)
 
+    def exchanged(self, kind: GroupKind) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names, in `module`, of what the candidates of a kind take as parameters, and of their results."""
+        operators = self.plan.graph.operators
+        names = {operator.variable: value_name(operator) for operator in operators}
+        inputs = tuple(names.get(leaf, str(leaf.name)) for leaf in self._outer(kind))
+        return inputs, tuple(value_name(operators[index]) for index in kind.group.results)
+
+    def _outer(self, kind: GroupKind) -> list[Any]:
+        operators = [self.plan.graph.operators[index] for index in kind.group.operators]
+        return [leaf for leaf in outer_leaves(operators) if not is_constant(leaf)]
+
     def _candidate(self, builder: relax.BlockBuilder, kind: GroupKind, alternative: Alternative, name: str) -> None:
         graph = self.plan.graph
-        operators = [graph.operators[index] for index in kind.group.operators]
-        outer = [leaf for leaf in outer_leaves(operators) if not is_constant(leaf)]
-        values = {leaf: relax.Var(f"x{number}", leaf.ty) for number, leaf in enumerate(outer)}
+        values = {leaf: relax.Var(f"x{number}", leaf.ty) for number, leaf in enumerate(self._outer(kind))}
         with builder.function(name, list(values.values())):
             with builder.dataflow():
                 emitter = Emitter(graph, builder, dict(values))

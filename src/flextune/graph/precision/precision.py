@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flextune.errors import UsageError
 from flextune.registry import nearest
@@ -77,10 +77,12 @@ class Precision:
 FLOAT32 = Precision()
 
 
-def with_precision(module: tvm.IRModule, precision: Precision, entries: Sequence[str] = ("main",)) -> tvm.IRModule:
+def with_precision(
+    module: tvm.IRModule, precision: Precision, entries: Sequence[str] = ("main",), wide: Collection[Any] = ()
+) -> tvm.IRModule:
     """A lowered module whose Relax functions `entries` compute in `precision`; see `rewrite.in_bfloat16`."""
     if precision.is_float32:
         return module
     from flextune.graph.precision.rewrite import in_bfloat16  # here, because it loads TVM
 
-    return in_bfloat16(module, entries, precision.keep)
+    return in_bfloat16(module, entries, precision.keep, wide)

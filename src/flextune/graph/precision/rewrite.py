@@ -38,18 +38,24 @@ class Layer:
         return f"{self.number}:{self.function}"
 
 
-def in_bfloat16(module: tvm.IRModule, entries: Sequence[str] = ("main",), keep: Collection[int] = ()) -> tvm.IRModule:
+def in_bfloat16(
+    module: tvm.IRModule,
+    entries: Sequence[str] = ("main",),
+    keep: Collection[int] = (),
+    wide: Collection[Any] = (),
+) -> tvm.IRModule:
     """The module with the Relax functions `entries` in bfloat16.
 
-    `main` keeps its signature; other entries are parts of a model and exchange bfloat16. `keep` are the numbers of
-    the layers of `main` (see `product_layers`) that stay float32.
+    `main` keeps its signature; other entries are parts of a model and exchange bfloat16, but for those of their inputs
+    and results that are `wide`. `keep` are the numbers of the layers of `main` (see `product_layers`) that stay
+    float32.
     """
     kept = _kept_variables(module, keep) if keep else set()
     straight = [name for name in entries if is_straight(module[name])]
     others = {name: function for name, function in module.functions_items() if name.name_hint not in straight}
     rewriter = _Rewriter(module, relax.BlockBuilder(tvm.IRModule(others)), kept)
     for name in straight:
-        rewriter.rewrite(name, storage_of(module, name, kept, inner=name != "main"))
+        rewriter.rewrite(name, storage_of(module, name, kept, wide, inner=name != "main"))
     return relax.transform.DeadCodeElimination(list(entries))(rewriter.builder.get())
 
 
@@ -96,7 +102,7 @@ class _Rewriter:
                 for block in old.body.blocks:
                     for binding in block.bindings:
                         value = self._value(binding, values, storage)
-                        values[binding.var] = self.builder.emit(value)
+                        values[binding.var] = self.builder.emit(value, str(binding.var.name))
                 result = self.builder.emit_output(substituted(old.body.body, values))
             self.builder.emit_func_output(result)
 

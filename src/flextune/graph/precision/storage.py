@@ -1,7 +1,8 @@
 """Which values of a lowered model are stored as bfloat16.
 
-All large float32 values between kernels, except where float32 was promised or something reads it that is not rewritten:
-the model's own inputs and outputs, values of calls that are no plain loop nests, results of layers kept in float32.
+All large float32 values between kernels, except the residual stream (see `residual.py`) and where float32 was promised
+or something reads it that is not rewritten: the model's own inputs and outputs, values of calls that are no plain loop
+nests, results of layers kept in float32.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tvm import relax
 from flextune.analysis.moves import Concatenation, move_of
 from flextune.graph.calls import is_call_tir
 from flextune.graph.precision.narrow import plain_program
+from flextune.graph.precision.residual import residual_stream
 
 SMALL_ELEMENTS = 4096
 """Values of fewer elements stay float32: there is no traffic to save, and logits keep their digits.
@@ -35,10 +37,13 @@ class Storage:
         return variable in self.stored
 
 
-def storage_of(module: tvm.IRModule, name: str, kept: Collection[Any] = (), *, inner: bool) -> Storage:
+def storage_of(
+    module: tvm.IRModule, name: str, kept: Collection[Any] = (), wide: Collection[Any] = (), *, inner: bool
+) -> Storage:
     """The storage of function `name`, whose kernels' results `kept` are to stay float32.
 
-    `inner` says that the function is a part of a model, whose inputs and outputs are values between kernels too.
+    `inner` says that the function is a part of a model, whose inputs and outputs are values between kernels too, and
+    `wide` are those of them that are float32 in the model.
     """
     function = module[name]
     bindings = [binding for block in function.body.blocks for binding in block.bindings]
@@ -47,7 +52,8 @@ def storage_of(module: tvm.IRModule, name: str, kept: Collection[Any] = (), *, i
     sites = [binding for binding in bindings if is_plain_call(module, binding.value)]
     values = [binding.var for binding in sites] + (list(function.params) if inner else [])
     joined = _joined(module, sites)
-    stored = {each for each in values if (_is_large(each) or each in joined) and each not in set(kept)}
+    stored = {each for each in values if _is_large(each) or each in joined}
+    stored -= {*kept, *residual_stream(module, sites, wide)}
     for binding in bindings:
         if not is_plain_call(module, binding.value):
             stored -= set(_variables(binding.value))
