@@ -23,6 +23,7 @@ from flextune.graph.simplify.rows import linear_over_rows, scale_weights, separa
 from flextune.graph.simplify.shifts import bounded_shifts
 from flextune.graph.simplify.slices import lift_slices, slice_constant_reads
 from flextune.graph.simplify.splits import explicit_splits
+from flextune.graph.simplify.transposed import plain_convolutions
 
 RULES = (
     refuse_elements,
@@ -53,6 +54,7 @@ RULES = (
     compare_bounds,
     spell_out_layer_norms,
     fold_affine,
+    plain_convolutions,
     full_rank_constants,
     refuse_misread,
 )
