@@ -23,6 +23,7 @@ from flextune.errors import ModelError
 from flextune.graph.bounds import bounds_as_extremes
 from flextune.graph.copies import remove_copies
 from flextune.graph.folding import fold_moved_constants
+from flextune.graph.image_transposes import sink_image_transposes
 from flextune.graph.legalization import LEGALIZATIONS
 from flextune.graph.model import Model
 from flextune.graph.onnx_graph import OnnxGraph
@@ -82,7 +83,7 @@ def convert_layout(module: tvm.IRModule) -> tvm.IRModule:
     if not any(_calls(module, name) for name in CHANNELS_LAST):
         return module
     try:
-        return relax.transform.ConvertLayout(CHANNELS_LAST)(module)
+        return sink_image_transposes(relax.transform.ConvertLayout(CHANNELS_LAST)(module))
     except RuntimeError:
         return module
 
