@@ -122,10 +122,11 @@ def _weights_of_phases(weight: np.ndarray, axes: tuple[_Axis, ...], groups: int)
     """From [inputs, outputs of a group, *window] to [groups * phases * outputs, inputs of a group, *taps]."""
     inputs, outputs = weight.shape[:2]
     spread = np.zeros((inputs, outputs, *(axis.taps * axis.stride for axis in axes)), weight.dtype)
-    spread[(..., *(slice(0, (axis.window - 1) * axis.dilation + 1, axis.dilation) for axis in axes))] = weight
+    window = [slice(0, (axis.window - 1) * axis.dilation + 1, axis.dilation) for axis in axes]
+    spread[slice(None), slice(None), *window] = weight
     split = [size for axis in axes for size in (axis.taps, axis.stride)]
-    parts = np.flip(spread.reshape(groups, -1, outputs, *split), [3 + 2 * place for place in range(len(axes))])
     taps, phases = ([first + 2 * place for place in range(len(axes))] for first in (3, 4))
+    parts = np.flip(spread.reshape(groups, -1, outputs, *split), tuple(taps))
     ordered = np.transpose(parts, [0, *phases, 2, 1, *taps])
     return np.ascontiguousarray(ordered).reshape(-1, inputs // groups, *(axis.taps for axis in axes))
 
