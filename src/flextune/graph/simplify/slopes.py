@@ -6,10 +6,14 @@ import onnx
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from flextune.graph.onnx_graph import OnnxGraph
+from flextune.graph.simplify.constants import static_shapes
 from flextune.graph.simplify.element_types import element_types
 
 OLDEST_OPSET = 9
-"""`Where` is known from here on, and slopes broadcast as NumPy has it."""
+"""`Where` is known from here on."""
+
+BROADCASTING = 7
+"""The set from which on slopes broadcast as NumPy has it; before, they are one for all or one for each channel."""
 
 
 def select_slopes(graph: OnnxGraph) -> None:
@@ -17,7 +21,11 @@ def select_slopes(graph: OnnxGraph) -> None:
 
     before: y = PRelu(x, s)   -->   after: y = Where(Less(x, 0), Mul(x, s), x)
     """
-    if graph.opset < OLDEST_OPSET or not any(node.op_type == "PRelu" for node in graph.nodes):
+    if not any(node.op_type == "PRelu" for node in graph.nodes):
+        return
+    if graph.opset < BROADCASTING:
+        _slopes_of_channels(graph)
+    if graph.opset < OLDEST_OPSET:
         return
     types = element_types(graph)
     rewritten = []
@@ -25,6 +33,16 @@ def select_slopes(graph: OnnxGraph) -> None:
         kind = types.get(node.input[0]) if node.op_type == "PRelu" else None
         rewritten.extend([node] if kind is None else _selection(node, kind, graph))
     graph.nodes = rewritten
+
+
+def _slopes_of_channels(graph: OnnxGraph) -> None:
+    shapes = static_shapes(graph)
+    for node in graph.nodes:
+        slopes = graph.constants.get(node.input[1]) if node.op_type == "PRelu" else None
+        rank = len(shapes.get(node.input[0], ()))
+        if slopes is not None and slopes.ndim == 1 and slopes.size > 1 and rank > 1:
+            node.input[1] = graph.fresh_name(f"{node.output[0]}_slopes")
+            graph.constants[node.input[1]] = slopes.reshape(-1, *[1] * (rank - 2))
 
 
 def _selection(node: onnx.NodeProto, kind: int, graph: OnnxGraph) -> list[onnx.NodeProto]:

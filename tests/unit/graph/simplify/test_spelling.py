@@ -166,6 +166,15 @@ def test_slopes_are_selected_and_keep_nan() -> None:
     assert_same(proto, graph, {"x": x})
 
 
+def test_slopes_of_old_sets_are_those_of_channels() -> None:
+    node = helper.make_node("PRelu", ["x", "s"], ["y"])
+    slopes = np.array([0.5, -2.0, 0.0], np.float32)
+    graph = rewritten(node_model(node, [2, 3, 3, 3], {"s": slopes}, opset=6), select_slopes)
+    x = random_array(0, 2, 3, 3, 3)
+    want = np.where(x < 0, slopes.reshape(3, 1, 1) * x, x)
+    np.testing.assert_allclose(evaluate(graph.to_proto(), {"x": x})[0], want)
+
+
 def test_branches_that_are_taken_replace_the_condition() -> None:
     branches = [
         helper.make_graph([helper.make_node(operator, ["x"], [name])], name, [], [value(name, [3])])
