@@ -18,6 +18,7 @@ from flextune.graph.simplify.normalization import spell_out_layer_norms
 from flextune.graph.simplify.opset import upgrade_operators
 from flextune.graph.simplify.padding import explicit_padding, pad_by_convolution, split_negative_pads
 from flextune.graph.simplify.ranks import full_rank_constants
+from flextune.graph.simplify.recurrent import written_out_steps
 from flextune.graph.simplify.refusals import refuse_elements, refuse_misread
 from flextune.graph.simplify.rows import linear_over_rows, scale_weights, separate_projections
 from flextune.graph.simplify.shifts import bounded_shifts
@@ -35,6 +36,7 @@ RULES = (
     remove_identities,
     fold_constants,
     fold_shapes,
+    written_out_steps,
     fold_constants,
     remove_neutral,
     slice_constant_reads,
