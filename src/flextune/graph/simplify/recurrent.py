@@ -7,7 +7,7 @@ operators, "LSTM", "GRU", "RNN"). What is not written out here, `refusals` names
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -16,7 +16,7 @@ from flextune.graph.onnx_graph import OnnxGraph, attribute
 from flextune.graph.simplify.constants import static_shapes
 from flextune.graph.simplify.links import Shape, int64
 
-MAX_STEPS = 512
+MAX_STEPS = 256
 """A step is some kernel calls; models of more steps would take minutes to build."""
 
 OLDEST_OPSET = 13
@@ -53,8 +53,7 @@ def why_not_written_out(node: onnx.NodeProto, graph: OnnxGraph, shape: Shape) ->
     """What is not supported about a recurrent node whose input has this shape; empty if nothing."""
     names = dict(enumerate(node.input))
     usual = USUAL[node.op_type] * len(DIRECTIONS[attribute(node, "direction", "forward")])
-    activations = attribute(node, "activations", ())
-    named = tuple(each.decode() if isinstance(each, bytes) else each for each in activations)
+    named = tuple(each.decode() for entry in node.attribute if entry.name == "activations" for each in entry.strings)
     lengths = graph.constants.get(names.get(4, ""))
     if graph.opset < OLDEST_OPSET or len(shape) != 3 or 0 in shape:
         return "is not supported here: the shape of its input is not known"
@@ -80,6 +79,7 @@ class _Direction:
     """The nodes of one direction of a layer; names of its constants, which are transposed to [from, gates * hidden]."""
 
     graph: OnnxGraph
+    nodes: list[onnx.NodeProto]
     stem: str
     hidden: int
     before_reset: bool
@@ -88,7 +88,6 @@ class _Direction:
     candidate_weights: str
     bias: str
     state_bias: str
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
 
     def node(self, operator: str, *inputs: str, **attributes: int) -> str:
         name = f"{self.stem}_{operator.lower()}_{len(self.nodes)}"
@@ -176,7 +175,7 @@ def _direction(node: onnx.NodeProto, place: int, graph: OnnxGraph) -> _Direction
         "state_bias": of_state[width - hidden :],
     }
     graph.constants |= {f"{stem}_{role}": np.ascontiguousarray(array) for role, array in constants.items()}
-    return _Direction(graph, stem, hidden, before_reset, *(f"{stem}_{role}" for role in constants))
+    return _Direction(graph, [], stem, hidden, before_reset, *(f"{stem}_{role}" for role in constants))
 
 
 def _run(
