@@ -157,7 +157,7 @@ def _take(builder: Any, call: Any) -> Any:
     For element types without NaN it gives the nearest slice.
     """
     data, places = call.args
-    if call.attrs.axis is None or isinstance(places, tvm.ir.GenericConst) or not hasattr(places.ty, "shape"):
+    if call.attrs.axis is None or not hasattr(places.ty, "shape"):
         return call.op.get_attr("FLegalize")(builder, call)
     axis, dtype = int(call.attrs.axis) % len(data.ty.shape), str(call.ty.dtype)
 
