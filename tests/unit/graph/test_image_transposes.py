@@ -134,3 +134,14 @@ def test_zeros_around_an_image_are_the_convolutions_pads() -> None:
 def test_other_pads_stay(pads: list[int], fill: float, mode: str) -> None:
     constants = {"pads": np.array(pads), "fill": np.array(fill, np.float32)}
     assert_computes(between_convolutions([node("Pad", "a", "pads", "fill", mode=mode)], constants))
+
+
+def test_a_transposed_convolution_with_computed_weights_is_computed_as_it_is() -> None:
+    nodes = [
+        node("ReduceMean", "a", result="m"),
+        node("Mul", "v", "m", result="w"),
+        node("ConvTranspose", "a", "w", pads=[1] * 4),
+    ]
+    model = between_convolutions(nodes, {"v": random_array(5, CHANNELS, CHANNELS, 3, 3)})
+    assert "nn.conv2d_transpose" in operator_names(model)
+    assert_computes(model)
