@@ -23,14 +23,18 @@ from flextune.errors import ModelError
 from flextune.graph.bounds import bounds_as_extremes
 from flextune.graph.copies import remove_copies
 from flextune.graph.folding import fold_moved_constants
+from flextune.graph.image_transposes import sink_image_transposes
 from flextune.graph.legalization import LEGALIZATIONS
 from flextune.graph.model import Model
 from flextune.graph.onnx_graph import OnnxGraph
 from flextune.graph.precision.quantized import integer_products
 from flextune.graph.simplify import simplify
 
-CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"]}
-"""Vectors run along channels, which are contiguous in NHWC; pooling, element-wise and concat follow."""
+CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"], "relax.nn.conv2d_transpose": ["NCHW", "IOHW"]}
+"""Vectors run along channels, which are contiguous in NHWC; pooling, element-wise and concat follow.
+
+TVM has no loops for transposed convolutions in NHWC; what is left of them keeps its order.
+"""
 
 
 def relax_operators(model: Model) -> tvm.IRModule:
@@ -79,10 +83,10 @@ def channels_last(module: tvm.IRModule) -> tvm.IRModule:
 
 def convert_layout(module: tvm.IRModule) -> tvm.IRModule:
     """Convolutions as `CHANNELS_LAST` says. A model without any, or one that the pass fails on, keeps its layout."""
-    if not any(_calls(module, name) for name in CHANNELS_LAST):
+    if not _calls(module, "relax.nn.conv2d"):
         return module
     try:
-        return relax.transform.ConvertLayout(CHANNELS_LAST)(module)
+        return sink_image_transposes(relax.transform.ConvertLayout(CHANNELS_LAST)(module))
     except RuntimeError:
         return module
 

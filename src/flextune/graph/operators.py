@@ -13,6 +13,9 @@ from flextune.graph.onnx_graph import nested_graphs
 CONTROL_FLOW = frozenset({"If", "Constant"})
 """Handled by the importer outside its table of operators."""
 
+RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
+"""Written out step by step before the importer sees them, or refused with the reason."""
+
 MISREAD = frozenset({"Attention", "SequenceErase", "SequenceInsert"})
 """Operators that the importer takes for something else: another set's of the same name, or of another order."""
 
@@ -45,8 +48,8 @@ def unsupported_operators(proto: onnx.ModelProto) -> dict[str, list[str]]:
 
 
 def supported_operators() -> frozenset[str]:
-    """Operators of the default domain that the importer knows."""
-    return (frozenset(onnx_frontend._get_convert_map()) | CONTROL_FLOW) - MISREAD
+    """Operators of the default domain that the importer knows, or what is before it."""
+    return (frozenset(onnx_frontend._get_convert_map()) | CONTROL_FLOW | RECURRENT) - MISREAD
 
 
 def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

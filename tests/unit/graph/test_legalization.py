@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 from flextune.apply.build import compile_model
 from flextune.graph.model import model_from_proto
@@ -86,3 +86,24 @@ def test_two_values() -> None:
     built = compile_model(partition_model(model_from_proto(proto, "two")), {}, detect())
     x, z = SPECIAL, SPECIAL[::-1].copy()
     np.testing.assert_array_equal(built.executable.run({"x": x, "z": z})["y"], np.minimum(x, z))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_places_out_of_range_read_nothing_else(axis: int) -> None:
+    table = np.arange(12, dtype=np.float32).reshape(3, 4)
+    node = helper.make_node("Gather", ["t", "x"], ["y"], axis=axis)
+    places = np.array([[0, 2, -1], [2**40, 4, -(2**40)]])
+    shape = [2, 3, 4] if axis == 0 else [3, 2, 3]
+    proto = model_of([node], [value("x", [2, 3], TensorProto.INT64)], [value("y", shape)], {"t": table})
+    got = np.moveaxis(run(proto, places), 0, -1) if axis else run(proto, places)
+    want = table if axis == 0 else table.T
+    np.testing.assert_array_equal(got[0], want[[0, 2, -1]])
+    assert np.all(np.isnan(got[1]))
+
+
+def test_integers_out_of_range_are_the_nearest() -> None:
+    node = helper.make_node("Gather", ["t", "x"], ["y"])
+    inputs = [value("x", [4], TensorProto.INT64)]
+    table = np.array([5, 6, 7], np.int64)
+    proto = model_of([node], inputs, [value("y", [4], TensorProto.INT64)], {"t": table})
+    np.testing.assert_array_equal(run(proto, np.array([1, 3, 2**40, -(2**40)])), [6, 7, 7, 5])

@@ -116,7 +116,7 @@ class _Rewriter:
         variant = self._variant(call.args[0], frozenset(stored), _constants(old), binding.var not in self.kept)
         arguments = [substituted(argument, values) for argument in old]
         if variant is None:
-            return relax.call_tir(call.args[0], arguments, out_ty=call.ty)
+            return relax.call_tir(call.args[0], arguments, out_ty=_result_types(call.ty))
         name, narrowed = variant
         for index in narrowed.weights:
             arguments[index] = self._weight(arguments[index])
@@ -152,6 +152,11 @@ def is_straight(function: Any) -> bool:
         isinstance(binding, relax.MatchCast) or isinstance(binding.value, relax.If | relax.Function)
         for binding in bindings
     )
+
+
+def _result_types(kind: Any) -> Any:
+    """The type of a kernel's result, or the types of its results, as `call_tir` takes them."""
+    return list(kind.fields) if isinstance(kind, relax.TupleType) else kind
 
 
 def _parameter(variable: Any, storage: Storage) -> Any:

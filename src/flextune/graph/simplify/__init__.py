@@ -16,13 +16,16 @@ from flextune.graph.simplify.movement import plain_movement
 from flextune.graph.simplify.neutral import remove_neutral
 from flextune.graph.simplify.normalization import spell_out_layer_norms
 from flextune.graph.simplify.opset import upgrade_operators
-from flextune.graph.simplify.padding import explicit_padding, split_negative_pads
+from flextune.graph.simplify.padding import explicit_padding, pad_by_convolution, split_negative_pads
 from flextune.graph.simplify.ranks import full_rank_constants
+from flextune.graph.simplify.recurrent import written_out_steps
 from flextune.graph.simplify.refusals import refuse_elements, refuse_misread
 from flextune.graph.simplify.rows import linear_over_rows, scale_weights, separate_projections
 from flextune.graph.simplify.shifts import bounded_shifts
 from flextune.graph.simplify.slices import lift_slices, slice_constant_reads
+from flextune.graph.simplify.slopes import select_slopes
 from flextune.graph.simplify.splits import explicit_splits
+from flextune.graph.simplify.transposed import plain_convolutions
 
 RULES = (
     refuse_elements,
@@ -33,6 +36,7 @@ RULES = (
     remove_identities,
     fold_constants,
     fold_shapes,
+    written_out_steps,
     fold_constants,
     remove_neutral,
     slice_constant_reads,
@@ -47,12 +51,15 @@ RULES = (
     positive_axes,
     explicit_padding,
     split_negative_pads,
+    pad_by_convolution,
     explicit_splits,
     cast_exponents,
     bounded_shifts,
     compare_bounds,
+    select_slopes,
     spell_out_layer_norms,
     fold_affine,
+    plain_convolutions,
     full_rank_constants,
     refuse_misread,
 )

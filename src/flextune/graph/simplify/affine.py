@@ -16,6 +16,8 @@ from flextune.graph.simplify.constants import static_shapes
 
 Shapes = dict[str, tuple[int, ...]]
 
+CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+
 
 @dataclass(frozen=True, slots=True)
 class _Affine:
@@ -62,7 +64,7 @@ def _rewrite(
         for node in _chain_between(source, result, producers):
             dropped.add(id(node))
         convolution = producers.get(source)
-        if convolution is not None and convolution.op_type == "Conv" and uses[source] == 1:
+        if convolution is not None and convolution.op_type in CONVOLUTIONS and uses[source] == 1:
             merged = _merged_convolution(convolution, affine, result, graph)
             if merged is not None:
                 dropped.add(id(convolution))
@@ -140,12 +142,18 @@ def _merged_convolution(node: onnx.NodeProto, affine: _Affine, result: str, grap
     bias = graph.constants.get(node.input[2]) if has_bias else None
     if weight is None or weight.dtype != np.float32 or (has_bias and bias is None):
         return None
-    channels = weight.shape[0]
+    is_transposed, groups = node.op_type == "ConvTranspose", attribute(node, "group", 1)
+    channels = weight.shape[1] * groups if is_transposed else weight.shape[0]
     scale = np.broadcast_to(affine.scale, (channels,))
     shift = np.broadcast_to(affine.shift, (channels,))
     before = np.zeros(channels) if bias is None else bias.astype(np.float64)
     names = [graph.fresh_name(f"{result}_weight"), graph.fresh_name(f"{result}_bias")]
-    scaled = weight.astype(np.float64) * scale.reshape(-1, *[1] * (weight.ndim - 1))
+    inner = [1] * (weight.ndim - 2)
+    if is_transposed:  # [inputs, outputs of a group, *window]
+        grouped = weight.astype(np.float64).reshape(groups, -1, *weight.shape[1:])
+        scaled = (grouped * scale.reshape(groups, 1, -1, *inner)).reshape(weight.shape)
+    else:
+        scaled = weight.astype(np.float64) * scale.reshape(-1, 1, *inner)
     graph.constants[names[0]] = scaled.astype(np.float32)
     graph.constants[names[1]] = (before * scale + shift).astype(np.float32)
     merged = onnx.NodeProto()

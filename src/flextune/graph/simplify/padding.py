@@ -10,6 +10,7 @@ import onnx
 
 from flextune.graph.onnx_graph import OnnxGraph, attribute
 from flextune.graph.simplify.constants import static_shapes
+from flextune.graph.simplify.links import Links, remove_unused
 
 WINDOWED = frozenset({"Conv", "MaxPool", "AveragePool", "LpPool"})
 
@@ -134,6 +135,43 @@ def _crop(node: onnx.NodeProto, pads: np.ndarray, graph: OnnxGraph) -> onnx.Node
         graph.constants[names[-1]] = np.asarray(values, np.int64)
     node.input[0] = graph.fresh_name(f"{node.output[0]}_cropped")
     return onnx.helper.make_node("Slice", names, [node.input[0]], name=f"{node.name}_crop")
+
+
+def pad_by_convolution(graph: OnnxGraph) -> None:
+    """Let a convolution put the zeros around its images that a `Pad` before it puts there.
+
+    before: p = Pad(x, [0, 0, 1, 1, 0, 0, 1, 1]); y = Conv(p, w)   -->   after: y = Conv(x, w, pads=[1, 1, 1, 1])
+    """
+    if not any(node.op_type == "Pad" for node in graph.nodes):
+        return
+    links = Links.of(graph)
+    for node in graph.nodes:
+        padding = links.writer(node.input[0], "Pad") if node.op_type == "Conv" else None
+        if padding is None or attribute(node, "auto_pad", "NOTSET") != "NOTSET":
+            continue
+        zeros = _zeros_around(padding, links)
+        if zeros is None:
+            continue
+        pads = np.array(attribute(node, "pads", (0,) * zeros.size)) + zeros
+        _drop_attribute(node, "pads")
+        node.attribute.append(onnx.helper.make_attribute("pads", [int(each) for each in pads]))
+        node.input[0] = padding.input[0]
+    remove_unused(graph)
+
+
+def _zeros_around(node: onnx.NodeProto, links: Links) -> np.ndarray | None:
+    """How many zeros a `Pad` puts before and behind the spatial axes, if it puts them nowhere else; None if not so."""
+    constants = [links.constant(name) if name else None for name in [*node.input[1:4], "", "", ""][:3]]
+    is_known = all(array is not None for array, name in zip(constants, node.input[1:4], strict=False) if name)
+    pads, fill, axes = constants
+    shape = links.shapes.get(node.input[0])
+    if pads is None or shape is None or not is_known or attribute(node, "mode", "constant") != "constant":
+        return None
+    whole = np.zeros((2, len(shape)), np.int64)
+    whole[:, np.arange(len(shape)) if axes is None else axes] = pads.reshape(2, -1)
+    if np.any(whole < 0) or np.any(whole[:, :2]) or (fill is not None and np.any(fill)):
+        return None
+    return whole[:, 2:].reshape(-1)
 
 
 def pad_node(source: str, result: str, pads: list[int], graph: OnnxGraph) -> onnx.NodeProto:

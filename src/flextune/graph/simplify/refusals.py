@@ -11,6 +11,7 @@ from flextune.errors import ModelError
 from flextune.graph.onnx_graph import OnnxGraph, attribute
 from flextune.graph.simplify.constants import static_shapes
 from flextune.graph.simplify.element_types import element_types
+from flextune.graph.simplify.recurrent import why_not_written_out
 
 MAX_NODES_LISTED = 8
 
@@ -92,6 +93,10 @@ def _mod(node: onnx.NodeProto, graph: OnnxGraph) -> str:
     return "of floats without fmod is not supported" if is_float and not attribute(node, "fmod", 0) else ""
 
 
+def _recurrent(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    return why_not_written_out(node, graph, static_shapes(graph).get(node.input[0], ()))
+
+
 def _resize(node: onnx.NodeProto, graph: OnnxGraph) -> str:
     for name in ("antialias", "exclude_outside"):
         if attribute(node, name, 0):
@@ -124,9 +129,12 @@ CHECKS: dict[str, Callable[[onnx.NodeProto, OnnxGraph], str]] = {
     "BatchNormalization": _batch_norm,
     "ConvTranspose": _conv_transpose,
     "Dropout": _dropout,
+    "GRU": _recurrent,
     "IsInf": _is_inf,
     "LRN": _lrn,
+    "LSTM": _recurrent,
     "Mod": _mod,
+    "RNN": _recurrent,
     "Resize": _resize,
     "RoiAlign": _roi_align,
     "SpaceToDepth": _space_to_depth,

@@ -24,6 +24,7 @@ from flextune.schedule.rules.nests import ElementwiseRule, ParallelNestRule
 from flextune.schedule.rules.register_tile import apply_register_tile
 from flextune.schedule.rules.rows import RowRule, peel_rows, reduces_contiguously, row_dimensions
 from flextune.schedule.rules.separable import apply_separable
+from flextune.schedule.rules.transposed import TransposeRule, transposed_axis
 from flextune.schedule.rules.winograd import apply_winograd
 from flextune.schedule.space import Draft, SearchSpace
 from flextune.schedule.steps import Inline
@@ -149,6 +150,10 @@ def rows(draft: Draft, limits: CpuLimits) -> None:
 def nests(draft: Draft, limits: CpuLimits) -> None:
     """Every block left is a loop nest of its own."""
     for number, block in enumerate(_remaining(draft)):
+        across = transposed_axis(block)
+        if across is not None:
+            TransposeRule(draft, block, across, limits, f"n{number}." if number else "").apply()
+            continue
         rule = ElementwiseRule if block.kind is BlockKind.ELEMENTWISE else ParallelNestRule
         rule(draft, block, limits, f"n{number}." if number else "").apply()
 

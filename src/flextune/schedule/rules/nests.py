@@ -16,7 +16,8 @@ from flextune.schedule.steps import Fuse, Loops, Mark, Split
 ELEMENTWISE_RULE = "element-wise"
 PARALLEL_RULE = "parallel-nest"
 
-_PARALLEL_ELEMENTS = 1 << 14
+PARALLEL_ELEMENTS = 1 << 14
+"""Nests of fewer are not shared among the cores."""
 _TASKS_PER_CORE = (1, 2, 4, 8)
 
 
@@ -51,13 +52,13 @@ class ElementwiseRule:
 
     @property
     def _parallel(self) -> bool:
-        return math.prod(it.extent for it in self.block.iterators) >= _PARALLEL_ELEMENTS
+        return math.prod(it.extent for it in self.block.iterators) >= PARALLEL_ELEMENTS
 
     def _share_line(self, loop: str) -> None:
         """One loop: whole vectors are shared among the cores."""
         vectors = self._vectorize(loop)
         if self._parallel:
-            _share(
+            share(
                 self.draft,
                 self.block,
                 self.limits,
@@ -70,7 +71,7 @@ class ElementwiseRule:
         rows = self._loop("all")
         self.draft.add(Fuse(outer, rows))
         if self._parallel:
-            _share(
+            share(
                 self.draft,
                 self.block,
                 self.limits,
@@ -97,7 +98,7 @@ class ElementwiseRule:
         parts = (f"{loop}.steps", f"{loop}.unroll", f"{loop}.lanes")
         draft.add(Split(loop, (None, unroll, lanes), parts), Mark(parts[2], "vectorize"), Mark(parts[1], "unroll"))
         widest = full if exact else 1
-        draft.merits.append(lambda columns: _prefer(columns, lanes, widest) * _prefer(columns, unroll, 1))
+        draft.merits.append(lambda columns: prefer(columns, lanes, widest) * prefer(columns, unroll, 1))
         return parts[0]
 
     def _fits(self, step: str, extent: int, exact: bool) -> Constraint:
@@ -108,7 +109,7 @@ class ElementwiseRule:
         return Le(step, extent, name=f"{step}_fits", rule=ELEMENTWISE_RULE, reason=reason)
 
 
-def _share(draft: Draft, block: BlockFacts, limits: CpuLimits, prefix: str, loop: str, extent: int) -> None:
+def share(draft: Draft, block: BlockFacts, limits: CpuLimits, prefix: str, loop: str, extent: int) -> None:
     """Parallel tasks of `task` iterations of `loop` each; the last may be shorter."""
     cores = min(limits.cores, extent)
     largest = math.ceil(extent / cores)
@@ -116,10 +117,11 @@ def _share(draft: Draft, block: BlockFacts, limits: CpuLimits, prefix: str, loop
     task = draft.variable(f"{prefix}task_{block.name}", sorted(sizes))
     parts = (f"{block.name}.tasks", f"{block.name}.task")
     draft.add(Split(loop, (None, task), parts), Mark(parts[0], "parallel"))
-    draft.merits.append(lambda columns: _prefer(columns, task, largest))
+    draft.merits.append(lambda columns: prefer(columns, task, largest))
 
 
-def _prefer(columns: Columns, name: str, value: int) -> np.ndarray:
+def prefer(columns: Columns, name: str, value: int) -> np.ndarray:
+    """A merit that is 1 where a variable has this value, and falls with the factor between them."""
     return 1.0 / (1.0 + np.abs(np.log2(columns[name] / value)))
 
 
@@ -136,8 +138,8 @@ class ParallelNestRule:
         outer = list(itertools.takewhile(lambda it: it.kind == SPATIAL, block.iterators))
         if len(outer) > 1 and len(outer) == len(block.iterators):
             del outer[-1]
-        if not outer or block.kind is BlockKind.OPAQUE or block.trips < _PARALLEL_ELEMENTS:
+        if not outer or block.kind is BlockKind.OPAQUE or block.trips < PARALLEL_ELEMENTS:
             return
         loops, rows = tuple(f"{block.name}.{it.name}" for it in block.iterators), f"{block.name}.all"
         draft.add(Loops(block.name, loops), Fuse(loops[: len(outer)], rows))
-        _share(draft, block, self.limits, self.prefix, rows, math.prod(it.extent for it in outer))
+        share(draft, block, self.limits, self.prefix, rows, math.prod(it.extent for it in outer))

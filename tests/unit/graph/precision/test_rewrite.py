@@ -145,3 +145,18 @@ def test_small_values_are_stored_as_what_they_are_concatenated_to(tmp_path: Path
     assert not any("concat" in kernel for kernel in executable.signature.kernels)
     x = random_array(5, 1, 32, 10, 10)
     assert error(executable.run({"x": x})["y"], evaluate(proto, {"x": x})[0]) < 2e-2
+
+
+def test_a_kernel_with_several_results(tmp_path: Path) -> None:
+    constants = {"w1": random_array(1, 64, 3, 3, 3) / 3, "w2": random_array(2, 32, 32, 3, 3) / 12}
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("Split", ["c"], ["a", "b"], axis=1),
+        helper.make_node("Conv", ["b", "w2"], ["d"], pads=[1, 1, 1, 1]),
+        helper.make_node("Concat", ["a", "d"], ["y"], axis=1),
+    ]
+    proto = model_of(nodes, [value("x", [1, 3, 16, 16])], [value("y", [1, 64, 16, 16])], constants)
+    onnx.save(proto, tmp_path / "split.onnx")
+    x = random_array(9, 1, 3, 16, 16)
+    got = run(partition_model(load_model(tmp_path / "split.onnx"), precision=BFLOAT16), x)
+    assert error(got, evaluate(proto, {"x": x})[0]) < 0.02

@@ -21,6 +21,7 @@ from flextune.graph.simplify.normalization import spell_out_layer_norms
 from flextune.graph.simplify.padding import explicit_padding, split_negative_pads
 from flextune.graph.simplify.refusals import refuse_elements, refuse_misread
 from flextune.graph.simplify.shifts import bounded_shifts
+from flextune.graph.simplify.slopes import select_slopes
 from flextune.graph.simplify.splits import explicit_splits
 from flextune.testing.models import evaluate, model_of, operators, random_array, value
 
@@ -152,6 +153,26 @@ def test_extremes_of_two_values_keep_nan(operator: str) -> None:
     assert operator not in operators(graph)
     assert_same(proto, graph, {"a": SPECIAL, "b": SPECIAL[::-1].copy()})
     assert_same(proto, graph, {"a": SPECIAL, "b": np.zeros(8, np.float32)})
+
+
+def test_slopes_are_selected_and_keep_nan() -> None:
+    slopes = np.array([0.5, -2.0, 0.0], np.float32)
+    node = helper.make_node("PRelu", ["x", "s"], ["y"])
+    proto = node_model(node, [4, 3], {"s": slopes})
+    graph = rewritten(proto, select_slopes)
+    assert operators(graph) == ["Less", "Mul", "Where"]
+    x = random_array(0, 4, 3)
+    x[1, 1] = np.nan
+    assert_same(proto, graph, {"x": x})
+
+
+def test_slopes_of_old_sets_are_those_of_channels() -> None:
+    node = helper.make_node("PRelu", ["x", "s"], ["y"])
+    slopes = np.array([0.5, -2.0, 0.0], np.float32)
+    graph = rewritten(node_model(node, [2, 3, 3, 3], {"s": slopes}, opset=6), select_slopes)
+    x = random_array(0, 2, 3, 3, 3)
+    want = np.where(x < 0, slopes.reshape(3, 1, 1) * x, x)
+    np.testing.assert_allclose(evaluate(graph.to_proto(), {"x": x})[0], want)
 
 
 def test_branches_that_are_taken_replace_the_condition() -> None:
