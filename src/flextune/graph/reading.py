@@ -56,12 +56,14 @@ def check_proto(proto: onnx.ModelProto, source: str) -> None:
     """Raise ModelError unless the proto is a valid model by ONNX's own checker. Costs little whatever the weights."""
     if proto.ir_version < 3:
         raise ModelError(f"{source} has ONNX IR version {proto.ir_version}; 3 (ONNX 1.0) or later is needed")
+    if not proto.graph.output:
+        raise ModelError(f"{source} has no outputs, so there is nothing to compute: export it again with its outputs")
     for tensor in proto.graph.initializer:
         _check_large(tensor, source)
     try:
         onnx.checker.check_model(_without_large(proto))
     except onnx.checker.ValidationError as error:
-        raise ModelError(f"{source} is not a valid ONNX model: {first_line(error)}") from error
+        raise ModelError(f"{source} is not a valid ONNX model: {' '.join(str(error).split())}") from error
 
 
 def _check_large(tensor: onnx.TensorProto, source: str) -> None:
