@@ -57,6 +57,19 @@ def test_members_keep_the_limits(text: str) -> None:
         assert grid >= LIMITS.cores
 
 
+@pytest.mark.parametrize(
+    ("text", "vector", "rows"),
+    [
+        ("conv3d:d=3,h=4,w=16,ci=2,co=8,kd=3,kh=3,kw=3,pad=1", "ow", ("co", "oh")),
+        ("conv3d:d=3,h=4,w=5,ci=2,co=16,kd=3,kh=3,kw=3,pad=1,layout=ndhwc", "co", ("oh", "ow")),
+        ("conv2d:n=2,h=4,w=16,ci=2,co=8,kh=3,kw=3,pad=1", "ow", ("co", "oh")),
+    ],
+)
+def test_rows_share_the_vectors_that_are_loaded(text: str, vector: str, rows: tuple[str, ...]) -> None:
+    _, tile = space_of(text)
+    assert (tile.vector, tile.row_axes) == (vector, rows)
+
+
 def test_every_tile_within_the_limits_is_a_member() -> None:
     space, tile = space_of("gemm:m=6,n=32,k=8")
     (row,) = tile.row_axes
