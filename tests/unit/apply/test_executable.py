@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -166,6 +167,14 @@ def test_a_model_larger_than_memory_is_not_run(
     monkeypatch.setattr(machine_memory, "usable_bytes", lambda: 100)
     with pytest.raises(ModelError, match=r"block with its activations has .* take a smaller model"):
         executable.run(executable.random_inputs(0))
+
+
+def test_a_full_folder_for_temporary_files_is_said(
+    partition: Partition, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10 << 20))
+    with pytest.raises(EnvironmentFault, match=r"has 10\.0 MiB free, and building a model .* set TMPDIR"):
+        compile_model(partition, {}, target)
 
 
 def test_outputs_may_lie_anywhere(executable: Executable) -> None:
