@@ -83,12 +83,15 @@ def _is_large(tensor: onnx.TensorProto) -> bool:
 
 
 def _without_large(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with large initializers as inputs."""
+    """The model with large initializers as inputs; outputs without a shape get one, as theirs follow from the inputs."""
     small = onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import)
     small.graph.name = proto.graph.name or "model"
     small.graph.node.extend(proto.graph.node)
     small.graph.input.extend(proto.graph.input)
     small.graph.output.extend(proto.graph.output)
+    for output in small.graph.output:
+        if output.type.HasField("tensor_type"):
+            output.type.tensor_type.shape.SetInParent()
     small.graph.sparse_initializer.extend(proto.graph.sparse_initializer)
     listed = {value.name for value in proto.graph.input}
     for tensor in proto.graph.initializer:

@@ -13,7 +13,7 @@ from flextune.errors import ModelError
 from flextune.graph import memory
 from flextune.graph.model import load_model
 from flextune.graph.values import ValueSpec
-from flextune.testing.models import conv_block, model_of, random_array, value
+from flextune.testing.models import conv_block, evaluate, model_of, random_array, value
 
 
 def saved(proto: onnx.ModelProto, folder: Path, name: str = "model.onnx") -> Path:
@@ -168,6 +168,14 @@ def test_nodes_that_read_nothing_known_are_named(tmp_path: Path) -> None:
     proto = model_of(nodes, [value("x", [1])], [value("y", [1])])
     with pytest.raises(ModelError, match=r"'nowhere' of node: name: lonely OpType: Relu is not output"):
         load_model(saved(proto, tmp_path))
+
+
+def test_outputs_need_no_shape(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    model = load_model(saved(model_of(nodes, [value("x", [2, 3])], [value("y", None)]), tmp_path))
+    x = model.random_inputs(0)["x"]
+    (y,) = evaluate(model.proto, {"x": x})
+    np.testing.assert_array_equal(y, np.maximum(x, 0))
 
 
 def test_a_model_without_outputs_is_refused(tmp_path: Path) -> None:
