@@ -83,7 +83,7 @@ def _is_large(tensor: onnx.TensorProto) -> bool:
 
 
 def _without_large(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with large initializers as inputs; outputs without a shape get one, as theirs follow from the inputs."""
+    """The model with large initializers as inputs; outputs without a shape get one, as the inputs decide on it."""
     small = onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import)
     small.graph.name = proto.graph.name or "model"
     small.graph.node.extend(proto.graph.node)
