@@ -70,6 +70,17 @@ def test_rows_share_the_vectors_that_are_loaded(text: str, vector: str, rows: tu
     assert (tile.vector, tile.row_axes) == (vector, rows)
 
 
+@pytest.mark.parametrize("width", [28, 30, 56])
+def test_by_default_vectors_of_ragged_rows_stay_in_registers(width: int) -> None:
+    """They are loaded under a condition, once for all channels of the tile."""
+    limits = CpuLimits.of(Target.parse("x86:cpu=znver4,cores=2,features=avx512,l1=32768,l2=1048576,l3=33554432"))
+    space, _ = space_of(f"conv2d:h={width},w={width},ci=64,co=64,kh=3,kw=3,pad=1", limits)
+    tile = space.default
+    assert width % (tile["vectors"] * tile["lanes"])
+    loaded = tile["tile_oh"] * tile["vectors"]
+    assert 10 <= tile["tile_co"] * loaded <= limits.vector_registers - loaded - 1
+
+
 def test_every_tile_within_the_limits_is_a_member() -> None:
     space, tile = space_of("gemm:m=6,n=32,k=8")
     (row,) = tile.row_axes
