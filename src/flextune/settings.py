@@ -16,4 +16,4 @@ def cache_folder() -> Path:
 
 def default_database_path() -> Path:
     """The records file used when `--db` is not given: `$FLEXTUNE_DB`, else `flextune.db` in the current folder."""
-    return Path(os.environ.get("FLEXTUNE_DB", "flextune.db"))
+    return Path(os.environ.get("FLEXTUNE_DB") or "flextune.db")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -40,9 +41,7 @@ def input_array(spec: ValueSpec, value: object, model: str) -> np.ndarray:
     _check(spec, array, f"{model}: input")
     if array.flags.c_contiguous and array.__array_interface__["data"][0] % ALIGNMENT_BYTES == 0:
         return array
-    placed = aligned_empty(spec)
-    np.copyto(placed, array)
-    return placed
+    return _copy(spec, array)
 
 
 def output_array(spec: ValueSpec, value: object, model: str) -> np.ndarray:
@@ -52,6 +51,17 @@ def output_array(spec: ValueSpec, value: object, model: str) -> np.ndarray:
     if not array.flags.c_contiguous or not array.flags.writeable:
         raise UsageError(f"{model}: output {spec.name!r} must be given as a contiguous, writable array")
     return array
+
+
+def apart(inputs: Mapping[ValueSpec, np.ndarray], outputs: Sequence[np.ndarray], model: str) -> list[np.ndarray]:
+    """The inputs, copied where an output would be written over them. UsageError for outputs that overlap."""
+    for index, output in enumerate(outputs):
+        if any(np.may_share_memory(output, other) for other in outputs[:index]):
+            raise UsageError(f"{model}: the memory given for outputs overlaps; give each output its own")
+    return [
+        _copy(spec, array) if any(np.may_share_memory(array, output) for output in outputs) else array
+        for spec, array in inputs.items()
+    ]
 
 
 def as_array(value: object, what: str) -> np.ndarray:
@@ -87,6 +97,12 @@ def _by_tvm_ffi(value: object) -> np.ndarray | None:
     memory.owner = tensor
     array: np.ndarray = np.ctypeslib.as_array(memory).view(dtype).reshape(tuple(tensor.shape))
     return array
+
+
+def _copy(spec: ValueSpec, array: np.ndarray) -> np.ndarray:
+    placed = aligned_empty(spec)
+    np.copyto(placed, array)
+    return placed
 
 
 def _check(spec: ValueSpec, array: np.ndarray, what: str) -> None:

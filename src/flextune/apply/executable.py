@@ -10,17 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
-from flextune.apply.arrays import aligned_empty, input_array, output_array
+from flextune.apply.arrays import aligned_empty, apart, input_array, output_array
 from flextune.apply.machine import Machine, ModelCode
 from flextune.apply.model_file import read_signature
 from flextune.apply.own_code import SavedCode
 from flextune.apply.processor import check_instructions
 from flextune.apply.signature import Runtime, Signature
 from flextune.errors import UsageError
+from flextune.graph.memory import require_memory
 from flextune.graph.values import ValueSpec, random_values
 
 
@@ -68,19 +69,21 @@ class Executable:
 
         Inputs are NumPy arrays or any objects with `__dlpack__`, such as PyTorch's CPU tensors; those that lie densely
         at multiples of 64 bytes are read where they are. `outputs` gives memory for some or all outputs (arrays or
-        DLPack tensors), which is written in place. UsageError when an input is missing, unknown, or of another shape
-        or dtype.
+        DLPack tensors), which is written in place; it may be that of an input, whose values are then copied before.
+        UsageError when an input is missing, unknown, or of another shape or dtype.
         """
         placed = self._inputs(inputs)
-        written = self._outputs(outputs or {})
+        written = self._outputs({} if outputs is None else outputs)
+        if outputs is not None:
+            placed = apart(dict(zip(self.inputs, placed, strict=True)), written, self.signature.name)
         with self._lock:
             self._opened().run(placed, written)
         return {spec.name: array for spec, array in zip(self.outputs, written, strict=True)}
 
     def set_threads(self, threads: int) -> None:
         """Use so many threads, the calling one included, from the next run on."""
-        if threads < 1:
-            raise UsageError(f"threads must be 1 or more, got {threads}")
+        if not isinstance(threads, SupportsIndex) or threads.__index__() < 1:
+            raise UsageError(f"threads must be 1 or more, got {threads!r}")
         with self._lock:
             if self._machine is not None:
                 self._machine.set_threads(threads)
@@ -148,6 +151,8 @@ class Executable:
         if self._unloaded:
             raise UsageError(f"{self.signature.name} was unloaded; load it again to run it")
         if self._machine is None:
+            needed = (self.signature.weight_bytes or 0) + (self.signature.activation_bytes or 0)
+            require_memory(needed, f"{self.signature.name} with its activations", copies=1)
             self._machine = self._code.open(self.signature)
         return self._machine
 
@@ -195,6 +200,10 @@ def _saved_code(source: Path, runtime: Runtime) -> ModelCode:
 
 
 def _check_names(given: Mapping[str, Any], specs: Sequence[ValueSpec], what: str, model: str) -> None:
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            f"{model}: expected {what}s by name, as a dict of {_listed(specs)}; got {type(given).__name__}"
+        )
     names = [spec.name for spec in specs]
     if unknown := [name for name in given if name not in names]:
         verb = "takes" if what == "input" else "gives"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +14,17 @@ import tvm
 from flextune.apply.program_text import program_text
 from flextune.apply.signature import Signature
 from flextune.apply.static_program import StaticModel
-from flextune.errors import FlextuneError
+from flextune.errors import EnvironmentFault, FlextuneError
+from flextune.graph.memory import size_text
 from flextune.native.toolchain import compile_c, link, runtime_objects
 from flextune.platforms.x86.build import tvm_target
 from flextune.target.target import Target
 
 CALLS_INTO_TVM = (b"__TVMFFIFunctionCall", b"__TVMFFIEnvModLookupFromImports")
 """Symbols of kernels that call functions of TVM's runtime by name; the model's own runtime has none of these."""
+
+LEAST_ROOM_BYTES = 32 << 20
+"""For the objects of all kernels and the library that they are linked to, without its weights."""
 
 
 def build_library(model: StaticModel, signature: Signature, target: Target, folder: Path) -> Path | None:
@@ -61,5 +66,15 @@ def _compile_object(functions: dict[Any, Any], target: Target, path: Path) -> Pa
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder for a library that lives as long as the process needs it."""
+    """A folder for a library that lives as long as the process needs it.
+
+    EnvironmentFault where little room is left: LLVM ends the process when it cannot write an object.
+    """
+    parent = tempfile.gettempdir()
+    free = shutil.disk_usage(parent).free
+    if free < LEAST_ROOM_BYTES:
+        raise EnvironmentFault(
+            f"{parent} has {size_text(free)} free, and building a model takes {size_text(LEAST_ROOM_BYTES)} there: "
+            "free some space, or set TMPDIR to another folder"
+        )
     return tempfile.TemporaryDirectory(prefix="flextune-model-", ignore_cleanup_errors=True)

@@ -45,7 +45,7 @@ def compile_model(
     from flextune.apply.artifact import save_executable
     from flextune.apply.build import compile_model as build
     from flextune.cli.accuracy import accuracy_json, accuracy_lines, accuracy_of_build
-    from flextune.cli.inputs import database_path, read_shapes, read_target
+    from flextune.cli.inputs import check_output, database_path, read_shapes, read_target
     from flextune.cli.models import build_to_ship, read_partition
     from flextune.cli.recorded_target import recorded_target
     from flextune.database.store import open_database
@@ -55,11 +55,10 @@ def compile_model(
     from flextune.optimize.verdict import recorded_verdict
     from flextune.target.detect import detect
 
-    if output.is_dir() or not output.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {output}: expected a file in an existing folder")
+    path = database_path(db)
+    check_output(output, model, path)
     if target is not None and for_target is not None:
         raise UsageError("give --target or --for-target, not both")
-    path = database_path(db)
     if for_target is None:
         chosen = read_target(target)
     else:

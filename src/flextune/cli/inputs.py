@@ -80,6 +80,14 @@ def database_path(given: Path | None) -> str:
     return str(given or default_database_path())
 
 
+def check_output(file: Path, *read: str | Path) -> None:
+    """Raises `UsageError` unless `file` can be written: in an existing folder, and none of those that are `read`."""
+    if file.is_dir() or not file.absolute().parent.is_dir():
+        raise UsageError(f"cannot write {file}: expected a file in an existing folder")
+    if any(Path(each).exists() and file.exists() and file.samefile(each) for each in read):
+        raise UsageError(f"cannot write {file}: it is what is read and would be lost; choose another name")
+
+
 def require_known(kind: str, name: str, known: Sequence[str]) -> None:
     """Raises `UsageError` with the nearest name for an unknown one."""
     if name not in known:

@@ -12,7 +12,6 @@ import typer
 
 from flextune.cli.arguments import DatabasePath, Json, PrecisionName, Shapes, TargetText, Without
 from flextune.cli.output import JsonValue, print_json, size, table
-from flextune.errors import UsageError
 
 if TYPE_CHECKING:
     from flextune.graph.partition import Partition
@@ -38,14 +37,14 @@ def inspect(
 
     With --db, as the records decided on its layouts and groups.
     """
-    from flextune.cli.inputs import read_shapes, read_target
+    from flextune.cli.inputs import check_output, read_shapes, read_target
     from flextune.cli.models import read_partition
     from flextune.graph.picture import draw
     from flextune.graph.precision.precision import Precision
     from flextune.graph.view import view_of
 
-    if svg is not None and (svg.is_dir() or not svg.absolute().parent.is_dir()):
-        raise UsageError(f"cannot write {svg}: expected a file in an existing folder")
+    if svg is not None:
+        check_output(svg, model, *([db] if db else []))
     chosen = read_target(target)
     partition = read_partition(model, read_shapes(shape), without or (), Precision.parse(precision))
     if db is not None:

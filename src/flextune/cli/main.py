@@ -7,6 +7,7 @@ answer in a fraction of a second, and TVM alone takes longer than that to load.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -138,6 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(given: Sequence[str]) -> NoReturn:
     debug = _DEBUG in given
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # where the terminal cannot show a letter such as the micro sign
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app([_DEBUG] * debug + [argument for argument in given if argument != _DEBUG], prog_name="flextune")

@@ -28,7 +28,7 @@ def pretrain(
     as_json: Json = False,
 ) -> None:
     """Learn a cost model from the records of all workloads; tuning of others starts from it with --pretrained."""
-    from flextune.cli.inputs import database_path, read_target, require_known
+    from flextune.cli.inputs import check_output, database_path, read_target, require_known
     from flextune.cost.model_file import save_model
     from flextune.cost.pretrained import LOSSES
     from flextune.cost.pretrained import pretrain as learned
@@ -39,6 +39,7 @@ def pretrain(
     require_known("loss", loss, LOSSES)
     machine, path = read_target(target), database_path(db)
     file = out or default_file(path)
+    check_output(file, path)
     with open_database(path, must_exist=True) as database:
         recorded = recorded_tasks(database.records(), machine)
     model = learned(recorded.tasks, machine.key, loss)

@@ -42,11 +42,12 @@ def export_records(
     as_json: Json = False,
 ) -> None:
     """Write records to FILE, replacing it."""
-    from flextune.cli.inputs import database_path
+    from flextune.cli.inputs import check_output, database_path
     from flextune.database.store import open_database
 
     _need_format(format)
     path = database_path(db)
+    check_output(file, path)
     with open_database(path, must_exist=True) as database:
         count = _export(database, file, format, workload, target)
     if as_json:
@@ -67,6 +68,10 @@ def import_records(file: _File, format: _Format = _JSONL, db: DatabasePath = Non
     path = database_path(db)
     with open_database(path) as database:
         report = import_jsonl(database, file) if format == _JSONL else import_table(database, file)
+    if report.damaged and not (report.imported or report.duplicates or report.decisions):
+        raise UsageError(
+            f"{file} holds no {format} records: {report.damaged[0]}; the tables of other tuners need --format"
+        )
     for damaged in report.damaged:
         print(f"flextune: {file}: {damaged}; skipped", file=sys.stderr)
     if as_json:

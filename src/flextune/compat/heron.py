@@ -110,7 +110,7 @@ def parse_config(text: str, where: str = "configuration") -> HeronConfig:
     """Checks the text of a configuration; its keys stand under `config` or at the top level."""
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{where}: not valid JSON: {error}") from None
     if not isinstance(document, dict):
         raise UsageError(f"{where}: expected a JSON object, got {type(document).__name__}")

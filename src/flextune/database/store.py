@@ -108,7 +108,10 @@ class SqlDatabase(Database):
         try:
             return TuningRecord.from_json(text)
         except FlextuneError as error:
-            raise DatabaseError(f"records database {self._name}: row {row_id} is damaged: {error}") from error
+            raise DatabaseError(
+                f"records database {self._name}: row {row_id} is damaged: {error}; remove it with "
+                f"`sqlite3 {self._name} 'DELETE FROM records WHERE id = {row_id}'`"
+            ) from error
 
 
 def _open_file(path: Path, must_exist: bool) -> Database:

@@ -159,11 +159,17 @@ def _fits_int32(function: tirx.PrimFunc) -> bool:
 
 
 def _import_failure(proto: onnx.ModelProto, name: str, operator: str | None, error: Exception) -> str:
-    reason = _last_line(error)
+    reason = _readable(_last_line(error))
     if operator is None:
         return f"model {name!r} cannot be imported: {reason}"
     nodes = [node.name or ", ".join(node.output) for node in proto.graph.node if node.op_type == operator]
     return f"model {name!r}: operator {operator} cannot be imported as it is used in {', '.join(nodes[:8])}: {reason}"
+
+
+def _readable(reason: str) -> str:
+    """TVM's words for shapes and constants as people write them."""
+    named = re.sub(r"# Metadata omitted\. .*? to show it\.", "a constant", reason)
+    return re.sub(r"R\.shape\((.*?)\)", r"\1", re.sub(r"T\.int64\((-?\d+)\)", r"\1", named))
 
 
 def _last_line(error: Exception) -> str:

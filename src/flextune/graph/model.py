@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,10 +13,14 @@ import onnx
 from flextune.errors import ModelError
 from flextune.graph.binding import shape_inputs
 from flextune.graph.expansion import expand_functions
+from flextune.graph.memory import require_memory
 from flextune.graph.operators import check_operators
 from flextune.graph.order import sort_nodes
 from flextune.graph.reading import check_proto, read_proto
 from flextune.graph.values import ValueSpec, random_values
+
+_MOST_ELEMENTS = 2**31 - 1
+"""Of an input: generated code counts elements in 32 bits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +94,7 @@ def _with_static_shapes(proto: onnx.ModelProto, name: str, source: str, shapes: 
         _set_shape(value, spec.shape)
         specs.append(spec)
         notes.extend(note)
+    _check_sizes(specs, source)
     del proto.graph.value_info[:]
     if strange := [value.name for value in proto.graph.output if not value.type.HasField("tensor_type")]:
         raise ModelError(f"{source}: output {strange[0]!r} is not a tensor; only tensors are supported")
@@ -119,6 +125,14 @@ def _static_spec(
     shape = tuple(1 if isinstance(size, str) else int(size) for size in declared)
     note = (f"input {value.name!r}: dynamic batch {declared[0]!r} set to 1",) if dynamic else ()
     return ValueSpec(value.name, shape, dtype), note
+
+
+def _check_sizes(inputs: Sequence[ValueSpec], source: str) -> None:
+    for spec in inputs:
+        if math.prod(spec.shape) > _MOST_ELEMENTS:
+            raise ModelError(f"{source}: input {spec} has more than {_MOST_ELEMENTS} elements: use smaller sizes")
+    input_bytes = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in inputs)
+    require_memory(input_bytes, f"{source}: what the inputs hold", copies=1)
 
 
 def _check_asked(asked: tuple[int, ...], declared: list[int | str], name: str, source: str) -> None:

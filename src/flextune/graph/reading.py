@@ -56,12 +56,14 @@ def check_proto(proto: onnx.ModelProto, source: str) -> None:
     """Raise ModelError unless the proto is a valid model by ONNX's own checker. Costs little whatever the weights."""
     if proto.ir_version < 3:
         raise ModelError(f"{source} has ONNX IR version {proto.ir_version}; 3 (ONNX 1.0) or later is needed")
+    if not proto.graph.output:
+        raise ModelError(f"{source} has no outputs, so there is nothing to compute: export it again with its outputs")
     for tensor in proto.graph.initializer:
         _check_large(tensor, source)
     try:
         onnx.checker.check_model(_without_large(proto))
     except onnx.checker.ValidationError as error:
-        raise ModelError(f"{source} is not a valid ONNX model: {first_line(error)}") from error
+        raise ModelError(f"{source} is not a valid ONNX model: {' '.join(str(error).split())}") from error
 
 
 def _check_large(tensor: onnx.TensorProto, source: str) -> None:
@@ -81,12 +83,15 @@ def _is_large(tensor: onnx.TensorProto) -> bool:
 
 
 def _without_large(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with large initializers as inputs."""
+    """The model with large initializers as inputs; outputs without a shape get one, as the inputs decide on it."""
     small = onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import)
     small.graph.name = proto.graph.name or "model"
     small.graph.node.extend(proto.graph.node)
     small.graph.input.extend(proto.graph.input)
     small.graph.output.extend(proto.graph.output)
+    for output in small.graph.output:
+        if output.type.HasField("tensor_type"):
+            output.type.tensor_type.shape.SetInParent()
     small.graph.sparse_initializer.extend(proto.graph.sparse_initializer)
     listed = {value.name for value in proto.graph.input}
     for tensor in proto.graph.initializer:

@@ -78,7 +78,7 @@ class FusionDecision:
                 for option in raw.pop("options")
             )
             return cls(options=options, **{name: str(value) for name, value in raw.items()})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UsageError(f"not a fusion decision: {error}: {text[:80]}") from error
 
 

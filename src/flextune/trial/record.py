@@ -147,7 +147,7 @@ def _values(source: object, names: tuple[str, ...]) -> dict[str, typing.Any]:
 def _json_object(text: str) -> dict[str, object]:
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"expected a tuning record as one JSON object: {error}") from None
     if not isinstance(values, dict):
         raise UsageError(f"expected a tuning record as a JSON object, got {type(values).__name__}")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from flextune.apply.arrays import aligned_empty, as_array, input_array
+from flextune.apply.arrays import aligned_empty, apart, as_array, input_array
 from flextune.apply.build import Build, compile_model
 from flextune.apply.executable import Executable
 from flextune.apply.signature import Runtime
-from flextune.errors import EnvironmentFault, UsageError
+from flextune.errors import EnvironmentFault, ModelError, UsageError
+from flextune.graph import memory as machine_memory
 from flextune.graph.partition import Partition
 from flextune.graph.values import ValueSpec
 from flextune.target.target import Target
@@ -135,6 +137,46 @@ def test_memory_for_outputs_must_fit(executable: Executable) -> None:
             executable.run(inputs, memory)
 
 
+def test_an_output_may_take_the_place_of_an_input(executable: Executable) -> None:
+    array = executable.random_inputs(4)["x"]
+    want = executable.run({"x": array})["y"]
+    place = aligned_empty(executable.inputs[0])
+    place[...] = array
+    executable.run({"x": place}, {"y": place})
+    np.testing.assert_array_equal(place, want)
+
+
+def test_outputs_must_not_overlap() -> None:
+    memory = np.zeros(8, np.float32)
+    with pytest.raises(UsageError, match="m: the memory given for outputs overlaps"):
+        apart({}, (memory[:5], memory[4:]), "m")
+    assert apart({}, (memory[:4], memory[4:]), "m") == []
+
+
+def test_arrays_come_by_name(executable: Executable) -> None:
+    array = executable.random_inputs(0)["x"]
+    for wrong in (array, [array]):
+        with pytest.raises(UsageError, match=r"expected inputs by name, as a dict of x: float32\[1, 4, 10, 10\]; got"):
+            executable.run(wrong)  # type: ignore[arg-type]
+
+
+def test_a_model_larger_than_memory_is_not_run(
+    partition: Partition, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executable = compile_model(partition, {}, target).executable
+    monkeypatch.setattr(machine_memory, "usable_bytes", lambda: 100)
+    with pytest.raises(ModelError, match=r"block with its activations has .* take a smaller model"):
+        executable.run(executable.random_inputs(0))
+
+
+def test_a_full_folder_for_temporary_files_is_said(
+    partition: Partition, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10 << 20))
+    with pytest.raises(EnvironmentFault, match=r"has 10\.0 MiB free, and building a model .* set TMPDIR"):
+        compile_model(partition, {}, target)
+
+
 def test_outputs_may_lie_anywhere(executable: Executable) -> None:
     inputs = executable.random_inputs(3)
     memory = np.zeros(401, np.float32)[1:].reshape(1, 4, 10, 10)
@@ -150,9 +192,9 @@ def test_number_of_threads_can_be_set(executable: Executable) -> None:
         executable.set_threads(threads)
         assert executable.threads == threads
         np.testing.assert_array_equal(executable.run(inputs)["y"], want)
-    for wrong in (0, 1000):
+    for wrong in (0, 1000, 1.5, "2"):
         with pytest.raises(UsageError, match="threads must be"):
-            executable.set_threads(wrong)
+            executable.set_threads(wrong)  # type: ignore[arg-type]
 
 
 def test_unloaded_executables_say_so(partition: Partition, target: Target) -> None:

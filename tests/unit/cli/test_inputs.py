@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from flextune.cli.inputs import is_model, read_shapes, read_target, require_known
+from flextune.cli.inputs import check_output, database_path, is_model, read_shapes, read_target, require_known
 from flextune.errors import UsageError
 
 
@@ -39,3 +41,20 @@ def test_unknown_names_come_with_the_nearest() -> None:
     require_known("strategy", "cga", ("random", "cga"))
     with pytest.raises(UsageError, match=r"unknown strategy 'cag'.*did you mean 'cga'"):
         require_known("strategy", "cag", ("random", "cga"))
+
+
+def test_an_output_never_replaces_what_is_read(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"model")
+    (tmp_path / "link.so").symlink_to(tmp_path / "m.onnx")
+    check_output(tmp_path / "m.so", tmp_path / "m.onnx", "none.db")
+    for lost in ("m.onnx", "link.so"):
+        with pytest.raises(UsageError, match=f"cannot write .*{lost}: it is what is read"):
+            check_output(tmp_path / lost, tmp_path / "other.db", tmp_path / "m.onnx")
+    for nowhere in (tmp_path, tmp_path / "none" / "m.so"):
+        with pytest.raises(UsageError, match="expected a file in an existing folder"):
+            check_output(nowhere)
+
+
+def test_an_empty_name_of_the_records_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLEXTUNE_DB", "")
+    assert database_path(None) == "flextune.db"

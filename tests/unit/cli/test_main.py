@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from flextune.cli.main import describe
+from flextune.database.store import open_database
 from flextune.errors import DatabaseError, FlextuneError, UsageError
+from flextune.testing.databases import example_record
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -150,3 +153,13 @@ def test_a_closed_pipe_is_no_traceback() -> None:
     command = f'"{sys.executable}" -c "{script}" | true'
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
+
+
+def test_letters_that_the_terminal_cannot_show_are_replaced(tmp_path: Path) -> None:
+    with open_database(tmp_path / "r.db") as database:
+        database.commit(example_record(1, 2.5e-6))
+    command = [sys.executable, "-c", "from flextune.cli.main import main; main()", "show", "--db", "r.db"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "best 2.5 ?s" in done.stdout

@@ -87,6 +87,35 @@ def test_records_travel_as_json_lines(run: Run, tmp_path: Path) -> None:
     assert json.loads(run("records", "import", "r.jsonl", "--db", "other.db", "--json")[1])["duplicates"] == 5
 
 
+def test_a_file_without_any_record_is_refused(run: Run, tmp_path: Path) -> None:
+    fill(tmp_path / "r.db")
+    assert run("records", "export", "r.json", "--db", "r.db", "--format", "t4")[0] == 0
+    code, out, err = run("records", "import", "r.json", "--db", "other.db", "--json")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "r.json holds no jsonl records: line 1" in err
+    assert "--format" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("records", "export", "r.db"),
+        ("pretrain", "--out", "r.db"),
+        ("compile", "m.onnx", "-o", "r.db"),
+        ("compile", "m.onnx", "-o", "m.onnx"),
+        ("inspect", "m.onnx", "--svg", "m.onnx"),
+    ],
+)
+def test_records_and_models_are_not_overwritten(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    fill(tmp_path / "r.db")
+    (tmp_path / "m.onnx").write_bytes(b"a model")
+    before = {name: (tmp_path / name).read_bytes() for name in ("r.db", "m.onnx")}
+    code, _, err = run(*arguments, "--db", "r.db")
+    assert code == 2
+    assert "it is what is read" in err
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
 def test_a_record_is_chosen_by_id_or_workload() -> None:
     gemm = parse_workload("gemm:m=64,n=64,k=64")
     records = [

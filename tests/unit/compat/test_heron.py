@@ -32,6 +32,11 @@ def config_text(**changes: object) -> str:
     return json.dumps({"config": {key: value for key, value in {**VALUES, **changes}.items() if value is not None}})
 
 
+def test_deep_nesting_is_no_json_either() -> None:
+    with pytest.raises(UsageError, match="not valid JSON"):
+        parse_config("[" * 100_000)
+
+
 def test_reads_a_configuration() -> None:
     config = parse_config(config_text())
     assert (config.out_name, config.max_trials, config.runner_timeout) == ("OUT", 32, 50)

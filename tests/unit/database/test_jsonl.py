@@ -80,3 +80,11 @@ def test_decisions_travel_and_the_newest_counts(database, tmp_path):
         assert other.decisions() == [new]
     (tmp_path / "bad.jsonl").write_text('{"decision": 7}\n')
     assert [damage.line for damage in import_jsonl(database, tmp_path / "bad.jsonl").damaged] == [1]
+
+
+def test_lines_that_are_nested_too_deeply_are_damaged(database, tmp_path):
+    deep = "[" * 100_000
+    lines = [deep, example_record(1).to_json(), '{"decision":' + deep]
+    (tmp_path / "r.jsonl").write_text("\n".join(lines))
+    report = import_jsonl(database, tmp_path / "r.jsonl")
+    assert (report.imported, [damaged.line for damaged in report.damaged]) == (1, [1, 3])

@@ -108,3 +108,14 @@ def test_large_matrices_are_transposed_tile_by_tile(shape: tuple[int, int]) -> N
             out = builder.emit_output(relax.op.permute_dims(relax.const(array), [1, 0]))
         builder.emit_func_output(out)
     np.testing.assert_array_equal(run(fold_moved_constants(builder.get())), array.T)
+
+
+def test_shapes_that_do_not_fit_are_said_in_plain_words() -> None:
+    proto = model_of(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        [value("x", [3, 4])],
+        [value("y", [3, 5])],
+        {"w": random_array(0, 7, 5)},
+    )
+    with pytest.raises(ModelError, match=r"in y: a constant has shape \[7, 5\]\. .* of 4 and 7 are not equal"):
+        import_onnx(OnnxGraph.of(proto), "products")

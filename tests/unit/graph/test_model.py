@@ -10,9 +10,10 @@ import pytest
 from onnx import helper
 
 from flextune.errors import ModelError
+from flextune.graph import memory
 from flextune.graph.model import load_model
 from flextune.graph.values import ValueSpec
-from flextune.testing.models import conv_block, model_of, random_array, value
+from flextune.testing.models import conv_block, evaluate, model_of, random_array, value
 
 
 def saved(proto: onnx.ModelProto, folder: Path, name: str = "model.onnx") -> Path:
@@ -160,3 +161,33 @@ def test_random_inputs_are_seeded_and_integers_stay_valid_positions() -> None:
     assert first.std() > 0
     assert set(integers.random_array(np.random.default_rng(0))) <= {0, 1}
     assert str(floats) == "x: float32[3, 4]"
+
+
+def test_nodes_that_read_nothing_known_are_named(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Relu", ["nowhere"], ["y"], name="lonely")]
+    proto = model_of(nodes, [value("x", [1])], [value("y", [1])])
+    with pytest.raises(ModelError, match=r"'nowhere' of node: name: lonely OpType: Relu is not output"):
+        load_model(saved(proto, tmp_path))
+
+
+def test_outputs_need_no_shape(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    model = load_model(saved(model_of(nodes, [value("x", [2, 3])], [value("y", None)]), tmp_path))
+    x = model.random_inputs(0)["x"]
+    (y,) = evaluate(model.proto, {"x": x})
+    np.testing.assert_array_equal(y, np.maximum(x, 0))
+
+
+def test_a_model_without_outputs_is_refused(tmp_path: Path) -> None:
+    proto = model_of([helper.make_node("Relu", ["x"], ["y"])], [value("x", [1])], [])
+    with pytest.raises(ModelError, match="has no outputs"):
+        load_model(saved(proto, tmp_path))
+
+
+def test_inputs_that_cannot_be_held_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(relu_model(["n", 1000]), tmp_path)
+    with pytest.raises(ModelError, match=r"x: float32\[3000000, 1000\] has more than 2147483647 elements"):
+        load_model(path, {"x": (3_000_000, 1000)})
+    monkeypatch.setattr(memory, "usable_bytes", lambda: 10 << 20)
+    with pytest.raises(ModelError, match=r"what the inputs hold has 11\.4 MiB"):
+        load_model(path, {"x": (3000, 1000)})

@@ -1,16 +1,19 @@
-"""`Clip`, `Max` and `Min` as comparisons, so that NaN stays NaN and nothing is stacked to be reduced."""
+"""Bounds and thresholds as comparisons: NaN and infinities come out right, and nothing is stacked to be reduced."""
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 
-from flextune.graph.onnx_graph import OnnxGraph
+from flextune.graph.onnx_graph import OnnxGraph, attribute
 from flextune.graph.simplify.element_types import element_types
 
 OLDEST_OPSET = 11
 """Bounds of `Clip` are inputs from here on, and `Where` is known."""
 
 COMPARISONS = {"Max": "Greater", "Min": "Less"}
+
+OPERATORS = frozenset({"Clip", "ThresholdedRelu", *COMPARISONS})
 
 FLOATS = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
@@ -22,8 +25,9 @@ def compare_bounds(graph: OnnxGraph) -> None:
 
     before: y = Clip(x, lo, hi)   -->   after: t = Where(Greater(lo, x), lo, x); y = Where(Less(hi, t), hi, t)
     before: y = Max(a, b)         -->   after: y = Where(Or(Greater(a, b), IsNaN(a)), a, b)
+    before: y = ThresholdedRelu(x)   -->   after: y = Where(Greater(x, 1), x, 0), where the importer has x * (x > 1)
     """
-    if graph.opset < OLDEST_OPSET or not any(node.op_type in ("Clip", *COMPARISONS) for node in graph.nodes):
+    if graph.opset < OLDEST_OPSET or not any(node.op_type in OPERATORS for node in graph.nodes):
         return
     types = element_types(graph)
     rewritten: list[onnx.NodeProto] = []
@@ -32,9 +36,22 @@ def compare_bounds(graph: OnnxGraph) -> None:
             rewritten.extend(_clip(node, graph))
         elif node.op_type in COMPARISONS and len(node.input) == 2 and types.get(node.input[0]):
             rewritten.extend(_extreme(node, graph, types))
+        elif node.op_type == "ThresholdedRelu" and types.get(node.input[0]) in FLOATS:
+            rewritten.extend(_thresholded(node, graph, types[node.input[0]]))
         else:
             rewritten.append(node)
     graph.nodes = rewritten
+
+
+def _thresholded(node: onnx.NodeProto, graph: OnnxGraph, element_type: int) -> list[onnx.NodeProto]:
+    value, result, dtype = node.input[0], node.output[0], onnx.helper.tensor_dtype_to_np_dtype(element_type)
+    threshold, zero, above = (graph.fresh_name(f"{result}_{role}") for role in ("threshold", "zero", "above"))
+    graph.constants[threshold] = np.array(attribute(node, "alpha", 1.0), dtype)
+    graph.constants[zero] = np.array(0, dtype)
+    return [
+        onnx.helper.make_node("Greater", [value, threshold], [above]),
+        onnx.helper.make_node("Where", [above, value, zero], [result], name=node.name),
+    ]
 
 
 def _clip(node: onnx.NodeProto, graph: OnnxGraph) -> list[onnx.NodeProto]:

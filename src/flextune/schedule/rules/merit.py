@@ -20,6 +20,7 @@ _L2_SHARE = 0.75
 _HIDDEN_LATENCY = 10.0  # independent multiply-adds that keep both multipliers busy
 _TASK_CYCLES = 200.0
 _LEAST_PACKED_REUSE = 32
+_SPILLING = 4
 _PAGE_BYTES, _LINE_BYTES = 4096, 64
 
 
@@ -48,6 +49,7 @@ class TileMerit:
         overhead = 1.0 / (1.0 + tasks * _TASK_CYCLES / self._cycles())
         useful = self._true_share(columns) * lanes / max(self.tile.lanes)
         chosen = self._choices(columns) * self._unconflicted(columns)
+        chosen = chosen * self._unspilled(columns, multiply, bytes_loaded / (lanes * self.tile.element_bytes))
         share = self._with_stages(columns, share * useful * chosen)
         return np.asarray(share * busy * overhead, dtype=np.float64)
 
@@ -146,6 +148,19 @@ class TileMerit:
         rows = np.array([_rows_in_one_set(shape, [stride or 0 for stride in strides]) for shape in each])
         ways = self.tile.limits.l1_bytes // _PAGE_BYTES
         return np.asarray(np.sqrt(np.minimum(1.0, ways / rows)))[places.reshape(-1)]
+
+    def _unspilled(self, columns: Columns, accumulators: Floats, loaded: Floats) -> Floats:
+        """Less where the `loaded` vectors do not fit the registers beside the accumulators, but have to stay there.
+
+        A whole vector is an operand in memory of each of its multiply-adds. One that may reach past the end of its row
+        is loaded under a condition, once for all of them. The power is that of measured times (float32, AVX-512).
+        """
+        if self.tile.anchor.packed is not None:  # padded
+            return np.ones(1)
+        panel = self._column(columns, "vectors") * self._column(columns, "lanes")
+        stay = (self.tile.extent(self.tile.vector) % panel != 0) & (accumulators > loaded)
+        fits = np.minimum(1.0, self.tile.limits.vector_registers / (accumulators + loaded + 1))
+        return np.where(stay, fits**_SPILLING, 1.0)
 
     def _bytes_apart(self, axis: str) -> int | None:
         """Bytes between neighbours along a row axis in the operand that is loaded row by row."""

@@ -76,10 +76,16 @@ class TileGeometry:
 
     @cached_property
     def row_axes(self) -> tuple[str, ...]:
-        """The axes of the tile's rows: the innermost two along which neighbours share what the vector axis loads."""
+        """The axes of the tile's rows: two of those along which at most one operand moves, in their order.
+
+        First come those along which neighbours share the vectors that are loaded (the channels where vectors run along
+        an image), and then the innermost.
+        """
         operands = self.facts.operands
-        shared = (a for a in self.outer_axes if sum(a in o.iterators for o in operands) <= 1 or len(operands) < 2)
-        return tuple(shared)[-2:]
+        moving = {axis for operand in operands if self.vector in operand.iterators for axis in operand.iterators}
+        axes = [a for a in self.outer_axes if sum(a in o.iterators for o in operands) <= 1 or len(operands) < 2]
+        chosen = sorted(axes, key=lambda axis: axis not in moving)[-2:]
+        return tuple(axis for axis in axes if axis in chosen)
 
     @cached_property
     def other_axes(self) -> tuple[str, ...]:

@@ -175,6 +175,17 @@ def test_slopes_of_old_sets_are_those_of_channels() -> None:
     np.testing.assert_allclose(evaluate(graph.to_proto(), {"x": x})[0], want)
 
 
+@pytest.mark.parametrize("attributes", [{}, {"alpha": -2.0}])
+def test_what_is_below_a_threshold_is_zero(attributes: dict[str, float]) -> None:
+    """As a product with the truth value, minus infinity would be NaN."""
+    proto = node_model(helper.make_node("ThresholdedRelu", ["x"], ["y"], **attributes), [8])
+    graph = rewritten(proto, compare_bounds)
+    assert sorted(operators(graph)) == ["Greater", "Where"]
+    (result,) = evaluate(graph.to_proto(), {"x": SPECIAL})
+    least = attributes.get("alpha", 1.0)
+    np.testing.assert_array_equal(result, np.where(np.greater(SPECIAL, least), SPECIAL, np.float32(0)))
+
+
 def test_branches_that_are_taken_replace_the_condition() -> None:
     branches = [
         helper.make_graph([helper.make_node(operator, ["x"], [name])], name, [], [value(name, [3])])

@@ -57,6 +57,30 @@ def test_members_keep_the_limits(text: str) -> None:
         assert grid >= LIMITS.cores
 
 
+@pytest.mark.parametrize(
+    ("text", "vector", "rows"),
+    [
+        ("conv3d:d=3,h=4,w=16,ci=2,co=8,kd=3,kh=3,kw=3,pad=1", "ow", ("co", "oh")),
+        ("conv3d:d=3,h=4,w=5,ci=2,co=16,kd=3,kh=3,kw=3,pad=1,layout=ndhwc", "co", ("oh", "ow")),
+        ("conv2d:n=2,h=4,w=16,ci=2,co=8,kh=3,kw=3,pad=1", "ow", ("co", "oh")),
+    ],
+)
+def test_rows_share_the_vectors_that_are_loaded(text: str, vector: str, rows: tuple[str, ...]) -> None:
+    _, tile = space_of(text)
+    assert (tile.vector, tile.row_axes) == (vector, rows)
+
+
+@pytest.mark.parametrize("width", [28, 30, 56])
+def test_by_default_vectors_of_ragged_rows_stay_in_registers(width: int) -> None:
+    """They are loaded under a condition, once for all channels of the tile."""
+    limits = CpuLimits.of(Target.parse("x86:cpu=znver4,cores=2,features=avx512,l1=32768,l2=1048576,l3=33554432"))
+    space, _ = space_of(f"conv2d:h={width},w={width},ci=64,co=64,kh=3,kw=3,pad=1", limits)
+    tile = space.default
+    assert width % (tile["vectors"] * tile["lanes"])
+    loaded = tile["tile_oh"] * tile["vectors"]
+    assert 10 <= tile["tile_co"] * loaded <= limits.vector_registers - loaded - 1
+
+
 def test_every_tile_within_the_limits_is_a_member() -> None:
     space, tile = space_of("gemm:m=6,n=32,k=8")
     (row,) = tile.row_axes
