@@ -112,9 +112,9 @@ class TaskSearch:
         return sorted(ok, key=lambda each: each.secs * (1.0 if each.assignment in self.finals else drift))
 
     def _drift(self) -> float:
-        """Seconds in the comparison per second of the trial: in turns with others, and without a single trial's luck."""
+        """Seconds in a comparison per second of a trial: in turns with others, without a single trial's luck."""
         pairs = [(final, self._revised_secs[assignment]) for assignment, final in self.finals.items() if final.ok]
-        return statistics.median(final.secs / secs for final, secs in pairs) if pairs else 1.0
+        return statistics.median_low(final.secs / secs for final, secs in pairs) if pairs else 1.0
 
     @property
     def best(self) -> Measurement | None:

@@ -146,6 +146,33 @@ def test_the_winner_is_never_slower_than_the_default_in_the_finals(start: Start)
     assert result.best_secs == result.default_secs == 0.5
 
 
+def test_a_comparison_that_takes_longer_for_all_is_the_last(start: Start) -> None:
+    """In turns everything is slower than alone: that makes nobody who was not compared a winner."""
+    runner = FakeRunner()
+    runner.secs = lambda assignment: null_secs(assignment) * (1.2 if runner.compared else 1.0)
+    tune(start(runner, OPTIONS))
+    assert len(runner.compared) == 1
+
+
+def test_whoever_may_still_win_is_compared_too(start: Start) -> None:
+    """A trial was lucky: its comparison is slower than that of others, and than what the next one took alone."""
+    runner = FakeRunner()
+    lucky: list[Assignment] = []
+
+    def secs(assignment: Assignment) -> float:
+        if not runner.compared and len(runner.measured) == 7:
+            lucky[:] = [assignment]
+        if assignment in lucky:
+            return 10.0 if runner.compared else 1e-9
+        return null_secs(assignment)
+
+    runner.secs = secs
+    search, result = tune(start(runner, replace(OPTIONS, finalists=1)))
+    assert lucky[0] in [candidate.assignment for candidate in runner.compared[0]]
+    assert len(runner.compared) == 2
+    assert result.best_secs == pytest.approx(min(null_secs(each) for each in search.known if each not in lucky))
+
+
 def test_the_default_is_always_among_the_finalists(start: Start) -> None:
     runner = FakeRunner()
     search, _ = tune(start(runner, OPTIONS))
