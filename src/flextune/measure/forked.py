@@ -1,13 +1,12 @@
 """A Python function in a process of its own that can be killed: closures and lambdas work, nothing is pickled.
 
-A nursery process is forked once, before anything else runs, and forks the workers: a worker that is started after a
+The nursery that forks the workers is itself forked once, before anything else runs: a worker that is started after a
 crash then sees the same fresh state as the first one, not what the parent's libraries have become (threads do not
 survive a fork). Requests and replies are lines of JSON.
 """
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import json
 import os
@@ -16,11 +15,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from flextune.errors import WorkerError
 from flextune.measure.limits import die_with_parent, resident_bytes
-from flextune.measure.process import Ending, Outcome, exit_text
+from flextune.measure.nursery import Nursery, nurse, run_and_exit
+from flextune.measure.process import Ending, Outcome, exit_text, write_all
 from flextune.measure.watch import ProcessWatch, RunLimits, kill_group
 
 if sys.platform != "win32":
@@ -45,15 +45,16 @@ class ForkedFunction:
 
     def __init__(self, function: Served, limits: RunLimits) -> None:
         self._limits = limits
-        self._control, theirs = socket.socketpair()
+        control, theirs = socket.socketpair()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         parent = os.getpid()
-        self._nursery = os.fork()
-        if not self._nursery:
-            self._control.close()
-            _run_and_exit(lambda: _nurse(theirs, function, parent))
+        self._pid = os.fork()
+        if not self._pid:
+            control.close()
+            run_and_exit(lambda: _nurse(theirs, function, parent))
         theirs.close()
+        self._nursery = Nursery(control)
         self._worker: _Worker | None = None
 
     def call(self, request: Request) -> Outcome:
@@ -74,41 +75,41 @@ class ForkedFunction:
 
     def close(self) -> None:
         """End the worker and the nursery."""
-        with contextlib.suppress(OSError, ValueError):  # the nursery is gone already
-            if self._worker is not None:
-                self._end_worker()
-            self._control.sendall(b"end\n")
-        self._control.close()
-        os.waitpid(self._nursery, 0)
+        if self._worker is not None:
+            self._end_worker()
+        self._nursery.end()
+        os.waitpid(self._pid, 0)
 
     def _start(self) -> _Worker:
         requests, request_end = os.pipe()
         reply_end, replies = os.pipe()
         try:
-            socket.send_fds(self._control, [b"start\n"], [requests, replies])
-            pid = int(self._control.recv(_LINE))
-        except (OSError, ValueError) as error:
-            raise WorkerError(f"a process for the objective could not be started: {error}") from error
+            ticket = self._nursery.start(requests, replies)
         finally:
             os.close(requests)
             os.close(replies)
-        self._worker = _Worker(pid, request_end, reply_end, self._limits)
+        pid = self._nursery.pid(ticket)
+        if pid is None:
+            for pipe in (request_end, reply_end):
+                os.close(pipe)
+            raise WorkerError("a process for the objective could not be started: the one that forks it is gone")
+        self._worker = _Worker(ticket, pid, request_end, reply_end, self._limits)
         return self._worker
 
-    def _end_worker(self) -> int:
+    def _end_worker(self) -> int | None:
         """Kill the worker with all it started, and return its exit code as `subprocess` would."""
         assert self._worker is not None
         worker, self._worker = self._worker, None
         kill_group(worker.pid)
-        self._control.sendall(f"reap {worker.pid}\n".encode())
         worker.close()
-        return int(self._control.recv(_LINE))
+        return self._nursery.reap(worker.ticket)
 
 
 class _Worker:
     """The parent's side of one worker."""
 
-    def __init__(self, pid: int, requests: int, replies: int, limits: RunLimits) -> None:
+    def __init__(self, ticket: int, pid: int, requests: int, replies: int, limits: RunLimits) -> None:
+        self.ticket = ticket
         self.pid = pid
         self.watch = ProcessWatch(pid, limits, resident_bytes(pid))
         self._requests = requests
@@ -117,7 +118,7 @@ class _Worker:
     def call(self, request: Request) -> Outcome:
         started = time.monotonic()
         try:
-            _write(self._requests, json.dumps(request).encode() + b"\n")
+            write_all(self._requests, json.dumps(request).encode() + b"\n")
         except BrokenPipeError:
             return Outcome(Ending.DIED)
         received = b""
@@ -138,29 +139,10 @@ class _Worker:
 
 
 def _nurse(control: socket.socket, function: Served, parent: int) -> None:
-    """The nursery: forks a worker when told so, and says how one ended."""
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends us
-    while True:
-        message, fds, _, _ = socket.recv_fds(control, _LINE, 2)
-        if not message or message.startswith(b"end"):
-            return
-        if message.startswith(b"start"):
-            control.sendall(str(_fork_worker(control, function, *fds)).encode())
-        else:
-            _, status = os.waitpid(int(message.split()[1]), 0)
-            control.sendall(str(os.waitstatus_to_exitcode(status)).encode())
-
-
-def _fork_worker(control: socket.socket, function: Served, requests: int, replies: int) -> int:
     nursery = os.getpid()
-    pid = os.fork()
-    if not pid:
-        control.close()
-        _run_and_exit(lambda: _work(function, requests, replies, nursery))
-    os.close(requests)
-    os.close(replies)
-    return pid
+    nurse(control, lambda requests, replies, _note: _work(function, requests, replies, nursery))
 
 
 def _work(function: Served, requests: int, replies: int, nursery: int) -> None:
@@ -180,19 +162,4 @@ def _work(function: Served, requests: int, replies: int, nursery: int) -> None:
             reply = json.dumps(function(json.loads(line))).encode() + b"\n"
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
-            _write(replies, reply)
-
-
-def _run_and_exit(main: Callable[[], None]) -> NoReturn:
-    """The end of a forked process: what the parent left half done (buffers, exit handlers) stays the parent's."""
-    code = 1
-    try:
-        main()
-        code = 0
-    finally:
-        os._exit(code)
-
-
-def _write(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
+            write_all(replies, reply)

@@ -34,6 +34,14 @@ def resident_bytes(pid: int | str = "self") -> int:
     return _statm(pid, 1)
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 @contextmanager
 def memory_limit(extra_bytes: int, threads: int) -> Iterator[None]:
     """Inside, this process cannot map more than `extra_bytes` on top of what it has: allocations fail beyond it.

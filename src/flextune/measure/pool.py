@@ -10,7 +10,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Self
 
-from flextune.errors import EnvironmentFault
+from flextune.errors import EnvironmentFault, WorkerError
 from flextune.measure.folder import PrivateFolder
 from flextune.measure.limits import available_processors
 from flextune.measure.messages import Message, candidate_text, workload_text
@@ -18,6 +18,7 @@ from flextune.measure.options import MeasureOptions
 from flextune.measure.outcome import failure, max_error, went_well, what_happened
 from flextune.measure.process import Ending, Outcome, WorkerProcess, wait_any
 from flextune.measure.slot import Slot
+from flextune.measure.worker_nursery import WorkerNursery
 from flextune.trial.measurement import Candidate, Measurement, Status
 from flextune.workload.workload import Workload
 
@@ -27,7 +28,7 @@ BUILT_TOGETHER = 4
 """Candidates in one module at most: they share what LLVM takes for any module, and are built again when one fails."""
 REFERENCE_TIMEOUT_SECS = 600.0
 _BUILD_DEATHS = 2
-_SETTLES = 3
+_SETTLES = 6
 
 
 @dataclass(slots=True)
@@ -105,6 +106,7 @@ class WorkerPool:
         self._options = options
         self._cores = cores
         self._folder: PrivateFolder | None = None
+        self._nursery: WorkerNursery | None = None
         self._slots: list[Slot] = []
         self._folders: dict[str, str] = {}
         self._numbers = 0
@@ -124,18 +126,21 @@ class WorkerPool:
             self._folder = PrivateFolder()
             count = self._options.workers or min(MOST_WORKERS, len(available_processors()))
             path = self._folder.path
-            self._slots = [Slot(self._options, self._cores, path, index) for index in range(count)]
+            self._nursery = WorkerNursery(self._options, self._cores, path)
+            self._slots = [Slot(self._options, self._nursery, path, index) for index in range(count)]
         for slot in self._slots:
             slot.kind = kind or slot.kind
             slot.start()
 
     def close(self) -> None:
         """End all workers and remove the temporary folder. The pool can be started again."""
+        if self._nursery is not None:
+            self._nursery.close()
         for slot in self._slots:
             slot.stop()
         if self._folder is not None:
             self._folder.close()
-        self._folder, self._slots, self._folders, self._finalists = None, [], {}, {}
+        self._folder, self._nursery, self._slots, self._folders, self._finalists = None, None, [], {}, {}
 
     @property
     def worker_pids(self) -> tuple[int, ...]:
@@ -244,14 +249,16 @@ class WorkerPool:
         for _ in range(_SETTLES):
             for slot in self._slots:
                 slot.ready()
-            if job.kernel_lives:
-                break
-            self._build([job], self._slots[:1])
-            if job.failed is not None:
-                return False
-        assert job.slot is not None  # it is built
-        outcome = job.slot.call(request, self._options.run_timeout_secs, self._options.memory_bytes)
-        return job.take_run(outcome)
+            if not job.kernel_lives:
+                self._build([job], self._slots[:1])
+                if job.failed is not None:
+                    return False
+                continue
+            assert job.slot is not None  # its kernel lives
+            outcome = job.slot.call(request, self._options.run_timeout_secs, self._options.memory_bytes)
+            if outcome.ending is not Ending.REPLY or job.kernel_lives:  # else another worker answered
+                return job.take_run(outcome)
+        raise WorkerError("measuring workers are killed from outside, again and again: start once more without that")
 
     def _rest(self) -> None:
         self._finalists = {}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,17 +14,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from flextune.errors import WorkerError
-from flextune.measure.limits import resident_bytes
+from flextune.measure.limits import is_running, resident_bytes
 from flextune.measure.messages import Message, decode_line, encode_line
-from flextune.measure.options import MeasureOptions
+from flextune.measure.worker_nursery import WorkerNursery
 
 TICK_SECS = 0.03
 START_TIMEOUT_SECS = 120.0
 _TAIL_BYTES = 2000
-SPIN_COUNT = 20_000
-"""How long TVM's threads spin for the next call before they sleep (its own default is 300 000, tens of milliseconds);
-short enough that a worker that is done does not disturb the next one."""
+_ENDS_WITHIN_SECS = 1.0
 
 
 class Ending(Enum):
@@ -54,7 +50,7 @@ class WorkerProcess:
     `resident_bytes` is the memory it had in RAM at its last reply. `kind` names the platform that it loads at once.
     """
 
-    def __init__(self, options: MeasureOptions, cores: int, log: Path, kind: str = "") -> None:
+    def __init__(self, nursery: WorkerNursery, log: Path, kind: str = "") -> None:
         self._log = log
         self._received = b""
         self._sent = 0.0
@@ -62,49 +58,58 @@ class WorkerProcess:
         self._memory_bytes = 0
         self.resident_bytes = 0
         self.busy = False
-        self._popen = _spawn(options, cores, log, kind)
+        self._closed = False
+        self._forks = nursery
+        reads, self._requests = os.pipe()
+        self._replies, writes = os.pipe()
+        self._nursery, self._ticket = nursery.start(reads, writes, log, kind)
+        for pipe in (reads, writes):
+            os.close(pipe)
         self._expect(START_TIMEOUT_SECS, 0)
 
     @property
     def alive(self) -> bool:
-        return self._popen.poll() is None
+        """Whether somebody holds the other end of its pipe: it, or the nursery that has not got to it yet."""
+        if self._closed:
+            return False
+        hung_up = select.poll()
+        hung_up.register(self._replies, 0)
+        return not hung_up.poll(0)
 
     @property
-    def pid(self) -> int:
-        return self._popen.pid
+    def pid(self) -> int | None:
+        """Its process number, after waiting until it is there; None when it never came to be."""
+        return self._nursery.pid(self._ticket)
 
     def send(self, request: Message, timeout_secs: float, memory_bytes: int = 0) -> None:
         """Start a request; `memory_bytes` (0: no limit) is what it may take on top of what the worker has."""
         self._empty_log()
         self._expect(timeout_secs, memory_bytes)
-        try:
-            _pipe(self._popen.stdin).write(encode_line(request))
-            _pipe(self._popen.stdin).flush()
-        except BrokenPipeError:
-            return  # the worker is gone: `poll` says so
+        with contextlib.suppress(BrokenPipeError):  # the worker is gone: `poll` says so
+            write_all(self._requests, encode_line(request))
 
-    def kill(self) -> None:
-        """End the worker and everything it started, now."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
-        self._popen.wait()
-        for pipe in (self._popen.stdin, self._popen.stdout):
-            try:
-                _pipe(pipe).close()
-            except BrokenPipeError:
-                continue  # what was left to send is lost with the worker
+    def kill(self) -> int | None:
+        """End the worker and everything it started, now; returns its exit code where it can be known."""
         self.busy = False
+        if self._closed:
+            return None
+        self._closed = True
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        for pipe in (self._requests, self._replies):
+            os.close(pipe)
+        return self._nursery.reap(self._ticket)
 
     def fileno(self) -> int:
         """For selectors: readable when there may be a reply."""
-        number: int = _pipe(self._popen.stdout).fileno()
-        return number
+        return self._replies
 
     def poll(self, readable: bool) -> Outcome | None:
         """The outcome of the request under way, if it has ended."""
         if readable:
             return self._read()
-        if self._memory_bytes and resident_bytes(self.pid) > self.resident_bytes + self._memory_bytes:
+        if self._memory_bytes and resident_bytes(self.pid or 0) > self.resident_bytes + self._memory_bytes:
             return self._killed(Ending.MEMORY, f"more than {self._memory_bytes >> 20} MiB of memory")
         if time.monotonic() > self._sent + self._timeout_secs:
             return self._killed(Ending.TIMEOUT, f"no end after {self._timeout_secs:g} s")
@@ -133,24 +138,23 @@ class WorkerProcess:
         return Outcome(Ending.REPLY, reply, elapsed_secs=time.monotonic() - self._sent)
 
     def _died(self) -> Outcome:
-        with contextlib.suppress(subprocess.TimeoutExpired):  # it closed the pipe but lives on: killed below
-            self._popen.wait(1.0)
-        code = self._popen.poll()
-        return self._killed(Ending.DIED, exit_text(code))
+        """It closed its pipe: it has ended or will soon, or it lives on and is killed; or it never came to be."""
+        elapsed_secs = time.monotonic() - self._sent
+        pid = self.pid
+        lives = pid is not None and not _ended_within(pid, _ENDS_WITHIN_SECS)
+        code = self.kill()
+        if pid is None:
+            code = self._forks.exit_code(_ENDS_WITHIN_SECS)
+        text = exit_text(None if lives else code)
+        return Outcome(Ending.DIED, text=text, log_tail=self.log_tail(), elapsed_secs=elapsed_secs)
 
     def _killed(self, ending: Ending, text: str) -> Outcome:
         self.kill()
         return Outcome(ending, text=text, log_tail=self.log_tail(), elapsed_secs=time.monotonic() - self._sent)
 
     def log_tail(self) -> str:
-        """The last of what the worker and its libraries printed."""
-        try:
-            with self._log.open("rb") as log:
-                log.seek(0, os.SEEK_END)
-                log.seek(max(0, log.tell() - _TAIL_BYTES))
-                return log.read().decode(errors="replace").strip()
-        except OSError:
-            return ""
+        """The last of what the worker and its libraries printed; of the nursery where there was no worker."""
+        return _tail(self._log) or _tail(self._forks.log)
 
     def _empty_log(self) -> None:
         """What is in the log belongs to the request under way."""
@@ -158,6 +162,12 @@ class WorkerProcess:
             os.truncate(self._log, 0)
         except OSError:
             return  # the log only serves messages
+
+
+def write_all(pipe: int, data: bytes) -> None:
+    """Write until everything is written. Raises `BrokenPipeError` when nobody reads any more."""
+    while data:
+        data = data[os.write(pipe, data) :]
 
 
 def wait_any(workers: Iterable[WorkerProcess]) -> list[tuple[WorkerProcess, Outcome]]:
@@ -178,6 +188,15 @@ def wait_for(worker: WorkerProcess) -> Outcome:
             return outcome
 
 
+def _ended_within(pid: int, secs: float) -> bool:
+    give_up = time.monotonic() + secs
+    while is_running(pid):
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(0.001)
+    return True
+
+
 def exit_text(code: int | None) -> str:
     """How a process ended, by the name of the signal if there was one.
 
@@ -194,33 +213,11 @@ def exit_text(code: int | None) -> str:
         return f"worker killed by signal {-code}"
 
 
-def _spawn(options: MeasureOptions, cores: int, log: Path, kind: str) -> subprocess.Popen[bytes]:
-    source = str(Path(__file__).parents[2])
-    inherited = os.environ.get("PYTHONPATH")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, (source, inherited))),
-        "TVM_NUM_THREADS": str(cores),
-        "TVM_BIND_THREADS": "0",
-        "TVM_THREAD_POOL_SPIN_COUNT": str(SPIN_COUNT),
-    }
-    # -P: the current folder stays off the module path, where a stray numpy.py would be found first
-    arguments = (str(os.getpid()), str(cores), str(options), kind)
-    command = [sys.executable, "-P", "-m", "flextune.measure.worker", *arguments]
+def _tail(path: Path) -> str:
     try:
-        with log.open("ab") as errors:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=environment,
-                start_new_session=True,
-            )
-    except OSError as error:
-        raise WorkerError(f"a measuring worker could not be started: {error}") from error
-
-
-def _pipe(pipe: Any) -> Any:
-    assert pipe is not None  # both are made with PIPE
-    return pipe
+        with path.open("rb") as log:
+            log.seek(0, os.SEEK_END)
+            log.seek(max(0, log.tell() - _TAIL_BYTES))
+            return log.read().decode(errors="replace").strip()
+    except OSError:
+        return ""

@@ -9,6 +9,7 @@ from flextune.measure.messages import Message, candidate_text
 from flextune.measure.options import MeasureOptions
 from flextune.measure.outcome import went_well, what_happened
 from flextune.measure.process import Ending, Outcome, WorkerProcess, wait_for
+from flextune.measure.worker_nursery import WorkerNursery
 from flextune.trial.measurement import Candidate
 
 LOAD_TIMEOUT_SECS = 120.0
@@ -21,9 +22,9 @@ class Slot:
     `kind` names the platform that the next worker loads when it starts; `loaded` the folder of the data it has.
     """
 
-    def __init__(self, options: MeasureOptions, cores: int, folder: Path, index: int) -> None:
+    def __init__(self, options: MeasureOptions, nursery: WorkerNursery, folder: Path, index: int) -> None:
         self._options = options
-        self._cores = cores
+        self._nursery = nursery
         self._log = folder / f"worker{index}.log"
         self._process: WorkerProcess | None = None
         self._started = False
@@ -42,7 +43,7 @@ class Slot:
         """Start a worker when there is none; it gets ready in the background."""
         if self._process is None or not self._process.alive:
             self.stop()
-            self._process = WorkerProcess(self._options, self._cores, self._log, self.kind)
+            self._process = WorkerProcess(self._nursery, self._log, self.kind)
             self._started = False
 
     def ready(self) -> WorkerProcess:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flextune.errors import UsageError
-from flextune.measure.limits import resident_bytes
+from flextune.measure.limits import is_running, resident_bytes
 from flextune.measure.process import TICK_SECS, Ending
 
 
@@ -67,7 +67,7 @@ class ProcessWatch:
                 readable = {key.fd for key, _ in selector.select(max(0.0, min(TICK_SECS, deadline - time.monotonic())))}
                 if fd in readable:
                     return Ending.REPLY
-                if readable or (self._pidfd is None and not _alive(self.pid)):
+                if readable or (self._pidfd is None and not is_running(self.pid)):
                     return Ending.DIED
                 if self._limits.memory_bytes and tree_bytes(self.pid) > self._most_bytes:
                     return Ending.MEMORY
@@ -102,10 +102,3 @@ def _open_pid(pid: int) -> int | None:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):  # an old kernel, or another system
         return None
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False

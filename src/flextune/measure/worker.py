@@ -1,41 +1,61 @@
-"""The worker process: `python -m flextune.measure.worker PARENT_PID CORES OPTIONS PLATFORM`.
+"""A nursery and its workers: `python -m flextune.measure.worker PARENT_PID CORES OPTIONS PLATFORM SOCKET`.
 
-Requests come in on standard input, replies go out on what was standard output; whatever libraries print goes to
-standard error, so that it cannot disturb the replies.
+The nursery loads the platform and forks workers as it is told over the socket. A worker gets requests from one pipe and
+replies over another; whatever libraries print goes to its log, so that it cannot disturb the replies.
 """
 
 from __future__ import annotations
 
 import gc
+import json
 import os
+import socket
 import sys
-from typing import BinaryIO
+from collections.abc import Callable
 
 from flextune.measure.limits import die_with_parent
+from flextune.measure.nursery import nurse
 from flextune.torch_import import hide_torch
 
 
 def main(arguments: list[str]) -> None:
-    """Serve until the request pipe ends. Never returns: a process with JIT modules can crash on its way out."""
-    parent_pid, cores, options, kind = arguments
-    requests, replies = _take_pipes()
+    """Fork workers until the socket ends. Never returns: a process with JIT modules can crash on its way out."""
+    parent_pid, cores, options, kind, control = arguments
     die_with_parent(int(parent_pid))
     hide_torch()
-    _serve(requests, replies, int(cores), options, kind)
+    gc.disable()  # while libraries are imported, a seventh of that time
+    from flextune.platforms import registry
+
+    if kind:
+        registry.get(kind)
+    import flextune.measure.service  # noqa: F401 - for the workers to have it
+
+    gc.freeze()  # what libraries made at their import stays: no collection has to look at it, no worker to copy it
+    gc.enable()
+    nurse(socket.socket(fileno=int(control)), _worker(int(cores), options, os.getpid()))
     os._exit(0)
 
 
-def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
-    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(2, 1)
-    return requests, replies
+def _worker(cores: int, options: str, nursery: int) -> Callable[[int, int, str], None]:
+    """A worker's life."""
+
+    def work(requests: int, replies: int, note: str) -> None:
+        os.setsid()
+        die_with_parent(nursery)
+        log, kind = map(json.loads(note).get, ("log", "kind"))
+        printed = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for stream in (1, 2):
+            os.dup2(printed, stream)
+        os.close(printed)
+        for pipe in (requests, replies):
+            os.set_inheritable(pipe, False)
+        _serve(requests, replies, cores, options, kind)
+
+    return work
 
 
-def _serve(requests: BinaryIO, replies: BinaryIO, cores: int, options: str, kind: str) -> None:
-    gc.disable()  # while libraries are imported, a seventh of that time
-    from flextune.measure.messages import decode_line, encode_line  # after the pipes are safe from what imports print
+def _serve(requests: int, replies: int, cores: int, options: str, kind: str) -> None:
+    from flextune.measure.messages import decode_line, encode_line
     from flextune.measure.options import MeasureOptions
     from flextune.measure.service import Service
     from flextune.native.pool import use_own_pool
@@ -45,14 +65,13 @@ def _serve(requests: BinaryIO, replies: BinaryIO, cores: int, options: str, kind
         registry.get(kind)
     if "tvm" in sys.modules:
         use_own_pool(cores)
-    gc.freeze()  # what libraries made at their import stays: no collection has to look at it
-    gc.enable()
     service = Service(MeasureOptions.parse(options), cores)
-    replies.write(encode_line(service.answer({"action": "drop"})))
-    replies.flush()
-    for line in requests:
-        replies.write(encode_line(service.answer(decode_line(line))))
-        replies.flush()
+    with os.fdopen(requests, "rb") as received, os.fdopen(replies, "wb") as sent:
+        sent.write(encode_line(service.answer({"action": "drop"})))
+        sent.flush()
+        for line in received:
+            sent.write(encode_line(service.answer(decode_line(line))))
+            sent.flush()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pytest
 
 from flextune.csp.assignment import Assignment
 from flextune.errors import EnvironmentFault, WorkerError
-from flextune.measure import process
+from flextune.measure import worker_nursery
 from flextune.measure.options import MEBIBYTE, MeasureOptions
 from flextune.measure.pool import WorkerPool
 from flextune.platforms.null.kernel import Fault, null_secs
@@ -154,6 +154,18 @@ def test_a_worker_killed_while_idle_is_nobodys_fault(pool: WorkerPool) -> None:
     assert [measurement.status for measurement in measurements] == [Status.OK] * 2
 
 
+def test_when_the_nursery_is_killed_another_one_forks_workers(pool: WorkerPool) -> None:
+    candidates = [candidate(rows) for rows in range(1, 5)]
+    measured = pool.measure(candidates)
+    statuses = [next(measured).status]
+    nurseries = {psutil.Process(pid).ppid() for pid in pool.worker_pids}
+    assert len(nurseries) == 1
+    assert nurseries != {os.getpid()}
+    os.kill(nurseries.pop(), signal.SIGKILL)
+    statuses += [measurement.status for measurement in measured]
+    assert statuses == [Status.OK] * 4
+
+
 def test_several_workloads_in_one_call(pool: WorkerPool) -> None:
     other = Candidate(parse_workload("gemm:m=4,n=8,k=2,dtype=uint8"), *_rest(candidate(1)))
     measurements = pool.measure([candidate(1), other, candidate(2), other])
@@ -168,7 +180,7 @@ def test_a_worker_that_cannot_start_is_an_error_with_its_words(tmp_path: Path, m
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho no such library >&2\nexit 7\n")
     broken.chmod(0o755)
-    monkeypatch.setattr(process.sys, "executable", str(broken))
+    monkeypatch.setattr(worker_nursery.sys, "executable", str(broken))
     with WorkerPool(OPTIONS, 2) as workers, pytest.raises(WorkerError, match=r"exit code 7\nno such library"):
         list(workers.measure([candidate(1)]))
 

@@ -1,0 +1,124 @@
+"""A process that forks others on request: they start in milliseconds, all from the same fresh state.
+
+Whoever needs workers holds one end of a socket, the nursery the other. Requests and replies are lines:
+
+    start NOTE   with a pipe to read requests from and one to write replies to   ->  process number
+    reap PID     when that process has ended or was killed                       ->  exit code, as `subprocess` has it
+    end                                                                          ->  the nursery ends
+
+A nursery has one thread when it forks, and nothing that its parent did later: a worker that is started after a crash
+sees what the first one saw.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+Work = Callable[[int, int, str], None]
+"""`work(requests, replies, note)` is a worker's life: descriptors of its two pipes, and the note of its start."""
+
+_PATIENCE_SECS = 120.0
+_LINE = 1 << 16
+_MOST_DESCRIPTORS = 64
+
+
+class Nursery:
+    """The side of the one who needs workers; it owns the socket."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._control.settimeout(_PATIENCE_SECS)
+        self._received = b""
+        self._unread: list[int] = []
+        self._pids: dict[int, int] = {}
+        self._started = 0
+
+    def start(self, requests: int, replies: int, note: str = "") -> int:
+        """Ask for a worker with these pipe ends; returns its ticket, which gets no process if the nursery is gone."""
+        with contextlib.suppress(OSError):
+            socket.send_fds(self._control, [f"start {note}\n".encode()], [requests, replies])
+        self._started += 1
+        self._unread.append(self._started)
+        return self._started
+
+    def pid(self, ticket: int) -> int | None:
+        """The process number of a worker, after waiting until it is there; None when the nursery is gone or hangs."""
+        with contextlib.suppress(OSError, ValueError):
+            while self._unread and ticket not in self._pids:
+                self._pids[self._unread[0]] = self._number()
+                del self._unread[0]
+        return self._pids.get(ticket)
+
+    def reap(self, ticket: int) -> int | None:
+        """The exit code of a worker that has ended or was killed; None when the nursery died before."""
+        pid = self.pid(ticket)
+        if pid is None:
+            return None
+        with contextlib.suppress(OSError, ValueError):
+            if self._unread:
+                self.pid(self._unread[-1])
+            self._control.sendall(f"reap {pid}\n".encode())
+            return self._number()
+        return None
+
+    def end(self) -> None:
+        """Let the nursery end; its workers end with it."""
+        with contextlib.suppress(OSError):
+            self._control.sendall(b"end\n")
+        self._control.close()
+
+    def _number(self) -> int:
+        while b"\n" not in self._received:
+            chunk = self._control.recv(_LINE)
+            if not chunk:
+                raise ValueError("the nursery is gone")
+            self._received += chunk
+        line, _, self._received = self._received.partition(b"\n")
+        return int(line)
+
+
+def nurse(control: socket.socket, work: Work) -> None:
+    """The nursery's own life: forks and reaps as told, until told to end or left alone."""
+    received, descriptors = b"", list[int]()
+    while True:
+        message, sent, _, _ = socket.recv_fds(control, _LINE, _MOST_DESCRIPTORS)
+        if not message:
+            return
+        descriptors += sent
+        *lines, received = (received + message).split(b"\n")
+        for line in lines:
+            order, _, rest = line.decode().partition(" ")
+            if order == "end":
+                return
+            if order == "start":
+                number = _fork_worker(control, work, descriptors.pop(0), descriptors.pop(0), rest)
+            else:
+                number = os.waitstatus_to_exitcode(os.waitpid(int(rest), 0)[1])
+            control.sendall(f"{number}\n".encode())
+
+
+def _fork_worker(control: socket.socket, work: Work, requests: int, replies: int, note: str) -> int:
+    pid = os.fork()
+    if not pid:
+        control.close()
+        run_and_exit(lambda: work(requests, replies, note))
+    os.close(requests)
+    os.close(replies)
+    return pid
+
+
+def run_and_exit(main: Callable[[], None]) -> NoReturn:
+    """The end of a forked process: what the parent left half done (buffers, exit handlers) stays the parent's."""
+    code = 1
+    try:
+        main()
+        code = 0
+    except BaseException:  # noqa: BLE001 - there is nobody above who could report it
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code)
