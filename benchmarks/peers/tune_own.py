@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 
@@ -21,7 +22,7 @@ from flextune.tune.options import TuneOptions
 
 
 def main(folder: str) -> None:
-    """The same run as `flextune tune WORKLOAD --trials N` with an empty database."""
+    """The same run as `flextune tune WORKLOAD --trials N` with an empty database, ended as abruptly."""
     began = time.perf_counter()
     job = Job.read(folder)
     progress: list[tuple[float, float]] = []
@@ -47,6 +48,7 @@ def main(folder: str) -> None:
     (job.path / BEST_FILE).write_text(json.dumps(candidate_text(best)))
     reply = {"secs": secs, "trials": result.trials, "main_secs": time.perf_counter() - began, "progress": progress}
     print(json.dumps(reply), flush=True)
+    os._exit(0)
 
 
 if __name__ == "__main__":

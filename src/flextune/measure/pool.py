@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import islice
 from types import TracebackType
@@ -27,6 +28,8 @@ BATCH_PER_WORKER = 8
 BUILT_TOGETHER = 4
 """Candidates in one module at most: they share what LLVM takes for any module, and are built again when one fails."""
 REFERENCE_TIMEOUT_SECS = 600.0
+_KEPT = 4
+"""Kernels that stay built after they were measured, the fastest of a workload: a comparison will want them."""
 _BUILD_DEATHS = 2
 _SETTLES = 6
 
@@ -51,6 +54,9 @@ class _Job:
     @property
     def kernel_lives(self) -> bool:
         return self.slot is not None and self.slot.generation == self.generation
+
+    def lives_in(self, slot: Slot) -> bool:
+        return self.slot is slot and self.kernel_lives
 
     def take_build(self, slot: Slot, outcome: Outcome, together: int) -> bool:
         """Whether that was the end of it, for one of `together` candidates that were built in one go.
@@ -110,7 +116,7 @@ class WorkerPool:
         self._slots: list[Slot] = []
         self._folders: dict[str, str] = {}
         self._numbers = 0
-        self._finalists: dict[Candidate, _Job] = {}
+        self._kept: dict[Candidate, _Job] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -140,7 +146,7 @@ class WorkerPool:
             slot.stop()
         if self._folder is not None:
             self._folder.close()
-        self._folder, self._nursery, self._slots, self._folders, self._finalists = None, None, [], {}, {}
+        self._folder, self._nursery, self._slots, self._folders, self._kept = None, None, [], {}, {}
 
     @property
     def worker_pids(self) -> tuple[int, ...]:
@@ -150,8 +156,6 @@ class WorkerPool:
     def measure(self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf) -> Iterator[Measurement]:
         """See `Runner.measure`. Candidates are built in batches, in parallel, and timed while other workers rest."""
         self._start_for(candidates)
-        if self._finalists:
-            self._rest()
         best: dict[str, float] = {}
         waiting = iter(candidates)
         try:
@@ -162,6 +166,7 @@ class WorkerPool:
                     key = job.candidate.workload.key
                     measurement = self._measured(job, min(incumbent_secs, best.get(key, math.inf)))
                     best[key] = min(measurement.secs, best.get(key, math.inf))
+                    self._keep(job)
                     yield measurement
         finally:
             self._rest()
@@ -172,28 +177,50 @@ class WorkerPool:
         Their kernels are kept for a next comparison of the same workload.
         """
         self._start_for(candidates)
-        if not {job.candidate.workload for job in self._finalists.values()} <= {each.workload for each in candidates}:
-            self._rest()
-        jobs = [self._finalists.get(candidate) or self._job(candidate) for candidate in candidates]
+        if not candidates:
+            return []
+        self._forget_others({candidate.workload for candidate in candidates})
+        slot = max(self._slots, key=lambda slot: sum(self._kernel(each, slot) is not None for each in candidates))
+        jobs = [self._kernel(candidate, slot) or self._job(candidate) for candidate in candidates]
         times: dict[int, tuple[float, ...]] = {job.number: () for job in jobs}
         try:
             for job in jobs * rounds:
-                self._build(jobs, self._slots[:1])
-                if job.failed is None and self._run(job, {"action": "time", "id": job.number}):
+                self._build(jobs, [slot])
+                if job.failed is None and self._run(job, {"action": "time", "id": job.number}, [slot]):
                     times[job.number] += job.run_secs
         except BaseException:
+            self._kept = {}
             self._rest()
             raise
-        known = (*self._finalists.values(), *jobs)
-        self._finalists = {job.candidate: job for job in known if job.failed is None}
+        self._kept |= {job.candidate: job for job in jobs if job.failed is None}
         return [job.failed or job.measurement(times[job.number]) for job in jobs]
+
+    def _kernel(self, candidate: Candidate, slot: Slot) -> _Job | None:
+        """The job whose kernel of this candidate has been kept in a slot."""
+        job = self._kept.get(candidate)
+        return job if job is not None and job.lives_in(slot) else None
+
+    def _forget_others(self, workloads: Set[Workload]) -> None:
+        kept = {candidate: job for candidate, job in self._kept.items() if candidate.workload in workloads}
+        if len(kept) < len(self._kept):
+            self._kept = kept
+            self._rest()
+
+    def _keep(self, job: _Job) -> None:
+        """Keep the kernel while it is among the fastest of its workload, and none of other workloads."""
+        self._kept = {each: kept for each, kept in self._kept.items() if each.workload == job.candidate.workload}
+        if job.failed is None:
+            self._kept[job.candidate] = job
+        fastest = sorted(self._kept.values(), key=lambda each: statistics.median(each.run_secs))[:_KEPT]
+        self._kept = {each.candidate: each for each in fastest}
 
     def _start_for(self, candidates: Sequence[Candidate]) -> None:
         self.start(candidates[0].target.kind if candidates else "")
 
     def _measured(self, job: _Job, incumbent_secs: float) -> Measurement:
         if job.failed is None:
-            self._run(job, {"action": "run", "id": job.number, "incumbent_secs": incumbent_secs})
+            request = {"action": "run", "id": job.number, "incumbent_secs": incumbent_secs}
+            self._run(job, request, self._slots[:1])
         return job.failed or job.measurement(job.run_secs)
 
     def _job(self, candidate: Candidate) -> _Job:
@@ -241,8 +268,8 @@ class WorkerPool:
         worker.send(request, self._options.build_timeout_secs, self._options.memory_bytes)
         return worker
 
-    def _run(self, job: _Job, request: Message) -> bool:
-        """Run a request about a built kernel while no other worker does anything, starting included.
+    def _run(self, job: _Job, request: Message, slots: Sequence[Slot]) -> bool:
+        """Run a request about a kernel, built anew in `slots` if lost, while no other worker does anything.
 
         Returns whether it went well.
         """
@@ -250,7 +277,7 @@ class WorkerPool:
             for slot in self._slots:
                 slot.ready()
             if not job.kernel_lives:
-                self._build([job], self._slots[:1])
+                self._build([job], slots)
                 if job.failed is not None:
                     return False
                 continue
@@ -261,9 +288,8 @@ class WorkerPool:
         raise WorkerError("measuring workers are killed from outside, again and again: start once more without that")
 
     def _rest(self) -> None:
-        self._finalists = {}
         for slot in self._slots:
-            slot.rest()
+            slot.rest([job.number for job in self._kept.values() if job.lives_in(slot)])
 
 
 def _load_all(job: _Job, slots: Sequence[Slot]) -> None:

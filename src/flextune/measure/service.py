@@ -94,8 +94,8 @@ class Service:
         return {"build_secs": (time.perf_counter() - start) / len(candidates)}
 
     def _run(self, request: Message) -> dict[str, Any]:
-        """Check and time; the kernel is dropped afterwards."""
-        built = self._built.pop(request["id"])
+        """Check and time. The kernel is kept, as after `_time`, until it is dropped."""
+        built = self._built[request["id"]]
         incumbent_secs = float(request["incumbent_secs"])
         with self._places.caller_pinned(), self._memory_limit():
             check = self._checked(built)
@@ -103,7 +103,7 @@ class Service:
         return {**_verdict(check), "run_secs": times}
 
     def _time(self, request: Message) -> dict[str, Any]:
-        """One repeat; the first time for a kernel it is checked before. The kernel is kept."""
+        """One repeat; the first time for a kernel it is checked before."""
         built = self._built[request["id"]]
         with self._places.caller_pinned(), self._memory_limit():
             if not built.number:
@@ -116,8 +116,9 @@ class Service:
         return calls_per_repeat(built.kernel.time(1, 1)[0], self._options.min_repeat_secs)
 
     def _drop(self, request: Message) -> dict[str, Any]:
-        del request
-        self._built.clear()
+        """Drop all kernels but those to `keep`."""
+        kept = set(request["keep"])
+        self._built = {number: built for number, built in self._built.items() if number in kept}
         return {}
 
     def _checked(self, built: _Built) -> OutputCheck:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from flextune.errors import EnvironmentFault, WorkerError
@@ -106,17 +107,17 @@ class Slot:
         self.built = 0
         self.loaded = ""
 
-    def rest(self) -> None:
-        """Forget what is built: end a worker that is busy or has grown, else have it drop its kernels."""
+    def rest(self, keep: Sequence[int] = ()) -> None:
+        """Forget what is built but for the kernels of these numbers; a worker that is busy or has grown is replaced."""
         if self._process is None or not self._started:
             return
         grown_bytes = self._process.resident_bytes - self._loaded_bytes if self.loaded else 0
         if self._process.busy or grown_bytes > self._options.memory_bytes // 2:
             self.stop()
             self.start()
-        elif self.built:
-            self.call({"action": "drop"}, self._options.run_timeout_secs)
-            self.built = 0
+        elif self.built > len(keep):
+            self.call({"action": "drop", "keep": list(keep)}, self._options.run_timeout_secs)
+            self.built = len(keep)
 
 
 def _load_request(candidate: Candidate, folder: str) -> Message:

@@ -67,7 +67,7 @@ def _serve(requests: int, replies: int, cores: int, options: str, kind: str) -> 
         use_own_pool(cores)
     service = Service(MeasureOptions.parse(options), cores)
     with os.fdopen(requests, "rb") as received, os.fdopen(replies, "wb") as sent:
-        sent.write(encode_line(service.answer({"action": "drop"})))
+        sent.write(encode_line(service.answer({"action": "drop", "keep": ()})))
         sent.flush()
         for line in received:
             sent.write(encode_line(service.answer(decode_line(line))))

@@ -145,6 +145,18 @@ def test_a_second_comparison_keeps_the_kernels_of_the_first(pool: WorkerPool) ->
     assert other.ok
 
 
+def test_a_comparison_takes_the_kernels_that_trials_left(pool: WorkerPool) -> None:
+    """One worker has built the first two, which are the fastest, and some of the others."""
+    candidates = sorted(map(candidate, range(1, 9)), key=lambda each: null_secs(each.assignment))
+    measured = list(pool.measure(candidates))
+    compared = pool.compare(candidates[:2], rounds=2)
+    pairs = list(zip(compared, measured[:2], strict=True))
+    assert all(final.build_secs == trial.build_secs for final, trial in pairs)
+    assert all(final.secs == pytest.approx(trial.secs) for final, trial in pairs)
+    slowest = pool.compare(candidates[-1:], rounds=1)
+    assert slowest[0].build_secs != measured[-1].build_secs
+
+
 def test_a_worker_killed_while_idle_is_nobodys_fault(pool: WorkerPool) -> None:
     pool.start()
     for pid in pool.worker_pids:
@@ -161,7 +173,9 @@ def test_when_the_nursery_is_killed_another_one_forks_workers(pool: WorkerPool) 
     nurseries = {psutil.Process(pid).ppid() for pid in pool.worker_pids}
     assert len(nurseries) == 1
     assert nurseries != {os.getpid()}
+    workers = list(pool.worker_pids)
     os.kill(nurseries.pop(), signal.SIGKILL)
+    assert _all_gone(workers)
     statuses += [measurement.status for measurement in measured]
     assert statuses == [Status.OK] * 4
 
