@@ -63,9 +63,9 @@ def _serve(requests: int, replies: int, cores: int, options: str, kind: str) -> 
 
     if kind:
         registry.get(kind)
+    service = Service(MeasureOptions.parse(options), cores)  # first: it gives the threads places that are not there yet
     if "tvm" in sys.modules:
         use_own_pool(cores)
-    service = Service(MeasureOptions.parse(options), cores)
     with os.fdopen(requests, "rb") as received, os.fdopen(replies, "wb") as sent:
         sent.write(encode_line(service.answer({"action": "drop", "keep": ()})))
         sent.flush()

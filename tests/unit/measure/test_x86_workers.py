@@ -1,5 +1,6 @@
 """Real code generation in worker processes: small programs of every kind of operand."""
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,7 +24,7 @@ OPTIONS = MeasureOptions(workers=2, repeats=2, min_repeat_secs=0.0)
 @pytest.fixture(scope="module")
 def pool() -> Iterator[WorkerPool]:
     with WorkerPool(OPTIONS, detect().cores) as workers:
-        workers.start()
+        workers.start("x86")
         yield workers
 
 
@@ -64,6 +65,17 @@ def test_the_program_without_a_schedule_is_right(pool: WorkerPool) -> None:
         candidate = Candidate(parse_workload(text), detect(), Trace(()), Assignment({}))
         (measurement,) = pool.measure([candidate])
         assert (measurement.status, measurement.error) == (Status.OK, "")
+
+
+def test_threads_of_parallel_programs_have_a_core_each(pool: WorkerPool) -> None:
+    """All but the one that launches them, which is bound only while it does."""
+    list(pool.measure(some_candidates("gemm:m=128,n=128,k=128", 4)))
+    for worker in pool.worker_pids:
+        helpers = [int(thread) for thread in os.listdir(f"/proc/{worker}/task") if int(thread) != worker]
+        places = [os.sched_getaffinity(helper) for helper in helpers]
+        assert len(helpers) == detect().cores - 1
+        assert all(len(place) == 1 for place in places)
+        assert len(set().union(*places)) == len(helpers)
 
 
 def test_finalists_of_a_space(pool: WorkerPool) -> None:
