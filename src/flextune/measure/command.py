@@ -17,10 +17,10 @@ from pathlib import Path
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameters import Value
 from flextune.errors import EnvironmentFault, UsageError
+from flextune.measure.ending import Ending, exit_text
 from flextune.measure.function import Check, check_fault
 from flextune.measure.limits import die_with_parent
 from flextune.measure.objective import number_fault
-from flextune.measure.process import Ending, exit_text
 from flextune.measure.watch import ProcessWatch, RunLimits, kill_group
 from flextune.registry import nearest
 from flextune.trial.measurement import Measurement, Status

@@ -18,9 +18,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flextune.errors import WorkerError
+from flextune.measure.ending import Ending, Outcome, exit_text
 from flextune.measure.limits import die_with_parent, resident_bytes
 from flextune.measure.nursery import Nursery, nurse, run_and_exit
-from flextune.measure.process import Ending, Outcome, exit_text, write_all
+from flextune.measure.process import write_all
 from flextune.measure.watch import ProcessWatch, RunLimits, kill_group
 
 if sys.platform != "win32":
@@ -141,22 +142,17 @@ class _Worker:
 def _nurse(control: socket.socket, function: Served, parent: int) -> None:
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends us
-    nursery = os.getpid()
-    nurse(control, lambda requests, replies, _note: _work(function, requests, replies, nursery))
+    nurse(control, lambda requests, replies, _note: _work(function, requests, replies))
 
 
-def _work(function: Served, requests: int, replies: int, nursery: int) -> None:
-    """The worker: answers requests in a session of its own until the pipe ends. Its crash is a result, not a report."""
+def _work(function: Served, requests: int, replies: int) -> None:
+    """The worker: answers requests until the pipe ends. Its crash is a result, not a report."""
     faulthandler.disable()
-    os.setsid()
-    die_with_parent(nursery)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
-    for fd in (requests, replies):
-        os.set_inheritable(fd, False)
     with os.fdopen(requests, "rb") as lines:
         for line in lines:
             reply = json.dumps(function(json.loads(line))).encode() + b"\n"

@@ -10,9 +10,9 @@ from typing import Any
 
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameters import Value
+from flextune.measure.ending import Ending, Outcome
 from flextune.measure.forked import ForkedFunction, Reply, can_fork
 from flextune.measure.objective import number_fault
-from flextune.measure.process import Ending, Outcome
 from flextune.measure.watch import RunLimits
 from flextune.trial.measurement import Measurement, Status
 

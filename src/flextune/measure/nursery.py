@@ -19,6 +19,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from flextune.measure.limits import die_with_parent
+
 Work = Callable[[int, int, str], None]
 """`work(requests, replies, note)` is a worker's life: descriptors of its two pipes, and the note of its start."""
 
@@ -34,8 +36,7 @@ class Nursery:
         self._control = control
         self._control.settimeout(_PATIENCE_SECS)
         self._received = b""
-        self._unread: list[int] = []
-        self._pids: dict[int, int] = {}
+        self._pids: list[int] = []
         self._started = 0
 
     def start(self, requests: int, replies: int, note: str = "") -> int:
@@ -43,26 +44,21 @@ class Nursery:
         with contextlib.suppress(OSError):
             socket.send_fds(self._control, [f"start {note}\n".encode()], [requests, replies])
         self._started += 1
-        self._unread.append(self._started)
-        return self._started
+        return self._started - 1
 
     def pid(self, ticket: int) -> int | None:
         """The process number of a worker, after waiting until it is there; None when the nursery is gone or hangs."""
         with contextlib.suppress(OSError, ValueError):
-            while self._unread and ticket not in self._pids:
-                self._pids[self._unread[0]] = self._number()
-                del self._unread[0]
-        return self._pids.get(ticket)
+            while len(self._pids) <= ticket:
+                self._pids.append(self._number())
+        return self._pids[ticket] if ticket < len(self._pids) else None
 
     def reap(self, ticket: int) -> int | None:
         """The exit code of a worker that has ended or was killed; None when the nursery died before."""
-        pid = self.pid(ticket)
-        if pid is None:
+        if self.pid(self._started - 1) is None:  # replies come in the order of requests
             return None
         with contextlib.suppress(OSError, ValueError):
-            if self._unread:
-                self.pid(self._unread[-1])
-            self._control.sendall(f"reap {pid}\n".encode())
+            self._control.sendall(f"reap {self._pids[ticket]}\n".encode())
             return self._number()
         return None
 
@@ -103,9 +99,15 @@ def nurse(control: socket.socket, work: Work) -> None:
 
 
 def _fork_worker(control: socket.socket, work: Work, requests: int, replies: int, note: str) -> int:
+    """The worker leads a session of its own, dies with the nursery, and does not pass its pipes on."""
+    nursery = os.getpid()
     pid = os.fork()
     if not pid:
         control.close()
+        os.setsid()
+        die_with_parent(nursery)
+        for pipe in (requests, replies):
+            os.set_inheritable(pipe, False)
         run_and_exit(lambda: work(requests, replies, note))
     os.close(requests)
     os.close(replies)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from flextune.csp.assignment import Assignment
+from flextune.measure.ending import Ending, Outcome
 from flextune.measure.messages import Message
-from flextune.measure.process import Ending, Outcome
 from flextune.measure.text import lacks_memory
 from flextune.trial.measurement import Measurement, Status
 

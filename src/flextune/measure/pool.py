@@ -12,12 +12,13 @@ from types import TracebackType
 from typing import Self
 
 from flextune.errors import EnvironmentFault, WorkerError
+from flextune.measure.ending import Ending, Outcome
 from flextune.measure.folder import PrivateFolder
 from flextune.measure.limits import available_processors
 from flextune.measure.messages import Message, candidate_text, workload_text
 from flextune.measure.options import MeasureOptions
 from flextune.measure.outcome import failure, max_error, went_well, what_happened
-from flextune.measure.process import Ending, Outcome, WorkerProcess, wait_any
+from flextune.measure.process import WorkerProcess, wait_any
 from flextune.measure.slot import Slot
 from flextune.measure.worker_nursery import WorkerNursery
 from flextune.trial.measurement import Candidate, Measurement, Status

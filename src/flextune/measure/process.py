@@ -6,42 +6,20 @@ import contextlib
 import os
 import select
 import selectors
-import signal
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from flextune.measure.limits import is_running, resident_bytes
+from flextune.measure.ending import Ending, Outcome, exit_text
+from flextune.measure.limits import resident_bytes
 from flextune.measure.messages import Message, decode_line, encode_line
+from flextune.measure.watch import TICK_SECS, ends_within, kill_group
 from flextune.measure.worker_nursery import WorkerNursery
 
-TICK_SECS = 0.03
 START_TIMEOUT_SECS = 120.0
 _TAIL_BYTES = 2000
 _ENDS_WITHIN_SECS = 1.0
-
-
-class Ending(Enum):
-    """Why a request ended."""
-
-    REPLY = "reply"
-    DIED = "died"
-    TIMEOUT = "timeout"
-    MEMORY = "memory"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a request ended: with a `reply`, or with the worker gone and `text` saying why."""
-
-    ending: Ending
-    reply: Message = field(default_factory=dict)
-    text: str = ""
-    log_tail: str = ""
-    elapsed_secs: float = 0.0
 
 
 class WorkerProcess:
@@ -95,8 +73,7 @@ class WorkerProcess:
             return None
         self._closed = True
         if self.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+            kill_group(self.pid)
         for pipe in (self._requests, self._replies):
             os.close(pipe)
         return self._nursery.reap(self._ticket)
@@ -141,7 +118,7 @@ class WorkerProcess:
         """It closed its pipe: it has ended or will soon, or it lives on and is killed; or it never came to be."""
         elapsed_secs = time.monotonic() - self._sent
         pid = self.pid
-        lives = pid is not None and not _ended_within(pid, _ENDS_WITHIN_SECS)
+        lives = pid is not None and not ends_within(pid, _ENDS_WITHIN_SECS)
         code = self.kill()
         if pid is None:
             code = self._forks.exit_code(_ENDS_WITHIN_SECS)
@@ -186,31 +163,6 @@ def wait_for(worker: WorkerProcess) -> Outcome:
     while True:
         for _, outcome in wait_any((worker,)):
             return outcome
-
-
-def _ended_within(pid: int, secs: float) -> bool:
-    give_up = time.monotonic() + secs
-    while is_running(pid):
-        if time.monotonic() > give_up:
-            return False
-        time.sleep(0.001)
-    return True
-
-
-def exit_text(code: int | None) -> str:
-    """How a process ended, by the name of the signal if there was one.
-
-    >>> exit_text(-11)
-    'worker killed by SIGSEGV'
-    """
-    if code is None:
-        return "worker closed its pipe"
-    if code >= 0:
-        return f"worker ended with exit code {code}"
-    try:
-        return f"worker killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"worker killed by signal {-code}"
 
 
 def _tail(path: Path) -> str:

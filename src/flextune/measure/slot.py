@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flextune.errors import EnvironmentFault, WorkerError
+from flextune.measure.ending import Ending, Outcome
 from flextune.measure.messages import Message, candidate_text
 from flextune.measure.options import MeasureOptions
 from flextune.measure.outcome import went_well, what_happened
-from flextune.measure.process import Ending, Outcome, WorkerProcess, wait_for
+from flextune.measure.process import WorkerProcess, wait_for
 from flextune.measure.worker_nursery import WorkerNursery
 from flextune.trial.measurement import Candidate
 

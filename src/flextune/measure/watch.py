@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flextune.errors import UsageError
+from flextune.measure.ending import Ending
 from flextune.measure.limits import is_running, resident_bytes
-from flextune.measure.process import TICK_SECS, Ending
+
+TICK_SECS = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,15 @@ class ProcessWatch:
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None
+
+
+def ends_within(pid: int, secs: float) -> bool:
+    """Whether a process ends by itself in this time."""
+    watch = ProcessWatch(pid, RunLimits())
+    try:
+        return watch.ended_within(secs)
+    finally:
+        watch.close()
 
 
 def tree_bytes(pid: int) -> int:

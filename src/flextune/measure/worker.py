@@ -32,23 +32,19 @@ def main(arguments: list[str]) -> None:
 
     gc.freeze()  # what libraries made at their import stays: no collection has to look at it, no worker to copy it
     gc.enable()
-    nurse(socket.socket(fileno=int(control)), _worker(int(cores), options, os.getpid()))
+    nurse(socket.socket(fileno=int(control)), _worker(int(cores), options))
     os._exit(0)
 
 
-def _worker(cores: int, options: str, nursery: int) -> Callable[[int, int, str], None]:
+def _worker(cores: int, options: str) -> Callable[[int, int, str], None]:
     """A worker's life."""
 
     def work(requests: int, replies: int, note: str) -> None:
-        os.setsid()
-        die_with_parent(nursery)
         log, kind = map(json.loads(note).get, ("log", "kind"))
         printed = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for stream in (1, 2):
             os.dup2(printed, stream)
         os.close(printed)
-        for pipe in (requests, replies):
-            os.set_inheritable(pipe, False)
         _serve(requests, replies, cores, options, kind)
 
     return work

@@ -22,13 +22,13 @@ _LOG = "nursery.log"
 class WorkerNursery:
     """Starts workers; its process starts with the first one, and anew should it have died.
 
-    `folder` is where it and the workers write what they print.
+    What it prints goes to `log` in `folder`, for when it does not come up.
     """
 
     def __init__(self, options: MeasureOptions, cores: int, folder: Path) -> None:
         self._arguments = (str(os.getpid()), str(cores), str(options))
         self._environment = _environment(cores)
-        self._log = folder / _LOG
+        self.log = folder / _LOG
         self._popen: subprocess.Popen[bytes] | None = None
         self._nursery: Nursery | None = None
 
@@ -66,7 +66,7 @@ class WorkerNursery:
         # -P: the current folder stays off the module path, where a stray numpy.py would be found first
         command = [sys.executable, "-P", "-m", "flextune.measure.worker", *self._arguments, kind, str(theirs.fileno())]
         try:
-            with self._log.open("ab") as log, theirs:
+            with self.log.open("ab") as log, theirs:
                 self._popen = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -80,11 +80,6 @@ class WorkerNursery:
             ours.close()
             raise WorkerError(f"a measuring worker could not be started: {error}") from error
         return Nursery(ours)
-
-    @property
-    def log(self) -> Path:
-        """What the nursery itself printed, for when it does not come up."""
-        return self._log
 
 
 def _environment(cores: int) -> dict[str, str]:

@@ -3,8 +3,7 @@
 before:  for i in range(14): B(i)                      after:  for i in range(16): if i < 14: B(i)
 
 TVM's `split` pads a loop by itself when the factors do not divide it. It first tries to prove that the guard is not
-needed, which it always is, and sets up an SMT solver for that: ten milliseconds a split, as long as all else that a
-schedule takes.
+needed, which it always is, and sets up an SMT solver for that, which takes as long as all else in a schedule.
 """
 
 from __future__ import annotations

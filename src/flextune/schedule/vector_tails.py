@@ -86,9 +86,9 @@ def _may_repeat(block: Any, parameters: list[Any]) -> bool:
 def _shorter_vectors(loop: Any, of_lanes: list[Any], plain: list[Any]) -> list[Any] | None:
     """The elements that are left, in vectors of descending powers of two; None where their number is not known."""
     guard, lanes = of_lanes[0], int(loop.extent)
-    base = tvm_ffi.structural_map(guard.a, (tirx.Var, _replacing({loop.loop_var: loop.extent * 0})))
     if len(of_lanes) != 1 or _growth(guard, loop.loop_var) != 1 or not isinstance(guard.b, tirx.IntImm):
         return None
+    base = tvm_ffi.structural_map(guard.a, (tirx.Var, _replacing({loop.loop_var: loop.min})))
     multiple = tvm.sym.Analyzer().modular_set(base)
     if multiple.coeff % lanes or multiple.base % lanes:
         return None
@@ -97,11 +97,8 @@ def _shorter_vectors(loop: Any, of_lanes: list[Any], plain: list[Any]) -> list[A
     while done < left:
         length = 1 << ((left - done).bit_length() - 1)
         copy = _Copy(loop)
-        shifted = {copy.lane: copy.lane + done}
-        values = [
-            tvm_ffi.structural_map(copy.renamed(value), (tirx.Var, _replacing(shifted)))
-            for value in loop.body.iter_values
-        ]
+        shifted = _replacing({**copy.fresh, loop.loop_var: copy.lane + done})
+        values = [tvm_ffi.structural_map(value, (tirx.Var, shifted)) for value in loop.body.iter_values]
         kind = loop.kind if length > 1 else tirx.ForKind.UNROLLED
         parts.append(copy.loop(SBlockRealize(values, _all(guards), copy.block()), kind, length))
         done += length

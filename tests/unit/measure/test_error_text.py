@@ -2,7 +2,7 @@
 
 import pytest
 
-from flextune.measure.process import exit_text
+from flextune.measure.ending import exit_text
 from flextune.measure.text import lacks_memory, one_line
 
 

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from flextune.measure.ending import Ending
 from flextune.measure.forked import ForkedFunction, can_fork
-from flextune.measure.process import Ending
 from flextune.measure.watch import RunLimits, tree_bytes
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="processes cannot be forked here")

@@ -14,8 +14,8 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 from flextune.errors import FlextuneError
+from flextune.measure.ending import Ending, Outcome
 from flextune.measure.forked import ForkedFunction, Reply, Request
-from flextune.measure.process import Ending, Outcome
 from flextune.measure.watch import RunLimits
 from flextune.testing.onnx_conformance.cases import Case
 from flextune.testing.onnx_conformance.verdict import TestResult, Verdict

@@ -1,0 +1,45 @@
+"""How a request to another process ended."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+from enum import Enum
+
+from flextune.measure.messages import Message
+
+
+class Ending(Enum):
+    """Why a request ended."""
+
+    REPLY = "reply"
+    DIED = "died"
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a request ended: with a `reply`, or with the worker gone and `text` saying why."""
+
+    ending: Ending
+    reply: Message = field(default_factory=dict)
+    text: str = ""
+    log_tail: str = ""
+    elapsed_secs: float = 0.0
+
+
+def exit_text(code: int | None) -> str:
+    """How a process ended, by the name of the signal if there was one.
+
+    >>> exit_text(-11)
+    'worker killed by SIGSEGV'
+    """
+    if code is None:
+        return "worker closed its pipe"
+    if code >= 0:
+        return f"worker ended with exit code {code}"
+    try:
+        return f"worker killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"worker killed by signal {-code}"
