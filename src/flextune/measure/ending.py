@@ -20,13 +20,17 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a request ended: with a `reply`, or with the worker gone and `text` saying why."""
+    """How a request ended: with a `reply`, or with the worker gone and `text` saying why.
+
+    `killed_from_outside`: it did not end itself, broke no limit, and was killed as no program kills itself.
+    """
 
     ending: Ending
     reply: Message = field(default_factory=dict)
     text: str = ""
     log_tail: str = ""
     elapsed_secs: float = 0.0
+    killed_from_outside: bool = False
 
 
 def exit_text(code: int | None) -> str:

@@ -49,6 +49,7 @@ class _Job:
     max_error: float = 0.0
     run_secs: tuple[float, ...] = ()
     deaths: int = 0
+    killed: bool = False
     alone: bool = False
     failed: Measurement | None = None
 
@@ -208,11 +209,12 @@ class WorkerPool:
             self._rest()
 
     def _keep(self, job: _Job) -> None:
-        """Keep the kernel while it is among the fastest of its workload, and none of other workloads."""
-        self._kept = {each: kept for each, kept in self._kept.items() if each.workload == job.candidate.workload}
-        if job.failed is None:
-            self._kept[job.candidate] = job
-        fastest = sorted(self._kept.values(), key=lambda each: statistics.median(each.run_secs))[:_KEPT]
+        """Keep the kernel while it is among the fastest that are left of its workload, and none of other workloads."""
+        kernels = {**self._kept, job.candidate: job}.values()
+        workload = job.candidate.workload
+        built = (each for each in kernels if each.failed is None and each.kernel_lives)
+        left = (each for each in built if each.candidate.workload == workload)
+        fastest = sorted(left, key=lambda each: statistics.median(each.run_secs))[:_KEPT]
         self._kept = {each.candidate: each for each in fastest}
 
     def _start_for(self, candidates: Sequence[Candidate]) -> None:
@@ -284,8 +286,12 @@ class WorkerPool:
                 continue
             assert job.slot is not None  # its kernel lives
             outcome = job.slot.call(request, self._options.run_timeout_secs, self._options.memory_bytes)
-            if outcome.ending is not Ending.REPLY or job.kernel_lives:  # else another worker answered
-                return job.take_run(outcome)
+            if outcome.ending is Ending.REPLY and not job.kernel_lives:  # another worker answered
+                continue
+            if outcome.killed_from_outside and not job.killed:  # by the system for want of memory, or by somebody
+                job.killed = True
+                continue
+            return job.take_run(outcome)
         raise WorkerError("measuring workers are killed from outside, again and again: start once more without that")
 
     def _rest(self) -> None:

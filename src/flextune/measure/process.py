@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import selectors
+import signal
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -122,8 +123,13 @@ class WorkerProcess:
         code = self.kill()
         if pid is None:
             code = self._forks.exit_code(_ENDS_WITHIN_SECS)
-        text = exit_text(None if lives else code)
-        return Outcome(Ending.DIED, text=text, log_tail=self.log_tail(), elapsed_secs=elapsed_secs)
+        return Outcome(
+            Ending.DIED,
+            text=exit_text(None if lives else code),
+            log_tail=self.log_tail(),
+            elapsed_secs=elapsed_secs,
+            killed_from_outside=not lives and code in (None, -signal.SIGKILL),  # None: the nursery was killed too
+        )
 
     def _killed(self, ending: Ending, text: str) -> Outcome:
         self.kill()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -22,6 +23,7 @@ from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.measurement import Candidate, Status
 from flextune.workload.parse import parse_workload
+from flextune.workload.workload import Workload
 
 pytestmark = [
     pytest.mark.xdist_group("workers"),
@@ -34,9 +36,9 @@ OPTIONS = MeasureOptions(
 )
 
 
-def candidate(rows: int, fault: Fault = Fault.NONE, kind: str = "null") -> Candidate:
+def candidate(rows: int, fault: Fault = Fault.NONE, kind: str = "null", workload: Workload = WORKLOAD) -> Candidate:
     assignment = Assignment({"rows": rows, "fault": fault})
-    return Candidate(WORKLOAD, Target.parse(f"{kind}:cpu=none,cores=2"), Trace(()), assignment)
+    return Candidate(workload, Target.parse(f"{kind}:cpu=none,cores=2"), Trace(()), assignment)
 
 
 @pytest.fixture(scope="module")
@@ -132,22 +134,24 @@ def test_finalists_are_compared_in_turns(pool: WorkerPool) -> None:
 
 
 def test_a_second_comparison_keeps_the_kernels_of_the_first(pool: WorkerPool) -> None:
-    first = pool.compare([candidate(1), candidate(2)], rounds=2)
-    second = pool.compare([candidate(2), candidate(3)], rounds=2)
+    fresh = partial(candidate, workload=parse_workload("gemm:m=8,n=16,k=16"))  # no other test has left kernels of it
+    first = pool.compare([fresh(1), fresh(2)], rounds=2)
+    second = pool.compare([fresh(2), fresh(3)], rounds=2)
     assert second[0].build_secs == first[1].build_secs
-    crashed = pool.compare([candidate(2), candidate(4, Fault.RUN_CRASH)], rounds=1)
+    crashed = pool.compare([fresh(2), fresh(4, Fault.RUN_CRASH)], rounds=1)
     assert [measurement.ok for measurement in crashed] == [True, False]
-    again = pool.compare([candidate(2), candidate(1)], rounds=1)  # the crash took all kernels with it
+    again = pool.compare([fresh(2), fresh(1)], rounds=1)  # the crash took all kernels with it
     assert [measurement.ok for measurement in again] == [True, True]
     (fourth,) = pool.measure([candidate(1)])
     assert fourth.ok
-    (other,) = pool.compare([Candidate(parse_workload("gemm:m=4,n=8,k=2,dtype=uint8"), *_rest(candidate(1)))], 1)
+    (other,) = pool.compare([candidate(1, workload=parse_workload("gemm:m=4,n=8,k=2,dtype=uint8"))], 1)
     assert other.ok
 
 
 def test_a_comparison_takes_the_kernels_that_trials_left(pool: WorkerPool) -> None:
     """Of the four fastest, one of two workers has built two at least."""
-    candidates = [candidate(rows) for rows in range(1, 9)]
+    fresh = parse_workload("gemm:m=16,n=8,k=16")  # no other test has left kernels of it
+    candidates = [candidate(rows, workload=fresh) for rows in range(1, 9)]
     by_speed = sorted(zip(candidates, pool.measure(candidates), strict=True), key=lambda pair: pair[1].secs)
     compared = pool.compare([each for each, _ in by_speed[:4]], rounds=2)
     taken = [final.build_secs == trial.build_secs for final, (_, trial) in zip(compared, by_speed[:4], strict=True)]
@@ -157,13 +161,44 @@ def test_a_comparison_takes_the_kernels_that_trials_left(pool: WorkerPool) -> No
     assert pool.compare([slowest], rounds=1)[0].build_secs != measured.build_secs
 
 
+def test_kernels_that_died_with_their_worker_are_not_kept(pool: WorkerPool) -> None:
+    """They would keep the places of slower ones that live."""
+    fresh = partial(candidate, workload=parse_workload("gemm:m=8,n=8,k=16"))
+    by_speed = sorted(map(fresh, range(1, 9)), key=lambda each: null_secs(each.assignment))
+    list(pool.measure(by_speed[:4]))
+    _kill_workers(pool)
+    trials = list(pool.measure(by_speed[4:6]))
+    finals = pool.compare(by_speed[4:6], rounds=1)
+    assert any(final.build_secs == trial.build_secs for final, trial in zip(finals, trials, strict=True))
+
+
 def test_a_worker_killed_while_idle_is_nobodys_fault(pool: WorkerPool) -> None:
     pool.start()
-    for pid in pool.worker_pids:
-        os.kill(pid, signal.SIGKILL)
-    assert _all_gone(list(pool.worker_pids))
+    _kill_workers(pool)
     measurements = list(pool.measure([candidate(1), candidate(2)]))
     assert [measurement.status for measurement in measurements] == [Status.OK] * 2
+
+
+def test_a_worker_killed_while_it_runs_is_nobodys_fault(pool: WorkerPool) -> None:
+    """Once: who runs out of memory when nobody watches is killed again."""
+    killed: list[int] = []
+
+    def kill(number: int, frame: object) -> None:
+        running = [pid for pid in pool.worker_pids if pid not in killed]
+        killed.extend(running)
+        for pid in running:
+            os.kill(pid, signal.SIGKILL)
+
+    previous = signal.signal(signal.SIGALRM, kill)
+    try:
+        for kills, status in ((1, Status.RUN_TIMEOUT), (2, Status.OUT_OF_MEMORY)):
+            killed.clear()
+            signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5 if kills == 2 else 0.0)
+            (measurement,) = pool.measure([candidate(1, Fault.RUN_HANG)])
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            assert measurement.status is status, measurement.error
+    finally:
+        signal.signal(signal.SIGALRM, previous)
 
 
 def test_when_the_nursery_is_killed_another_one_forks_workers(pool: WorkerPool) -> None:
@@ -181,13 +216,9 @@ def test_when_the_nursery_is_killed_another_one_forks_workers(pool: WorkerPool) 
 
 
 def test_several_workloads_in_one_call(pool: WorkerPool) -> None:
-    other = Candidate(parse_workload("gemm:m=4,n=8,k=2,dtype=uint8"), *_rest(candidate(1)))
+    other = candidate(1, workload=parse_workload("gemm:m=4,n=8,k=2,dtype=uint8"))
     measurements = pool.measure([candidate(1), other, candidate(2), other])
     assert [measurement.status for measurement in measurements] == [Status.OK] * 4
-
-
-def _rest(each: Candidate) -> tuple[Target, Trace, Assignment]:
-    return each.target, each.trace, each.assignment
 
 
 def test_a_worker_that_cannot_start_is_an_error_with_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +235,7 @@ def test_no_room_for_the_reference_is_an_error(pool: WorkerPool, monkeypatch: py
     pool.start()
     monkeypatch.setattr(Path, "mkdir", lambda path, exist_ok: None)
     with pytest.raises(EnvironmentFault, match=r"reference of gemm:m=3,n=3,k=3.* could not be computed"):
-        list(pool.measure([Candidate(workload, *_rest(candidate(1)))]))
+        list(pool.measure([candidate(1, workload=workload)]))
 
 
 PARENT = """
@@ -235,6 +266,13 @@ def test_workers_do_not_outlive_their_parent(number: signal.Signals, fault: Faul
     assert _all_gone(workers)
     if number == signal.SIGINT:
         assert list(tmp_path.iterdir()) == []
+
+
+def _kill_workers(pool: WorkerPool) -> None:
+    pids = list(pool.worker_pids)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    assert _all_gone(pids)
 
 
 def _all_gone(pids: list[int]) -> bool:
