@@ -27,7 +27,7 @@ class ModelProtocol:
     until every peer has had so many calm turns, `most_rounds` have passed or `most_secs` are over; then each peer's
     `turns` calmest count. A turn is calm when no probe around it took more than `calm` times
     the shortest one.
-    flextune's outputs are compared on `seeds` inputs, those of peers on `peer_seeds`.
+    Outputs are compared on `seeds` inputs.
     """
 
     turns: int = 15
@@ -39,7 +39,6 @@ class ModelProtocol:
     warm_runs: int = 1
     calm: float = 1.15
     seeds: int = 20
-    peer_seeds: int = 5
 
     def __post_init__(self) -> None:
         if self.turns * self.turn_runs < LEAST_RUNS:

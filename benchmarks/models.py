@@ -10,7 +10,7 @@ as modules with the graph and weights of the ONNX file.
 
 For each model flextune tunes for M minutes, alone on the machine. Then every peer gets a process of its own, the same
 inputs and the same number of threads (one per physical core) at the same places. Outputs are compared with ONNX
-Runtime's in float32, flextune's on 20 inputs. The peers run in turns; a turn begins only when no thread of any other
+Runtime's in float32 on 20 inputs. The peers run in turns; a turn begins only when no thread of any other
 peer runs, and with runs that do not count, so libraries may spin between their own runs and none disturbs the next. A
 probe before and after every turn tells whether the machine has its full speed (a virtual one loses it for seconds);
 turns are repeated until each peer has enough at full speed, and its calmest count.
@@ -97,7 +97,6 @@ class ModelBenchmark:
 
     def _job(self, model: ZooModel, file: Path, folder: Path) -> ModelJob:
         protocol = self.protocol
-        ours = any(peer.name in (OURS, OWN_DEFAULT) for peer in self.peers)
         return ModelJob(
             str(folder),
             model.name,
@@ -108,8 +107,7 @@ class ModelBenchmark:
             protocol.turn_runs,
             protocol.warm_secs,
             protocol.warm_runs,
-            protocol.seeds if ours else 0,
-            protocol.peer_seeds,
+            protocol.seeds,
         )
 
     def _libraries(self, job: ModelJob) -> Tuning:

@@ -24,7 +24,7 @@ class ModelJob:
     `folder` holds what is made for this run: reference outputs, libraries, logs. `cores` are the logical processors to
     run on, one per physical core; each peer uses as many threads. A turn of a peer lasts at least `turn_secs` and
     `turn_runs` runs, after `warm_runs` and `warm_secs` that do not count. `seeds` is the number of inputs on which
-    flextune's outputs are compared, `peer_seeds` that of the peers'.
+    outputs are compared.
     """
 
     folder: str
@@ -37,7 +37,6 @@ class ModelJob:
     warm_secs: float
     warm_runs: int
     seeds: int
-    peer_seeds: int = 5
 
     @property
     def zoo_model(self) -> ZooModel:

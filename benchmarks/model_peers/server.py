@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from benchmarks.model_peers.call import FLOAT32, ModelCall, ModelJob, Prepare, relative_error
-from benchmarks.model_peers.catalog import OURS, OWN_DEFAULT, PEERS
+from benchmarks.model_peers.catalog import PEERS
 from benchmarks.model_peers.reference import read_reference
 from benchmarks.peers.call import UnsupportedError
 from benchmarks.peers.server import serve
@@ -34,7 +34,6 @@ class ModelServer:
     def __init__(self, peer: str, job: ModelJob) -> None:
         self._prepare_peer: Prepare = PEERS[peer].load()  # type: ignore[assignment]
         self._job = job
-        self._seeds = job.seeds if peer in (OURS, OWN_DEFAULT) else job.peer_seeds
         self._call: ModelCall | None = None
         self._runs = self._warm_runs = 1
 
@@ -46,7 +45,7 @@ class ModelServer:
         if request == "time":
             self._call.times(self._warm_runs)
             return {"run_secs": list(self._call.times(self._runs))}
-        return {"max_error": max(self._error(self._call, seed) for seed in range(self._seeds))}
+        return {"max_error": max(self._error(self._call, seed) for seed in range(self._job.seeds))}
 
     def _prepare(self) -> dict[str, object]:
         job, started = self._job, time.perf_counter()

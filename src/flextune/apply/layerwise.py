@@ -15,10 +15,11 @@ import tvm
 from tvm import relax
 
 from flextune.errors import UsageError
-from flextune.graph.calls import CallSite, call_sites_of
+from flextune.graph.calls import CallSite, call_sites_of, is_constant
 from flextune.graph.partition import Partition
 from flextune.graph.precision.bfloat16 import from_bfloat16, to_bfloat16
 from flextune.graph.precision.narrow import narrow_function
+from flextune.graph.precision.precision import Precision
 from flextune.graph.precision.rewrite import is_straight
 from flextune.graph.precision.storage import storage_of
 from flextune.platforms import registry as platforms
@@ -29,6 +30,8 @@ from flextune.workload.tir import from_prim_func
 from flextune.workload.workload import Workload
 
 ALIGNMENT_BYTES = 64
+
+_Value = np.ndarray | tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +63,11 @@ class LayerwiseModel:
         if not is_straight(module["main"]) or partition.fallbacks:
             raise UsageError(f"{partition.model.name}: layers cannot be chosen in a model that branches")
         self.partition = partition
-        self._steps = _steps(module)
+        self.light_bytes = Precision("bfloat16").of(partition.model.weight_bytes).light_bytes
+        self._steps = _steps(module, self.light_bytes)
+        steps = {step.site.variable: step for step in self._steps}
+        bindings = [binding for block in module["main"].body.blocks for binding in block.bindings]
+        self._program = [(binding.var, steps.get(binding.var, binding.value)) for binding in bindings]
         self.layers = tuple(step.layer for step in self._steps if step.layer is not None)
         self._kernels = _build([v for step in self._steps for v in (step.wide, step.narrow) if v is not None], target)
         self._bound: dict[int, tuple[Kernel, list[Array], Array]] = {}
@@ -69,20 +76,25 @@ class LayerwiseModel:
         """The outputs with the layers `keep` in float32 and all others in bfloat16; None for all in float32."""
         main = self.partition.module["main"]
         specs = self.partition.model.inputs
-        values = {variable: inputs[spec.name] for variable, spec in zip(main.params, specs, strict=True)}
-        for step in self._steps:
-            wide = keep is None or step.narrow is None or step.layer in keep
-            chosen = step.wide if wide or step.narrow is None else step.narrow
-            values[step.site.variable] = self._call(step.site, chosen, values)
-        returned = main.body.body
-        fields = list(returned.fields) if isinstance(returned, relax.Tuple) else [_resolved(returned, main)]
-        return {name: values[field] for name, field in zip(self.partition.model.outputs, fields, strict=True)}
+        values: dict[Any, _Value] = {
+            variable: inputs[spec.name] for variable, spec in zip(main.params, specs, strict=True)
+        }
+        for variable, step in self._program:
+            if isinstance(step, _Step):
+                wide = keep is None or step.narrow is None or step.layer in keep
+                chosen = step.wide if wide or step.narrow is None else step.narrow
+                values[variable] = self._call(step.site, chosen, values)
+            else:
+                values[variable] = _value(step, values)
+        returned = _value(main.body.body, values)
+        outputs = returned if isinstance(returned, tuple) else (returned,)
+        return {name: np.asarray(array) for name, array in zip(self.partition.model.outputs, outputs, strict=True)}
 
-    def _call(self, site: CallSite, variant: _Variant, values: Mapping[Any, np.ndarray]) -> np.ndarray:
+    def _call(self, site: CallSite, variant: _Variant, values: Mapping[Any, _Value]) -> np.ndarray:
         kernel, inputs, output = self._binding(site, variant)
         for index, (argument, array) in enumerate(zip(site.arguments, inputs, strict=True)):
-            if argument in values:
-                value = values[argument]
+            if not is_constant(argument):
+                value = np.asarray(_value(argument, values))
                 np.copyto(array, to_bfloat16(value) if index in variant.narrow else value)
         kernel.run()
         return from_bfloat16(output) if variant.narrow_output else output.copy()
@@ -102,13 +114,13 @@ class LayerwiseModel:
         return self._bound[id(variant)]
 
 
-def _steps(module: tvm.IRModule) -> list[_Step]:
+def _steps(module: tvm.IRModule, light_bytes: int) -> list[_Step]:
     storage, steps, layers = storage_of(module, "main", inner=False), [], 0
     for site in call_sites_of(module, "main"):
         function, outputs = module[site.function], len(site.arguments)
         stored = frozenset(i for i, argument in enumerate(site.arguments) if argument in storage)
         stored |= {outputs} if site.variable in storage else set()
-        narrowed = narrow_function(function, stored, site.constants)
+        narrowed = narrow_function(function, stored, site.constants, light_bytes=light_bytes)
         has_products = narrowed is not None and narrowed.products > 0
         narrow = None
         if narrowed is not None and (stored or has_products):
@@ -128,17 +140,20 @@ def _build(variants: Sequence[_Variant], target: Target) -> dict[Workload, Kerne
     return dict(zip(workloads, platform.kernels(candidates), strict=True))
 
 
-def _resolved(variable: Any, function: Any) -> Any:
-    """The variable that an output is another name of."""
-    for block in function.body.blocks:
-        for binding in block.bindings:
-            if binding.var.same_as(variable) and isinstance(binding.value, relax.Var):
-                return _resolved(binding.value, function)
-    return variable
+def _value(expression: Any, values: Mapping[Any, _Value]) -> _Value:
+    """Of an expression that computes nothing: a name, a constant, a tuple or a part of one."""
+    if isinstance(expression, relax.Tuple):
+        return tuple(np.asarray(_value(field, values)) for field in expression.fields)
+    if isinstance(expression, relax.TupleGetItem):
+        part: np.ndarray = _value(expression.tuple_value, values)[expression.index]
+        return part
+    if is_constant(expression):
+        return np.asarray(np.from_dlpack(expression.value))
+    return values[expression]
 
 
 def _constant(argument: Any, narrow: bool) -> np.ndarray | None:
-    if isinstance(argument, relax.Var):
+    if not is_constant(argument):
         return None
     array: np.ndarray = np.from_dlpack(argument.value)
     return to_bfloat16(array) if narrow else array

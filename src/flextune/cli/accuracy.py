@@ -59,7 +59,7 @@ def accuracy(
         wanted, reached = wanted.keeping(kept.layers), kept.error <= max_error
     pairs = [(layerwise.run(sample, wanted.keep), layerwise.run(sample, None)) for sample in samples]
     found = compared(pairs)
-    layers = _layers(partition)
+    layers = _layers(partition, layerwise.light_bytes)
     if as_json:
         names: list[JsonValue] = [layers[number] for number in wanted.keep if number < len(layers)]
         print_json({**accuracy_json(found), "precision": str(wanted), "float32_layers": names, "layers": len(layers)})
@@ -107,10 +107,10 @@ def accuracy_json(found: Accuracy) -> dict[str, JsonValue]:
     return {"samples": found.samples, "max_relative_error": found.max_relative_error, "outputs": outputs}
 
 
-def _layers(partition: Partition) -> tuple[str, ...]:
+def _layers(partition: Partition, light_bytes: int) -> tuple[str, ...]:
     from flextune.graph.precision.rewrite import product_layers
 
-    return tuple(map(str, product_layers(partition.module)))
+    return tuple(map(str, product_layers(partition.module, light_bytes)))
 
 
 def _kept_lines(keep: tuple[int, ...], layers: tuple[str, ...]) -> list[str]:
@@ -118,5 +118,6 @@ def _kept_lines(keep: tuple[int, ...], layers: tuple[str, ...]) -> list[str]:
     return [
         f"  float32 layers, for the error's sake: {named} (of {len(layers)} with products of matrices)",
         "  always float32: sums, exponentials and all that is no such product; the model's inputs and outputs;",
-        "  values between kernels of fewer than 4096 elements, and sums that a normalisation of rows reads",
+        "  values between kernels of fewer than 4096 elements, and sums that a normalisation of rows reads;",
+        "  products of a single row with at most a hundredth of the weights",
     ]

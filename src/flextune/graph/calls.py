@@ -35,6 +35,15 @@ def call_sites_of(module: tvm.IRModule, name: str) -> tuple[CallSite, ...]:
     return tuple(_sites_of(module[name].body))
 
 
+def results_of(body: Any) -> tuple[Any, ...]:
+    """What a Relax function or branch gives: one value, or those of a tuple."""
+    bound = {binding.var: binding.value for block in body.blocks for binding in block.bindings}
+    result = body.body
+    while isinstance(result, relax.Var) and isinstance(bound.get(result), relax.Var | relax.Tuple):
+        result = bound[result]
+    return tuple(result.fields) if isinstance(result, relax.Tuple) else (result,)
+
+
 def is_call_tir(value: Any) -> bool:
     """Whether a bound value is a `call_tir` of a function of the module."""
     return isinstance(value, tvm.ir.Call) and getattr(value.op, "name", "") == "relax.call_tir"

@@ -33,6 +33,11 @@ class Model:
     outputs: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all constants as float32."""
+        return sum(4 * math.prod(tensor.dims) for tensor in self.proto.graph.initializer)
+
     def save(self, path: str | Path) -> Path:
         """Write the model (with its static shapes and present weights) as an ONNX file."""
         onnx.save(self.proto, str(path))

@@ -9,9 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tvm import relax
-
-from flextune.graph.calls import call_sites_of
+from flextune.graph.calls import call_sites_of, results_of
 from flextune.graph.fusion.alternatives import SEPARATE
 from flextune.graph.fusion.emit import value_name
 from flextune.graph.fusion.operator_graph import OperatorGraph
@@ -106,17 +104,9 @@ def _wide_variables(
     found: list[Any] = []
     for function in functions:
         inputs, results = exchanged[function.partition("__")[0]]
-        ends = zip((*lowered[function].params, *_returned(lowered[function])), (*inputs, *results), strict=True)
+        ends = zip((*lowered[function].params, *results_of(lowered[function].body)), (*inputs, *results), strict=True)
         found += [variable for variable, name in ends if name in names]
     return found
-
-
-def _returned(function: Any) -> tuple[Any, ...]:
-    """The variables that a Relax function returns, one or a tuple of them."""
-    result = function.body.body
-    bound = {binding.var: binding.value for block in function.body.blocks for binding in block.bindings}
-    value = bound.get(result, result)
-    return tuple(value.fields) if isinstance(value, relax.Tuple) else (result,)
 
 
 def _options(switcher: FusionSwitcher, kind: GroupKind, options: tuple[GroupOption, ...]) -> GroupOptions:

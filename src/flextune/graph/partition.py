@@ -107,6 +107,7 @@ def partition_model(model: Model, without: Collection[str] = (), precision: Prec
     `precision` than float32 the model's inputs and outputs stay what they are.
     """
     operators = relax_operators(model)
+    precision = precision.of(model.weight_bytes)
     if not precision.is_float32:
         operators = along_lines(operators)
     switcher = FusionSwitcher.of(operators, {*without, *precision.without})

@@ -15,7 +15,7 @@ import numpy as np
 import tvm
 from tvm import relax, tirx
 
-from flextune.graph.calls import is_call_tir, is_constant
+from flextune.graph.calls import is_call_tir, is_constant, results_of
 from flextune.graph.layouts.reading import layouts_of_functions
 from flextune.graph.partition import Partition, operators_of
 from flextune.workload.counting import count_flops
@@ -122,7 +122,7 @@ class _Reader:
         for spec, parameter in zip(partition.model.inputs, main.params, strict=False):
             self._sources[parameter] = (self._add(CallView(str(spec))),)
         self._read(main.body)
-        for name, value in zip(partition.model.outputs, _fields(self._result(main.body)), strict=False):
+        for name, value in zip(partition.model.outputs, results_of(main.body), strict=False):
             self._connect([value], self._add(CallView(f"{name}: {tensor_text(value.ty)}")))
 
     def group(self, name: str) -> GroupView:
@@ -152,7 +152,7 @@ class _Reader:
         if isinstance(value, relax.If):
             for branch in (value.true_branch, value.false_branch):
                 self._read(branch)
-            branches = (self._result(value.true_branch), self._result(value.false_branch))
+            branches = (*results_of(value.true_branch), *results_of(value.false_branch))
             self._sources[variable] = self._producers(branches)
             return
         name = value.args[0].name_hint if is_call_tir(value) else None
@@ -165,14 +165,6 @@ class _Reader:
         call = self._add(CallView(operators_of(name), shown))
         self._connect(value.args[1].fields, call)
         self._sources[variable] = (call,)
-
-    def _result(self, body: Any) -> Any:
-        """What a body gives, a variable replaced by the tuple it stands for."""
-        bound = {binding.var: binding.value for block in body.blocks for binding in block.bindings}
-        result = body.body
-        while isinstance(result, relax.Var) and isinstance(bound.get(result), relax.Var | relax.Tuple):
-            result = bound[result]
-        return result
 
     def _producers(self, values: Any) -> tuple[int, ...]:
         found: dict[int, None] = {}

@@ -107,6 +107,25 @@ def test_kernel_by_kernel_is_the_model(model: Model, layerwise: LayerwiseModel) 
         np.testing.assert_allclose(layerwise.run({"x": x}, keep)["y"], built.run({"x": x})["y"], rtol=2e-3, atol=1e-3)
 
 
+def test_a_model_of_several_outputs_kernel_by_kernel(tmp_path: Path) -> None:
+    """They are a tuple with a name of its own, in which an input may be too."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Split", ["h"], ["a", "b"], axis=1),
+        helper.make_node("MatMul", ["a", "v"], ["y"]),
+        helper.make_node("Identity", ["x"], ["z"]),
+    ]
+    constants = {"w": random_array(1, 64, 64), "v": random_array(2, 32, 48)}
+    outputs = [value("y", [16, 48]), value("b", [16, 32]), value("z", [16, 64])]
+    path = tmp_path / "model.onnx"
+    onnx.save(model_of(nodes, [value("x", [16, 64])], outputs, constants), path)
+    several = load_model(path)
+    samples = read_samples(None, several.inputs)[:1]
+    found = LayerwiseModel(partition_model(several), detect()).run(samples[0], None)
+    for got, want in zip(found.values(), evaluate(several.proto, dict(samples[0])), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
 def test_layers_are_kept_until_the_error_is_small(layerwise: LayerwiseModel) -> None:
     samples = read_samples(None, layerwise.partition.model.inputs)[:2]
     loose = find_kept_layers(layerwise, samples, 10.0)

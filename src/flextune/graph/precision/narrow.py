@@ -10,6 +10,7 @@ lose nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -42,23 +43,45 @@ class Narrowed:
 
 
 def narrow_function(
-    function: Any, stored: Collection[int], constants: Collection[int], *, products: bool = True
+    function: Any,
+    stored: Collection[int],
+    constants: Collection[int],
+    *,
+    products: bool = True,
+    light_bytes: int = 0,
 ) -> Narrowed | None:
     """Rewrite `function` as the module text shows; None if it is not of the plain form.
 
     `stored` are the positions of parameters that hold bfloat16, `constants` those known at compile time. Without
-    `products` all arithmetic stays float32.
+    `products` all arithmetic stays float32, as it does where they are of a single row and constants of at most
+    `light_bytes`.
     """
     program = plain_program(function)
     if program is None or any(str(function.params[i].ty.dtype) != "float32" for i in stored):
         return None
     takes = products and not _is_half_narrow_attention(function, program)
+    takes = takes and not _is_light(program, {function.params[i] for i in constants}, light_bytes)
     return _Narrower(function, program, frozenset(stored), frozenset(constants), takes).run()
 
 
 def _is_half_narrow_attention(function: Any, program: ProgramFacts) -> bool:
     """Whether one product alone of an attention can be taken from bfloat16 (one column), which no kernel does."""
     return sum(bool(product_factors(block)) for block in program.blocks) == 1 and read_attention(function) is not None
+
+
+def _is_light(program: ProgramFacts, constants: Collection[Any], light_bytes: int) -> bool:
+    """Whether all its products are of a single row and constants of at most so many bytes."""
+    found = [(block, loads[1].source) for block in program.blocks if (loads := product_factors(block))]
+    return bool(found) and all(
+        weight in constants and _is_single_row(block) and math.prod(map(int, weight.ty.shape)) * 4 <= light_bytes
+        for block, weight in found
+    )
+
+
+def _is_single_row(facts: BlockFacts) -> bool:
+    """Whether every result of a product of matrices has weights of its own."""
+    _, weight = facts.factors
+    return all(it.extent == 1 or it.name in weight.iterators for it in facts.spatial)
 
 
 def plain_program(function: Any) -> ProgramFacts | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from flextune.errors import UsageError
@@ -13,6 +13,9 @@ from flextune.target.target import Target
 if TYPE_CHECKING:
     import tvm
 
+_LIGHT = 100
+"""A product of a single row reads each weight once: bfloat16 saves it traffic, and costs an output digits that nothing
+averages out. With a hundredth of the model's weights there is next to nothing to save."""
 _NAMES = {"float32": "float32", "f32": "float32", "fp32": "float32", "bfloat16": "bfloat16", "bf16": "bfloat16"}
 
 
@@ -20,7 +23,8 @@ _NAMES = {"float32": "float32", "f32": "float32", "fp32": "float32", "bfloat16":
 class Precision:
     """`float32`, or `bfloat16`: products of matrices from bfloat16, sums and all else in float32.
 
-    `keep` are the numbers of the layers that stay float32 in a bfloat16 model (see `product_layers`).
+    `keep` are the numbers of the layers that stay float32 in a bfloat16 model (see `product_layers`). Products of a
+    single row with constants of at most `light_bytes` stay float32 in any case; that depends on the model (`of`).
 
     >>> str(Precision.parse("bf16")), str(Precision("bfloat16", (0, 7)))
     ('bfloat16', 'bfloat16,keep=0+7')
@@ -28,6 +32,7 @@ class Precision:
 
     name: str = "float32"
     keep: tuple[int, ...] = ()
+    light_bytes: int = 0
 
     @classmethod
     def parse(cls, text: str) -> Precision:
@@ -63,7 +68,11 @@ class Precision:
 
     def keeping(self, layers: Collection[int]) -> Precision:
         """The same with these layers in float32."""
-        return Precision(self.name, tuple(sorted(set(layers))))
+        return replace(self, keep=tuple(sorted(set(layers))))
+
+    def of(self, weight_bytes: int) -> Precision:
+        """The same for a model with so many bytes of constants."""
+        return self if self.is_float32 else replace(self, light_bytes=weight_bytes // _LIGHT)
 
     def check(self, target: Target) -> None:
         """UsageError for a processor without the instructions: there bfloat16 would only be slower."""
@@ -85,4 +94,4 @@ def with_precision(
         return module
     from flextune.graph.precision.rewrite import in_bfloat16  # here, because it loads TVM
 
-    return in_bfloat16(module, entries, precision.keep, wide)
+    return in_bfloat16(module, entries, precision.keep, wide, precision.light_bytes)

@@ -43,38 +43,41 @@ def in_bfloat16(
     entries: Sequence[str] = ("main",),
     keep: Collection[int] = (),
     wide: Collection[Any] = (),
+    light_bytes: int = 0,
 ) -> tvm.IRModule:
     """The module with the Relax functions `entries` in bfloat16.
 
     `main` keeps its signature; other entries are parts of a model and exchange bfloat16, but for those of their inputs
     and results that are `wide`. `keep` are the numbers of the layers of `main` (see `product_layers`) that stay
-    float32.
+    float32, as do products of a single row with constants of at most `light_bytes`.
     """
-    kept = _kept_variables(module, keep) if keep else set()
+    kept = _kept_variables(module, keep, light_bytes) if keep else set()
     straight = [name for name in entries if is_straight(module[name])]
     others = {name: function for name, function in module.functions_items() if name.name_hint not in straight}
-    rewriter = _Rewriter(module, relax.BlockBuilder(tvm.IRModule(others)), kept)
+    rewriter = _Rewriter(module, relax.BlockBuilder(tvm.IRModule(others)), kept, light_bytes)
     for name in straight:
         rewriter.rewrite(name, storage_of(module, name, kept, wide, inner=name != "main"))
     return relax.transform.DeadCodeElimination(list(entries))(rewriter.builder.get())
 
 
-def product_layers(module: tvm.IRModule) -> tuple[Layer, ...]:
+def product_layers(module: tvm.IRModule, light_bytes: int = 0) -> tuple[Layer, ...]:
     """The kernels of `main` whose products of matrices can be taken from bfloat16, in program order."""
     found: list[Layer] = []
     for block in module["main"].body.blocks:
         for binding in block.bindings:
             if is_call_tir(binding.value):
                 name = binding.value.args[0].name_hint
-                narrowed = narrow_function(module[name], (), _constants(binding.value.args[1].fields))
+                constants = _constants(binding.value.args[1].fields)
+                narrowed = narrow_function(module[name], (), constants, light_bytes=light_bytes)
                 if narrowed is not None and narrowed.products:
                     found.append(Layer(len(found), name, binding.var))
     return tuple(found)
 
 
-def _kept_variables(module: tvm.IRModule, keep: Collection[int]) -> set[Any]:
+def _kept_variables(module: tvm.IRModule, keep: Collection[int], light_bytes: int) -> set[Any]:
     """The results of the layers to keep; none where `main` is not there (parts of a model)."""
-    layers = product_layers(module) if any(name.name_hint == "main" for name in module.get_global_vars()) else ()
+    is_whole = any(name.name_hint == "main" for name in module.get_global_vars())
+    layers = product_layers(module, light_bytes) if is_whole else ()
     if layers and max(keep) >= len(layers):
         raise UsageError(f"there is no layer {max(keep)} to keep in float32: the model has {len(layers)}, from 0 on")
     return {layer.variable for layer in layers if layer.number in set(keep)}
@@ -88,8 +91,10 @@ _Key = tuple[str, frozenset[int], frozenset[int], bool]
 
 
 class _Rewriter:
-    def __init__(self, module: tvm.IRModule, builder: relax.BlockBuilder, kept: Collection[Any]) -> None:
-        self.module, self.builder, self.kept = module, builder, set(kept)
+    def __init__(
+        self, module: tvm.IRModule, builder: relax.BlockBuilder, kept: Collection[Any], light_bytes: int
+    ) -> None:
+        self.module, self.builder, self.kept, self.light_bytes = module, builder, set(kept), light_bytes
         self._variants: dict[_Key, tuple[Any, Narrowed] | None] = {}
         self._weights: dict[Any, Any] = {}
 
@@ -129,7 +134,9 @@ class _Rewriter:
         """The function with these parameters stored as bfloat16; None for the function as it is."""
         key = (name.name_hint, stored, constants, products)
         if key not in self._variants:
-            narrowed = narrow_function(self.module[name], stored, constants, products=products)
+            narrowed = narrow_function(
+                self.module[name], stored, constants, products=products, light_bytes=self.light_bytes
+            )
             if narrowed is None or not (stored or narrowed.products):
                 self._variants[key] = None
             else:

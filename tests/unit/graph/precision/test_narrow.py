@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,18 @@ def test_without_products_only_the_storage_changes() -> None:
     assert narrowed is not None
     assert (narrowed.weights, narrowed.products) == (frozenset(), 0)
     np.testing.assert_allclose(run(narrowed.function, to_bfloat16(x), w, b), expected(stored(x), w, b), atol=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "constants", "products"), [(1, {1}, 0), (2, {1}, 1), (1, (), 1)])
+def test_light_products_of_a_single_row_stay_float32(rows: int, constants: Collection[int], products: int) -> None:
+    """Only with constants: the keys of an attention with one query are not light."""
+    x, w = te.placeholder((rows, 32), name="x"), te.placeholder((32, 48), name="w")
+    function = te.create_prim_func([x, w, topi.nn.matmul(x, w)])
+    light = narrow_function(function, (), constants, light_bytes=32 * 48 * 4)
+    heavy = narrow_function(function, (), constants, light_bytes=32 * 48 * 4 - 1)
+    assert light is not None
+    assert heavy is not None
+    assert (light.products, heavy.products) == (products, 1)
 
 
 @pytest.mark.parametrize(("groups", "products"), [(1, 1), (2, 1), (4, 0), (32, 0)])

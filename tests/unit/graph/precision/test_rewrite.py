@@ -30,8 +30,8 @@ def model(tmp_path: Path) -> Model:
         "w2": random_array(2, 64, 64, 3, 3) / 12,
         "w3": random_array(3, 32, 64, 1, 1) / 4,
         "b2": random_array(4, 64),
-        "w4": random_array(5, 32, 10) / 3,
-        "shape": np.array([10, 1], np.int64),
+        "w4": random_array(5, 32, 20) / 3,
+        "shape": np.array([20, 1], np.int64),
     }
     nodes = [
         helper.make_node("Conv", ["x", "w1"], ["c1"], pads=[1, 1, 1, 1]),
@@ -45,7 +45,7 @@ def model(tmp_path: Path) -> Model:
         helper.make_node("MatMul", ["f", "w4"], ["m"]),
         helper.make_node("Reshape", ["m", "shape"], ["y"]),
     ]
-    proto = model_of(nodes, [value("x", [1, 3, 16, 16])], [value("y", [10, 1])], constants)
+    proto = model_of(nodes, [value("x", [1, 3, 16, 16])], [value("y", [20, 1])], constants)
     onnx.save(proto, tmp_path / "model.onnx")
     return load_model(tmp_path / "model.onnx")
 
@@ -83,6 +83,28 @@ def test_layers_can_be_kept(model: Model) -> None:
     want = evaluate(model.proto, {"x": x})[0]
     errors = [error(run(partition_model(model, precision=BFLOAT16.keeping(kept)), x), want) for kept in ((), range(4))]
     assert errors[1] < errors[0]
+
+
+def test_a_light_head_stays_float32(tmp_path: Path) -> None:
+    """A hundredth of the weights, for one row: its rounding would be the output's. It is no layer to choose."""
+    constants = {
+        "w1": random_array(1, 160, 160) / 12,
+        "w2": random_array(2, 160, 160) / 12,
+        "h": random_array(3, 160, 2),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["x", "w1"], ["a"]),
+        helper.make_node("MatMul", ["a", "w2"], ["b"]),
+        helper.make_node("ReduceMean", ["b"], ["p"], axes=[0], keepdims=1),
+        helper.make_node("MatMul", ["p", "h"], ["y"]),
+    ]
+    onnx.save(model_of(nodes, [value("x", [64, 160])], [value("y", [1, 2])], constants), tmp_path / "model.onnx")
+    partition = partition_model(load_model(tmp_path / "model.onnx"), precision=BFLOAT16)
+    products = [task.workload for task in partition.tasks if len(task.workload.inputs) > 1]
+    (head,) = [product for product in products if product.inputs[-1].dtype == "float32"]
+    assert head.inputs[-1].shape == (160, 2)
+    options = [option for kind in group_options(partition) for option in kind.options]
+    assert any(head in option.workloads for option in options)  # what is measured for it is what it is
 
 
 @pytest.mark.hardware("bf16")
