@@ -46,9 +46,7 @@ def job(tmp_path: Path) -> ModelJob:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, tmp_path / "tiny.onnx")
-    job = ModelJob(
-        str(tmp_path), "light_squeezenet", str(tmp_path / "tiny.onnx"), FLOAT32, (0,), 0.002, 3, 0.001, 1, 2, 2
-    )
+    job = ModelJob(str(tmp_path), "light_squeezenet", str(tmp_path / "tiny.onnx"), FLOAT32, (0,), 0.002, 3, 0.001, 1, 2)
     job.write()
     session = runtime.InferenceSession(model.SerializeToString())
     for seed in range(job.seeds):
@@ -102,9 +100,7 @@ def test_pytorch_falls_back_to_autocast_where_bfloat16_has_no_operator(tmp_path:
     graph = helper.make_graph([helper.make_node("LRN", ["x"], ["y"], size=3)], "lrn", values[:1], values[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, tmp_path / "lrn.onnx")
-    job = ModelJob(
-        str(tmp_path), "light_zfnet512", str(tmp_path / "lrn.onnx"), BFLOAT16, (0,), 0.002, 3, 0.001, 1, 1, 1
-    )
+    job = ModelJob(str(tmp_path), "light_zfnet512", str(tmp_path / "lrn.onnx"), BFLOAT16, (0,), 0.002, 3, 0.001, 1, 1)
     threads = torch.get_num_threads()
     try:
         calls = PEERS["pytorch"].load()(job)  # type: ignore[arg-type, call-arg]
