@@ -1,5 +1,4 @@
 import math
-import time
 
 import numpy as np
 import pytest
@@ -38,15 +37,28 @@ def test_is_far_better_than_random_on_a_large_space(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_asking_is_quick(name):
-    search = create_strategy(name, Problem.parse(TWO_TO_27).solve(), rng=np.random.default_rng(0))
-    taken = []
-    for _ in range(40):
-        begin = time.perf_counter()
-        (assignment,) = search.ask(1)
-        taken.append(time.perf_counter() - begin)
-        search.tell([measured(assignment)])
-    assert sorted(taken)[20] < 0.05
+def test_the_default_and_what_is_far_from_it_are_one_round(name):
+    """Asked for one by one, they are the same ones."""
+    solutions = Problem.parse(TWO_TO_27).solve()
+    default = solutions.unrank(0)
+    asked = []
+    for n in (100, 1):
+        search = create_strategy(name, solutions, rng=np.random.default_rng(0), options={"start": "4"}, default=default)
+        asked.append([assignment for _ in range(4 if n == 1 else 1) for assignment in search.ask(n)])
+    assert len(set(asked[0])) == 4
+    assert asked[0][0] == default
+    assert asked[0] == asked[1]
+
+
+def test_what_is_known_already_takes_the_place_of_the_opening():
+    solutions = Problem.parse(TWO_TO_27).solve()
+    default, known = solutions.unrank(0), [solutions.unrank(index) for index in (10, 10_000, 10_000_000, 100_000_000)]
+    options = {"start": "4", "round_size": "8"}
+    search = create_strategy("auto", solutions, rng=np.random.default_rng(0), options=options, default=default)
+    search.tell([measured(assignment) for assignment in known])
+    assert search.ask(100) == [default]
+    search.tell([measured(default)])
+    assert len(search.ask(100)) == 8
 
 
 def test_rounds_are_as_large_as_wanted():

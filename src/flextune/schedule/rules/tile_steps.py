@@ -226,12 +226,14 @@ def _pack_steps(tile: TileGeometry) -> list[Step]:
     outer = tuple(f"{block}.{axis}" for axis in tile.packed_outer)
     inner = tuple(f"{block}.{axis}" for axis in tile.packed_reduce)
     tail = [f"{block}.tile"] + ([f"{block}.group"] if tile.group > 1 else [])
+    copied = tile.facts.operands[anchor.packed].stride_of(tile.vector) == 1
+    shared = (*outer, *inner[:-1]) if copied else outer  # fewer loops inside, of which LLVM would unroll the short ones
     steps: list[Step] = [
         Loops(block, (*outer, *inner, *tail)),
-        Fuse(outer, f"{block}.panels"),
+        Fuse(shared, f"{block}.panels"),
         Mark(f"{block}.panels", "parallel"),
     ]
-    if tile.facts.operands[anchor.packed].stride_of(tile.vector) == 1:
+    if copied:
         steps += _copy_vectors(tile, block, tail)
     elif _contiguous_reduction(tile):
         steps.append(Reorder(((*tail, *inner),)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flextune.csp.assignment import Assignments
+from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.solutions import SolutionSet
 from flextune.search.encoding import Encoding
 from flextune.search.unseen import joined
@@ -47,6 +47,7 @@ class CandidatePools:
         self._options = options
         self._everywhere: Pool | None = None
         self._redraw_at = 0
+        self._neighbours: dict[Assignment, Assignments] = {}
 
     def around(self, rng: np.random.Generator, history: History) -> Pool:
         """Members from everywhere, and more of them near the best ones of the history."""
@@ -65,12 +66,18 @@ class CandidatePools:
         return Pool(members, np.concatenate([self._everywhere.x, near.x]))
 
     def _surroundings(self, rng: np.random.Generator, centres: Assignments) -> Assignments:
-        parts = [self._solutions.neighbours(centre) for centre in centres]
+        self._neighbours = {centre: self._neighbours_of(centre) for centre in centres}
+        parts = list(self._neighbours.values())
         places = centres.take(rng.integers(0, len(centres), self._options.walks))
         for _ in range(_HOPS):
             places = self._encoding.moves(places, rng)
             parts.append(places)
         return joined(parts)
+
+    def _neighbours_of(self, centre: Assignment) -> Assignments:
+        """Kept for the next time, as the best seldom change."""
+        known = self._neighbours.get(centre)
+        return self._solutions.neighbours(centre) if known is None else known
 
     def _pool(self, members: Assignments) -> Pool:
         return Pool(members, self._features.of(members).astype(np.float32))

@@ -6,6 +6,7 @@ GPU kernels Willemsen, van Nieuwpoort and van Werkhoven, "Bayesian optimization 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
 from flextune.surrogate.features import FeatureMap
+from flextune.surrogate.kernel import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,23 @@ class GuidedStrategy(RoundStrategy[GuidedOptions]):
         )
         self._guide = Guide(self.history, self.unseen, self._features, pools, guide_options)
 
+    def ask(self, n: int) -> Sequence[Assignment]:
+        if self._queue and not self._asked and not len(self.history):
+            self._queue.extend(self._beside(self._queue[0]))
+        return super().ask(n)
+
+    def _beside(self, default: Assignment) -> Assignments:
+        """The rest of the opening: it begins with the default, of which only the place matters."""
+        self.unseen.mark([default])
+        known = self._features.of(Assignments.of([default], self.solutions.names))
+        return self._open(known, self._opening.missing(self.history) - 1)
+
     def propose(self) -> Assignments:
         missing = self._opening.missing(self.history)
-        if missing > 0:
-            known, model = self._guide.x, self.cost_model
-            return self._opening.choose(self.unseen, self._features, known, self.rng, missing, model)
-        return self.follow()
+        return self._open(self._guide.x, missing) if missing > 0 else self.follow()
+
+    def _open(self, known: Array, n: int) -> Assignments:
+        return self._opening.choose(self.unseen, self._features, known, self.rng, n, self.cost_model)
 
     def follow(self) -> Assignments:
         """The next round after the opening."""
