@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,6 +61,7 @@ def tune(
     as_json: Json = False,
 ) -> None:
     """Search for the fastest schedules; every trial is recorded, and a run goes on where an earlier one ended."""
+    began = time.perf_counter()  # before anything large is imported
     from flextune.cli.inputs import is_model, read_cost_model_options, read_shapes, read_strategy_options
     from flextune.tune.budget import Budget
 
@@ -75,7 +77,7 @@ def tune(
     if model:
         from flextune.cli.tune_model import tune_model
 
-        tune_model(Path(what), shapes, ModelRequest(request, tuple(without or ()), precision), as_json)
+        tune_model(Path(what), shapes, ModelRequest(request, began, tuple(without or ()), precision), as_json)
     elif shapes:
         raise UsageError(f"--shape is for models; {what!r} is a workload, its sizes are its parameters")
     elif without or precision != "float32":
@@ -129,9 +131,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """A request about a model: also the passes to do without, and the precision to compute in."""
+    """A request about a model: also the passes to do without, and the precision to compute in.
+
+    Its minutes count from `began`, a moment of `time.perf_counter`.
+    """
 
     request: Request
+    began: float
     without: tuple[str, ...] = ()
     precision: str = "float32"
 

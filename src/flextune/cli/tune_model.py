@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,14 +24,13 @@ _TASKS_SHOWN = 20
 
 def tune_model(path: Path, shapes: Mapping[str, tuple[int, ...]], asked: ModelRequest, as_json: bool) -> None:
     """Tunes the tasks of a model file, then times the whole model with default and with tuned schedules."""
-    began = time.perf_counter()
     request, precision = asked.request, Precision.parse(asked.precision)
     target, db = read_target(request.target), database_path(request.db)
     precision.check(target)
     partition = read_partition(path, shapes, asked.without, precision)
     options = request.options(peaks_of(target))
     with open_database(db) as database, LiveView(request.budget, f"{path}: {len(partition.tasks)} tasks") as view:
-        optimized = optimize_model(partition, target, options, database, (view,), began)
+        optimized = optimize_model(partition, target, options, database, (view,), asked.began)
     tasks = optimized.tasks
     result = model_result(str(path), partition, optimized, options, db)
     if as_json:

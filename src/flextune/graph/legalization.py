@@ -15,6 +15,7 @@ import tvm
 from tvm import te, tirx, topi
 
 from flextune.graph.layouts.convolution import legalize_convolution
+from flextune.graph.places import PLACES
 
 Element = Callable[..., Any]
 Legalization = Callable[[Any, Any], Any]
@@ -151,32 +152,6 @@ def _max_pool(builder: Any, call: Any) -> Any:
     return builder.call_te(compute, call.args[0], primfunc_name_hint=call.op.name.rpartition(".")[2])
 
 
-def _take(builder: Any, call: Any) -> Any:
-    """Slices at computed places. One out of range reads nothing that is not the tensor's: it gives NaN.
-
-    For element types without NaN it gives the nearest slice.
-    """
-    data, places = call.args
-    if call.attrs.axis is None or not hasattr(places.ty, "shape"):
-        return call.op.get_attr("FLegalize")(builder, call)
-    axis, dtype = int(call.attrs.axis) % len(data.ty.shape), str(call.ty.dtype)
-
-    def compute(tensor: Any, place: Any) -> Any:
-        size, count = tirx.Cast(place.dtype, tensor.shape[axis]), len(place.shape)
-
-        def element(*index: Any) -> Any:
-            asked = place(*index[axis : axis + count])
-            nearest = tirx.Max(tirx.Min(asked, size - 1), tirx.const(0, place.dtype))
-            found = tensor(*index[:axis], nearest, *index[axis + count :])
-            if not dtype.startswith("float"):
-                return found
-            return tirx.Select(tirx.all(asked >= 0, asked < size), found, tirx.const(math.nan, dtype))
-
-        return te.compute(tuple(call.ty.shape), element, name="take")
-
-    return builder.call_te(compute, data, places, primfunc_name_hint="take")
-
-
 def _of_floats(legalize: Legalization) -> Legalization:
     """TVM's own legalisation where the result is no float of static shape, or a pool rounds its size up."""
 
@@ -204,6 +179,6 @@ LEGALIZATIONS: dict[str, Legalization] = {
     }.items()
 }
 LEGALIZATIONS["relax.nn.conv2d"] = legalize_convolution
-LEGALIZATIONS["relax.take"] = _take
+LEGALIZATIONS |= PLACES
 LEGALIZATIONS["relax.where"] = _elementwise("where", lambda condition, left, right: tirx.Select(condition, left, right))
 """For `relax.transform.LegalizeOps`; operators that are not here are TVM's."""

@@ -61,7 +61,7 @@ LAYOUTS_SHARE = 0.125
 _LAYOUT_BUILD = 1.5
 """What the first build in other layouts takes with its measurement, over the default build."""
 
-_BUILDS_TAKE_LONGER = 1.15
+_BUILDS_TAKE_LONGER = 1.25
 """Builds with tuned schedules, after minutes of work, over the default build at the start."""
 
 _LARGEST_RESERVE = 0.5

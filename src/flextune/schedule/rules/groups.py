@@ -30,8 +30,8 @@ def apply_groups(draft: Draft, limits: CpuLimits) -> None:
 
 def grouped_axis(block: BlockFacts) -> tuple[str, int] | None:
     """The axis of a contraction along which aligned neighbours read the same of one operand, and how many of them."""
-    axes = block.writes[0].plain_axes()
-    if block.kind is not BlockKind.CONTRACTION or axes is None:
+    axes = block.writes[0].plain_axes() if block.kind is BlockKind.CONTRACTION else None
+    if axes is None:
         return None
     for it in block.spatial:
         sizes = [size for access in block.operands if (size := access.uniform_within(it.name)) is not None]
