@@ -64,12 +64,13 @@ class LayerwiseModel:
             raise UsageError(f"{partition.model.name}: layers cannot be chosen in a model that branches")
         self.partition = partition
         self.light_bytes = Precision("bfloat16").of(partition.model.weight_bytes).light_bytes
-        self._steps = _steps(module, self.light_bytes)
-        steps = {step.site.variable: step for step in self._steps}
+        steps = {step.site.variable: step for step in _steps(module, self.light_bytes)}
         bindings = [binding for block in module["main"].body.blocks for binding in block.bindings]
         self._program = [(binding.var, steps.get(binding.var, binding.value)) for binding in bindings]
-        self.layers = tuple(step.layer for step in self._steps if step.layer is not None)
-        self._kernels = _build([v for step in self._steps for v in (step.wide, step.narrow) if v is not None], target)
+        self.layers = tuple(step.layer for step in steps.values() if step.layer is not None)
+        self._kernels = _build(
+            [v for step in steps.values() for v in (step.wide, step.narrow) if v is not None], target
+        )
         self._bound: dict[int, tuple[Kernel, list[Array], Array]] = {}
 
     def run(self, inputs: Mapping[str, np.ndarray], keep: Collection[int] | None) -> dict[str, np.ndarray]:

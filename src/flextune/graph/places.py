@@ -35,8 +35,8 @@ def _take(builder: Any, call: Any) -> Any:
         count = len(place.shape)
 
         def element(*index: Any) -> Any:
-            rest = index[:axis], index[axis + count :]
-            return _read(tensor, {axis: place(*index[axis : axis + count])}, (*rest[0], None, *rest[1]))
+            asked = {axis: place(*index[axis : axis + count])}
+            return _read(tensor, asked, (*index[:axis], None, *index[axis + count :]))
 
         return te.compute(tuple(call.ty.shape), element, name="take")
 

@@ -181,18 +181,17 @@ def test_a_worker_killed_while_idle_is_nobodys_fault(pool: WorkerPool) -> None:
 
 def test_a_worker_killed_while_it_runs_is_nobodys_fault(pool: WorkerPool) -> None:
     """Once: who runs out of memory when nobody watches is killed again."""
-    killed: list[int] = []
+    pool.start()
+    nursery = psutil.Process(pool.worker_pids[0]).parent()
+    assert nursery is not None
 
-    def kill(number: int, frame: object) -> None:
-        running = [pid for pid in pool.worker_pids if pid not in killed]
-        killed.extend(running)
-        for pid in running:
-            os.kill(pid, signal.SIGKILL)
+    def kill(number: int, frame: object) -> None:  # asks the system who runs: the pool is in the middle of something
+        for worker in nursery.children():
+            worker.kill()
 
     previous = signal.signal(signal.SIGALRM, kill)
     try:
         for kills, status in ((1, Status.RUN_TIMEOUT), (2, Status.OUT_OF_MEMORY)):
-            killed.clear()
             signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5 if kills == 2 else 0.0)
             (measurement,) = pool.measure([candidate(1, Fault.RUN_HANG)])
             signal.setitimer(signal.ITIMER_REAL, 0.0)
