@@ -19,8 +19,8 @@ class MeasureOptions:
     A run is: one checked call; one call that gives `number` (calls per repeat, unless set) so that a repeat lasts at
     least `min_repeat_secs`; one repeat. A candidate slower than `slow_factor` times the incumbent stops there, one
     whose n repeats are all slower than the n-th root of that factor stops after n. Others get `repeats` in all, though
-    only three where more would take longer than `repeats_secs`, and as many again when their median is within `noise`
-    (a fraction) of the incumbent.
+    only three where more would take longer than `repeats_secs`, and as many again when their median is better than the
+    incumbent by no more than `noise` (a fraction).
 
     `workers` of 0 means one per available core, at most 8. `memory_bytes` is what one candidate may take beyond its
     inputs and outputs, during its build and during its run.
@@ -34,7 +34,7 @@ class MeasureOptions:
     run_timeout_secs: float = 10.0
     memory_bytes: int = 1024 * MEBIBYTE
     repeats: int = 5
-    min_repeat_secs: float = 0.003
+    min_repeat_secs: float = 0.002
     repeats_secs: float = 0.03
     number: int = 0
     slow_factor: float = 1.5

@@ -30,7 +30,7 @@ def timed_secs(timer: Timer, options: MeasureOptions, incumbent_secs: float) -> 
         times = _extended(timer, times, number, len(times) + 1)
     if len(times) < repeats:
         return times
-    if abs(statistics.median(times) - incumbent_secs) <= options.noise * incumbent_secs < math.inf:
+    if _barely_wins(times, options, incumbent_secs):
         times = _extended(timer, times, number, min(2 * repeats, most))
     return times
 
@@ -39,6 +39,12 @@ def _is_slow(times: tuple[float, ...], options: MeasureOptions, incumbent_secs: 
     """Whether even the fastest repeat is behind the incumbent by a factor that shrinks with their number."""
     factor: float = options.slow_factor ** (1 / len(times))
     return min(times) > factor * incumbent_secs
+
+
+def _barely_wins(times: tuple[float, ...], options: MeasureOptions, incumbent_secs: float) -> bool:
+    """Whether the incumbent would go by what may be luck: the next candidates are then held against that luck."""
+    gain_secs = incumbent_secs - statistics.median(times)
+    return 0 <= gain_secs <= options.noise * incumbent_secs < math.inf
 
 
 def calls_per_repeat(secs: float, min_repeat_secs: float) -> int:
