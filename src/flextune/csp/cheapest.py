@@ -13,8 +13,8 @@ from flextune.csp.diagram import Diagram, Layer
 Costs = npt.NDArray[np.float64]
 """Shape (rows, values)."""
 
-_EDGES_AT_ONCE = 300_000
-"""Rows times edges of a layer that are looked at together: what fits a second-level cache is fastest."""
+_EDGES_AT_ONCE = 1_000_000
+"""Rows times edges of a layer that are looked at together: fewer make for more calls, more for more memory."""
 _FEW_ROWS = 8
 
 
@@ -55,8 +55,10 @@ def _least_costs(layers: Sequence[Layer], costs: Sequence[Costs | None], rows: i
 
 def _through(layer: Layer, cost: Costs | None, after: Costs, edges: Numbers | slice) -> Costs:
     """What the rest of the way costs that begins with one of these edges, by edge and row."""
-    through = after[layer.target[edges]]
-    return through if cost is None else through + cost[layer.choice[edges]]
+    through = after.take(layer.target[edges], axis=0)
+    if cost is not None:
+        through += cost.take(layer.choice[edges], axis=0)
+    return through
 
 
 def _least_at_once(layer: Layer, cost: Costs | None, after: Costs) -> Costs:

@@ -13,6 +13,8 @@ from flextune.surrogate.kernel import Array, Kernel
 Single = npt.NDArray[np.float32]
 
 _LEAST_VARIANCE = 1e-9
+_COLUMNS = 4096
+"""Members of the pool whose covariances with all observations are worked out together: about what a cache holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,15 @@ class PoolPosterior:
 
     def __init__(self, kernel: Kernel, x: Array, y: Array, pool: Single, room: int = 32) -> None:
         self._kernel = kernel
-        self._pool = pool
+        self._pool = np.asfortranarray(pool)  # covariances go by feature
         self._x = np.concatenate([x, np.zeros((room, x.shape[1]))])
         inverse_factor = np.linalg.inv(np.linalg.cholesky(kernel.among(x)))
         self._whitened = np.empty((len(self._x), len(pool)), dtype=np.float32)
         whitened = self._whitened[: len(x)]
-        np.matmul(inverse_factor.astype(np.float32), kernel.between(x.astype(np.float32), pool), out=whitened)
+        factor, observed = inverse_factor.astype(np.float32), x.astype(np.float32)
+        for begin in range(0, len(pool), _COLUMNS):
+            part = slice(begin, begin + _COLUMNS)
+            whitened[:, part] = factor @ kernel.between(observed, self._pool[part])
         values = inverse_factor @ y
         variance = np.float32(kernel.variance) - np.einsum("ij,ij->j", whitened, whitened)
         self._known = Knowledge(inverse_factor, values, values.astype(np.float32) @ whitened, variance)
