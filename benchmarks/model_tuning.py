@@ -75,5 +75,4 @@ def _flextune(job: ModelJob, arguments: list[str], stem: str, timeout_secs: floa
         **environment(job.threads, without_torch=False),
         "FLEXTUNE_DB": os.fspath(job.path / "none.db"),
     }
-    program = "from flextune.cli.main import main; main()"
-    return run_program([sys.executable, "-c", program, *arguments], job.path / stem, surroundings, timeout_secs)
+    return run_program([sys.executable, "-m", "flextune", *arguments], job.path / stem, surroundings, timeout_secs)

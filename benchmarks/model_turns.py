@@ -43,6 +43,8 @@ class ModelProtocol:
     def __post_init__(self) -> None:
         if self.turns * self.turn_runs < LEAST_RUNS:
             raise UsageError(f"at least {LEAST_RUNS} runs must count, got {self.turns} turns of {self.turn_runs}")
+        if self.seeds < 1:
+            raise UsageError(f"outputs must be compared on at least one input, got {self.seeds}")
         if self.most_rounds < self.turns or not self.calm > 1:
             raise UsageError(f"expected most_rounds of at least {self.turns} and calm above 1, got {self}")
 

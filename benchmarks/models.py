@@ -1,7 +1,7 @@
 """Whole models side by side: flextune, ONNX Runtime, OpenVINO and PyTorch, eager and compiled.
 
     python -m benchmarks.models [--models NAMES] [--precision float32|bfloat16] [--minutes M] [--peers NAMES]
-                                [--json FILE] [--details FILE] [--db FILE]
+                                [--json FILE] [--details FILE] [--db FILE] [--inputs N]
 
 The models: the nine of the onnx wheel and MobileNetV2, ViT-B/16, BERT-base (sequence 128) and GPT-2 small reading a
 prompt of 128 tokens, all with batch 1 and random weights; nothing is downloaded. They are made once and kept as ONNX
@@ -239,6 +239,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--details", type=Path, metavar="FILE", help="write everything measured as JSON")
     parser.add_argument("--db", type=Path, metavar="FILE", help="keep tuning records here, and use those it holds")
     parser.add_argument("--turns", type=int, default=15, help="that count of each peer (default: 15)")
+    parser.add_argument("--inputs", type=int, default=20, help="that outputs are compared on (default: 20)")
     parser.add_argument("--peers-only", action="store_true", help="without flextune: what is there to beat")
     return parser.parse_args(arguments)
 
@@ -260,7 +261,7 @@ def run(options: argparse.Namespace) -> bool:
         chosen = tuple(peer for peer in chosen if peer.name not in (OURS, OWN_DEFAULT))
     missing = missing_peers(chosen)
     peers = tuple(peer for peer in chosen if peer.name not in missing)
-    protocol, target = ModelProtocol(options.turns), detect()
+    protocol, target = ModelProtocol(options.turns, seeds=options.inputs), detect()
     machine = Machine(target, physical_cpus()[: target.cores], measured_peaks(target))
     benchmark = ModelBenchmark(peers, machine.cores, options.precision, options.minutes, protocol, options.db, _say)
     results: list[ModelResult] = []

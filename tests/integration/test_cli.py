@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from flextune.database.store import open_database
 
-COMMAND = [sys.executable, "-c", "from flextune.cli.main import main; main()"]
+COMMAND = [sys.executable, "-m", "flextune"]
 NULL = "null:cpu=none,cores=1"
 GEMM = "gemm:m=512,n=512,k=512,dtype=float32"
 SLOW_GEMM = (GEMM, "--target", NULL, "--strategy", "random", "--trials", "270", "--db", "r.db", "--json")

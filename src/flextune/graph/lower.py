@@ -27,6 +27,7 @@ from flextune.graph.image_transposes import sink_image_transposes
 from flextune.graph.legalization import LEGALIZATIONS
 from flextune.graph.model import Model
 from flextune.graph.onnx_graph import OnnxGraph
+from flextune.graph.places import with_checked_places
 from flextune.graph.precision.quantized import integer_products
 from flextune.graph.simplify import simplify
 
@@ -72,6 +73,7 @@ def channels_last(module: tvm.IRModule) -> tvm.IRModule:
     """Convolutions and what is between them in NHWC; weights transposed at compile time."""
     return _run_passes(
         module,
+        with_checked_places,
         fold_moved_constants,
         bounds_as_extremes,
         convert_layout,

@@ -67,6 +67,9 @@ _BUILDS_TAKE_LONGER = 1.25
 _LARGEST_RESERVE = 0.5
 """Of a budget in minutes, for what comes before and after the trials."""
 
+_UNFORESEEN = 0.02
+"""Of a budget in minutes, for what takes longer than expected, and for the process to come and go."""
+
 
 @dataclass(frozen=True, slots=True)
 class OptimizedModel:
@@ -254,8 +257,10 @@ def _deadline(options: TuneOptions, started: float, share: float = 1.0) -> float
 
 def _kept_secs(options: TuneOptions, wanted: float) -> float:
     """What trials leave of a budget in minutes."""
-    minutes = options.budget.minutes
-    return 0.0 if minutes is None else min(wanted, _LARGEST_RESERVE * 60 * minutes)
+    if options.budget.minutes is None:
+        return 0.0
+    whole = 60 * options.budget.minutes
+    return min(wanted, _LARGEST_RESERVE * whole) + _UNFORESEEN * whole
 
 
 def _record(database: Database, finalists: Mapping[str, Sequence[Finalist]], options: TuneOptions, model: str) -> None:

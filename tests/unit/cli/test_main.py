@@ -158,8 +158,23 @@ def test_a_closed_pipe_is_no_traceback() -> None:
 def test_letters_that_the_terminal_cannot_show_are_replaced(tmp_path: Path) -> None:
     with open_database(tmp_path / "r.db") as database:
         database.commit(example_record(1, 2.5e-6))
-    command = [sys.executable, "-c", "from flextune.cli.main import main; main()", "show", "--db", "r.db"]
+    command = [sys.executable, "-m", "flextune", "show", "--db", "r.db"]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "best 2.5 ?s" in done.stdout
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_is_no_traceback() -> None:
+    script = """
+import sys
+class Interrupted:
+    def find_spec(self, name, path, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from flextune.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "flextune: interrupted\n")

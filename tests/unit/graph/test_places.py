@@ -97,3 +97,15 @@ def test_slices_are_scattered(depth: int, reduction: str) -> None:
     np.testing.assert_array_equal(got[untouched], data[untouched])
     changed = np.unravel_index(flat[:2], data.shape[:depth])
     np.testing.assert_allclose(got[changed], want[changed], rtol=1e-6)
+
+
+def test_a_table_that_is_looked_up_needs_no_trust(capfd: pytest.CaptureFixture[str]) -> None:
+    node = helper.make_node("Gather", ["table", "places"], ["y"])
+    inputs = [value("places", (3,), TensorProto.INT64)]
+    table = random_array(0, 5, 4)
+    proto = onnx.shape_inference.infer_shapes(model_of([node], inputs, [value("y", None)], {"table": table}, opset=18))
+    build = compile_model(partition_model(model_from_proto(proto, "table")), {}, detect())
+    got = build.executable.run({"places": np.array([4, -1, FAR])})["y"]
+    np.testing.assert_array_equal(got[:2], table[[4, 4]])
+    assert np.isnan(got[2]).all()
+    assert "segfault" not in capfd.readouterr().err

@@ -1,0 +1,20 @@
+"""The command `flextune`, also as `python -m flextune`."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line. Ctrl-C while it is still loaded ends in one line too."""
+    try:
+        from flextune.cli.main import main as run
+    except KeyboardInterrupt:
+        print("flextune: interrupted", file=sys.stderr)
+        sys.exit(1)
+    run()
+
+
+if __name__ == "__main__":
+    main()
