@@ -11,8 +11,7 @@ def main() -> NoReturn:
     try:
         from flextune.cli.main import main as run
     except KeyboardInterrupt:
-        print("flextune: interrupted", file=sys.stderr)
-        sys.exit(1)
+        sys.exit("flextune: interrupted")
     run()
 
 

@@ -16,7 +16,7 @@ from flextune.graph.simplify.movement import plain_movement
 from flextune.graph.simplify.neutral import remove_neutral
 from flextune.graph.simplify.normalization import spell_out_layer_norms
 from flextune.graph.simplify.opset import upgrade_operators
-from flextune.graph.simplify.padding import explicit_padding, pad_by_convolution, split_negative_pads
+from flextune.graph.simplify.padding import clip_windows, explicit_padding, pad_by_convolution, split_negative_pads
 from flextune.graph.simplify.ranks import full_rank_constants
 from flextune.graph.simplify.recurrent import written_out_steps
 from flextune.graph.simplify.refusals import refuse_elements, refuse_misread
@@ -50,6 +50,7 @@ RULES = (
     name_activations,
     positive_axes,
     explicit_padding,
+    clip_windows,
     split_negative_pads,
     pad_by_convolution,
     explicit_splits,

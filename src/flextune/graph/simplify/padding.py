@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -12,7 +12,8 @@ from flextune.graph.onnx_graph import OnnxGraph, attribute
 from flextune.graph.simplify.constants import static_shapes
 from flextune.graph.simplify.links import Links, remove_unused
 
-WINDOWED = frozenset({"Conv", "MaxPool", "AveragePool", "LpPool"})
+POOLED = frozenset({"MaxPool", "AveragePool"})
+WINDOWED = POOLED | {"Conv", "LpPool"}
 
 
 def explicit_padding(graph: OnnxGraph) -> None:
@@ -103,6 +104,35 @@ def _explicit(node: onnx.NodeProto, windows: tuple[_Window, ...], graph: OnnxGra
     ends = [size + more for size, more in zip(after, beyond, strict=True)]
     changed.attribute.append(onnx.helper.make_attribute("pads", [*before, *ends]))
     return nodes
+
+
+def clip_windows(graph: OnnxGraph) -> None:
+    """Make windows that hold the whole image, and more, as large as the image.
+
+    before: AveragePool(x[1,1280,7,7], kernel_shape=[1280,1280], pads=[0,0,1273,1273])
+    after:  AveragePool(x, kernel_shape=[7,7], pads=[0,0,0,0])
+    """
+    shapes = static_shapes(graph) if any(node.op_type in POOLED for node in graph.nodes) else {}
+    for node in graph.nodes:
+        windows = _windows(node, shapes) if node.op_type in POOLED and not _is_implicit(node) else None
+        if windows is None or any(width > 1 for width in attribute(node, "dilations", ())):
+            continue
+        counts_pads = node.op_type == "AveragePool" and bool(attribute(node, "count_include_pad", 0))
+        clipped = [_clipped(window, counts_pads) for window in windows]
+        if clipped != list(windows):
+            pads = [each.before for each in clipped] + [each.after for each in clipped]
+            for name, values in (("kernel_shape", [each.extent for each in clipped]), ("pads", pads)):
+                _drop_attribute(node, name)
+                node.attribute.append(onnx.helper.make_attribute(name, values))
+
+
+def _clipped(window: _Window, counts_pads: bool) -> _Window:
+    """The same window within the image, where it is the only one and holds all of it."""
+    size, extent, padding = window.size, window.extent, window.before + window.after
+    is_only = 0 <= size + padding - extent < window.stride
+    if not is_only or extent - window.before < size or (counts_pads and padding):
+        return window
+    return replace(window, extent=size, before=0, after=0)
 
 
 def split_negative_pads(graph: OnnxGraph) -> None:

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from flextune.errors import ModelError
-from flextune.graph.onnx_graph import OnnxGraph
+from flextune.graph.onnx_graph import OnnxGraph, attribute
 from flextune.graph.simplify import simplify
 from flextune.graph.simplify.axes import positive_axes
 from flextune.graph.simplify.bounds import compare_bounds
@@ -18,7 +18,7 @@ from flextune.graph.simplify.branches import take_branches
 from flextune.graph.simplify.exponents import cast_exponents
 from flextune.graph.simplify.masks import constant_masks
 from flextune.graph.simplify.normalization import spell_out_layer_norms
-from flextune.graph.simplify.padding import explicit_padding, split_negative_pads
+from flextune.graph.simplify.padding import clip_windows, explicit_padding, split_negative_pads
 from flextune.graph.simplify.refusals import refuse_elements, refuse_misread
 from flextune.graph.simplify.shifts import bounded_shifts
 from flextune.graph.simplify.slopes import select_slopes
@@ -87,6 +87,41 @@ def test_sizes_that_are_rounded_up(counted: int, size: int) -> None:
     reference = averages(x[0, 0], bool(counted))
     (got,) = evaluate(graph.to_proto(), {"x": x})
     np.testing.assert_allclose(got[0, 0], reference, rtol=1e-5)
+
+
+@pytest.mark.parametrize("operator", ["AveragePool", "MaxPool"])
+@pytest.mark.parametrize(
+    ("attributes", "clipped"),
+    [
+        ({"kernel_shape": [40, 40], "strides": [40, 40], "ceil_mode": 1}, [5, 6]),
+        ({"kernel_shape": [40, 3], "strides": [40, 2], "ceil_mode": 1}, [5, 3]),
+        ({"kernel_shape": [7, 8], "pads": [1, 1, 1, 1]}, [5, 6]),
+        ({"kernel_shape": [7, 6], "pads": [2, 0, 0, 0]}, [5, 6]),
+        ({"kernel_shape": [6, 6], "pads": [2, 0, 0, 0]}, [6, 6]),
+        ({"kernel_shape": [6, 7], "pads": [1, 1, 1, 1]}, [6, 7]),
+    ],
+)
+def test_windows_larger_than_the_image_are_clipped(
+    operator: str, attributes: dict[str, object], clipped: list[int]
+) -> None:
+    proto = node_model(pool(operator, **attributes), [1, 2, 5, 6])
+
+    def both(graph: OnnxGraph) -> None:
+        explicit_padding(graph)
+        clip_windows(graph)
+
+    graph = rewritten(proto, both)
+    assert attribute(graph.nodes[-1], "kernel_shape", ()) == tuple(clipped)
+    runtime = pytest.importorskip("onnxruntime")
+    x = {"x": random_array(0, 1, 2, 5, 6)}
+    (want,) = runtime.InferenceSession(proto.SerializeToString()).run(None, x)
+    np.testing.assert_allclose(evaluate(graph.to_proto(), x)[0], want, rtol=1e-5)
+
+
+def test_padding_that_counts_is_not_clipped() -> None:
+    node = pool("AveragePool", kernel_shape=[7, 8], pads=[1, 1, 1, 1], count_include_pad=1)
+    graph = rewritten(node_model(node, [1, 2, 5, 6]), clip_windows)
+    assert attribute(graph.nodes[-1], "kernel_shape", ()) == (7, 8)
 
 
 def averages(x: np.ndarray, counted: bool) -> np.ndarray:
