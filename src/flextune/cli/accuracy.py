@@ -119,5 +119,5 @@ def _kept_lines(keep: tuple[int, ...], layers: tuple[str, ...]) -> list[str]:
         f"  float32 layers, for the error's sake: {named} (of {len(layers)} with products of matrices)",
         "  always float32: sums, exponentials and all that is no such product; the model's inputs and outputs;",
         "  values between kernels of fewer than 4096 elements, and sums that a normalisation of rows reads;",
-        "  products of a single row with at most a hundredth of the weights",
+        "  products of a single row with at most a hundredth of the weights, of up to 16 channels with a thousandth",
     ]

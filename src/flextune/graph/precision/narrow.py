@@ -26,6 +26,10 @@ from flextune.analysis.moves import is_transpose
 from flextune.graph.precision.bfloat16 import rounded, widened
 from flextune.workload.rounding import STORAGE
 
+THIN_RESULTS = 16
+"""Channels of a bottleneck in which rounding stands out: what follows knows all before by so few sums."""
+_THIN_SHARE = 10
+"""A bottleneck stays float32 with a tenth of the constants that a single row may have: it is used in many places."""
 LEAST_GROUP = 16
 """Channels of a group of a convolution whose products are taken from bfloat16: fewer do not fill the lanes."""
 
@@ -53,8 +57,8 @@ def narrow_function(
     """Rewrite `function` as the module text shows; None if it is not of the plain form.
 
     `stored` are the positions of parameters that hold bfloat16, `constants` those known at compile time. Without
-    `products` all arithmetic stays float32, as it does where they are of a single row and constants of at most
-    `light_bytes`.
+    `products` all arithmetic stays float32, as it does where they are light: with constants of at most `light_bytes`
+    where they are of a single row, a tenth of that where they have few results at every place.
     """
     program = plain_program(function)
     if program is None or any(str(function.params[i].ty.dtype) != "float32" for i in stored):
@@ -70,12 +74,21 @@ def _is_half_narrow_attention(function: Any, program: ProgramFacts) -> bool:
 
 
 def _is_light(program: ProgramFacts, constants: Collection[Any], light_bytes: int) -> bool:
-    """Whether all its products are of a single row and constants of at most so many bytes."""
+    """Whether all its products are light; see `narrow_function`."""
     found = [(block, loads[1].source) for block in program.blocks if (loads := product_factors(block))]
     return bool(found) and all(
-        weight in constants and _is_single_row(block) and math.prod(map(int, weight.ty.shape)) * 4 <= light_bytes
+        weight in constants and math.prod(map(int, weight.ty.shape)) * 4 <= _most_bytes(block, light_bytes)
         for block, weight in found
     )
+
+
+def _most_bytes(facts: BlockFacts, light_bytes: int) -> int:
+    """Of constants with which a product is light."""
+    if _is_single_row(facts):
+        return light_bytes
+    _, weight = facts.factors
+    results = math.prod(it.extent for it in facts.spatial if it.name in weight.iterators)
+    return light_bytes // _THIN_SHARE if results <= THIN_RESULTS else 0
 
 
 def _is_single_row(facts: BlockFacts) -> bool:

@@ -24,7 +24,8 @@ class Precision:
     """`float32`, or `bfloat16`: products of matrices from bfloat16, sums and all else in float32.
 
     `keep` are the numbers of the layers that stay float32 in a bfloat16 model (see `product_layers`). Products of a
-    single row with constants of at most `light_bytes` stay float32 in any case; that depends on the model (`of`).
+    single row with constants of at most `light_bytes`, and others that are light (see `narrow.narrow_function`), stay
+    float32 in any case; that depends on the model (`of`).
 
     >>> str(Precision.parse("bf16")), str(Precision("bfloat16", (0, 7)))
     ('bfloat16', 'bfloat16,keep=0+7')

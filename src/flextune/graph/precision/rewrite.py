@@ -49,7 +49,7 @@ def in_bfloat16(
 
     `main` keeps its signature; other entries are parts of a model and exchange bfloat16, but for those of their inputs
     and results that are `wide`. `keep` are the numbers of the layers of `main` (see `product_layers`) that stay
-    float32, as do products of a single row with constants of at most `light_bytes`.
+    float32, as do products that are light by `light_bytes` (see `narrow.narrow_function`).
     """
     kept = _kept_variables(module, keep, light_bytes) if keep else set()
     straight = [name for name in entries if is_straight(module[name])]

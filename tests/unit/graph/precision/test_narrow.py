@@ -83,6 +83,17 @@ def test_light_products_of_a_single_row_stay_float32(rows: int, constants: Colle
     assert (light.products, heavy.products) == (products, 1)
 
 
+@pytest.mark.parametrize(("results", "products"), [(16, 0), (17, 1)])
+def test_light_products_with_few_results_stay_float32(results: int, products: int) -> None:
+    x, w = te.placeholder((40, 32), name="x"), te.placeholder((32, results), name="w")
+    function = te.create_prim_func([x, w, topi.nn.matmul(x, w)])
+    light = narrow_function(function, (), {1}, light_bytes=10 * 32 * results * 4)
+    heavy = narrow_function(function, (), {1}, light_bytes=10 * 32 * results * 4 - 1)
+    assert light is not None
+    assert heavy is not None
+    assert (light.products, heavy.products) == (products, 1)
+
+
 @pytest.mark.parametrize(("groups", "products"), [(1, 1), (2, 1), (4, 0), (32, 0)])
 def test_groups_that_fill_a_vector_are_products(groups: int, products: int) -> None:
     x, w = random(0, 1, 3, 3, 32), random(1, 1, 1, 32 // groups, 32)
