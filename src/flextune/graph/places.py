@@ -16,29 +16,6 @@ from tvm import relax, te, tirx, topi
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as script
 
-
-def with_checked_places(module: tvm.IRModule) -> tvm.IRModule:
-    """No operator trusts its places, also where TVM itself works out what is constant.
-
-    before: take(x, i, mode="fast")   -->   after: take(x, i, mode="nan"), or "clip" where the type has no NaN
-    """
-    rewriter = _Checked(module)
-    for variable, function in module.functions_items():
-        if isinstance(function, relax.Function):
-            rewriter.builder_.update_func(variable, rewriter.visit_expr(function))
-    return rewriter.builder_.get()
-
-
-@relax.expr_functor.mutator
-class _Checked(relax.PyExprMutator):  # type: ignore[misc]
-    def visit_call_(self, call: Any) -> Any:
-        call = self.visit_expr_post_order(call)
-        if getattr(call.op, "name", "") != "relax.take" or call.attrs.mode != "fast":
-            return call
-        mode = "nan" if str(call.args[0].ty.dtype).startswith("float") else "clip"
-        return relax.op.take(*call.args, axis=call.attrs.axis, mode=mode)
-
-
 _REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "update": lambda _, new: new,
     "add": lambda old, new: old + new,
@@ -230,3 +207,25 @@ PLACES: dict[str, Callable[[Any, Any], Any]] = {
     "relax.scatter_nd": _scatter_nd,
 }
 """For `relax.transform.LegalizeOps`."""
+
+
+def with_checked_places(module: tvm.IRModule) -> tvm.IRModule:
+    """No operator trusts its places, also where TVM itself works out what is constant.
+
+    before: take(x, i, mode="fast")   -->   after: take(x, i, mode="nan"), or "clip" where the type has no NaN
+    """
+    rewriter = _Checked(module)
+    for variable, function in module.functions_items():
+        if isinstance(function, relax.Function):
+            rewriter.builder_.update_func(variable, rewriter.visit_expr(function))
+    return rewriter.builder_.get()
+
+
+@relax.expr_functor.mutator
+class _Checked(relax.PyExprMutator):  # type: ignore[misc]
+    def visit_call_(self, call: Any) -> Any:
+        call = self.visit_expr_post_order(call)
+        if getattr(call.op, "name", "") != "relax.take" or call.attrs.mode != "fast":
+            return call
+        mode = "nan" if str(call.args[0].ty.dtype).startswith("float") else "clip"
+        return relax.op.take(*call.args, axis=call.attrs.axis, mode=mode)

@@ -26,7 +26,7 @@ from flextune.analysis.moves import is_transpose
 from flextune.graph.precision.bfloat16 import rounded, widened
 from flextune.workload.rounding import STORAGE
 
-THIN_RESULTS = 16
+_THIN_RESULTS = 16
 """Channels of a bottleneck in which rounding stands out: what follows knows all before by so few sums."""
 _THIN_SHARE = 10
 """A bottleneck stays float32 with a tenth of the constants that a single row may have: it is used in many places."""
@@ -88,7 +88,7 @@ def _most_bytes(facts: BlockFacts, light_bytes: int) -> int:
         return light_bytes
     _, weight = facts.factors
     results = math.prod(it.extent for it in facts.spatial if it.name in weight.iterators)
-    return light_bytes // _THIN_SHARE if results <= THIN_RESULTS else 0
+    return light_bytes // _THIN_SHARE if results <= _THIN_RESULTS else 0
 
 
 def _is_single_row(facts: BlockFacts) -> bool:
