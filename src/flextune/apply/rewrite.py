@@ -13,6 +13,7 @@ from tvm import relax
 from flextune.analysis.moves import described, move_of
 from flextune.errors import ScheduleError
 from flextune.graph.calls import is_call_tir, is_constant
+from flextune.graph.mutation import mutated
 from flextune.schedule.packing import PackedInput
 
 SCHEDULED = "tirx.is_scheduled"
@@ -34,11 +35,7 @@ def replace_functions(module: tvm.IRModule, replacements: Mapping[str, Replaceme
 
     before: y = call_tir(conv, (x, const w))   -->   after: y = call_tir(conv_scheduled, (x, const pack(w)))
     """
-    rewriter = _Rewriter(module, replacements)
-    for variable, function in module.functions_items():
-        if isinstance(function, relax.Function):
-            rewriter.builder_.update_func(variable, rewriter.visit_expr(function))
-    return relax.transform.DeadCodeElimination(["main"])(rewriter.builder_.get())
+    return relax.transform.DeadCodeElimination(["main"])(mutated(module, _Rewriter(module, replacements)))
 
 
 @relax.expr_functor.mutator

@@ -7,6 +7,8 @@ from typing import Any
 import tvm
 from tvm import relax
 
+from flextune.graph.mutation import mutated
+
 
 def bounds_as_extremes(module: tvm.IRModule) -> tvm.IRModule:
     """Write selections between a value and a constant bound as maxima and minima.
@@ -14,11 +16,7 @@ def bounds_as_extremes(module: tvm.IRModule) -> tvm.IRModule:
     before: where(greater(0, x), 0, x)   -->   after: maximum(0, x)
     NaN stays NaN in both forms (see `flextune.graph.legalization`).
     """
-    rewriter = _Bounds(module)
-    for variable, function in module.functions_items():
-        if isinstance(function, relax.Function):
-            rewriter.builder_.update_func(variable, rewriter.visit_expr(function))
-    return relax.transform.DeadCodeElimination(["main"])(rewriter.builder_.get())
+    return relax.transform.DeadCodeElimination(["main"])(mutated(module, _Bounds(module)))
 
 
 @relax.expr_functor.mutator

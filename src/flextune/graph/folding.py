@@ -9,6 +9,8 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from flextune.graph.mutation import mutated
+
 TRANSPOSE_TILE = (32, 512)
 """Rows and columns of a tile: 64 KiB of float32, so that its lines and their transposes stay in the L2 cache."""
 
@@ -19,11 +21,7 @@ def fold_moved_constants(module: tvm.IRModule) -> tvm.IRModule:
     before: permute_dims(const, [2, 3, 1, 0])   -->   after: const'
     Everything else, arithmetic on constants included, is left to `relax.transform.FoldConstant`.
     """
-    folder = _Folder(module)
-    for variable, function in module.functions_items():
-        if isinstance(function, relax.Function):
-            folder.builder_.update_func(variable, folder.visit_expr(function))
-    return folder.builder_.get()
+    return mutated(module, _Folder(module))
 
 
 @relax.expr_functor.mutator

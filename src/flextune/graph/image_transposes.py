@@ -13,6 +13,7 @@ from tvm import relax
 
 from flextune.graph.fusion.kinds import Kind, kind_of, operator_name
 from flextune.graph.fusion.operator_graph import is_constant, tensor_type
+from flextune.graph.mutation import mutated
 
 TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
 _RANK = 4
@@ -23,11 +24,7 @@ def sink_image_transposes(module: tvm.IRModule) -> tvm.IRModule:
 
     before: t = permute_dims(x, to NCHW); y = permute_dims(clip(t), to NHWC)   -->   after: y = clip(x)
     """
-    sinker = _Sinker(module)
-    for variable, function in module.functions_items():
-        if isinstance(function, relax.Function):
-            sinker.builder_.update_func(variable, sinker.visit_expr(function))
-    module = relax.transform.CanonicalizeBindings()(sinker.builder_.get())
+    module = relax.transform.CanonicalizeBindings()(mutated(module, _Sinker(module)))
     return relax.transform.DeadCodeElimination(["main"])(module)
 
 

@@ -16,6 +16,8 @@ from tvm import relax, te, tirx, topi
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as script
 
+from flextune.graph.mutation import mutated
+
 _REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "update": lambda _, new: new,
     "add": lambda old, new: old + new,
@@ -214,11 +216,7 @@ def with_checked_places(module: tvm.IRModule) -> tvm.IRModule:
 
     before: take(x, i, mode="fast")   -->   after: take(x, i, mode="nan"), or "clip" where the type has no NaN
     """
-    rewriter = _Checked(module)
-    for variable, function in module.functions_items():
-        if isinstance(function, relax.Function):
-            rewriter.builder_.update_func(variable, rewriter.visit_expr(function))
-    return rewriter.builder_.get()
+    return mutated(module, _Checked(module))
 
 
 @relax.expr_functor.mutator

@@ -18,6 +18,7 @@ import tvm
 from tvm import relax, tirx
 
 from flextune.graph.calls import is_constant
+from flextune.graph.mutation import mutated
 
 _PAIR = 2
 _WORTH = 1.1
@@ -26,11 +27,7 @@ _WORTH = 1.1
 
 def along_lines(module: tvm.IRModule) -> tvm.IRModule:
     """Relax functions with the convolutions rewritten that gain from it."""
-    rewriter = _Lines(module)
-    for variable, function in module.functions_items():
-        if isinstance(function, relax.Function):
-            rewriter.builder_.update_func(variable, rewriter.visit_expr(function))
-    return rewriter.builder_.get()
+    return mutated(module, _Lines(module))
 
 
 @relax.expr_functor.mutator

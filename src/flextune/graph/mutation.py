@@ -1,0 +1,16 @@
+"""Running a Relax mutator over a module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tvm
+from tvm import relax
+
+
+def mutated(module: tvm.IRModule, mutator: Any) -> tvm.IRModule:
+    """The module with every Relax function rewritten by a `relax.PyExprMutator` that was made for it."""
+    for variable, function in module.functions_items():
+        if isinstance(function, relax.Function):
+            mutator.builder_.update_func(variable, mutator.visit_expr(function))
+    return mutator.builder_.get()
