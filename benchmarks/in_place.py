@@ -15,8 +15,8 @@ from benchmarks.model_zoo.files import model_file
 from flextune.apply.build import Build, Origin, compile_model
 from flextune.apply.executable import Executable
 from flextune.apply.kernel_names import key_of
-from flextune.graph.model import load_model
-from flextune.graph.partition import partition_model
+from flextune.importing.model import load_model
+from flextune.plan.partition import partition_model
 from flextune.target.detect import detect
 from flextune.target.target import Target
 

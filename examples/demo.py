@@ -25,10 +25,10 @@ from flextune.cli.live import LiveView
 from flextune.cli.output import seconds
 from flextune.database.store import open_database
 from flextune.errors import EnvironmentFault
-from flextune.graph.model import Model, load_model
-from flextune.graph.partition import partition_model
-from flextune.graph.random_weights import with_random_weights
+from flextune.importing.model import Model, load_model
+from flextune.importing.random_weights import with_random_weights
 from flextune.optimize.model import optimize_model
+from flextune.plan.partition import partition_model
 from flextune.target.detect import detect
 from flextune.target.peaks import measured_peaks
 from flextune.tune.budget import Budget

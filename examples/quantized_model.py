@@ -21,8 +21,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from flextune.apply.build import compile_model
-from flextune.graph.model import Model, load_model
-from flextune.graph.partition import partition_model
+from flextune.importing.model import Model, load_model
+from flextune.plan.partition import partition_model
 from flextune.target.detect import detect
 
 CALIBRATION_INPUTS = 4

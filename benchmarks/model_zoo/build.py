@@ -8,8 +8,8 @@ from pathlib import Path
 import onnx
 
 from benchmarks.model_zoo.catalog import MODELS
-from flextune.graph.model import load_model
-from flextune.graph.random_weights import with_random_weights
+from flextune.importing.model import load_model
+from flextune.importing.random_weights import with_random_weights
 
 OPSET = 18
 """Of the models exported from PyTorch: what its exporter writes by itself, and every runtime here reads."""

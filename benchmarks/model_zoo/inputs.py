@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from benchmarks.model_zoo.catalog import ZooModel
-from flextune.graph.values import ValueSpec
+from flextune.importing.values import ValueSpec
 
 Arrays = dict[str, np.ndarray]
 

@@ -16,8 +16,8 @@ import onnx
 import torch
 from torch import fx, nn
 
-from flextune.graph.onnx_graph import OnnxGraph, attribute
-from flextune.graph.simplify.constants import fold_constants, static_shapes
+from flextune.importing.onnx_graph import OnnxGraph, attribute
+from flextune.importing.simplify.constants import fold_constants, static_shapes
 
 
 class ConversionError(Exception):

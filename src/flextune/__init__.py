@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from flextune.apply.executable import load_executable as load
     from flextune.compat.flexdsa import FlexDSAOptimizer
     from flextune.csp.parameters import Parameter
-    from flextune.graph.model import load_model
-    from flextune.graph.partition import partition_model
-    from flextune.graph.torch_export import from_torch
+    from flextune.importing.model import load_model
+    from flextune.importing.torch_export import from_torch
     from flextune.measure.command import Command
+    from flextune.plan.partition import partition_model
     from flextune.target.detect import detect
     from flextune.tune.budget import Budget
     from flextune.tune.minimize import minimize
@@ -36,12 +36,12 @@ _EXPORTS = {
     "Parameter": "flextune.csp.parameters:Parameter",
     "compile_model": "flextune.apply.build:compile_model",
     "detect": "flextune.target.detect:detect",
-    "from_torch": "flextune.graph.torch_export:from_torch",
+    "from_torch": "flextune.importing.torch_export:from_torch",
     "load": "flextune.apply.executable:load_executable",
-    "load_model": "flextune.graph.model:load_model",
+    "load_model": "flextune.importing.model:load_model",
     "minimize": "flextune.tune.minimize:minimize",
     "parse_workload": "flextune.workload.parse:parse_workload",
-    "partition_model": "flextune.graph.partition:partition_model",
+    "partition_model": "flextune.plan.partition:partition_model",
 }
 
 __all__ = [

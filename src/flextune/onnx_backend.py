@@ -3,8 +3,9 @@
 >>> import flextune.onnx_backend as backend
 >>> outputs = backend.prepare(model).run([array])     # doctest: +SKIP
 
-A built model has static shapes. Inputs whose values decide shapes (see `flextune.graph.binding`) and dynamic dimensions
-take what `run` brings: the model is built once for each set of them, and built in `prepare` where there are none.
+A built model has static shapes. Inputs whose values decide shapes (see `flextune.importing.binding`) and dynamic
+dimensions take what `run` brings: the model is built once for each set of them, and built in `prepare` where there are
+none.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from onnx.backend.base import Backend, BackendRep, Device, DeviceType, namedtupl
 from flextune.apply.build import compile_model, compile_unscheduled
 from flextune.apply.executable import Executable
 from flextune.errors import ModelError, UsageError
-from flextune.graph.binding import bind_inputs, shape_inputs
-from flextune.graph.expansion import expand_functions
-from flextune.graph.model import Model, model_from_proto
-from flextune.graph.operators import check_operators, unsupported_operators
-from flextune.graph.partition import partition_model
+from flextune.importing.binding import bind_inputs, shape_inputs
+from flextune.importing.expansion import expand_functions
+from flextune.importing.model import Model, model_from_proto
+from flextune.importing.operators import check_operators, unsupported_operators
+from flextune.plan.partition import partition_model
 from flextune.registry import nearest
 from flextune.target.detect import detect
 

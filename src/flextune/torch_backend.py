@@ -19,12 +19,12 @@ from flextune.apply.build import compile_model
 from flextune.apply.executable import Executable
 from flextune.database.store import open_database
 from flextune.errors import FlextuneError, ModelError, UsageError
-from flextune.graph.model import Model
-from flextune.graph.options import group_options
-from flextune.graph.partition import partition_model
-from flextune.graph.torch_export import EXTRA, exported_model, trace
-from flextune.graph.torch_fused import spelled_out
+from flextune.importing.model import Model
+from flextune.importing.torch_export import EXTRA, exported_model, trace
+from flextune.importing.torch_fused import spelled_out
 from flextune.optimize.model import choice_of, optimize_model, recorded_schedules
+from flextune.plan.options import group_options
+from flextune.plan.partition import partition_model
 from flextune.registry import nearest
 from flextune.settings import default_database_path
 from flextune.target.detect import detect

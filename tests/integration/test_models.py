@@ -9,8 +9,8 @@ import pytest
 
 import flextune
 from flextune.apply.check import check_against_onnxruntime
-from flextune.graph.model import Model, load_model
-from flextune.graph.random_weights import is_weightless, with_random_weights
+from flextune.importing.model import Model, load_model
+from flextune.importing.random_weights import is_weightless, with_random_weights
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 TOLERANCE = 1e-4

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import flextune
-from flextune.graph.model import load_model
+from flextune.importing.model import load_model
 from flextune.testing.models import evaluate, model_of, random_array, value
 
 N = helper.make_node

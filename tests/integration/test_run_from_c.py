@@ -13,9 +13,9 @@ import pytest
 
 import flextune
 from flextune.apply.build import compile_model
-from flextune.graph.model import load_model
-from flextune.graph.partition import partition_model
+from flextune.importing.model import load_model
 from flextune.native.toolchain import include_folder, write_header
+from flextune.plan.partition import partition_model
 from flextune.testing.models import conv_block
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "run_from_c" / "main.c"

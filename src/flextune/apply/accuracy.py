@@ -10,7 +10,7 @@ import numpy as np
 
 from flextune.apply.check import max_relative_error
 from flextune.errors import UsageError
-from flextune.graph.values import ValueSpec, random_values
+from flextune.importing.values import ValueSpec, random_values
 from flextune.registry import nearest
 
 Values = Mapping[str, np.ndarray]

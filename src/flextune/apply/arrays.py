@@ -12,7 +12,7 @@ import numpy as np
 
 from flextune.apply.program import ALIGNMENT_BYTES
 from flextune.errors import UsageError
-from flextune.graph.values import ValueSpec
+from flextune.importing.values import ValueSpec
 
 
 @lru_cache

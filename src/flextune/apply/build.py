@@ -21,8 +21,8 @@ from flextune.apply.signature import Runtime, Signature
 from flextune.apply.straight_line import read_straight_line
 from flextune.apply.threads import default_thread_count
 from flextune.errors import BuildError, FlextuneError
-from flextune.graph.partition import ModelTask, Partition
-from flextune.graph.values import ValueSpec
+from flextune.importing.values import ValueSpec
+from flextune.plan.partition import ModelTask, Partition
 from flextune.platforms import registry as platforms
 from flextune.platforms.x86.build import tvm_target
 from flextune.schedule.apply import apply_trace

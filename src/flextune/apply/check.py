@@ -10,7 +10,7 @@ import numpy as np
 
 from flextune.apply.executable import Executable, Latency
 from flextune.errors import EnvironmentFault
-from flextune.graph.model import Model
+from flextune.importing.model import Model
 
 MAX_RELATIVE_ERROR = 1e-3
 """Largest accepted `max_relative_error` of a float32 model; random-weight networks of 50 layers stay below 1e-4."""

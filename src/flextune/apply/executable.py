@@ -21,8 +21,8 @@ from flextune.apply.own_code import SavedCode
 from flextune.apply.processor import check_instructions
 from flextune.apply.signature import Runtime, Signature
 from flextune.errors import UsageError
-from flextune.graph.memory import require_memory
-from flextune.graph.values import ValueSpec, random_values
+from flextune.importing.values import ValueSpec, random_values
+from flextune.target.memory import require_memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,13 @@ import tvm
 from tvm import relax
 
 from flextune.errors import UsageError
-from flextune.graph.calls import CallSite, call_sites_of, is_constant
-from flextune.graph.partition import Partition
-from flextune.graph.precision.bfloat16 import from_bfloat16, to_bfloat16
-from flextune.graph.precision.narrow import narrow_function
-from flextune.graph.precision.precision import Precision
-from flextune.graph.precision.rewrite import is_straight
-from flextune.graph.precision.storage import storage_of
+from flextune.lowering.calls import CallSite, call_sites_of, is_constant
+from flextune.lowering.precision.bfloat16 import from_bfloat16, to_bfloat16
+from flextune.lowering.precision.narrow import narrow_function
+from flextune.lowering.precision.precision import Precision
+from flextune.lowering.precision.rewrite import is_straight
+from flextune.lowering.precision.storage import storage_of
+from flextune.plan.partition import Partition
 from flextune.platforms import registry as platforms
 from flextune.platforms.base import Array, Kernel
 from flextune.target.target import Target

@@ -15,9 +15,9 @@ from flextune.apply.program_text import program_text
 from flextune.apply.signature import Signature
 from flextune.apply.static_program import StaticModel
 from flextune.errors import EnvironmentFault, FlextuneError
-from flextune.graph.memory import size_text
 from flextune.native.toolchain import compile_c, link, runtime_objects
 from flextune.platforms.x86.build import tvm_target
+from flextune.target.memory import size_text
 from flextune.target.target import Target
 
 CALLS_INTO_TVM = (b"__TVMFFIFunctionCall", b"__TVMFFIEnvModLookupFromImports")

@@ -12,8 +12,8 @@ from tvm import relax
 
 from flextune.analysis.moves import described, move_of
 from flextune.errors import ScheduleError
-from flextune.graph.calls import is_call_tir, is_constant
-from flextune.graph.mutation import mutated
+from flextune.lowering.calls import is_call_tir, is_constant
+from flextune.lowering.mutation import mutated
 from flextune.schedule.packing import PackedInput
 
 SCHEDULED = "tirx.is_scheduled"

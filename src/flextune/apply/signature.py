@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
-from flextune.graph.values import ValueSpec
+from flextune.importing.values import ValueSpec
 
 
 class Runtime(StrEnum):

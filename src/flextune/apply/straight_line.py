@@ -10,7 +10,7 @@ import tvm
 from tvm import relax, tirx
 
 from flextune.apply.program import Place, Step, TensorType, dlpack_type
-from flextune.graph.calls import is_call_tir, is_constant
+from flextune.lowering.calls import is_call_tir, is_constant
 
 VIEWS = ("relax.reshape", "relax.expand_dims", "relax.squeeze", "relax.flatten")
 """Operators that leave the order of elements in memory as it is."""

@@ -14,7 +14,7 @@ from flextune.errors import UsageError
 if TYPE_CHECKING:
     from flextune.apply.accuracy import Accuracy
     from flextune.apply.build import Build
-    from flextune.graph.partition import Partition
+    from flextune.plan.partition import Partition
     from flextune.target.target import Target
 
 
@@ -44,7 +44,7 @@ def accuracy(
     from flextune.apply.layerwise import LayerwiseModel
     from flextune.cli.inputs import read_shapes, read_target
     from flextune.cli.models import read_partition
-    from flextune.graph.precision.precision import Precision
+    from flextune.lowering.precision.precision import Precision
 
     wanted, chosen = Precision.parse(precision), read_target(target)
     wanted.check(chosen)
@@ -78,7 +78,7 @@ def accuracy_of_build(partition: Partition, built: Build, target: Target) -> Acc
     from flextune.apply.build import compile_model
     from flextune.apply.check import OnnxRuntime
     from flextune.errors import EnvironmentFault
-    from flextune.graph.partition import partition_model
+    from flextune.plan.partition import partition_model
 
     samples, model = read_samples(None, partition.model.inputs), partition.model
     try:
@@ -108,7 +108,7 @@ def accuracy_json(found: Accuracy) -> dict[str, JsonValue]:
 
 
 def _layers(partition: Partition, light_bytes: int) -> tuple[str, ...]:
-    from flextune.graph.precision.rewrite import product_layers
+    from flextune.lowering.precision.rewrite import product_layers
 
     return tuple(map(str, product_layers(partition.module, light_bytes)))
 

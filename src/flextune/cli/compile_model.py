@@ -14,7 +14,7 @@ from flextune.errors import UsageError
 
 if TYPE_CHECKING:
     from flextune.apply.build import Schedule
-    from flextune.graph.partition import Partition
+    from flextune.plan.partition import Partition
 
 
 def compile_model(
@@ -49,7 +49,7 @@ def compile_model(
     from flextune.cli.models import build_to_ship, read_partition
     from flextune.cli.recorded_target import recorded_target
     from flextune.database.store import open_database
-    from flextune.graph.precision.precision import Precision
+    from flextune.lowering.precision.precision import Precision
     from flextune.native.toolchain import write_header
     from flextune.optimize.model import from_records
     from flextune.optimize.verdict import recorded_verdict

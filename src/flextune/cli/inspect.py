@@ -14,8 +14,8 @@ from flextune.cli.arguments import DatabasePath, Json, PrecisionName, Shapes, Ta
 from flextune.cli.output import JsonValue, print_json, size, table
 
 if TYPE_CHECKING:
-    from flextune.graph.partition import Partition
-    from flextune.graph.view import GraphView, GroupView
+    from flextune.plan.partition import Partition
+    from flextune.report.view import GraphView, GroupView
     from flextune.target.target import Target
 
 _SPACES_SECS = 3.0
@@ -39,9 +39,9 @@ def inspect(
     """
     from flextune.cli.inputs import check_output, read_shapes, read_target
     from flextune.cli.models import read_partition
-    from flextune.graph.picture import draw
-    from flextune.graph.precision.precision import Precision
-    from flextune.graph.view import view_of
+    from flextune.lowering.precision.precision import Precision
+    from flextune.report.picture import draw
+    from flextune.report.view import view_of
 
     if svg is not None:
         check_output(svg, model, *([db] if db else []))
@@ -79,9 +79,9 @@ class _Contents:
 
 
 def _contents(partition: Partition) -> _Contents:
-    from flextune.graph.onnx_graph import OnnxGraph
-    from flextune.graph.simplify import simplify
-    from flextune.graph.view import parameter_count
+    from flextune.importing.onnx_graph import OnnxGraph
+    from flextune.importing.simplify import simplify
+    from flextune.report.view import parameter_count
 
     graph = OnnxGraph.of(partition.model.proto)
     operators = Counter(node.op_type for node in graph.nodes)
@@ -160,7 +160,7 @@ def _report(
     contents: _Contents,
     sizes: dict[str, int],
 ) -> str:
-    from flextune.graph.picture import quantity
+    from flextune.report.picture import quantity
 
     before, after = contents.operators.total(), contents.simplified.total()
     calls = sum(group.count for group in view.groups)
@@ -192,7 +192,7 @@ def _operator_table(contents: _Contents) -> str:
 
 
 def _group_table(view: GraphView, sizes: dict[str, int]) -> str:
-    from flextune.graph.picture import quantity
+    from flextune.report.picture import quantity
 
     rows = [
         (

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flextune.apply.build import Build, Schedule, compile_model
-from flextune.graph.model import load_model
-from flextune.graph.partition import Partition, partition_model
-from flextune.graph.precision.precision import FLOAT32, Precision
+from flextune.importing.model import load_model
+from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.optimize.in_turns import Limits
 from flextune.optimize.model import compare
 from flextune.optimize.verdict import DEFAULT, TUNED
+from flextune.plan.partition import Partition, partition_model
 from flextune.target.target import Target
 
 _COMPARED_SECS = 5.0
@@ -21,7 +21,7 @@ def read_partition(
     path: Path, shapes: Mapping[str, tuple[int, ...]], without: Sequence[str] = (), precision: Precision = FLOAT32
 ) -> Partition:
     """The model file, lowered, fused and split into tasks. Raises `ModelError`; UsageError for an unknown pass."""
-    from flextune.graph.fusion.switcher import check_passes
+    from flextune.plan.fusion.switcher import check_passes
 
     check_passes(without)
     return partition_model(load_model(path, shapes), without, precision)

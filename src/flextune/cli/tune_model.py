@@ -12,9 +12,9 @@ from flextune.cli.models import read_partition
 from flextune.cli.output import JsonValue, print_json, rate, seconds, table
 from flextune.cli.tune import ModelRequest, end_with
 from flextune.database.store import open_database
-from flextune.graph.partition import Partition
-from flextune.graph.precision.precision import Precision
+from flextune.lowering.precision.precision import Precision
 from flextune.optimize.model import OptimizedModel, optimize_model
+from flextune.plan.partition import Partition
 from flextune.tune.options import TuneOptions
 from flextune.tune.result import TuningResult
 from flextune.tune.tasks import TasksResult

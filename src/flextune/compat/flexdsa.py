@@ -20,12 +20,12 @@ from flextune.apply.build import Build, Schedule, compile_model, kernel_function
 from flextune.apply.executable import Executable
 from flextune.compat.networkx_graph import model_of_graph
 from flextune.errors import UsageError
-from flextune.graph.fusion.switcher import check_passes, pass_names
-from flextune.graph.model import Model, load_model, model_from_proto
-from flextune.graph.partition import Partition, partition_model
-from flextune.graph.view import GraphView, view_of
+from flextune.importing.model import Model, load_model, model_from_proto
+from flextune.plan.fusion.switcher import check_passes, pass_names
+from flextune.plan.partition import Partition, partition_model
 from flextune.platforms.x86.build import tvm_target
 from flextune.registry import nearest
+from flextune.report.view import GraphView, view_of
 from flextune.target.detect import detect
 from flextune.target.target import Target
 

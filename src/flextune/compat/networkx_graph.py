@@ -31,8 +31,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from flextune.errors import ModelError
-from flextune.graph.model import Model, model_from_proto
-from flextune.graph.operators import supported_operators
+from flextune.importing.model import Model, model_from_proto
+from flextune.importing.operators import supported_operators
 from flextune.registry import nearest
 
 OPSET = 20

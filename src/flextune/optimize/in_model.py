@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from flextune.apply.build import Build, Schedule, compile_model
 from flextune.apply.profile import profile_in_turns
-from flextune.graph.partition import Partition
+from flextune.plan.partition import Partition
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.measurement import Candidate, Measurement, Status

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 
 import tvm
 
-from flextune.graph.fusion.operator_graph import Operator
-from flextune.graph.fusion.plan import FusionPlan
-from flextune.graph.layouts.assignment import LayoutPair
-from flextune.graph.layouts.layout import NCHW, NHWC, Layout
-from flextune.graph.layouts.operators import CONVOLUTION, WINDOWS, is_depthwise, move_of
+from flextune.lowering.layout import NCHW, NHWC, Layout
+from flextune.lowering.operator_graph import Operator
+from flextune.plan.fusion.plan import FusionPlan
+from flextune.plan.layouts.assignment import LayoutPair
+from flextune.plan.layouts.operators import CONVOLUTION, WINDOWS, is_depthwise, move_of
 from flextune.target.peaks import Peaks
 from flextune.tune.switching import LAUNCH_SECS, predicted_secs
 from flextune.workload.workload import Workload

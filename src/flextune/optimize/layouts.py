@@ -13,17 +13,17 @@ from flextune.apply.build import Build, compile_model
 from flextune.apply.profile import profile_in_turns
 from flextune.database.base import Database
 from flextune.errors import UsageError
-from flextune.graph.fusion.operator_graph import leaves
-from flextune.graph.fusion.plan import FusionPlan
-from flextune.graph.fusion.switcher import LAYOUTS
-from flextune.graph.layouts.assignment import ALL_NHWC, LayoutAssignment, LayoutPair
-from flextune.graph.layouts.layout import NCHW, NHWC, Layout, blocked
-from flextune.graph.layouts.problem import LayoutProblem
-from flextune.graph.layouts.rewriting import with_layouts
-from flextune.graph.options import first_workloads
-from flextune.graph.partition import Partition
+from flextune.lowering.layout import NCHW, NHWC, Layout, blocked
+from flextune.lowering.operator_graph import leaves
 from flextune.optimize.layout_costs import LayoutCosts
-from flextune.schedule.limits import CpuLimits
+from flextune.plan.fusion.plan import FusionPlan
+from flextune.plan.fusion.switcher import LAYOUTS
+from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment, LayoutPair
+from flextune.plan.layouts.problem import LayoutProblem
+from flextune.plan.layouts.rewriting import with_layouts
+from flextune.plan.options import first_workloads
+from flextune.plan.partition import Partition
+from flextune.platforms.cpu.limits import CpuLimits
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
 from flextune.trial.decision import FusionDecision, OptionTime

@@ -12,9 +12,6 @@ from flextune.apply.build import Build, Schedule, compile_model, workloads_in_pl
 from flextune.apply.executable import Executable
 from flextune.csp.assignment import Assignment
 from flextune.database.base import Database
-from flextune.graph.layouts.assignment import ALL_NHWC
-from flextune.graph.options import GroupOptions, group_options
-from flextune.graph.partition import Partition
 from flextune.optimize.in_model import (
     ROUNDS,
     RUNS_PER_ROUND,
@@ -28,6 +25,9 @@ from flextune.optimize.in_model import (
 from flextune.optimize.in_turns import Limits, Outcome, choose_in_turns
 from flextune.optimize.layouts import LayoutChoice, choose_layouts, recorded_layouts
 from flextune.optimize.verdict import verdict
+from flextune.plan.layouts.assignment import ALL_NHWC
+from flextune.plan.options import GroupOptions, group_options
+from flextune.plan.partition import Partition
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.decision import FusionDecision

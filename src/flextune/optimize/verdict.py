@@ -6,9 +6,9 @@ import hashlib
 from datetime import UTC, datetime
 
 from flextune.database.base import Database
-from flextune.graph.partition import Partition
 from flextune.optimize.in_turns import Outcome
 from flextune.optimize.layouts import plan_key
+from flextune.plan.partition import Partition
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
 from flextune.trial.decision import FusionDecision, OptionTime

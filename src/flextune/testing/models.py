@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from flextune.graph.onnx_graph import OnnxGraph
+from flextune.importing.onnx_graph import OnnxGraph
 
 FLOAT = TensorProto.FLOAT
 

@@ -13,7 +13,7 @@ from flextune.cost.task import Axis, Operand, TaskDescription
 from flextune.csp.constraint import Select
 from flextune.csp.problem import Problem
 from flextune.errors import UsageError
-from flextune.schedule.limits import dtype_bits
+from flextune.platforms.cpu.limits import dtype_bits
 from flextune.schedule.space import SearchSpace
 from flextune.target.target import Target
 from flextune.workload.workload import Workload

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from flextune.graph.options import GroupOption, GroupOptions
+from flextune.plan.options import GroupOption, GroupOptions
 from flextune.target.peaks import Peaks
 from flextune.trial.decision import FusionDecision, OptionTime
 from flextune.tune.task import peak_flops

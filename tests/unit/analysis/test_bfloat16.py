@@ -3,7 +3,7 @@ from __future__ import annotations
 from tvm import tirx
 
 from flextune.analysis.bfloat16 import narrowed, unrounded
-from flextune.graph.precision.bfloat16 import widened
+from flextune.lowering.precision.bfloat16 import widened
 from flextune.workload.rounding import STORAGE, bfloat16_of
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from flextune.apply.build import Build, compile_model
-from flextune.graph.model import Model, load_model
-from flextune.graph.partition import Partition, partition_model
+from flextune.importing.model import Model, load_model
+from flextune.plan.partition import Partition, partition_model
 from flextune.target.detect import detect
 from flextune.target.target import Target
 from flextune.testing.models import conv_block

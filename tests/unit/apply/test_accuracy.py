@@ -12,10 +12,10 @@ from flextune.apply.build import compile_model
 from flextune.apply.kept_layers import find_kept_layers
 from flextune.apply.layerwise import LayerwiseModel
 from flextune.errors import UsageError
-from flextune.graph.model import Model, load_model
-from flextune.graph.partition import partition_model
-from flextune.graph.precision.precision import Precision
-from flextune.graph.values import ValueSpec
+from flextune.importing.model import Model, load_model
+from flextune.importing.values import ValueSpec
+from flextune.lowering.precision.precision import Precision
+from flextune.plan.partition import partition_model
 from flextune.target.detect import detect
 from flextune.testing.models import evaluate, model_of, random_array, value
 

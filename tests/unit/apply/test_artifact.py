@@ -17,7 +17,7 @@ from flextune.apply.model_file import read_signature
 from flextune.apply.processor import check_instructions
 from flextune.apply.signature import Signature
 from flextune.errors import EnvironmentFault, FlextuneError, UsageError
-from flextune.graph.values import ValueSpec
+from flextune.importing.values import ValueSpec
 from flextune.target.target import Target
 
 

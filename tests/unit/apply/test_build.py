@@ -7,8 +7,8 @@ import pytest
 
 from flextune.apply.build import Build, Origin, compile_model
 from flextune.apply.check import check_against_onnxruntime
-from flextune.graph.model import Model
-from flextune.graph.partition import Partition
+from flextune.importing.model import Model
+from flextune.plan.partition import Partition
 from flextune.platforms import registry
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
@@ -69,7 +69,7 @@ def test_without_any_rule_the_generic_schedule_is_used(
 
 
 def test_the_partition_is_not_changed_by_building(partition: Partition, target: Target) -> None:
-    from flextune.graph.calls import call_sites
+    from flextune.lowering.calls import call_sites
 
     before = [site.function for site in call_sites(partition.module)]
     compile_model(partition, {}, target)

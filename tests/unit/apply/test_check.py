@@ -10,7 +10,7 @@ import pytest
 from flextune.apply.build import Build
 from flextune.apply.check import check_against_onnxruntime, max_relative_error
 from flextune.errors import EnvironmentFault
-from flextune.graph.model import Model
+from flextune.importing.model import Model
 
 
 def test_equal_outputs_agree_and_the_largest_error_counts() -> None:

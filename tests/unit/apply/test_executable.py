@@ -13,9 +13,9 @@ from flextune.apply.build import Build, compile_model
 from flextune.apply.executable import Executable
 from flextune.apply.signature import Runtime
 from flextune.errors import EnvironmentFault, ModelError, UsageError
-from flextune.graph import memory as machine_memory
-from flextune.graph.partition import Partition
-from flextune.graph.values import ValueSpec
+from flextune.importing.values import ValueSpec
+from flextune.plan.partition import Partition
+from flextune.target import memory as machine_memory
 from flextune.target.target import Target
 
 

@@ -14,8 +14,8 @@ from onnx import helper
 from flextune.apply.build import compile_model
 from flextune.apply.executable import Executable
 from flextune.apply.signature import Runtime
-from flextune.graph.model import load_model
-from flextune.graph.partition import partition_model
+from flextune.importing.model import load_model
+from flextune.plan.partition import partition_model
 from flextune.target.target import Target
 from flextune.testing.models import evaluate, model_of, random_array, value
 

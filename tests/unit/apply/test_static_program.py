@@ -13,8 +13,8 @@ from flextune.apply.build import compile_model
 from flextune.apply.program import Place, dlpack_type
 from flextune.apply.signature import Runtime
 from flextune.apply.static_program import huge_block, static_model
-from flextune.graph.model import load_model
-from flextune.graph.partition import Partition, partition_model
+from flextune.importing.model import load_model
+from flextune.plan.partition import Partition, partition_model
 from flextune.target.target import Target
 from flextune.testing.models import evaluate, model_of, random_array, value
 

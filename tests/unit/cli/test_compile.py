@@ -14,8 +14,8 @@ from flextune.apply.model_file import read_signature
 from flextune.cli.recorded_target import recorded_target
 from flextune.database.store import open_database
 from flextune.errors import UsageError
-from flextune.graph.model import load_model
-from flextune.graph.partition import partition_model
+from flextune.importing.model import load_model
+from flextune.plan.partition import partition_model
 from flextune.platforms import registry
 from flextune.target.target import Target
 from flextune.testing.models import conv_block, model_of, value

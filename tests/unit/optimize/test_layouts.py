@@ -13,17 +13,17 @@ import pytest
 from flextune.apply.build import Build, compile_model
 from flextune.database.store import open_database
 from flextune.errors import UsageError
-from flextune.graph.fusion.switcher import pass_names
-from flextune.graph.layouts.assignment import LayoutAssignment, LayoutPair
-from flextune.graph.model import load_model
-from flextune.graph.partition import Partition, partition_model
-from flextune.graph.precision.precision import Precision
+from flextune.importing.model import load_model
+from flextune.lowering.precision.precision import Precision
 from flextune.optimize import layouts
 from flextune.optimize.layout_costs import LayoutCosts
 from flextune.optimize.layouts import choose_layouts, layout_problem, layouts_of, plan_key, recorded_layouts
+from flextune.plan.fusion.switcher import pass_names
+from flextune.plan.layouts.assignment import LayoutAssignment, LayoutPair
+from flextune.plan.partition import Partition, partition_model
 from flextune.target.detect import detect
 from flextune.testing.models import evaluate, random_array
-from tests.unit.graph.layouts.nets import branching
+from tests.unit.plan.layouts.nets import branching
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,14 @@ from flextune.apply.build import Build
 from flextune.cli import models
 from flextune.cli.models import build_to_ship
 from flextune.database.store import open_database
-from flextune.graph.model import load_model
-from flextune.graph.partition import Partition, partition_model
-from flextune.graph.precision.precision import Precision
+from flextune.importing.model import load_model
+from flextune.lowering.precision.precision import Precision
 from flextune.optimize.in_turns import Outcome
 from flextune.optimize.verdict import DEFAULT, TUNED, recorded_verdict, verdict
+from flextune.plan.partition import Partition, partition_model
 from flextune.target.detect import detect
 from flextune.trial.decision import FusionDecision
-from tests.unit.graph.layouts.nets import branching
+from tests.unit.plan.layouts.nets import branching
 
 FASTER = Outcome(2, (2e-3, 1.9e-3, 1.5e-3), 12)
 NOT_SHOWN = Outcome(0, (2e-3, 1.9e-3, 2.1e-3), 40)

@@ -5,7 +5,7 @@ import pytest
 import tvm
 from tvm import s_tir, te
 
-from flextune.graph.precision.bfloat16 import from_bfloat16, to_bfloat16
+from flextune.lowering.precision.bfloat16 import from_bfloat16, to_bfloat16
 from flextune.platforms import registry
 from flextune.platforms.x86.build import tvm_target
 from flextune.target.detect import detect

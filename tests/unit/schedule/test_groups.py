@@ -11,11 +11,11 @@ from tvm import te
 
 from flextune.analysis.blocks import read_program
 from flextune.errors import ScheduleError
+from flextune.platforms.cpu.rules.groups import grouped_axis
 from flextune.platforms.x86.rules import generate_space
 from flextune.schedule.apply import ScheduledProgram
 from flextune.schedule.groups import group_axis, joined_block_name, split_groups
 from flextune.schedule.rewriting_steps import SplitGroups
-from flextune.schedule.rules.groups import grouped_axis
 from flextune.schedule.steps import Tensorize
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target

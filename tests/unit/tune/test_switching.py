@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from flextune.graph.options import GroupOption, GroupOptions
+from flextune.plan.options import GroupOption, GroupOptions
 from flextune.trial.decision import FusionDecision
 from flextune.tune.switching import LAUNCH_SECS, Circumstances, Switching, predicted_secs
 from flextune.workload.parse import parse_workload

@@ -8,7 +8,7 @@ from typing import Any
 import tvm
 
 from flextune.platforms.base import Kernel
-from flextune.platforms.tvm_kernel import TvmKernel
+from flextune.platforms.cpu.tvm_kernel import TvmKernel
 from flextune.platforms.x86.build import compile_module
 from flextune.platforms.x86.elementary import register_elementary
 from flextune.platforms.x86.intrinsics import register_intrinsics

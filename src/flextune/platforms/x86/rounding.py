@@ -1,7 +1,7 @@
 """Rounding to bfloat16 by VCVTNEPS2BF16 (AVX512-BF16), one instruction in place of eight.
 
 Only models in bfloat16 round, and they are refused for a processor without the instruction
-(`flextune.graph.precision.precision.Precision.check`).
+(`flextune.lowering.precision.precision.Precision.check`).
 """
 
 from __future__ import annotations

@@ -13,19 +13,19 @@ from flextune.analysis.blocks import BlockFacts, BlockKind, ProgramFacts, read_p
 from flextune.analysis.roles import role_of
 from flextune.csp import Assignment, Problem
 from flextune.errors import InfeasibleError, ScheduleError
+from flextune.platforms.cpu.limits import CpuLimits
+from flextune.platforms.cpu.rules.anchor import choose_anchor
+from flextune.platforms.cpu.rules.attention import apply_attention
+from flextune.platforms.cpu.rules.fusion import inlinable
+from flextune.platforms.cpu.rules.groups import apply_groups
+from flextune.platforms.cpu.rules.nests import ElementwiseRule, ParallelNestRule
+from flextune.platforms.cpu.rules.register_tile import apply_register_tile
+from flextune.platforms.cpu.rules.rows import RowRule, peel_rows, reduces_contiguously, row_dimensions
+from flextune.platforms.cpu.rules.separable import apply_separable
+from flextune.platforms.cpu.rules.transposed import TransposeRule, transposed_axis
+from flextune.platforms.cpu.rules.winograd import apply_winograd
 from flextune.platforms.x86.intrinsics import available_intrinsics, register_intrinsics
 from flextune.schedule.apply import apply_trace
-from flextune.schedule.limits import CpuLimits
-from flextune.schedule.rules.anchor import choose_anchor
-from flextune.schedule.rules.attention import apply_attention
-from flextune.schedule.rules.fusion import inlinable
-from flextune.schedule.rules.groups import apply_groups
-from flextune.schedule.rules.nests import ElementwiseRule, ParallelNestRule
-from flextune.schedule.rules.register_tile import apply_register_tile
-from flextune.schedule.rules.rows import RowRule, peel_rows, reduces_contiguously, row_dimensions
-from flextune.schedule.rules.separable import apply_separable
-from flextune.schedule.rules.transposed import TransposeRule, transposed_axis
-from flextune.schedule.rules.winograd import apply_winograd
 from flextune.schedule.space import Draft, SearchSpace
 from flextune.schedule.steps import Inline
 from flextune.schedule.trace import Trace

@@ -12,8 +12,8 @@ from types import ModuleType
 import numpy as np
 import onnx
 
-from flextune.graph.model import load_model
-from flextune.graph.random_weights import with_random_weights
+from flextune.importing.model import load_model
+from flextune.importing.random_weights import with_random_weights
 from flextune.testing.onnx_conformance.cases import Case, Elements
 
 FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"

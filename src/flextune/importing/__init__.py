@@ -1,0 +1,1 @@
+"""Models of others, ONNX and PyTorch, to Relax."""

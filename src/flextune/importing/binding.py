@@ -1,0 +1,89 @@
+"""Inputs that must be known when a model is compiled: those whose values decide shapes, and those without elements.
+
+A built model has static shapes. What an input says about shapes (the target of a `Reshape`, the axes of a `ReduceSum`,
+the limit of a `Range`) has to be a constant of the model; who has the values binds them, once for each set of values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from flextune.importing.onnx_graph import names_read, nested_graphs
+
+REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
+
+SHAPE_POSITIONS: dict[str, tuple[int, ...]] = {
+    "AffineGrid": (1,),
+    "BlackmanWindow": (0,),
+    "CenterCropPad": (1,),
+    "Col2Im": (1, 2),
+    "ConstantOfShape": (0,),
+    "CumProd": (1,),
+    "CumSum": (1,),
+    "DFT": (1, 2),
+    "Dropout": (2,),
+    "Expand": (1,),
+    "HammingWindow": (0,),
+    "HannWindow": (0,),
+    "If": (0,),
+    "Loop": (0, 1),
+    "MaxUnpool": (2,),
+    "MelWeightMatrix": (0, 1, 2, 3, 4),
+    "NonMaxSuppression": (2, 3, 4),
+    "OneHot": (1,),
+    "Pad": (1, 2, 3),
+    "Range": (0, 1, 2),
+    "Reshape": (1,),
+    "Resize": (1, 2, 3),
+    "STFT": (1, 3),
+    "Slice": (1, 2, 3, 4),
+    "Split": (1,),
+    "SplitToSequence": (1,),
+    "Squeeze": (1,),
+    "Tile": (1, 2),
+    "TopK": (1,),
+    "Trilu": (1,),
+    "Unsqueeze": (1,),
+    "Upsample": (1,),
+    **{f"Reduce{name}": (1,) for name in REDUCTIONS},
+}
+"""Operator -> positions of the inputs that decide the shape of an output, or which elements it is made of."""
+
+
+def shape_inputs(graph: onnx.GraphProto) -> frozenset[str]:
+    """The graph's inputs (those without a default) whose values decide shapes, directly or through other nodes.
+
+    x: [2, 6], s: [3]; y = Reshape(x, Mul(s, t))   -->   {s, t}
+    """
+    constants = {tensor.name for tensor in graph.initializer}
+    return frozenset(value.name for value in graph.input if value.name not in constants) & _needed(graph.node)
+
+
+def bind_inputs(proto: onnx.ModelProto, values: Mapping[str, np.ndarray]) -> onnx.ModelProto:
+    """A copy of the model in which these inputs are constants."""
+    bound = onnx.ModelProto()
+    bound.CopyFrom(proto)
+    kept = [value for value in proto.graph.input if value.name not in values]
+    del bound.graph.input[:]
+    bound.graph.input.extend(kept)
+    bound.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in values.items())
+    return bound
+
+
+def _needed(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """Names whose values must be known so that all shapes are, going from the last node to the first."""
+    needed: set[str] = set()
+    for node in reversed(list(nodes)):
+        if node.op_type in ("Shape", "Size"):
+            continue
+        if any(name in needed for name in node.output):
+            needed.update(names_read(node))
+        positions = SHAPE_POSITIONS.get(node.op_type, ())
+        needed.update(node.input[position] for position in positions if position < len(node.input))
+        for graph in nested_graphs(node):
+            needed |= _needed(graph.node)
+    return needed - {""}

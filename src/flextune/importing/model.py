@@ -1,0 +1,166 @@
+"""Reading a model file: from a path to a checked `Model` with static shapes, or one clear error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from flextune.errors import ModelError
+from flextune.importing.binding import shape_inputs
+from flextune.importing.expansion import expand_functions
+from flextune.importing.operators import check_operators
+from flextune.importing.order import sort_nodes
+from flextune.importing.reading import check_proto, read_proto
+from flextune.importing.values import ValueSpec, random_values
+from flextune.target.memory import require_memory
+
+_MOST_ELEMENTS = 2**31 - 1
+"""Of an input: generated code counts elements in 32 bits."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A checked model with static input shapes. `notes` says what was decided on the way, one sentence each."""
+
+    name: str
+    proto: onnx.ModelProto
+    inputs: tuple[ValueSpec, ...]
+    outputs: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all constants as float32."""
+        return sum(4 * math.prod(tensor.dims) for tensor in self.proto.graph.initializer)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model (with its static shapes and present weights) as an ONNX file."""
+        onnx.save(self.proto, str(path))
+        return Path(path)
+
+    def with_proto(self, proto: onnx.ModelProto, *notes: str) -> Model:
+        """The same model with other weights or nodes, and what was changed."""
+        return replace(self, proto=proto, notes=(*self.notes, *notes))
+
+    def random_inputs(self, seed: int) -> dict[str, np.ndarray]:
+        """One seeded array per input; see `ValueSpec.random_array`."""
+        return random_values(self.inputs, seed)
+
+
+def load_model(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:
+    """Read and check an ONNX file, and give every input a static shape; see `model_from_proto`.
+
+    Weights in other files are read too, from the model's folder only. ModelError for a file that is missing, damaged,
+    or larger than memory.
+    """
+    source = Path(path)
+    return model_from_proto(read_proto(source), source.stem, shapes, str(source))
+
+
+def model_from_proto(
+    proto: onnx.ModelProto,
+    name: str,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    source: str = "the model",
+) -> Model:
+    """A checked model of a proto, which is changed and belongs to the result from then on.
+
+    `shapes` sets the shape of inputs with dynamic dimensions. A dynamic first dimension (the batch) that is not set
+    becomes 1, with a note; any other one raises ModelError, as do cycles and unsupported operators (all of them, with
+    the names of their nodes). Messages call the model `source`.
+    """
+    proto = expand_functions(proto)
+    check_operators(proto, source)
+    sort_nodes(proto.graph, source)
+    check_proto(proto, source)
+    if deciding := sorted(shape_inputs(proto.graph)):
+        raise ModelError(
+            f"{source}: values of {', '.join(map(repr, deciding))} decide shapes and are inputs; shapes must be known "
+            "when a model is built: make them constants (initializers) of the model"
+        )
+    return _with_static_shapes(proto, name, source, dict(shapes or {}))
+
+
+def _with_static_shapes(proto: onnx.ModelProto, name: str, source: str, shapes: dict[str, tuple[int, ...]]) -> Model:
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    inputs = [value for value in proto.graph.input if value.name not in constants]
+    names = [value.name for value in inputs]
+    if unknown := sorted(set(shapes) - set(names)):
+        raise ModelError(f"{source} has no input {unknown[0]!r}; its inputs are {', '.join(names)}")
+    specs: list[ValueSpec] = []
+    notes: list[str] = []
+    for value in inputs:
+        spec, note = _static_spec(value, shapes.get(value.name), source)
+        _set_shape(value, spec.shape)
+        specs.append(spec)
+        notes.extend(note)
+    _check_sizes(specs, source)
+    del proto.graph.value_info[:]
+    if strange := [value.name for value in proto.graph.output if not value.type.HasField("tensor_type")]:
+        raise ModelError(f"{source}: output {strange[0]!r} is not a tensor; only tensors are supported")
+    outputs = tuple(value.name for value in proto.graph.output)
+    return Model(name, proto, tuple(specs), outputs, tuple(notes))
+
+
+def _static_spec(
+    value: onnx.ValueInfoProto, asked: tuple[int, ...] | None, source: str
+) -> tuple[ValueSpec, tuple[str, ...]]:
+    if not value.type.HasField("tensor_type"):
+        raise ModelError(f"{source}: input {value.name!r} is not a tensor; only tensors are supported")
+    tensor = value.type.tensor_type
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
+    hint = f"give its shape with --shape {value.name}=1x3x224x224 (its own sizes)"
+    if not tensor.HasField("shape"):
+        if asked is None:
+            raise ModelError(f"{source}: input {value.name!r} has no shape; {hint}")
+        return ValueSpec(value.name, _positive(asked, value.name), dtype), ()
+    declared = [dim.dim_value if dim.dim_value > 0 else (dim.dim_param or "?") for dim in tensor.shape.dim]
+    if asked is not None:
+        _check_asked(asked, declared, value.name, source)
+        return ValueSpec(value.name, _positive(asked, value.name), dtype), ()
+    dynamic = [axis for axis, size in enumerate(declared) if isinstance(size, str)]
+    if any(axis != 0 for axis in dynamic):
+        text = ", ".join(map(str, declared))
+        raise ModelError(f"{source}: input {value.name!r} has dynamic dimensions [{text}]; {hint}")
+    shape = tuple(1 if isinstance(size, str) else int(size) for size in declared)
+    note = (f"input {value.name!r}: dynamic batch {declared[0]!r} set to 1",) if dynamic else ()
+    return ValueSpec(value.name, shape, dtype), note
+
+
+def _check_sizes(inputs: Sequence[ValueSpec], source: str) -> None:
+    for spec in inputs:
+        if math.prod(spec.shape) > _MOST_ELEMENTS:
+            raise ModelError(f"{source}: input {spec} has more than {_MOST_ELEMENTS} elements: use smaller sizes")
+    input_bytes = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in inputs)
+    require_memory(input_bytes, f"{source}: what the inputs hold", copies=1)
+
+
+def _check_asked(asked: tuple[int, ...], declared: list[int | str], name: str, source: str) -> None:
+    fits = len(asked) == len(declared) and all(
+        isinstance(size, str) or size == wanted for size, wanted in zip(declared, asked, strict=True)
+    )
+    if not fits:
+        raise ModelError(
+            f"{source}: input {name!r} is declared as [{', '.join(map(str, declared))}]; "
+            f"the shape [{', '.join(map(str, asked))}] does not fit it"
+        )
+
+
+def _positive(shape: tuple[int, ...], name: str) -> tuple[int, ...]:
+    if any(size < 1 for size in shape):
+        raise ModelError(f"the shape of input {name!r} must be of sizes >= 1, got [{', '.join(map(str, shape))}]")
+    return tuple(int(size) for size in shape)
+
+
+def _set_shape(value: onnx.ValueInfoProto, shape: tuple[int, ...]) -> None:
+    dims = value.type.tensor_type.shape.dim
+    del dims[:]
+    for size in shape:
+        dims.add().dim_value = size
+    if not shape:
+        value.type.tensor_type.shape.SetInParent()

@@ -1,0 +1,64 @@
+"""Which ONNX operators can be imported; every one that cannot is named, with its nodes, before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+from tvm.relax.frontend.onnx import onnx_frontend
+
+from flextune.errors import ModelError
+from flextune.importing.onnx_graph import nested_graphs
+
+CONTROL_FLOW = frozenset({"If", "Constant"})
+"""Handled by the importer outside its table of operators."""
+
+RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
+"""Written out step by step before the importer sees them, or refused with the reason."""
+
+MISREAD = frozenset({"Attention", "SequenceErase", "SequenceInsert"})
+"""Operators that the importer takes for something else: another set's of the same name, or of another order."""
+
+MAX_NODES_LISTED = 8
+
+
+def check_operators(proto: onnx.ModelProto, source: str) -> None:
+    """Raise ModelError naming all operators that cannot be imported, each with the names of its nodes."""
+    nodes_of = unsupported_operators(proto)
+    if not nodes_of:
+        return
+    lines = [f"  {operator}: {_listed(names)}" for operator, names in sorted(nodes_of.items())]
+    raise ModelError(
+        f"{source} uses {len(nodes_of)} operator(s) that cannot be imported:\n" + "\n".join(lines) + "\n"
+        "Replace them in the model, or export it with only operators of the standard ONNX set."
+    )
+
+
+def unsupported_operators(proto: onnx.ModelProto) -> dict[str, list[str]]:
+    """Operator (with its domain unless it is the default one) -> names of the nodes that use it."""
+    supported = supported_operators()
+    found: dict[str, list[str]] = {}
+    for number, node in enumerate(_all_nodes(proto.graph)):
+        is_default = node.domain in ("", "ai.onnx")
+        if is_default and node.op_type in supported:
+            continue
+        operator = node.op_type if is_default else f"{node.domain}::{node.op_type}"
+        found.setdefault(operator, []).append(node.name or f"#{number} (writes {', '.join(node.output)})")
+    return found
+
+
+def supported_operators() -> frozenset[str]:
+    """Operators of the default domain that the importer knows, or what is before it."""
+    return (frozenset(onnx_frontend._get_convert_map()) | CONTROL_FLOW | RECURRENT) - MISREAD
+
+
+def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for inner in nested_graphs(node):
+            yield from _all_nodes(inner)
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:MAX_NODES_LISTED])
+    return shown if len(names) <= MAX_NODES_LISTED else f"{shown} and {len(names) - MAX_NODES_LISTED} more"

@@ -1,0 +1,108 @@
+"""From a path to a whole, valid ONNX proto, or one clear error."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from flextune.errors import ModelError
+from flextune.importing.external import external_bytes, read_external
+from flextune.target.memory import require_memory
+
+LARGE_ELEMENTS = 1024
+"""Initializers of more elements are checked apart from the graph: ONNX's checker would copy them, up to 2 GiB."""
+
+FIXED_SIZES = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 16})
+"""Element types whose values fill whole bytes of a tensor's raw data (`TensorProto.DataType`)."""
+
+
+def read_proto(source: Path) -> onnx.ModelProto:
+    """The model with all its weights. ModelError for a missing or damaged file, and where memory is too small."""
+    if not source.exists():
+        raise ModelError(f"no model file at {source}")
+    if source.is_dir():
+        raise ModelError(f"{source} is a folder; give the path of an .onnx file")
+    file_bytes = source.stat().st_size
+    if file_bytes == 0:
+        raise ModelError(f"{source} is empty (0 bytes); download or export the model again")
+    require_memory(file_bytes, f"{source}")
+    proto = _parsed(source, file_bytes)
+    if not proto.graph.node and not proto.graph.output:
+        raise ModelError(f"{source} holds no graph: it is not an ONNX model, or is truncated; export it again")
+    require_memory(file_bytes + external_bytes(proto, source), f"{source} with its external data")
+    try:
+        read_external(proto, source)
+    except (OSError, onnx.checker.ValidationError, ValueError) as error:
+        raise ModelError(f"cannot read the external data of {source}: {first_line(error)}") from error
+    return proto
+
+
+def _parsed(source: Path, file_bytes: int) -> onnx.ModelProto:
+    try:
+        return onnx.load(str(source), load_external_data=False)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise ModelError(
+            f"{source} is not an ONNX model, or is truncated or damaged ({file_bytes} bytes: "
+            f"{first_line(error)}); download or export it again"
+        ) from error
+    except (OSError, onnx.checker.ValidationError, ValueError) as error:
+        raise ModelError(f"cannot read {source}: {first_line(error)}") from error
+
+
+def check_proto(proto: onnx.ModelProto, source: str) -> None:
+    """Raise ModelError unless the proto is a valid model by ONNX's own checker. Costs little whatever the weights."""
+    if proto.ir_version < 3:
+        raise ModelError(f"{source} has ONNX IR version {proto.ir_version}; 3 (ONNX 1.0) or later is needed")
+    if not proto.graph.output:
+        raise ModelError(f"{source} has no outputs, so there is nothing to compute: export it again with its outputs")
+    for tensor in proto.graph.initializer:
+        _check_large(tensor, source)
+    try:
+        onnx.checker.check_model(_without_large(proto))
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"{source} is not a valid ONNX model: {' '.join(str(error).split())}") from error
+
+
+def _check_large(tensor: onnx.TensorProto, source: str) -> None:
+    if not _is_large(tensor) or not tensor.HasField("raw_data"):
+        return
+    needed = math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    present = len(tensor.raw_data)
+    if present != needed:
+        raise ModelError(
+            f"{source} is not a valid ONNX model: tensor {tensor.name!r} of sizes {list(tensor.dims)} needs {needed} "
+            f"bytes and has {present}"
+        )
+
+
+def _is_large(tensor: onnx.TensorProto) -> bool:
+    return math.prod(tensor.dims) > LARGE_ELEMENTS and tensor.data_type in FIXED_SIZES
+
+
+def _without_large(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with large initializers as inputs; outputs without a shape get one, as the inputs decide on it."""
+    small = onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import)
+    small.graph.name = proto.graph.name or "model"
+    small.graph.node.extend(proto.graph.node)
+    small.graph.input.extend(proto.graph.input)
+    small.graph.output.extend(proto.graph.output)
+    for output in small.graph.output:
+        if output.type.HasField("tensor_type"):
+            output.type.tensor_type.shape.SetInParent()
+    small.graph.sparse_initializer.extend(proto.graph.sparse_initializer)
+    listed = {value.name for value in proto.graph.input}
+    for tensor in proto.graph.initializer:
+        if not _is_large(tensor):
+            small.graph.initializer.append(tensor)
+        elif tensor.name not in listed:
+            value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            small.graph.input.append(value)
+    return small
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, in one line."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

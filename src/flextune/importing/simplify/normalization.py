@@ -1,0 +1,66 @@
+"""Layer normalisation that the importer reads in another way than ONNX means it, spelt out."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from flextune.importing.onnx_graph import OnnxGraph, attribute
+from flextune.importing.simplify.constants import static_shapes
+
+
+def spell_out_layer_norms(graph: OnnxGraph) -> None:
+    """Write `LayerNormalization` by its definition where mean or deviation are read, or the scale is broadcast.
+
+    before: y, mean = LayerNormalization(x, s, b)
+    after: d = x - ReduceMean(x); y = d / Sqrt(ReduceMean(d * d)) ...
+    """
+    if not any(node.op_type == "LayerNormalization" for node in graph.nodes):
+        return
+    shapes, uses = static_shapes(graph), graph.use_counts()
+    rewritten = []
+    for node in graph.nodes:
+        shape = shapes.get(node.input[0])
+        if node.op_type != "LayerNormalization" or shape is None:
+            rewritten.append(node)
+            continue
+        axis = attribute(node, "axis", -1) % len(shape)
+        is_read = any(uses[name] > 0 for name in node.output[1:] if name)
+        is_broadcast = any(shapes.get(name, ()) != shape[axis:] for name in node.input[1:] if name)
+        rewritten.extend(_spelt_out(node, axis, len(shape), graph) if is_read or is_broadcast else [node])
+    graph.nodes = rewritten
+
+
+def _spelt_out(node: onnx.NodeProto, axis: int, rank: int, graph: OnnxGraph) -> list[onnx.NodeProto]:
+    name = node.output[0]
+    outputs = [*node.output, "", ""]
+    mean, inverse = (outputs[place] or graph.fresh_name(f"{name}_{role}") for place, role in ((1, "mean"), (2, "rate")))
+    centred, square, variance, shifted, root, normal = (
+        graph.fresh_name(f"{name}_{role}") for role in ("centred", "square", "variance", "shifted", "root", "normal")
+    )
+    epsilon = graph.fresh_name(f"{name}_epsilon")
+    graph.constants[epsilon] = np.array(attribute(node, "epsilon", 1e-5), np.float32)
+    axes = list(range(axis, rank))
+    bias = node.input[2] if len(node.input) > 2 else ""
+    scaled = graph.fresh_name(f"{name}_scaled") if bias else name
+    nodes = [
+        _mean(node.input[0], mean, axes, graph),
+        onnx.helper.make_node("Sub", [node.input[0], mean], [centred]),
+        onnx.helper.make_node("Mul", [centred, centred], [square]),
+        _mean(square, variance, axes, graph),
+        onnx.helper.make_node("Add", [variance, epsilon], [shifted]),
+        onnx.helper.make_node("Sqrt", [shifted], [root]),
+        onnx.helper.make_node("Reciprocal", [root], [inverse]),
+        onnx.helper.make_node("Mul", [centred, inverse], [normal]),
+        onnx.helper.make_node("Mul", [normal, node.input[1]], [scaled]),
+    ]
+    return [*nodes, onnx.helper.make_node("Add", [scaled, bias], [name])] if bias else nodes
+
+
+def _mean(source: str, result: str, axes: list[int], graph: OnnxGraph) -> onnx.NodeProto:
+    """`ReduceMean` over `axes` in the form of the graph's operator set."""
+    if graph.opset < 18:
+        return onnx.helper.make_node("ReduceMean", [source], [result], axes=axes, keepdims=1)
+    name = graph.fresh_name(f"{result}_axes")
+    graph.constants[name] = np.array(axes, np.int64)
+    return onnx.helper.make_node("ReduceMean", [source, name], [result], keepdims=1)

@@ -1,0 +1,143 @@
+"""Nodes that the importer would take for something else than ONNX means by them: better no number than a wrong one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+
+from flextune.errors import ModelError
+from flextune.importing.onnx_graph import OnnxGraph, attribute
+from flextune.importing.simplify.constants import static_shapes
+from flextune.importing.simplify.element_types import element_types
+from flextune.importing.simplify.recurrent import why_not_written_out
+
+MAX_NODES_LISTED = 8
+
+
+NARROW = ("FLOAT8", "FLOAT4", "FLOAT6", "INT4", "UINT4", "INT2", "UINT2", "COMPLEX", "STRING")
+"""Beginnings of the names of element types that nothing here computes with."""
+
+SHAPED_BY_VALUES = frozenset({"Compress", "NonZero", "NonMaxSuppression", "Unique"})
+
+
+def refuse_elements(graph: OnnxGraph) -> None:
+    """Raise ModelError that names the values whose element type nothing here computes with."""
+    found: dict[str, list[str]] = {}
+    for name, kind in element_types(graph).items():
+        title = str(onnx.TensorProto.DataType.Name(kind))
+        if title.startswith(NARROW):
+            found.setdefault(title, []).append(name)
+    if found:
+        listed = [f"{kind} ({', '.join(names[:MAX_NODES_LISTED])})" for kind, names in sorted(found.items())]
+        raise ModelError(
+            f"model {graph.name!r} has values of element types that are not supported: {', '.join(listed)}"
+        )
+
+
+def refuse_misread(graph: OnnxGraph) -> None:
+    """Raise ModelError that names every such node, with what cannot be done about it."""
+    found: dict[str, list[str]] = {}
+    for node in graph.nodes:
+        reason = CHECKS[node.op_type](node, graph) if node.op_type in CHECKS else ""
+        if node.op_type in SHAPED_BY_VALUES:
+            reason = "gives a shape that depends on values, and shapes are static"
+        if reason:
+            found.setdefault(f"{node.op_type} {reason}", []).append(node.name or node.output[0])
+    if empty := sorted(name for name in graph.output_names() if _is_empty(graph, name)):
+        found["constant outputs without elements are not supported"] = empty
+    if not found:
+        return
+    listed = [f"{what}: {', '.join(names[:MAX_NODES_LISTED])}" for what, names in sorted(found.items())]
+    raise ModelError(f"model {graph.name!r} cannot be run as it is: {'; '.join(listed)}")
+
+
+def _is_empty(graph: OnnxGraph, name: str) -> bool:
+    return name in graph.constants and graph.constants[name].size == 0
+
+
+def _batch_norm(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    del graph
+    if attribute(node, "training_mode", 0):
+        return "in training mode is not supported; export the model for inference"
+    return "with running statistics as outputs is not supported" if any(node.output[1:]) else ""
+
+
+def _dropout(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    mode = graph.constants.get(node.input[2]) if len(node.input) > 2 and node.input[2] else np.False_
+    is_inference = mode is not None and not np.any(mode)
+    return "" if is_inference else "in training mode is not supported; export the model for inference"
+
+
+def _lrn(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    del graph
+    return "" if attribute(node, "size", 1) % 2 else "over an even number of channels is not supported"
+
+
+def _conv_transpose(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    del graph
+    asked = any(entry.name == "output_shape" for entry in node.attribute)
+    return "with a given output shape is not supported; give it pads" if asked else ""
+
+
+def _is_inf(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    del graph
+    both = attribute(node, "detect_negative", 1) and attribute(node, "detect_positive", 1)
+    return "" if both else "of one sign is not supported"
+
+
+def _mod(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    kind = str(onnx.TensorProto.DataType.Name(element_types(graph).get(node.input[0], onnx.TensorProto.FLOAT)))
+    is_float = not kind.startswith(("INT", "UINT"))
+    return "of floats without fmod is not supported" if is_float and not attribute(node, "fmod", 0) else ""
+
+
+def _recurrent(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    return why_not_written_out(node, graph, static_shapes(graph).get(node.input[0], ()))
+
+
+def _resize(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    for name in ("antialias", "exclude_outside"):
+        if attribute(node, name, 0):
+            return f"with {name} is not supported"
+    scales = graph.constants.get(node.input[2]) if len(node.input) > 2 else None
+    shape = static_shapes(graph).get(node.input[0], ())
+    if scales is None or len(scales) != len(shape) or attribute(node, "mode", "nearest") == "nearest":
+        return ""
+    sizes = np.asarray(scales, np.float64) * np.asarray(shape)
+    return "" if np.allclose(sizes, np.round(sizes)) else "by scales that give no whole sizes is not supported"
+
+
+def _roi_align(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    del graph
+    return "of maxima is not supported" if attribute(node, "mode", "avg") == "max" else ""
+
+
+def _space_to_depth(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    del graph
+    mode = attribute(node, "mode", "DCR")
+    return "" if mode == "DCR" else f"in the order {mode} is not supported"
+
+
+def _top_k(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    wide = element_types(graph).get(node.input[0]) == onnx.TensorProto.UINT64
+    return "of uint64 is not supported" if wide else ""
+
+
+CHECKS: dict[str, Callable[[onnx.NodeProto, OnnxGraph], str]] = {
+    "BatchNormalization": _batch_norm,
+    "ConvTranspose": _conv_transpose,
+    "Dropout": _dropout,
+    "GRU": _recurrent,
+    "IsInf": _is_inf,
+    "LRN": _lrn,
+    "LSTM": _recurrent,
+    "Mod": _mod,
+    "RNN": _recurrent,
+    "Resize": _resize,
+    "RoiAlign": _roi_align,
+    "SpaceToDepth": _space_to_depth,
+    "TopK": _top_k,
+}
+"""Operator -> why this node cannot be imported as it is used, empty where it can."""

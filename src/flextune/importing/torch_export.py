@@ -1,0 +1,156 @@
+"""PyTorch modules as models: traced by `torch.export`, written as ONNX by `torch.onnx`, read as any ONNX model.
+
+So there is one importer and one simplifier, whatever a model came from.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from flextune.errors import ModelError, UsageError
+from flextune.importing.model import Model, model_from_proto
+from flextune.importing.torch_fused import without_fast_path
+from flextune.torch_import import load_torch
+
+OPSET = 20
+"""What torch.onnx writes and TVM's importer reads without conversion."""
+
+EXTRA = "torch"
+
+
+def from_torch(
+    module: Any,
+    example_inputs: Any,
+    *,
+    name: str | None = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+) -> Model:
+    """A PyTorch module (in evaluation mode), or a `torch.export.ExportedProgram`, as a model with its weights.
+
+    `example_inputs` are the arguments of one call: a tensor, a tuple of them, or a dictionary of keyword arguments;
+    their shapes become the model's. ModelError when the module cannot be traced or written as ONNX, UsageError without
+    torch.
+
+    >>> model = flextune.from_torch(torch.nn.Linear(8, 4), torch.randn(1, 8))   # doctest: +SKIP
+    """
+    torch = load_torch("flextune.from_torch", EXTRA)
+    _require_onnxscript()
+    label = name or type(module).__name__
+    if isinstance(module, torch.export.ExportedProgram):
+        program = module
+    elif isinstance(module, torch.nn.Module):
+        arguments, keywords = _arguments(torch, example_inputs)
+        program = trace(torch, module, arguments, keywords, label)
+    else:
+        raise UsageError(f"expected a torch.nn.Module or an ExportedProgram, got {type(module).__name__}")
+    return exported_model(torch, program, label, input_names, output_names)
+
+
+def trace(torch: Any, module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], name: str) -> Any:
+    """The module's graph for inputs of these shapes, in evaluation mode. ModelError when it cannot be traced."""
+    with _evaluating(module), without_fast_path(torch), torch.no_grad(), _quiet():
+        try:
+            return torch.export.export(module, arguments, keywords, strict=False)
+        except Exception as error:  # whatever the module's own code raises under the tracer
+            raise ModelError(
+                f"torch.export cannot trace {name}: {_first_line(error)}; it must run without control flow that "
+                "depends on values"
+            ) from error
+
+
+def exported_model(
+    torch: Any,
+    program: Any,
+    name: str,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+) -> Model:
+    """The model of an exported program. ModelError for one that changes its inputs or buffers, or is not ONNX's."""
+    _check_changes_nothing(program, name)
+    with _quiet():
+        try:
+            written = torch.onnx.export(
+                program,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=None if input_names is None else list(input_names),
+                output_names=None if output_names is None else list(output_names),
+                external_data=False,
+                verbose=False,
+            )
+        except Exception as error:  # the exporter wraps what any of its converters raises
+            raise ModelError(f"{name} cannot be written as ONNX: {_cause(error)}") from error
+    return model_from_proto(written.model_proto, name, source=name)
+
+
+def _check_changes_nothing(program: Any, name: str) -> None:
+    with _quiet():
+        signature = program.run_decompositions(
+            {}
+        ).graph_signature  # without decompositions it only makes changes explicit
+    if changed := [*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()]:
+        raise ModelError(
+            f"{name} changes {', '.join(changed[:4])} while it runs; only modules in evaluation mode that leave their "
+            "inputs and buffers as they are can be compiled"
+        )
+
+
+def _arguments(torch: Any, example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(example_inputs, torch.Tensor):
+        return (example_inputs,), {}
+    if isinstance(example_inputs, Mapping):
+        return (), dict(example_inputs)
+    if isinstance(example_inputs, tuple | list):
+        return tuple(example_inputs), {}
+    raise UsageError(
+        "example_inputs: expected a tensor, a tuple of tensors, or a dictionary of keyword arguments, got "
+        f"{type(example_inputs).__name__}"
+    )
+
+
+def _require_onnxscript() -> None:
+    if find_spec("onnxscript") is None:
+        raise UsageError(f"models from PyTorch need onnxscript: pip install 'flextune[{EXTRA}]'")
+
+
+@contextmanager
+def _evaluating(module: Any) -> Iterator[None]:
+    """The module in evaluation mode; each of its parts gets back the mode it had."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's advice about packages and its deprecations, which are not the user's concern."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _cause(error: BaseException) -> str:
+    """The first line of what started a chain of exceptions."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return _first_line(error)
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

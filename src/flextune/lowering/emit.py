@@ -1,0 +1,122 @@
+"""From groups back to Relax: a `main` whose kernels are calls of small primitive functions.
+
+TVM then legalises and fuses each primitive function into one PrimFunc (`LegalizeOps`, `FuseTIR`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import tvm
+from tvm import relax
+
+from flextune.lowering.kinds import Kind
+from flextune.lowering.operator_graph import Operator, OperatorGraph, is_constant, leaves
+
+PRIMITIVE = "Primitive"
+_NAMED_OPERATORS = 6
+
+
+class Emitter:
+    """Writes operators of a graph into a new function, as they are or grouped into primitive functions.
+
+    `values` maps the variables of the graph's `main` to expressions of the new function. A variable of the new function
+    that holds the value of an operator has its `value_name`.
+    """
+
+    def __init__(self, graph: OperatorGraph, builder: relax.BlockBuilder, values: dict[Any, Any]) -> None:
+        self.graph = graph
+        self.builder = builder
+        self.values = values
+
+    def group(self, operators: Sequence[int], instead: Mapping[int, Any] | None = None) -> Any:
+        """One kernel (of views alone: none); returns, and remembers, the value of its last operator.
+
+        `instead` gives other expressions for some of the operators. They are over the variables of the graph's `main`
+        and over such of the new function.
+        """
+        chosen = [self.graph.operators[index] for index in operators]
+        if all(operator.kind is Kind.VIEW for operator in chosen):
+            return [self.plain(index) for index in operators][-1]
+        if instead:
+            chosen = [replace(each, value=instead.get(each.index, each.value)) for each in chosen]
+        outer = outer_leaves(chosen)
+        name = self.builder.add_func(primitive(chosen, outer), _function_name(chosen))
+        arguments = [self.values.get(leaf, leaf) for leaf in outer]
+        value = self.builder.emit(tvm.ir.Call(name, arguments), "" if instead else value_name(chosen[-1]))
+        self.values[chosen[-1].variable] = value
+        return value
+
+    def plain(self, index: int) -> Any:
+        """One operator as it is: a view, a tuple, or something that cannot be part of a kernel."""
+        operator = self.graph.operators[index]
+        value = self.builder.emit(substituted(operator.value, self.values), value_name(operator))
+        self.values[operator.variable] = value
+        return value
+
+
+def value_name(operator: Operator) -> str:
+    """The name of an operator's value in modules made of a graph: passes rewrite variables and keep their names."""
+    return f"v{operator.index}_"
+
+
+def outer_leaves(operators: Sequence[Operator]) -> tuple[Any, ...]:
+    """What a group reads from outside, each once: variables, and constants that are worth a parameter."""
+    inside = {operator.variable for operator in operators}
+    found: list[Any] = []
+    for operator in operators:
+        for leaf in leaves(operator.value):
+            known = any(leaf.same_as(other) for other in found)
+            if leaf not in inside and not known and not is_scalar(leaf):
+                found.append(leaf)
+    return tuple(found)
+
+
+def is_scalar(leaf: Any) -> bool:
+    """Whether a leaf is a constant without dimensions: it becomes an immediate of the kernel."""
+    return is_constant(leaf) and len(leaf.ty.shape) == 0
+
+
+def functions_only(module: tvm.IRModule) -> tvm.IRModule:
+    """The module without `main`."""
+    return tvm.IRModule({name: function for name, function in module.functions_items() if name.name_hint != "main"})
+
+
+def primitive(operators: Sequence[Operator], outer: Iterable[Any]) -> relax.Function:
+    """The group as a function of what it reads from outside."""
+    parameters: list[Any] = []
+    values: dict[Any, Any] = {}
+    for number, leaf in enumerate(outer):
+        parameter = relax.Var(f"p{number}", leaf.ty)
+        parameters.append(parameter)
+        values[leaf] = parameter
+    builder = relax.BlockBuilder()
+    with builder.function("group", parameters, private=True):
+        with builder.dataflow():
+            for operator in operators[:-1]:
+                values[operator.variable] = builder.emit(substituted(operator.value, values))
+            result = builder.emit_output(substituted(operators[-1].value, values))
+        builder.emit_func_output(result)
+    return builder.get()["group"].with_attr(PRIMITIVE, True)
+
+
+def substituted(value: Any, values: dict[Any, Any]) -> Any:
+    """The expression with its leaves replaced; constants only where `values` has them."""
+    if isinstance(value, relax.Var) or is_constant(value):
+        return values.get(value, value)
+    if isinstance(value, tvm.ir.Call):
+        arguments = [substituted(argument, values) for argument in value.args]
+        return tvm.ir.Call(value.op, arguments, value.attrs, value.ty_args)
+    if isinstance(value, tvm.ir.Tuple):
+        return relax.Tuple([substituted(field, values) for field in value.fields])
+    if isinstance(value, tvm.ir.TupleGetItem):
+        return relax.TupleGetItem(substituted(value.tuple_value, values), value.index)
+    return value
+
+
+def _function_name(operators: Sequence[Operator]) -> str:
+    names = [operator.name.rpartition(".")[2] for operator in operators if operator.kind is not Kind.VIEW]
+    shown = names if len(names) <= _NAMED_OPERATORS else [*names[:_NAMED_OPERATORS], "more"]
+    return "_".join(["fused", *shown]) if len(names) > 1 else names[0]

@@ -1,0 +1,178 @@
+"""From a `Model` to Relax operators, simplified and channels last; and from grouped operators to PrimFuncs.
+
+What is grouped with what is decided in between, by `flextune.plan.fusion`. Later stages see a Relax `main` made of
+`call_tir` bindings whose weights are Relax constants, and one PrimFunc per distinct kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import onnx
+import tvm
+from tvm import relax, tirx
+from tvm.relax.frontend.onnx import from_onnx
+
+from flextune.errors import ModelError
+from flextune.importing.model import Model
+from flextune.importing.onnx_graph import OnnxGraph
+from flextune.importing.simplify import simplify
+from flextune.lowering.bounds import bounds_as_extremes
+from flextune.lowering.copies import remove_copies
+from flextune.lowering.folding import fold_moved_constants
+from flextune.lowering.image_transposes import sink_image_transposes
+from flextune.lowering.legalization import LEGALIZATIONS
+from flextune.lowering.places import with_checked_places
+from flextune.lowering.precision.quantized import integer_products
+
+CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"], "relax.nn.conv2d_transpose": ["NCHW", "IOHW"]}
+"""Vectors run along channels, which are contiguous in NHWC; pooling, element-wise and concat follow.
+
+TVM has no loops for transposed convolutions in NHWC; what is left of them keeps its order.
+"""
+
+
+def relax_operators(model: Model) -> tvm.IRModule:
+    """The model as one Relax `main` of operators, nothing fused yet. ModelError if import fails."""
+    graph = OnnxGraph.of(model.proto)
+    simplify(graph)
+    return channels_last(integer_products(import_onnx(graph, model.name)))
+
+
+def import_onnx(graph: OnnxGraph, name: str) -> tvm.IRModule:
+    """Relax `main` with the graph's constants as Relax constants.
+
+    Large constants are imported as parameters and bound afterwards: the importer would copy them several times.
+    """
+    proto = graph.skeleton()
+    module = _from_onnx(proto, name)
+    parameters = dict(zip((value.name for value in proto.graph.input), module["main"].params, strict=True))
+    bound = {parameters[key]: tvm.runtime.tensor(graph.constants[key]) for key in parameters if key in graph.constants}
+    return relax.transform.BindParams("main", bound)(module)
+
+
+def _from_onnx(proto: onnx.ModelProto, name: str) -> tvm.IRModule:
+    """TVM's ONNX importer; what it prints is caught, and any failure becomes one ModelError."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return from_onnx(proto)
+    except Exception as error:  # any converter may fail in its own way; all mean "cannot import"
+        operator = re.search(r"Error converting operator (\w+)", said.getvalue())
+        raise ModelError(_import_failure(proto, name, operator.group(1) if operator else None, error)) from error
+
+
+def channels_last(module: tvm.IRModule) -> tvm.IRModule:
+    """Convolutions and what is between them in NHWC; weights transposed at compile time."""
+    return _run_passes(
+        module,
+        with_checked_places,
+        fold_moved_constants,
+        bounds_as_extremes,
+        convert_layout,
+        relax.transform.EliminateCommonSubexpr(),
+        fold_moved_constants,
+        relax.transform.FoldConstant(),
+    )
+
+
+def convert_layout(module: tvm.IRModule) -> tvm.IRModule:
+    """Convolutions as `CHANNELS_LAST` says. A model without any, or one that the pass fails on, keeps its layout."""
+    if not _calls(module, "relax.nn.conv2d"):
+        return module
+    try:
+        return sink_image_transposes(relax.transform.ConvertLayout(CHANNELS_LAST)(module))
+    except RuntimeError:
+        return module
+
+
+def _calls(module: tvm.IRModule, operator: str) -> bool:
+    found = []
+
+    def visit(expression: Any) -> None:
+        if isinstance(expression, tvm.ir.Call) and getattr(expression.op, "name", "") == operator:
+            found.append(expression)
+
+    relax.analysis.post_order_visit(module["main"].body, visit)
+    return bool(found)
+
+
+def kernels(module: tvm.IRModule, entries: Sequence[str] = ("main",)) -> tvm.IRModule:
+    """Every operator as a PrimFunc; those of one primitive function as one PrimFunc."""
+    return _run_passes(
+        module,
+        fold_moved_constants,
+        relax.transform.LegalizeOps(LEGALIZATIONS),
+        relax.transform.DeadCodeElimination(list(entries)),
+        relax.transform.FuseTIR(),
+        relax.transform.DeadCodeElimination(list(entries)),
+        narrow_indices,
+        remove_copies,
+    )
+
+
+def fuse_by_default(module: tvm.IRModule) -> tvm.IRModule:
+    """Operators as PrimFuncs in TVM's own groups, for a `main` that branches: no plan can say what it does."""
+    return _run_passes(
+        module,
+        relax.transform.LegalizeOps(LEGALIZATIONS),
+        relax.transform.AnnotateTIROpPattern(),
+        relax.transform.DeadCodeElimination(["main"]),
+        relax.transform.FuseOps(),
+        relax.transform.FuseTIR(),
+        relax.transform.DeadCodeElimination(["main"]),
+        narrow_indices,
+        remove_copies,
+    )
+
+
+def _run_passes(module: tvm.IRModule, *passes: Callable[[tvm.IRModule], tvm.IRModule]) -> tvm.IRModule:
+    try:
+        for run in passes:
+            module = run(module)
+    except (RuntimeError, TypeError, ValueError) as error:  # what TVM raises on what it cannot express
+        raise ModelError(f"the model cannot be compiled: {_last_line(error)}") from error
+    return module
+
+
+def narrow_indices(module: tvm.IRModule) -> tvm.IRModule:
+    """Indices as int32, as `te.create_prim_func` makes them; functions where that could overflow stay as they are."""
+    narrowed = {}
+    for variable, function in module.functions_items():
+        if isinstance(function, tirx.PrimFunc) and _fits_int32(function):
+            with contextlib.suppress(RuntimeError, TypeError):  # data in int64 is refused by the pass
+                one = tvm.IRModule({"main": function})
+                narrowed[variable] = tirx.transform.ForceNarrowIndexToInt32()(one)["main"]
+    for variable, function in narrowed.items():
+        module.update_func(variable, function)
+    return module
+
+
+def _fits_int32(function: tirx.PrimFunc) -> bool:
+    sizes = [[int(size) for size in p.ty.shape if isinstance(size, tirx.IntImm)] for p in function.params]
+    return all(math.prod(shape) < 2**30 for shape in sizes)
+
+
+def _import_failure(proto: onnx.ModelProto, name: str, operator: str | None, error: Exception) -> str:
+    reason = _readable(_last_line(error))
+    if operator is None:
+        return f"model {name!r} cannot be imported: {reason}"
+    nodes = [node.name or ", ".join(node.output) for node in proto.graph.node if node.op_type == operator]
+    return f"model {name!r}: operator {operator} cannot be imported as it is used in {', '.join(nodes[:8])}: {reason}"
+
+
+def _readable(reason: str) -> str:
+    """TVM's words for shapes and constants as people write them."""
+    named = re.sub(r"# Metadata omitted\. .*? to show it\.", "a constant", reason)
+    return re.sub(r"R\.shape\((.*?)\)", r"\1", re.sub(r"T\.int64\((-?\d+)\)", r"\1", named))
+
+
+def _last_line(error: Exception) -> str:
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)

@@ -1,0 +1,229 @@
+"""Relax operators that read or write at computed places, as loops that stay inside the tensor whatever the places are.
+
+TVM's own trust them: one place out of range reads or overwrites memory that is not the tensor's. Here reading out of
+range gives NaN, or the nearest element where the type has no NaN, and writing out of range changes nothing. (ONNX calls
+such places an error, of which a compiled kernel has no way to tell.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tvm
+from tvm import relax, te, tirx, topi
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as script
+
+from flextune.lowering.mutation import mutated
+
+_REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "update": lambda _, new: new,
+    "add": lambda old, new: old + new,
+    "mul": lambda old, new: old * new,
+    "min": tirx.min,
+    "max": tirx.max,
+}
+
+
+def _take(builder: Any, call: Any) -> Any:
+    """Slices along an axis."""
+    data, places = call.args
+    if call.attrs.axis is None or not hasattr(places.ty, "shape"):
+        return call.op.get_attr("FLegalize")(builder, call)
+    axis = int(call.attrs.axis) % len(data.ty.shape)
+
+    def compute(tensor: Any, place: Any) -> Any:
+        count = len(place.shape)
+
+        def element(*index: Any) -> Any:
+            asked = {axis: place(*index[axis : axis + count])}
+            return _read(tensor, asked, (*index[:axis], None, *index[axis + count :]))
+
+        return te.compute(tuple(call.ty.shape), element, name="take")
+
+    return builder.call_te(compute, data, places, primfunc_name_hint="take")
+
+
+def _gather_elements(builder: Any, call: Any) -> Any:
+    """Elements whose place along an axis is given."""
+    data, places = call.args
+    axis = int(call.attrs.axis) % len(data.ty.shape)
+
+    def compute(tensor: Any, place: Any) -> Any:
+        def element(*index: Any) -> Any:
+            return _read(tensor, {axis: place(*index)}, index)
+
+        return te.compute(tuple(place.shape), element, name="gather_elements")
+
+    return builder.call_te(compute, data, places, primfunc_name_hint="gather_elements")
+
+
+def _gather_nd(builder: Any, call: Any) -> Any:
+    """Slices whose places along the axes after the first `batch_dims` ones are given by the last axis of `places`."""
+    data, places = call.args
+    batch, depth = int(call.attrs.batch_dims), places.ty.shape[-1]
+    if not isinstance(depth, tirx.IntImm):
+        return call.op.get_attr("FLegalize")(builder, call)
+
+    def compute(tensor: Any, place: Any) -> Any:
+        outer = len(place.shape) - 1
+
+        def element(*index: Any) -> Any:
+            asked = {batch + axis: place(*index[:outer], axis) for axis in range(int(depth))}
+            return _read(tensor, asked, (*index[:batch], *[None] * len(asked), *index[outer:]))
+
+        shape = (*place.shape[:outer], *tensor.shape[batch + int(depth) :])
+        return te.compute(shape, element, name="gather_nd")
+
+    return builder.call_te(compute, data, places, primfunc_name_hint="gather_nd")
+
+
+def _scatter_elements(builder: Any, call: Any) -> Any:
+    """Updates of elements whose place along an axis is given; a negative one counts from the end."""
+    data, places, updates = call.args
+    axis = int(call.attrs.axis) % len(data.ty.shape)
+    if not _is_static(data, places, updates):
+        return call.op.get_attr("FLegalize")(builder, call)
+
+    def compute(tensor: Any, place: Any, update: Any) -> Any:
+        shape, extents = _sizes(tensor), _sizes(place)
+
+        def element(position: Any) -> Any:
+            index = _index(position, extents)
+            asked = place(*index)
+            asked = tirx.Select(asked < 0, asked + tirx.const(shape[axis], place.dtype), asked)
+            return _row({each: asked if each == axis else index[each] for each in range(len(shape))}, shape)
+
+        rows = te.compute((math.prod(extents),), element, name="rows")
+        return _scattered(tensor, rows, topi.reshape(update, (math.prod(extents), 1)), str(call.attrs.reduction))
+
+    return builder.call_te(compute, data, places, updates, primfunc_name_hint="scatter_elements")
+
+
+def _scatter_nd(builder: Any, call: Any) -> Any:
+    """Updates of slices whose places along the first axes are given by the last axis of `places`."""
+    data, places, updates = call.args
+    if not _is_static(data, places, updates):
+        return call.op.get_attr("FLegalize")(builder, call)
+
+    def compute(tensor: Any, place: Any, update: Any) -> Any:
+        *extents, depth = _sizes(place)
+        shape = _sizes(tensor)
+
+        def element(position: Any) -> Any:
+            index = _index(position, extents)
+            return _row({axis: place(*index, axis) for axis in range(depth)}, shape[:depth])
+
+        count = math.prod(extents)
+        rows = te.compute((count,), element, name="rows")
+        return _scattered(
+            tensor, rows, topi.reshape(update, (count, math.prod(shape[depth:]))), str(call.attrs.reduction)
+        )
+
+    return builder.call_te(compute, data, places, updates, primfunc_name_hint="scatter_nd")
+
+
+def _read(tensor: Any, asked: dict[int, Any], index: Sequence[Any]) -> Any:
+    """The element of a tensor at `index`, whose axes in `asked` have computed places."""
+    nearest, inside = list(index), []
+    for axis, place in asked.items():
+        dtype = str(place.ty)
+        size = tirx.Cast(dtype, tensor.shape[axis])
+        nearest[axis] = tirx.Max(tirx.Min(place, size - 1), tirx.const(0, dtype))
+        inside += [place >= 0, place < size]
+    found = tensor(*nearest)
+    if not inside or not str(tensor.dtype).startswith("float"):
+        return found
+    return tirx.Select(tirx.all(*inside), found, tirx.const(math.nan, tensor.dtype))
+
+
+def _row(place: dict[int, Any], shape: Sequence[int]) -> Any:
+    """The number of the slice at these places of the first axes, -1 if one of them is out of range."""
+    inside, row = [], tirx.const(0, "int64")
+    for axis, size in enumerate(shape):
+        wide = tirx.Cast("int64", place[axis])
+        inside += [wide >= 0, wide < size]
+        row = row * size + wide
+    return tirx.Select(tirx.all(*inside), row, tirx.const(-1, "int64")) if inside else row
+
+
+def _scattered(tensor: Any, rows: Any, updates: Any, reduction: str) -> Any:
+    """The tensor with `updates`, (count, elements of a row), brought into its rows, one after the other."""
+    shape, (count, width) = tuple(tensor.shape), _sizes(updates)
+    size, combined = math.prod(_sizes(tensor)), _REDUCTIONS[reduction]
+
+    def loops(ins: Sequence[Any], outs: Sequence[Any]) -> Any:
+        old, row, new, out = map(script.buffer_proxy, (*ins, outs[0]))
+        with IRBuilder() as built:
+            with script.seq_scope():
+                with script.serial(0, size) as each:
+                    out[each] = old[each]
+                with (
+                    script.serial(0, count) as update,
+                    script.If(row[update] >= 0),
+                    script.Then(),
+                    script.serial(0, width) as place,
+                ):
+                    at = row[update] * width + tirx.Cast("int64", place)
+                    out[at] = combined(out[at], new[update * width + place])
+            return built.get()
+
+    return te.extern(
+        [shape],
+        [tensor, rows, updates],
+        loops,
+        dtype=tensor.dtype,
+        out_buffers=[tirx.decl_buffer(shape, tensor.dtype, "scattered", layout=None)],
+        name="scatter",
+    )
+
+
+def _index(position: Any, extents: Sequence[int]) -> list[Any]:
+    """The index of the element that is `position`-th in a tensor of these extents."""
+    index: list[Any] = []
+    for extent in reversed(extents):
+        index.insert(0, position % extent)
+        position = position // extent
+    return index
+
+
+def _sizes(tensor: Any) -> tuple[int, ...]:
+    return tuple(map(int, tensor.shape))
+
+
+def _is_static(*values: Any) -> bool:
+    return all(hasattr(value.ty, "shape") and all(map(_is_int, value.ty.shape)) for value in values)
+
+
+def _is_int(size: Any) -> bool:
+    return isinstance(size, tirx.IntImm)
+
+
+PLACES: dict[str, Callable[[Any, Any], Any]] = {
+    "relax.take": _take,
+    "relax.gather_elements": _gather_elements,
+    "relax.gather_nd": _gather_nd,
+    "relax.scatter_elements": _scatter_elements,
+    "relax.scatter_nd": _scatter_nd,
+}
+"""For `relax.transform.LegalizeOps`."""
+
+
+def with_checked_places(module: tvm.IRModule) -> tvm.IRModule:
+    """No operator trusts its places, also where TVM itself works out what is constant.
+
+    before: take(x, i, mode="fast")   -->   after: take(x, i, mode="nan"), or "clip" where the type has no NaN
+    """
+    return mutated(module, _Checked(module))
+
+
+@relax.expr_functor.mutator
+class _Checked(relax.PyExprMutator):  # type: ignore[misc]
+    def visit_call_(self, call: Any) -> Any:
+        call = self.visit_expr_post_order(call)
+        if getattr(call.op, "name", "") != "relax.take" or call.attrs.mode != "fast":
+            return call
+        mode = "nan" if str(call.args[0].ty.dtype).startswith("float") else "clip"
+        return relax.op.take(*call.args, axis=call.attrs.axis, mode=mode)

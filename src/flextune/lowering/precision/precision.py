@@ -1,0 +1,98 @@
+"""In how many bits a model computes, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from flextune.errors import UsageError
+from flextune.registry import nearest
+from flextune.target.target import Target
+
+if TYPE_CHECKING:
+    import tvm
+
+_LIGHT = 100
+"""A product of a single row reads each weight once: bfloat16 saves it traffic, and costs an output digits that nothing
+averages out. With a hundredth of the model's weights there is next to nothing to save."""
+_NAMES = {"float32": "float32", "f32": "float32", "fp32": "float32", "bfloat16": "bfloat16", "bf16": "bfloat16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """`float32`, or `bfloat16`: products of matrices from bfloat16, sums and all else in float32.
+
+    `keep` are the numbers of the layers that stay float32 in a bfloat16 model (see `product_layers`). Products of a
+    single row with constants of at most `light_bytes`, and others that are light (see `narrow.narrow_function`), stay
+    float32 in any case; that depends on the model (`of`).
+
+    >>> str(Precision.parse("bf16")), str(Precision("bfloat16", (0, 7)))
+    ('bfloat16', 'bfloat16,keep=0+7')
+    """
+
+    name: str = "float32"
+    keep: tuple[int, ...] = ()
+    light_bytes: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Precision:
+        """Inverse of `str`; bf16 means bfloat16. UsageError with the nearest name for any other."""
+        name, _, rest = text.partition(",keep=")
+        if name not in _NAMES:
+            raise UsageError(f"unknown precision {text!r}: {nearest(name, ('float32', 'bfloat16', 'bf16'))}")
+        numbers = rest.split("+") if rest else []
+        if not all(number.isascii() and number.isdigit() for number in numbers):
+            raise UsageError(f"expected layers to keep in float32 as in bf16,keep=0+7, got {text!r}")
+        return cls(_NAMES[name]).keeping(tuple(map(int, numbers)))
+
+    def __str__(self) -> str:
+        return f"{self.name},keep={'+'.join(map(str, self.keep))}" if self.keep else self.name
+
+    @property
+    def is_float32(self) -> bool:
+        return self.name == "float32"
+
+    def allows(self, alternative: str) -> bool:
+        """Whether a group may be computed that way: Winograd needs more digits than bfloat16 has.
+
+        Merged products stay merged where layers are kept, because these are numbers among the products.
+        """
+        if self.keep and alternative == "separate":
+            return False
+        return self.is_float32 or not alternative.startswith("winograd")
+
+    @property
+    def without(self) -> tuple[str, ...]:
+        """Fusion patterns to do without: separable convolutions in one kernel are float32."""
+        return () if self.is_float32 else ("separable",)
+
+    def keeping(self, layers: Collection[int]) -> Precision:
+        """The same with these layers in float32."""
+        return replace(self, keep=tuple(sorted(set(layers))))
+
+    def of(self, weight_bytes: int) -> Precision:
+        """The same for a model with so many bytes of constants."""
+        return self if self.is_float32 else replace(self, light_bytes=weight_bytes // _LIGHT)
+
+    def check(self, target: Target) -> None:
+        """UsageError for a processor without the instructions: there bfloat16 would only be slower."""
+        if self.name == "bfloat16" and target.kind == "x86" and not target.has("bf16"):
+            raise UsageError(
+                f"--precision bf16 needs a processor with AVX512-BF16; {target.cpu} has "
+                f"{', '.join(target.features) or 'no vector extensions'}. Use --precision float32"
+            )
+
+
+FLOAT32 = Precision()
+
+
+def with_precision(
+    module: tvm.IRModule, precision: Precision, entries: Sequence[str] = ("main",), wide: Collection[Any] = ()
+) -> tvm.IRModule:
+    """A lowered module whose Relax functions `entries` compute in `precision`; see `rewrite.in_bfloat16`."""
+    if precision.is_float32:
+        return module
+    from flextune.lowering.precision.rewrite import in_bfloat16  # here, because it loads TVM
+
+    return in_bfloat16(module, entries, precision.keep, wide, precision.light_bytes)

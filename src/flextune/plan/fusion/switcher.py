@@ -1,0 +1,185 @@
+"""The Fusion Switcher: the distinct groups of a model's plan, what each can be made of, and the module of a choice.
+
+A choice is made per *kind* of group (equal computation, equal constness of inputs): the twelve equal layers of a
+transformer share one decision, and so do equal layers of other models.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm import relax
+
+from flextune.errors import UsageError
+from flextune.lowering.emit import Emitter, functions_only, outer_leaves, primitive, value_name
+from flextune.lowering.operator_graph import OperatorGraph, is_constant
+from flextune.plan.fusion.algorithms import ONLINE, WINOGRAD
+from flextune.plan.fusion.alternatives import Alternative, alternatives, register_rule, registered_rules
+from flextune.plan.fusion.pattern import FUSED, PARTS, Group
+from flextune.plan.fusion.plan import FusionGroup, FusionPlan, make_plan, parts
+from flextune.plan.fusion.plan import pass_names as plan_passes
+from flextune.registry import nearest
+
+LAYOUTS = "layouts"
+"""The name of the choice between layouts, for `--without`."""
+
+register_rule(WINOGRAD)
+register_rule(ONLINE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupKind:
+    """Equal groups of a plan: one of them, how many there are, and every way to compute them, the default first."""
+
+    name: str
+    group: FusionGroup
+    count: int
+    alternatives: tuple[Alternative, ...]
+
+    def alternative(self, name: str) -> Alternative:
+        """The alternative of that name, else the first one."""
+        return next((each for each in self.alternatives if each.name == name), self.alternatives[0])
+
+
+@dataclass(frozen=True, eq=False)
+class FusionSwitcher:
+    """A model's plan with its kinds of groups; `kind_of` has the kind of each group, in the order of the plan."""
+
+    plan: FusionPlan
+    kinds: tuple[GroupKind, ...]
+    kind_of: tuple[int, ...]
+
+    @classmethod
+    def of(cls, module: tvm.IRModule, without: Collection[str] = ()) -> FusionSwitcher | None:
+        """The plan of a Relax module of operators; None when its `main` branches."""
+        patterns, rules = _split(without)
+        graph = OperatorGraph.of(module)
+        if graph is None:
+            return None
+        return cls._of_plan(make_plan(graph, patterns), rules)
+
+    @classmethod
+    def _of_plan(cls, plan: FusionPlan, rules: Collection[str]) -> FusionSwitcher:
+        graph = plan.graph
+        keys = [_key(graph, group) for group in plan.groups]
+        counts = Counter(keys)
+        positions = {key: number for number, key in enumerate(counts)}
+        first = dict(zip(reversed(keys), reversed(plan.groups), strict=True))
+        kinds = tuple(
+            GroupKind(f"group{positions[key]}", first[key], counts[key], alternatives(graph, first[key], rules))
+            for key in counts
+        )
+        return cls(plan, kinds, tuple(positions[key] for key in keys))
+
+    def by_default(self, without: Collection[str] = ()) -> FusionSwitcher:
+        """The same kernels, each a group of its own: groups that are parts as long as nothing was measured are apart.
+
+        Layouts are chosen for these; `without` is as for `of`.
+        """
+        graph = self.plan.graph
+        groups: list[FusionGroup] = []
+        for group, kind in zip(self.plan.groups, self.kind_of, strict=True):
+            is_parts = self.kinds[kind].alternatives[0].name == PARTS
+            groups += parts(graph, group) if is_parts else (group,)
+        plan = FusionPlan(graph, tuple(sorted(groups, key=lambda group: group.sink)))
+        return self._of_plan(plan, _split(without)[1])
+
+    def module(self, choice: Mapping[str, str]) -> tvm.IRModule:
+        """The model with each kind of group computed as chosen (by the kind's name), else in its first way."""
+        graph, main = self.plan.graph, self.plan.graph.module["main"]
+        builder = relax.BlockBuilder(functions_only(graph.module))
+        by_sink = {group.sink: (group, kind) for group, kind in zip(self.plan.groups, self.kind_of, strict=True)}
+        inside = {index for group in self.plan.groups for index in group.operators}
+        with builder.function("main", list(main.params), attrs=dict(main.attrs or {})):
+            with builder.dataflow():
+                emitter = Emitter(graph, builder, {parameter: parameter for parameter in main.params})
+                for operator in graph.operators:
+                    if operator.index in by_sink:
+                        group, kind = by_sink[operator.index]
+                        self._emit(emitter, group, self.kinds[kind], choice)
+                    elif operator.index not in inside:
+                        emitter.plain(operator.index)
+                result = builder.emit_output(emitter.values.get(main.body.body, main.body.body))
+            builder.emit_func_output(result)
+        return builder.get()
+
+    def candidates(self, names: Mapping[str, Collection[str]]) -> tuple[tvm.IRModule, tuple[str, ...]]:
+        """One function per asked alternative of each kind, called `KIND__ALTERNATIVE`, and their names.
+
+        Constants stay constants of the function, so that what is packed or transformed at compile time is seen.
+        """
+        graph = self.plan.graph
+        builder = relax.BlockBuilder(functions_only(graph.module))
+        functions = []
+        for kind in self.kinds:
+            for alternative in kind.alternatives:
+                if alternative.name in names.get(kind.name, ()):
+                    functions.append(f"{kind.name}__{alternative.name}")
+                    self._candidate(builder, kind, alternative, functions[-1])
+        return builder.get(), tuple(functions)
+
+    def exchanged(self, kind: GroupKind) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names, in `module`, of what the candidates of a kind take as parameters, and of their results."""
+        operators = self.plan.graph.operators
+        names = {operator.variable: value_name(operator) for operator in operators}
+        inputs = tuple(names.get(leaf, str(leaf.name)) for leaf in self._outer(kind))
+        return inputs, tuple(value_name(operators[index]) for index in kind.group.results)
+
+    def _outer(self, kind: GroupKind) -> list[Any]:
+        operators = [self.plan.graph.operators[index] for index in kind.group.operators]
+        return [leaf for leaf in outer_leaves(operators) if not is_constant(leaf)]
+
+    def _candidate(self, builder: relax.BlockBuilder, kind: GroupKind, alternative: Alternative, name: str) -> None:
+        graph = self.plan.graph
+        values = {leaf: relax.Var(f"x{number}", leaf.ty) for number, leaf in enumerate(self._outer(kind))}
+        with builder.function(name, list(values.values())):
+            with builder.dataflow():
+                emitter = Emitter(graph, builder, dict(values))
+                alternative.emit(emitter)
+                results = [emitter.values[graph.operators[index].variable] for index in kind.group.results]
+                result = builder.emit_output(results[0] if len(results) == 1 else relax.Tuple(results))
+            builder.emit_func_output(result)
+
+    def _emit(self, emitter: Emitter, group: FusionGroup, kind: GroupKind, choice: Mapping[str, str]) -> None:
+        """The group as its kind is computed: the alternative of that name is looked for in this very group."""
+        name = choice.get(kind.name, kind.alternatives[0].name)
+        if name == FUSED:
+            emitter.group(group.operators)
+            return
+        options = alternatives(emitter.graph, group)
+        next((each for each in options if each.name == name), options[0]).emit(emitter)
+
+
+def pass_names() -> tuple[str, ...]:
+    """Everything that `--without` can switch off: passes of the plan, sources of alternatives, layouts."""
+    return (*plan_passes(), *(rule.name for rule in registered_rules()), LAYOUTS)
+
+
+def check_passes(names: Sequence[str]) -> None:
+    """UsageError for a name of nothing that can be switched off."""
+    known = pass_names()
+    for name in names:
+        if name not in known:
+            raise UsageError(f"unknown pass {name!r}: {nearest(name, known)}")
+
+
+def _split(without: Collection[str]) -> tuple[frozenset[str], frozenset[str]]:
+    check_passes(tuple(without))
+    of_plan = frozenset(plan_passes())
+    return of_plan.intersection(without), frozenset(without) - of_plan
+
+
+def _key(graph: OperatorGraph, group: FusionGroup) -> Hashable:
+    """Equal for equal computations whose constant inputs are in the same places."""
+    return tuple(_kernel_key(graph, branch) for branch in group.branches or (group.operators,))
+
+
+def _kernel_key(graph: OperatorGraph, indices: Group) -> Hashable:
+    operators = [graph.operators[index] for index in indices]
+    outer = outer_leaves(operators)
+    return tvm_ffi.structural_hash(primitive(operators, outer)), tuple(is_constant(leaf) for leaf in outer)

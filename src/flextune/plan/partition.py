@@ -1,0 +1,167 @@
+"""The Subgraph Mapper: a model as a list of distinct workloads with the number of times each one is called.
+
+A workload's key says what it computes and nothing of the model it comes from, so equal parts of all models share their
+records, and whatever finds a kernel for a workload (a schedule, a library, another device) finds it for all of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import tvm
+from tvm import relax
+
+from flextune.errors import UsageError
+from flextune.importing.model import Model
+from flextune.lowering.calls import CallSite, call_sites
+from flextune.lowering.lower import fuse_by_default, kernels, relax_operators
+from flextune.lowering.precision.lines import along_lines
+from flextune.lowering.precision.precision import FLOAT32, Precision, with_precision
+from flextune.plan.fusion.switcher import FusionSwitcher
+from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment
+from flextune.plan.layouts.rewriting import with_layouts
+from flextune.workload.tir import from_prim_func
+from flextune.workload.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTask:
+    """One distinct fused group of a model.
+
+    `count` is how often it is called per run, `functions` the names of the module's functions that are equal to it,
+    `flops_share` its part of the model's arithmetic (all calls, 0..1).
+    """
+
+    workload: Workload
+    count: int
+    functions: tuple[str, ...]
+    flops_share: float
+
+    @property
+    def name(self) -> str:
+        return self.functions[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Partition:
+    """A lowered model and its workloads, those with most arithmetic first.
+
+    `module` holds Relax `main` and the unscheduled PrimFuncs. `fallbacks` names the functions that are no workload
+    (for instance because their shapes are not static); they are built without any search. Pure reshapes are in
+    neither: they become views. `switcher` has the groups of the fusion plan and what else they can be made of (None
+    for a model that branches), `choice` what was chosen for them here: the default where nothing is said.
+    `precision` is what the module computes in, `without` names the passes that the plan was made without.
+    `layouts` says which groups of the plan in NHWC are laid out otherwise; `switcher` is that of the model laid out so.
+    """
+
+    model: Model
+    module: Any
+    tasks: tuple[ModelTask, ...]
+    fallbacks: tuple[str, ...]
+    switcher: FusionSwitcher | None = None
+    choice: Mapping[str, str] = field(default_factory=dict)
+    precision: Precision = FLOAT32
+    without: tuple[str, ...] = ()
+    layouts: LayoutAssignment = ALL_NHWC
+
+    @property
+    def flops(self) -> int:
+        """Arithmetic operations of one run, as far as it is in workloads."""
+        return sum(task.workload.flops * task.count for task in self.tasks)
+
+    def by_default(self) -> Partition:
+        """The same with a plan whose groups are its kernels: none of them is parts of one that is not measured yet.
+
+        What is decided about this plan (layouts, by place) stays valid where two of its groups may become one.
+        """
+        return self if self.switcher is None else replace(self, switcher=self.switcher.by_default(self.without))
+
+    def switched(self, choice: Mapping[str, str]) -> Partition:
+        """The same model with its kinds of groups computed as `choice` says (kind -> alternative)."""
+        if self.switcher is None or dict(choice) == dict(self.choice):
+            return self
+        module = with_precision(kernels(self.switcher.module(choice)), self.precision)
+        parts = partition_module(self.model, module)
+        return replace(self, module=parts.module, tasks=parts.tasks, fallbacks=parts.fallbacks, choice=dict(choice))
+
+    def laid_out(self, layouts: LayoutAssignment) -> Partition:
+        """The same model with groups of its plan by default in other layouts; `self` is in NHWC throughout."""
+        if self.switcher is None or not layouts:
+            return self
+        plan = self.switcher.by_default(self.without).plan
+        switcher = FusionSwitcher.of(with_layouts(plan, layouts).module, self.without)
+        assert switcher is not None
+        module = with_precision(kernels(switcher.module({})), self.precision)
+        parts = replace(partition_module(self.model, module), switcher=switcher, precision=self.precision)
+        return replace(parts, without=self.without, layouts=layouts)
+
+
+def partition_model(model: Model, without: Collection[str] = (), precision: Precision = FLOAT32) -> Partition:
+    """Lower the model, fuse it by the plan, and split it into tasks; equal functions (up to names) are one task.
+
+    `without` names fusion patterns and sources of alternatives to do without (`flextune.plan.fusion`). In another
+    `precision` than float32 the model's inputs and outputs stay what they are.
+    """
+    operators = relax_operators(model)
+    precision = precision.of(model.weight_bytes)
+    if not precision.is_float32:
+        operators = along_lines(operators)
+    switcher = FusionSwitcher.of(operators, {*without, *precision.without})
+    if switcher is None:
+        return replace(
+            partition_module(model, with_precision(fuse_by_default(operators), precision)), precision=precision
+        )
+    module = with_precision(kernels(switcher.module({})), precision)
+    parts = partition_module(model, module)
+    return replace(parts, switcher=switcher, precision=precision, without=tuple(without))
+
+
+def partition_module(model: Model, module: tvm.IRModule, sites: tuple[CallSite, ...] | None = None) -> Partition:
+    """Split an already lowered module into tasks: what all of its functions call, or only these `sites`."""
+    if sites is None:
+        sites = call_sites(module)
+    counts = Counter(site.function for site in sites)
+    functions: dict[Workload, list[str]] = {}
+    fallbacks = []
+    for name in counts:
+        function = module[name]
+        if relax.analysis.has_reshape_pattern(function):
+            continue
+        workload = _workload(name, function, sites)
+        if workload is None:
+            fallbacks.append(name)
+        else:
+            functions.setdefault(workload, []).append(name)
+    return Partition(model, module, _tasks(functions, counts), tuple(fallbacks))
+
+
+def _tasks(functions: dict[Workload, list[str]], counts: Counter[str]) -> tuple[ModelTask, ...]:
+    calls = {workload: sum(counts[name] for name in names) for workload, names in functions.items()}
+    flops = {workload: workload.flops * calls[workload] for workload in functions}
+    total = max(sum(flops.values()), 1)
+    tasks = [
+        ModelTask(workload, calls[workload], tuple(names), flops[workload] / total)
+        for workload, names in functions.items()
+    ]
+    return tuple(sorted(tasks, key=lambda task: (-task.flops_share, task.name)))
+
+
+def _workload(name: str, function: Any, sites: tuple[CallSite, ...]) -> Workload | None:
+    constants = frozenset.intersection(*(site.constants for site in sites if site.function == name))
+    try:
+        return from_prim_func(function, operators_of(name), tuple(sorted(constants)))
+    except UsageError:
+        return None
+
+
+def operators_of(name: str) -> str:
+    """The operators in a function's name, without the numbers that make it unique in its module.
+
+    >>> operators_of("fused_conv2d10_add6_relu6")
+    'conv2d_add_relu'
+    """
+    return re.sub(r"(\d+d)?\d*(?=_|$)", r"\1", name.removeprefix("fused_"))
