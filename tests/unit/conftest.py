@@ -1,4 +1,4 @@
-"""The host as it runs tests of schedules."""
+"""The host as it runs tests of schedules and platforms."""
 
 from __future__ import annotations
 
