@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import tvm
-from tvm.target import codegen
 
 from flextune.apply.executable import Executable
 from flextune.apply.native_build import build_library, temporary_folder
 from flextune.apply.own_code import BuiltCode
-from flextune.apply.processor import instructions_among
 from flextune.apply.signature import Runtime, Signature
 from flextune.apply.static_program import static_model
 from flextune.apply.virtual_machine import VirtualMachineCode
-from flextune.platforms.x86.build import tvm_target
+from flextune.platforms import registry as platforms
 from flextune.target.target import Target
 
 
@@ -26,14 +23,8 @@ def assemble(module: tvm.IRModule, signature: Signature, target: Target, in_plac
     Straight-line models get a library with a runtime of its own, in which concatenations and slices are views (unless
     `in_place` is false); others, and all where there is no C compiler, run on TVM's virtual machine.
     """
-    signature = replace(signature, instructions=instructions_of(target))
+    signature = replace(signature, instructions=platforms.compiler(target.kind).instructions(target))
     return _own(module, signature, target, in_place) or _on_virtual_machine(module, signature, target)
-
-
-def instructions_of(target: Target) -> tuple[str, ...]:
-    """LLVM's names of the instruction sets that code for the target may use."""
-    names: Any = codegen.llvm_get_cpu_features(tvm_target(target))
-    return instructions_among(tuple(map(str, names)))
 
 
 def _own(module: tvm.IRModule, signature: Signature, target: Target, in_place: bool) -> Executable | None:
@@ -54,4 +45,5 @@ def _own(module: tvm.IRModule, signature: Signature, target: Target, in_place: b
 
 
 def _on_virtual_machine(module: tvm.IRModule, signature: Signature, target: Target) -> Executable:
-    return Executable(VirtualMachineCode(tvm.compile(module, target=tvm_target(target))), signature)
+    compiler = platforms.compiler(target.kind)
+    return Executable(VirtualMachineCode(compiler.compile(module, target), compiler.write_library), signature)

@@ -24,7 +24,6 @@ from flextune.errors import BuildError, FlextuneError
 from flextune.importing.values import ValueSpec
 from flextune.plan.partition import ModelTask, Partition
 from flextune.platforms import registry as platforms
-from flextune.platforms.x86.build import tvm_target
 from flextune.schedule.apply import apply_trace
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
@@ -145,7 +144,7 @@ def _as_called(built: BuiltTask, executable: Executable) -> BuiltTask:
 def _buildable(candidate: _Candidate, target: Target) -> _Candidate:
     """The candidate, or a generic one where its function alone cannot be compiled."""
     try:
-        tvm.compile(candidate.replacement.function, target=tvm_target(target))
+        platforms.compiler(target.kind).compile(candidate.replacement.function, target)
     except RuntimeError as error:
         reason = f"{candidate.built.origin}: {str(error).strip().splitlines()[-1]}"
         return _generic(candidate.task, target, reason)

@@ -16,7 +16,7 @@ from flextune.apply.signature import Signature
 from flextune.apply.static_program import StaticModel
 from flextune.errors import EnvironmentFault, FlextuneError
 from flextune.native.toolchain import compile_c, link, runtime_objects
-from flextune.platforms.x86.build import tvm_target
+from flextune.platforms import registry as platforms
 from flextune.target.memory import size_text
 from flextune.target.target import Target
 
@@ -44,10 +44,11 @@ def build_library(model: StaticModel, signature: Signature, target: Target, fold
 
 def _kernel_objects(kernels: Any, target: Target, folder: Path, parts: int = 2) -> list[Path]:
     """The kernels as object files. They are compiled in `parts` at once: most of the time is LLVM's."""
+    compiler = platforms.compiler(target.kind)
     shares = [share for share in _shares(list(kernels.functions_items()), parts) if share]
     with ThreadPoolExecutor(parts) as executor:
         futures = [
-            executor.submit(_compile_object, dict(share), target, folder / f"kernels{index}.o")
+            executor.submit(compiler.write_object, tvm.IRModule(dict(share)), target, folder / f"kernels{index}.o")
             for index, share in enumerate(shares)
         ]
         return [future.result() for future in futures]
@@ -55,14 +56,6 @@ def _kernel_objects(kernels: Any, target: Target, folder: Path, parts: int = 2) 
 
 def _shares(items: Sequence[Any], parts: int) -> list[Sequence[Any]]:
     return [items[index::parts] for index in range(parts)]
-
-
-def _compile_object(functions: dict[Any, Any], target: Target, path: Path) -> Path:
-    with tvm.transform.PassContext(config={"tirx.disable_assert": True}):  # arguments are right by construction
-        library = tvm.compile(tvm.IRModule(functions), target=tvm_target(target))
-    (module,) = library.mod._collect_dso_modules()
-    module.write_to_file(str(path))
-    return path
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:

@@ -6,16 +6,8 @@ from flextune.apply.signature import Signature
 from flextune.errors import EnvironmentFault
 from flextune.target.host import ROOT, host, read_cpuinfo
 
-INSTRUCTION_FEATURES = ("sse", "ssse", "avx", "fma", "bmi", "f16c", "amx", "vaes", "vpclmul", "gfni", "lzcnt", "popcnt")
-"""Prefixes of LLVM's names for features that stand for instructions, not for tuning."""
-
 LINUX_NAMES = {"sse3": "pni", "lzcnt": "abm", "bmi": "bmi1"}
 """Flags of /proc/cpuinfo that are not LLVM's names up to punctuation."""
-
-
-def instructions_among(features: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of LLVM's feature names that stand for instructions, sorted."""
-    return tuple(sorted(name for name in features if name.startswith(INSTRUCTION_FEATURES)))
 
 
 def check_instructions(signature: Signature, source: str, flags: frozenset[str] | None = None) -> None:

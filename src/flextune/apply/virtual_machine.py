@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from flextune.apply.quiet import without_noise
 from flextune.apply.signature import Signature
 from flextune.apply.threads import PoolThreads
 from flextune.errors import BuildError, UsageError
-from flextune.platforms.x86.build import export_library
 
 
 class VirtualMachine:
@@ -64,10 +63,11 @@ class VirtualMachine:
 
 
 class VirtualMachineCode:
-    """A model that `tvm.compile` made."""
+    """A model that a compiler made; `write_library` is how it links what it made."""
 
-    def __init__(self, library: Any) -> None:
+    def __init__(self, library: Any, write_library: Callable[[Any, Path], None]) -> None:
         self._library = library
+        self._write_library = write_library
 
     def open(self, signature: Signature) -> VirtualMachine:
         return VirtualMachine(self._library.jit(), signature.threads)
@@ -76,7 +76,7 @@ class VirtualMachineCode:
         with tempfile.TemporaryDirectory(prefix="flextune-model-") as folder:
             library = Path(folder) / "model.so"
             with without_noise():
-                export_library(self._library, library)
+                self._write_library(self._library, library)
             return write_model_file(library, np.zeros(0, np.uint8), signature, path)
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import networkx
 import onnx
-import tvm
 
 from flextune.apply.build import Build, Schedule, compile_model, kernel_function
 from flextune.apply.executable import Executable
@@ -23,7 +22,7 @@ from flextune.errors import UsageError
 from flextune.importing.model import Model, load_model, model_from_proto
 from flextune.plan.fusion.switcher import check_passes, pass_names
 from flextune.plan.partition import Partition, partition_model
-from flextune.platforms.x86.build import tvm_target
+from flextune.platforms import registry as platforms
 from flextune.registry import nearest
 from flextune.report.view import GraphView, view_of
 from flextune.target.detect import detect
@@ -74,7 +73,8 @@ class OptimizedGraph:
         function = kernel_function(self._partition, kernel, self._schedules, self._target)
         if form == CodeForm.TIR:
             return str(function.script())
-        library = tvm.compile(function.with_attr("global_symbol", kernel), target=tvm_target(self._target))
+        compiler = platforms.compiler(self._target.kind)
+        library = compiler.compile(function.with_attr("global_symbol", kernel), self._target)
         return str(library.mod.inspect_source("ll" if form == CodeForm.LLVM else "asm"))
 
 

@@ -1,38 +1,41 @@
-"""Platforms by name: name -> lazy factory, so that naming a platform loads nothing."""
+"""Platforms and their compilers by name: name -> lazy factory, so that naming a platform loads nothing."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from importlib import import_module
+from typing import Generic, TypeVar, cast
 
 from flextune.errors import UsageError
 from flextune.platforms.base import Platform
+from flextune.platforms.compiler import ModuleCompiler
+from flextune.registry import nearest
 
-Factory = Callable[[], Platform]
+T = TypeVar("T")
+Factory = Callable[[], T] | str
+"""What makes an object: a callable, or where it is, as `module:attribute`."""
 
 
-class Registry:
-    """Factories by name; each platform is made once, when it is first asked for."""
+class Registry(Generic[T]):
+    """Factories by name; each object is made once, when it is first asked for."""
 
-    def __init__(self) -> None:
-        self._factories: dict[str, Factory] = {}
-        self._made: dict[str, Platform] = {}
+    def __init__(self, what: str = "platform") -> None:
+        self._what = what
+        self._factories: dict[str, Factory[T]] = {}
+        self._made: dict[str, T] = {}
 
-    def register(self, name: str, factory: Factory) -> None:
-        """Add a platform. Raises `UsageError` when the name is taken."""
+    def register(self, name: str, factory: Factory[T]) -> None:
+        """Add a factory. Raises `UsageError` when the name is taken."""
         if name in self._factories:
-            raise UsageError(f"a platform named {name!r} is registered already; choose another name")
+            raise UsageError(f"a {self._what} named {name!r} is registered already; choose another name")
         self._factories[name] = factory
 
-    def get(self, name: str) -> Platform:
-        """The platform for targets of this kind. Raises `UsageError` with the nearest name when there is none."""
+    def get(self, name: str) -> T:
+        """What is there for targets of this kind. Raises `UsageError` with the nearest name when there is nothing."""
         if name not in self._factories:
-            close = difflib.get_close_matches(name, self._factories, 1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise UsageError(f"unknown platform {name!r}; {hint}known: {', '.join(self.names())}")
+            raise UsageError(f"unknown {self._what} {name!r}: {nearest(name, self.names())}")
         if name not in self._made:
-            self._made[name] = self._factories[name]()
+            self._made[name] = _callable(self._factories[name])()
         return self._made[name]
 
     def names(self) -> tuple[str, ...]:
@@ -40,18 +43,27 @@ class Registry:
         return tuple(sorted(self._factories))
 
 
-def _from_module(module: str, attribute: str) -> Factory:
-    def make() -> Platform:
-        platform: Platform = getattr(import_module(module), attribute)()
-        return platform
+def _callable(factory: Factory[T]) -> Callable[[], T]:
+    if not isinstance(factory, str):
+        return factory
+    module, _, attribute = factory.partition(":")
+    return cast("Callable[[], T]", getattr(import_module(module), attribute))
 
-    return make
+
+_platforms: Registry[Platform] = Registry()
+_compilers: Registry[ModuleCompiler] = Registry("compiler of whole modules")
 
 
-_platforms = Registry()
-_platforms.register("x86", _from_module("flextune.platforms.x86.platform", "X86Platform"))
-_platforms.register("null", _from_module("flextune.platforms.null.platform", "NullPlatform"))
+def register(name: str, platform: Factory[Platform], compiler: Factory[ModuleCompiler] | None = None) -> None:
+    """Add a platform, with what compiles whole modules for it where it has that."""
+    _platforms.register(name, platform)
+    if compiler is not None:
+        _compilers.register(name, compiler)
 
-register = _platforms.register
+
+register("x86", "flextune.platforms.x86.platform:X86Platform", "flextune.platforms.x86.compiler:X86Compiler")
+register("null", "flextune.platforms.null.platform:NullPlatform")
+
 get = _platforms.get
 names = _platforms.names
+compiler = _compilers.get

@@ -9,8 +9,8 @@ import numpy as np
 import tvm
 
 from flextune.measure.check import check_outputs, poison
+from flextune.platforms import registry as platforms
 from flextune.platforms.base import Array
-from flextune.platforms.x86.build import compile_module
 from flextune.schedule.apply import ScheduledProgram, apply_trace
 from flextune.schedule.space import SearchSpace
 from flextune.target.target import Target
@@ -23,7 +23,7 @@ def run_program(
     packs = {pack.index: pack for pack in program.packs}
     placed = [packs[index].pack(array) if index in packs else array for index, array in enumerate(inputs)]
     arguments = [tvm.runtime.tensor(np.ascontiguousarray(array)) for array in (*placed, *map(poison, references))]
-    compile_module(program.module, target)["main"](*arguments)
+    platforms.compiler(target.kind).compile(program.module, target).jit()["main"](*arguments)
     return [argument.numpy() for argument in arguments[len(inputs) :]]
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import flextune
-from flextune.apply.assemble import instructions_of
 from flextune.apply.build import Build
 from flextune.apply.model_file import read_signature
 from flextune.apply.processor import check_instructions
 from flextune.apply.signature import Signature
 from flextune.errors import EnvironmentFault, FlextuneError, UsageError
 from flextune.importing.values import ValueSpec
+from flextune.platforms import registry as platforms
 from flextune.target.target import Target
 
 
@@ -108,6 +108,7 @@ def test_signature_round_trips() -> None:
 
 
 def test_instructions_of_a_target(target: Target) -> None:
+    instructions_of = platforms.compiler(target.kind).instructions
     v3 = instructions_of(Target.parse("x86:cpu=x86-64-v3,cores=2,features=avx2"))
     assert {"avx2", "fma", "bmi2", "sse4.1"} <= set(v3)
     assert not [name for name in v3 if name.startswith("avx512")]

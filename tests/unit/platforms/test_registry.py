@@ -28,8 +28,19 @@ def test_a_name_taken_twice_raises() -> None:
 
 
 def test_unknown_name_says_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"unknown platform 'x68'; did you mean 'x86'\? known: null, x86"):
+    with pytest.raises(UsageError, match="unknown platform 'x68': expected one of null, x86; did you mean 'x86'"):
         registry.get("x68")
+
+
+def test_a_platform_without_a_compiler_says_so() -> None:
+    with pytest.raises(UsageError, match="unknown compiler of whole modules 'null': expected x86"):
+        registry.compiler("null")
+
+
+def test_a_factory_may_be_a_dotted_name() -> None:
+    platforms: Registry[object] = Registry()
+    platforms.register("mine", "flextune.platforms.null.platform:NullPlatform")
+    assert isinstance(platforms.get("mine"), NullPlatform)
 
 
 def test_the_platforms_that_ship() -> None:

@@ -33,17 +33,23 @@ def tvm_target(target: Target) -> tvm.target.Target:
     )
 
 
-def compile_module(module: IRModule, target: Target, *, checked: bool = True) -> Any:
-    """Compile in memory and return the runtime module.
+def compile_executable(module: Any, target: Target, *, checked: bool = True) -> Any:
+    """What `tvm.compile` makes of an `IRModule` or a PrimFunc: all code for x86 is compiled here.
 
     Without `checked`, its functions take their arguments for right: the code that checks their shapes and types is as
     long as a small kernel, and half of what such a kernel takes to compile.
+    """
+    with tvm.transform.PassContext(config={} if checked else {"tirx.disable_assert": True}):
+        return tvm.compile(module, target=tvm_target(target))
+
+
+def compile_module(module: IRModule, target: Target, *, checked: bool = True) -> Any:
+    """Compile in memory and return the runtime module; `checked` as in `compile_executable`.
 
     TVM compiles machine code at the first look-up of a function; that is done here, so that the
     first call later does not pay for it.
     """
-    with tvm.transform.PassContext(config={} if checked else {"tirx.disable_assert": True}):
-        loaded = tvm.compile(module, target=tvm_target(target)).jit()
+    loaded = compile_executable(module, target, checked=checked).jit()
     for variable, function in module.functions.items():
         if isinstance(function, tvm.tirx.PrimFunc):
             loaded.get_function(variable.name_hint, query_imports=True)
@@ -51,7 +57,7 @@ def compile_module(module: IRModule, target: Target, *, checked: bool = True) ->
 
 
 def export_library(executable: Any, path: Path) -> None:
-    """Write what `tvm.compile` returned as a shared library, linked by the first linker of `compiler_command`.
+    """Write what `compile_executable` returned as a shared library, linked by the first linker of `compiler_command`.
 
     Raises `EnvironmentFault` when there is no linker, `BuildError` when it fails.
     """
