@@ -1,11 +1,11 @@
 """Names for TVM's objects in type annotations.
 
-TVM's Python package is not typed, and most of our modules must not load it (a heavy import); so every name here is `Any` to a
-type checker, and says to the reader which of TVM's classes a value is. An annotation of `Any` itself then means: really anything.
+TVM's Python package is not typed, and most of our modules must not load it (a heavy import). So each name here is `Any`
+to a type checker, and says to the reader which of TVM's classes a value is; `Any` itself then means: really anything.
 
-Two languages occur. A *kernel* is a `PrimFunc` in TensorIR (`tvm.tirx`, `tvm.s_tir`); the operators' own descriptions are tensor
-expressions (`tvm.te`) that become one. A *model* is an `IRModule` whose `main` is a function in Relax (`tvm.relax`) that calls
-kernels.
+Two languages occur. A *kernel* is a `PrimFunc` in TensorIR (`tvm.tirx`, `tvm.s_tir`); operators describe themselves as
+tensor expressions (`tvm.te`) that become one. A *model* is an `IRModule` whose `main` is a function in Relax
+(`tvm.relax`) that calls kernels.
 """
 
 from typing import Any, TypeAlias
