@@ -30,10 +30,10 @@ from flextune.measure.options import MeasureOptions
 from flextune.target.detect import detect
 from flextune.target.target import Target
 from flextune.trial.measurement import Measurement, Status
-from flextune.tune.budget import Budget
-from flextune.tune.loop import tune_workload
-from flextune.tune.options import TuneOptions
-from flextune.tune.pretraining import recorded_tasks
+from flextune.tuning.budget import Budget
+from flextune.tuning.loop import tune_workload
+from flextune.tuning.options import TuneOptions
+from flextune.tuning.pretraining import recorded_tasks
 from flextune.workload.parse import parse_workload
 
 SHAPES = (

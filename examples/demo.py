@@ -27,12 +27,12 @@ from flextune.database.store import open_database
 from flextune.errors import EnvironmentFault
 from flextune.importing.model import Model, load_model
 from flextune.importing.random_weights import with_random_weights
-from flextune.optimize.model import optimize_model
+from flextune.optimization.model import optimize_model
 from flextune.plan.partition import partition_model
 from flextune.target.detect import detect
 from flextune.target.peaks import measured_peaks
-from flextune.tune.budget import Budget
-from flextune.tune.options import TuneOptions
+from flextune.tuning.budget import Budget
+from flextune.tuning.options import TuneOptions
 
 ROUNDS = 9
 RUNS_PER_ROUND = 8

@@ -16,12 +16,12 @@ from flextune.measure.runner import Runner
 from flextune.platforms import registry
 from flextune.target.target import Target
 from flextune.trial.measurement import Candidate
-from flextune.tune.budget import Budget
-from flextune.tune.events import Event, TrialMeasured
-from flextune.tune.loop import provenance
-from flextune.tune.options import TuneOptions
-from flextune.tune.run import TuningRun
-from flextune.tune.task import TuningTask
+from flextune.tuning.budget import Budget
+from flextune.tuning.events import Event, TrialMeasured
+from flextune.tuning.loop import provenance
+from flextune.tuning.options import TuneOptions
+from flextune.tuning.run import TuningRun
+from flextune.tuning.task import TuningTask
 from flextune.workload.parse import parse_workload
 
 JUDGING_ROUNDS = 15

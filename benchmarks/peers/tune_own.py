@@ -16,9 +16,9 @@ from flextune.errors import FlextuneError
 from flextune.measure.messages import candidate_text
 from flextune.measure.pool import WorkerPool
 from flextune.trial.measurement import Candidate
-from flextune.tune.budget import Budget
-from flextune.tune.events import Event, TrialMeasured
-from flextune.tune.options import TuneOptions
+from flextune.tuning.budget import Budget
+from flextune.tuning.events import Event, TrialMeasured
+from flextune.tuning.options import TuneOptions
 
 
 def main(folder: str) -> None:
@@ -36,7 +36,7 @@ def main(folder: str) -> None:
         pool.start(job.target.kind)  # first of all, as the command does
         from benchmarks.peers.own import BEST_FILE
         from flextune.database.store import open_database
-        from flextune.tune.loop import tune_workload
+        from flextune.tuning.loop import tune_workload
 
         started = time.perf_counter()
         with open_database(job.path / "flextune.db") as database:

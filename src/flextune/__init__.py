@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from flextune.measure.command import Command
     from flextune.plan.partition import partition_model
     from flextune.target.detect import detect
-    from flextune.tune.budget import Budget
-    from flextune.tune.minimize import minimize
+    from flextune.tuning.budget import Budget
+    from flextune.tuning.minimize import minimize
     from flextune.workload.parse import parse_workload
 
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "Budget": "flextune.tune.budget:Budget",
+    "Budget": "flextune.tuning.budget:Budget",
     "Command": "flextune.measure.command:Command",
     "FlexDSAOptimizer": "flextune.compat.flexdsa:FlexDSAOptimizer",
     "Parameter": "flextune.csp.parameters:Parameter",
@@ -39,7 +39,7 @@ _EXPORTS = {
     "from_torch": "flextune.importing.torch_export:from_torch",
     "load": "flextune.apply.executable:load_executable",
     "load_model": "flextune.importing.model:load_model",
-    "minimize": "flextune.tune.minimize:minimize",
+    "minimize": "flextune.tuning.minimize:minimize",
     "parse_workload": "flextune.workload.parse:parse_workload",
     "partition_model": "flextune.plan.partition:partition_model",
 }

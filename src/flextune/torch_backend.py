@@ -22,15 +22,15 @@ from flextune.errors import FlextuneError, ModelError, UsageError
 from flextune.importing.model import Model
 from flextune.importing.torch_export import EXTRA, exported_model, trace
 from flextune.importing.torch_fused import spelled_out
-from flextune.optimize.model import choice_of, optimize_model, recorded_schedules
+from flextune.optimization.model import choice_of, optimize_model, recorded_schedules
 from flextune.plan.options import group_options
 from flextune.plan.partition import partition_model
 from flextune.registry import nearest
 from flextune.settings import default_database_path
 from flextune.target.detect import detect
 from flextune.torch_import import load_torch
-from flextune.tune.budget import Budget
-from flextune.tune.options import TuneOptions
+from flextune.tuning.budget import Budget
+from flextune.tuning.options import TuneOptions
 
 NAME = "torch.compile's graph"
 

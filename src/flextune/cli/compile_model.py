@@ -51,8 +51,8 @@ def compile_model(
     from flextune.database.store import open_database
     from flextune.lowering.precision.precision import Precision
     from flextune.native.toolchain import write_header
-    from flextune.optimize.model import from_records
-    from flextune.optimize.verdict import recorded_verdict
+    from flextune.optimization.model import from_records
+    from flextune.optimization.verdict import recorded_verdict
     from flextune.target.detect import detect
 
     path = database_path(db)

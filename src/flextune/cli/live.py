@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from flextune.cli.output import seconds
-from flextune.tune.budget import Budget
-from flextune.tune.events import Event
-from flextune.tune.progress import Progress, TaskProgress
+from flextune.tuning.budget import Budget
+from flextune.tuning.events import Event
+from flextune.tuning.progress import Progress, TaskProgress
 
 _LINE_EVERY_SECS = 5.0
 _TASKS_SHOWN = 12

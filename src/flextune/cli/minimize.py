@@ -14,8 +14,8 @@ from flextune.cli.output import JsonValue, print_json, seconds, table
 from flextune.errors import FlextuneError, UsageError
 
 if TYPE_CHECKING:
-    from flextune.tune.minimize_run import MinimizeResult, MinimizeTrial
-    from flextune.tune.replay import Trajectory
+    from flextune.tuning.minimize_run import MinimizeResult, MinimizeTrial
+    from flextune.tuning.replay import Trajectory
 
 _TRIALS = 64
 _MILESTONES = (25, 50, 100, 200, 400, 800, 1600)
@@ -79,8 +79,8 @@ def _minimize(
 ) -> None:
     from flextune.cli.inputs import database_path
     from flextune.cli.minimize_spec import read_spec
-    from flextune.tune.budget import Budget
-    from flextune.tune.minimize import minimize as run
+    from flextune.tuning.budget import Budget
+    from flextune.tuning.minimize import minimize as run
 
     spec = read_spec(path)
     try:
@@ -174,7 +174,7 @@ def _replay(
     as_json: bool,
 ) -> None:
     from flextune.database.spaces import load_space
-    from flextune.tune.replay import replay_run
+    from flextune.tuning.replay import replay_run
 
     space = load_space(path)
     found = replay_run(space, strategy, trials=trials, secs=secs, seed=seed, options=strategy_options, draws=draws)

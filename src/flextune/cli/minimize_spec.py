@@ -13,7 +13,7 @@ from flextune.database.tabular_file import parsed, text_of
 from flextune.errors import UsageError
 from flextune.measure.command import Command
 from flextune.registry import nearest
-from flextune.tune.minimize_options import MinimizeOptions
+from flextune.tuning.minimize_options import MinimizeOptions
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -8,9 +8,9 @@ from pathlib import Path
 from flextune.apply.build import Build, Schedule, compile_model
 from flextune.importing.model import load_model
 from flextune.lowering.precision.precision import FLOAT32, Precision
-from flextune.optimize.in_turns import Limits
-from flextune.optimize.model import compare
-from flextune.optimize.verdict import DEFAULT, TUNED
+from flextune.optimization.in_turns import Limits
+from flextune.optimization.model import compare
+from flextune.optimization.verdict import DEFAULT, TUNED
 from flextune.plan.partition import Partition, partition_model
 from flextune.target.target import Target
 

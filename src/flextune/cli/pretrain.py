@@ -34,7 +34,7 @@ def pretrain(
     from flextune.cost.pretrained import pretrain as learned
     from flextune.cost.quality import held_out_correlation
     from flextune.database.store import open_database
-    from flextune.tune.pretraining import recorded_tasks
+    from flextune.tuning.pretraining import recorded_tasks
 
     require_known("loss", loss, LOSSES)
     machine, path = read_target(target), database_path(db)

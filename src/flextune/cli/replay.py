@@ -81,7 +81,7 @@ def choose_record(records: Sequence[TuningRecord], what: str) -> TuningRecord:
 
 def best_record(records: Sequence[TuningRecord], workload: str) -> TuningRecord:
     """The fastest of the workload's records. Raises `UsageError` when there is none that ran."""
-    from flextune.tune.evidence import best_record as fastest
+    from flextune.tuning.evidence import best_record as fastest
 
     of_workload = of_this(records, workload)
     if not of_workload:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from flextune.compat.heron_case import CaseFolder
     from flextune.database.base import Database
     from flextune.measure.options import MeasureOptions
-    from flextune.tune.events import Event
-    from flextune.tune.options import TuneOptions
-    from flextune.tune.result import TuningResult
+    from flextune.tuning.events import Event
+    from flextune.tuning.options import TuneOptions
+    from flextune.tuning.result import TuningResult
     from flextune.workload.workload import Workload
 
 
@@ -68,8 +68,8 @@ def _tune(
     from flextune.database.store import open_database
     from flextune.search.registry import check_strategy
     from flextune.target.detect import detect
-    from flextune.tune.budget import Budget
-    from flextune.tune.options import TuneOptions
+    from flextune.tuning.budget import Budget
+    from flextune.tuning.options import TuneOptions
 
     check_strategy(config.strategy, dict(strategy_options))
     options = TuneOptions(
@@ -100,7 +100,7 @@ def _tune_case(path: Path, workload: Workload, options: TuneOptions, database: D
     from flextune.compat.heron_case import CaseFolder
     from flextune.platforms import registry
     from flextune.target.detect import detect
-    from flextune.tune.loop import tune_workload
+    from flextune.tuning.loop import tune_workload
 
     target, folder = detect(), CaseFolder(path)
     folder.create(resumed=bool(database.measured(workload.key, target.key)))
@@ -124,7 +124,7 @@ class _StatisticsWriter:
 
     def __call__(self, event: Event) -> None:
         from flextune.compat.heron_case import RoundStatistics
-        from flextune.tune.events import RoundFinished
+        from flextune.tuning.events import RoundFinished
 
         if isinstance(event, RoundFinished):
             row = RoundStatistics(

@@ -101,8 +101,8 @@ def summarise(records: Sequence[TuningRecord]) -> list[Summary]:
 
 
 def _summary(records: Sequence[TuningRecord]) -> Summary:
-    from flextune.tune.evidence import best_record
-    from flextune.tune.progress import failure_text
+    from flextune.tuning.evidence import best_record
+    from flextune.tuning.progress import failure_text
 
     latest = {record.key: record.measurement for record in records}
     failures = Counter(failure_text(measurement) for measurement in latest.values() if not measurement.ok)

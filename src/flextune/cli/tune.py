@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from flextune.measure.pool import WorkerPool
     from flextune.target.peaks import Peaks
     from flextune.target.target import Target
-    from flextune.tune.budget import Budget
-    from flextune.tune.options import TuneOptions
-    from flextune.tune.result import TuningResult
+    from flextune.tuning.budget import Budget
+    from flextune.tuning.options import TuneOptions
+    from flextune.tuning.result import TuningResult
     from flextune.workload.workload import Workload
 
 _WORKLOAD_TRIALS = 64
@@ -63,7 +63,7 @@ def tune(
     """Search for the fastest schedules; every trial is recorded, and a run goes on where an earlier one ended."""
     began = time.perf_counter()  # before anything large is imported
     from flextune.cli.inputs import is_model, read_cost_model_options, read_shapes, read_strategy_options
-    from flextune.tune.budget import Budget
+    from flextune.tuning.budget import Budget
 
     model = is_model(what)
     if trials is None and minutes is None:
@@ -105,7 +105,7 @@ class Request:
         """The run's options. Unknown names and bad options are refused before anything is measured."""
         from flextune.cost.registry import check_cost_model
         from flextune.search.registry import check_strategy
-        from flextune.tune.options import TuneOptions
+        from flextune.tuning.options import TuneOptions
 
         check_strategy(self.strategy, dict(self.strategy_options))
         check_cost_model(self.cost_model, dict(self.cost_model_options), self.pretrained is not None)
@@ -161,7 +161,7 @@ def _tuned(
 ) -> tuple[TuningResult, LiveView]:
     from flextune.cli.live import LiveView
     from flextune.database.store import open_database
-    from flextune.tune.loop import tune_workload
+    from flextune.tuning.loop import tune_workload
 
     with open_database(path) as database, LiveView(options.budget, str(workload)) as view:
         return tune_workload(workload, target, options, database, (view,), path, pool), view
@@ -169,7 +169,7 @@ def _tuned(
 
 def _show_result(result: TuningResult, workload: Workload, target: Target, as_json: bool) -> None:
     from flextune.cli.inputs import peaks_of
-    from flextune.tune.task import peak_flops
+    from flextune.tuning.task import peak_flops
 
     # After the run: measuring the peaks for the first time takes seconds, in which a killed run would have nothing.
     peaks = peaks_of(target, measure_missing=not result.interrupted)

@@ -13,11 +13,11 @@ from flextune.cli.output import JsonValue, print_json, rate, seconds, table
 from flextune.cli.tune import ModelRequest, end_with
 from flextune.database.store import open_database
 from flextune.lowering.precision.precision import Precision
-from flextune.optimize.model import OptimizedModel, optimize_model
+from flextune.optimization.model import OptimizedModel, optimize_model
 from flextune.plan.partition import Partition
-from flextune.tune.options import TuneOptions
-from flextune.tune.result import TuningResult
-from flextune.tune.tasks import TasksResult
+from flextune.tuning.options import TuneOptions
+from flextune.tuning.result import TuningResult
+from flextune.tuning.tasks import TasksResult
 
 _TASKS_SHOWN = 20
 

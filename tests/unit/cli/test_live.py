@@ -13,9 +13,9 @@ from flextune.csp import Assignment
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.measurement import Candidate, Measurement, Status
-from flextune.tune.budget import Budget
-from flextune.tune.events import Event, FinalistMeasured, TaskOpened, TrialMeasured
-from flextune.tune.progress import Progress
+from flextune.tuning.budget import Budget
+from flextune.tuning.events import Event, FinalistMeasured, TaskOpened, TrialMeasured
+from flextune.tuning.progress import Progress
 from flextune.workload.parse import parse_workload
 
 CANDIDATE = Candidate(

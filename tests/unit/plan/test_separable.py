@@ -20,7 +20,7 @@ from flextune.platforms.cpu.rules.separable import RULE
 from flextune.platforms.x86.rules import generate_space
 from flextune.target.detect import detect
 from flextune.testing.models import SeparableShape, model_of, random_array, separable_block, value
-from flextune.tune.switching import Circumstances, Switching
+from flextune.tuning.switching import Circumstances, Switching
 
 FEW, MANY = SeparableShape(9, 9, 32, 8), SeparableShape(9, 9, 32, 64)
 """Results per channel: few are one kernel unmeasured, many are two."""

@@ -1,0 +1,276 @@
+"""Which layouts a model is shipped in: proposed by predicted cost, decided by builds of the model that take turns."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from flextune.apply.build import Build, compile_model
+from flextune.apply.profile import profile_in_turns
+from flextune.database.base import Database
+from flextune.errors import UsageError
+from flextune.lowering.layout import NCHW, NHWC, Layout, blocked
+from flextune.lowering.operator_graph import leaves
+from flextune.optimization.layout_costs import LayoutCosts
+from flextune.plan.fusion.plan import FusionPlan
+from flextune.plan.fusion.switcher import LAYOUTS
+from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment, LayoutPair
+from flextune.plan.layouts.problem import LayoutProblem
+from flextune.plan.layouts.rewriting import with_layouts
+from flextune.plan.options import first_workloads
+from flextune.plan.partition import Partition
+from flextune.platforms.cpu.limits import CpuLimits
+from flextune.target.peaks import Peaks
+from flextune.target.target import Target
+from flextune.trial.decision import FusionDecision, OptionTime
+from flextune.tuning.switching import LAUNCH_SECS
+from flextune.workload.workload import Workload
+
+WORTH_BUILDING = 0.998
+"""Layouts are tried in a build of the model when they are predicted to take at most so much of NHWC's time."""
+
+WORTH_CHANGING = 0.98
+"""Other layouts are chosen when the kernels that differ take at most so much of their time in NHWC."""
+
+_ROUNDS, _RUNS = 4, 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayoutChoice:
+    """The model in the layouts to ship it in, its build with default schedules, and what was decided, if anything."""
+
+    partition: Partition
+    build: Build
+    decision: FusionDecision | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trial:
+    """The model built in some layouts, its own plan by default, and the workloads of the groups by place there."""
+
+    layouts: LayoutAssignment
+    partition: Partition
+    build: Build
+    plan: FusionPlan
+    workloads: tuple[tuple[Workload, ...], ...]
+
+    @classmethod
+    def of(cls, layouts: LayoutAssignment, partition: Partition, build: Build) -> _Trial:
+        plain = partition.by_default()
+        assert plain.switcher is not None
+        return cls(layouts, partition, build, plain.switcher.plan, first_workloads(plain))
+
+
+def choose_layouts(
+    partition: Partition, default: Build, target: Target, peaks: Peaks | None, deadline: float
+) -> LayoutChoice:
+    """The layouts of a model; `default` is its build in NHWC with default schedules, which all others must beat.
+
+    The assignment of least predicted cost is built if it promises to be faster. From the time of every group in both
+    builds follows a third one, of the faster layout for each group and with conversions where they differ. No build
+    is begun that `deadline` (of `time.perf_counter`) leaves no time for.
+    """
+    layouts = layouts_of(target)
+    problem = layout_problem(partition, layouts)
+    if problem is None or time.perf_counter() > deadline:
+        return LayoutChoice(partition, default)
+    began = time.perf_counter()
+    trials = [_Trial.of(ALL_NHWC, partition, default)]
+    predicted = LayoutCosts.predicted(problem.plan, trials[0].workloads, peaks, layouts)
+    proposed = problem.cheapest(predicted.group, predicted.conversion)
+    if not proposed or not _promises(problem, proposed, predicted, trials):
+        return LayoutChoice(partition, default, _decision(partition, target, problem, predicted, trials, (), 0))
+    trials.append(_built(partition, proposed, target))
+    profiles = _profiles(trials)
+    if 2 * time.perf_counter() - began < deadline:
+        measured = _measured(problem, predicted, trials, profiles)
+        mixed = _mixture(problem, measured)
+        if mixed is not None and _promises(problem, mixed, measured, trials):
+            trials.append(_built(partition, mixed, target))
+            profiles = _profiles(trials)
+    secs = _model_secs(trials, profiles)
+    chosen = _fastest(secs)
+    decision = _decision(partition, target, problem, predicted, trials, [each.total for each in secs], chosen)
+    return LayoutChoice(trials[chosen].partition, trials[chosen].build, decision)
+
+
+def layouts_of(target: Target) -> tuple[Layout, ...]:
+    """The layouts that are tried on a target: both plain ones, and blocks of one vector and of two."""
+    lanes = CpuLimits.of(target, ()).lanes("float32")
+    return NHWC, NCHW, blocked(lanes), blocked(2 * lanes)
+
+
+def layout_problem(partition: Partition, layouts: Sequence[Layout]) -> LayoutProblem | None:
+    """What there is to choose; None where nothing is, where the choice is switched off, and for bfloat16 models."""
+    if partition.switcher is None or not partition.precision.is_float32 or LAYOUTS in partition.without:
+        return None
+    problem = LayoutProblem.of(partition.switcher.by_default(partition.without).plan, layouts)
+    return problem if any(len(choice.pairs) > 1 for choice in problem.choices) else None
+
+
+def recorded_layouts(partition: Partition, database: Database, target: Target) -> LayoutAssignment | None:
+    """What the records decided for this model; None where they say nothing, or nothing that fits its plan."""
+    problem = layout_problem(partition, (NHWC, NCHW))
+    if problem is None:
+        return None
+    key = plan_key(problem.plan)
+    chosen = [each.chosen for each in database.decisions(target.key) if each.group_key == key]
+    try:
+        layouts = LayoutAssignment.parse(chosen[-1]) if chosen else None
+    except UsageError:
+        return None
+    if layouts is None or not LayoutProblem.of(problem.plan, layouts.layouts).allows(layouts):
+        return None
+    return layouts
+
+
+def plan_key(plan: FusionPlan) -> str:
+    """Equal for models of equal operators, shapes and groups."""
+    operators = [
+        (each.name, each.inputs, each.shape, each.dtype, [str(leaf.ty) for leaf in leaves(each.value)])
+        for each in plan.graph.operators
+    ]
+    text = repr((operators, [group.operators for group in plan.groups]))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _built(partition: Partition, layouts: LayoutAssignment, target: Target) -> _Trial:
+    laid_out = partition.laid_out(layouts)
+    return _Trial.of(layouts, laid_out, compile_model(laid_out, {}, target))
+
+
+def _promises(problem: LayoutProblem, layouts: LayoutAssignment, costs: LayoutCosts, trials: Sequence[_Trial]) -> bool:
+    """Whether these layouts are predicted to beat those that were tried."""
+    fixed = sum(costs.nhwc_secs) - sum(costs.nhwc_secs[choice.place] for choice in problem.choices)
+    known = min(problem.secs(trial.layouts, costs.group, costs.conversion) for trial in trials)
+    return fixed + problem.secs(layouts, costs.group, costs.conversion) <= WORTH_BUILDING * (fixed + known)
+
+
+def _profiles(trials: Sequence[_Trial]) -> list[dict[str, float]]:
+    return profile_in_turns([trial.build for trial in trials], _ROUNDS, _RUNS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seconds:
+    """Of the kernels of a build: calls that only this build, or only the one in NHWC, has, and the others."""
+
+    different: float
+    in_nhwc: float
+    common: float
+
+    @property
+    def total(self) -> float:
+        return self.different + self.common
+
+
+def _model_secs(trials: Sequence[_Trial], profiles: Sequence[Mapping[str, float]]) -> list[_Seconds]:
+    """The seconds of each build. A kernel that it shares with the first build takes equally long in both.
+
+    That, and taking kernels instead of runs, makes the comparison steady: a disturbance meets few kernels, and no
+    kernel is different in two builds by chance.
+    """
+    calls = [_calls(trial, profile) for trial, profile in zip(trials, profiles, strict=True)]
+    return [_seconds(calls[0], mine, profiles[0], own) for mine, own in zip(calls, profiles, strict=True)]
+
+
+def _calls(trial: _Trial, profile: Mapping[str, float]) -> Counter[str]:
+    """How often each kernel is called that was timed."""
+    return Counter({t.workload.key: t.count for t in trial.partition.tasks if t.workload.key in profile})
+
+
+def _seconds(
+    first: Counter[str], mine: Counter[str], first_secs: Mapping[str, float], own_secs: Mapping[str, float]
+) -> _Seconds:
+    def total(calls: Counter[str]) -> float:
+        return sum(count * (first_secs.get(key, own_secs.get(key, 0.0)) + LAUNCH_SECS) for key, count in calls.items())
+
+    return _Seconds(total(mine - first), total(first - mine), total(first & mine))
+
+
+def _fastest(secs: Sequence[_Seconds]) -> int:
+    """The place of the fastest build; 0, which is NHWC, where no other is faster beyond chance."""
+    fastest = min(range(len(secs)), key=lambda place: secs[place].total)
+    return fastest if secs[fastest].different <= WORTH_CHANGING * secs[fastest].in_nhwc else 0
+
+
+def _measured(
+    problem: LayoutProblem, costs: LayoutCosts, trials: Sequence[_Trial], profiles: Sequence[Mapping[str, float]]
+) -> LayoutCosts:
+    """The costs with the seconds of every group in the builds that were made.
+
+    A convolution that reads in the layout of one build and writes in that of another counts as the slower of both.
+    """
+    measured: dict[tuple[int, LayoutPair], float] = {}
+    for trial, profile in zip(trials, profiles, strict=True):
+        secs = _group_secs(problem.plan, trial, profile)
+        measured |= {(each.place, trial.layouts.of_group(each.place)): secs[each.place] for each in problem.choices}
+    for choice in problem.choices:
+        of_group = [trial.layouts.of_group(choice.place) for trial in trials]
+        slower = max(measured[choice.place, pair] for pair in of_group)
+        for pair in {LayoutPair(one.data, other.result) for one in of_group for other in of_group} - set(of_group):
+            measured[choice.place, pair] = slower
+    return costs.with_measured(measured)
+
+
+def _group_secs(plan: FusionPlan, trial: _Trial, profile: Mapping[str, float]) -> list[float]:
+    """Seconds of every group of the plan in NHWC, as it is in a build; nothing for what is in place or a view."""
+    secs = [sum(profile.get(w.key, 0.0) for w in workloads) for workloads in trial.workloads]
+    if not trial.layouts:
+        return secs
+    place = {index: number for number, group in enumerate(trial.plan.groups) for index in group.operators}
+    results = with_layouts(plan, trial.layouts).results
+    return [secs[place[result]] if result in place else 0.0 for result in results]
+
+
+def _mixture(problem: LayoutProblem, costs: LayoutCosts) -> LayoutAssignment | None:
+    """The cheapest assignment of layouts whose times are known."""
+    known = {
+        choice.place: [pair for pair in choice.pairs if (choice.place, pair) in costs.measured]
+        for choice in problem.choices
+    }
+    return problem.restricted(known).cheapest(costs.group, costs.conversion)
+
+
+def _decision(
+    partition: Partition,
+    target: Target,
+    problem: LayoutProblem,
+    predicted: LayoutCosts,
+    trials: Sequence[_Trial],
+    secs: Sequence[float],
+    chosen: int,
+) -> FusionDecision:
+    plan = problem.plan
+    fixed = sum(predicted.nhwc_secs) - sum(predicted.nhwc_secs[each.place] for each in problem.choices)
+    options = tuple(
+        OptionTime(
+            str(trial.layouts),
+            fixed + problem.secs(trial.layouts, predicted.group, predicted.conversion),
+            secs[number] if secs else None,
+            (),
+        )
+        for number, trial in enumerate(trials)
+    )
+    return FusionDecision(
+        group_key=plan_key(plan),
+        target_key=target.key,
+        operators=f"layouts of {len(plan.groups)} groups, {len(problem.choices)} of them with a choice",
+        pattern=LAYOUTS,
+        chosen=options[chosen].name,
+        reason=_reason(options, chosen),
+        options=options,
+        model=partition.model.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _reason(options: Sequence[OptionTime], chosen: int) -> str:
+    if options[chosen].measured_secs is None or len(options) == 1:
+        return "predicted: no other layouts are worth a build"
+    times = [1e3 * (option.measured_secs or 0.0) for option in options]
+    others = [time for number, time in enumerate(times) if number != chosen]
+    return f"the kernels in the model: {times[chosen]:.2f} ms against {min(others):.2f} ms"

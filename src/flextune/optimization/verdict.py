@@ -1,0 +1,67 @@
+"""What tuning a model came to as a whole, kept so that building it again needs no other comparison."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+
+from flextune.database.base import Database
+from flextune.optimization.in_turns import Outcome
+from flextune.optimization.layouts import plan_key
+from flextune.plan.partition import Partition
+from flextune.target.peaks import Peaks
+from flextune.target.target import Target
+from flextune.trial.decision import FusionDecision, OptionTime
+from flextune.tuning.switching import predicted_secs
+
+MODEL = "model"
+"""In place of a pattern: this decision is about all groups together."""
+
+DEFAULT, TUNED = "default", "tuned"
+"""The build with default schedules, and the one as the records say."""
+
+
+def verdict(partition: Partition, target: Target, found: Outcome, peaks: Peaks | None) -> FusionDecision | None:
+    """Which build of a model to ship, from the default one and others that took turns with it, in this order.
+
+    None for a model that branches, which has no plan to know it by.
+    """
+    key = _key(partition)
+    if key is None:
+        return None
+    tuned_secs = found.secs[found.chosen] if found.chosen else min(found.secs[1:], default=None)
+    predicted = sum(task.count * predicted_secs(task.workload, peaks) for task in partition.tasks)
+    return FusionDecision(
+        group_key=key,
+        target_key=target.key,
+        operators=f"the whole model, {len(partition.tasks)} distinct kernels",
+        pattern=MODEL,
+        chosen=TUNED if found.chosen else DEFAULT,
+        reason=_reason(found, tuned_secs),
+        options=(OptionTime(DEFAULT, predicted, found.secs[0], ()), OptionTime(TUNED, predicted, tuned_secs, ())),
+        model=partition.model.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def recorded_verdict(partition: Partition, database: Database, target: Target) -> str | None:
+    """`DEFAULT` or `TUNED`, as the latest run that tuned this very model found; None where none has."""
+    key = _key(partition)
+    chosen = [each.chosen for each in database.decisions(target.key) if each.group_key == key]
+    return chosen[-1] if chosen else None
+
+
+def _key(partition: Partition) -> str | None:
+    """Equal for equal plans by default in NHWC, computed in the same precision."""
+    plain = partition.by_default().switcher
+    if plain is None:
+        return None
+    text = f"{MODEL} {plan_key(plain.plan)} {partition.precision}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _reason(found: Outcome, tuned_secs: float | None) -> str:
+    if tuned_secs is None:
+        return "no other build was made"
+    times = f"{1e3 * found.secs[0]:.3f} ms by default, {1e3 * tuned_secs:.3f} ms tuned, {found.rounds} rounds in turns"
+    return times if found.chosen else f"not shown to be faster: {times}"

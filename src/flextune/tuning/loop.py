@@ -1,0 +1,90 @@
+"""Tuning one workload: propose, measure, learn; then name the winner."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from flextune.database.base import Database
+from flextune.measure.pool import WorkerPool
+from flextune.platforms import registry
+from flextune.target.host import host
+from flextune.target.target import Target
+from flextune.trial.record import Provenance, installed_versions
+from flextune.tuning.description import check_target
+from flextune.tuning.events import Callback
+from flextune.tuning.options import TuneOptions
+from flextune.tuning.result import TuningResult
+from flextune.tuning.run import TuningRun
+from flextune.tuning.task import TaskSearch, TuningTask, peak_flops
+from flextune.workload.workload import Workload
+
+_FINAL_SECS = 1.0
+"""Kept of a budget in minutes for the comparison of the finalists."""
+
+
+def tune_workload(
+    workload: Workload,
+    target: Target,
+    options: TuneOptions,
+    database: Database,
+    callbacks: Sequence[Callback] = (),
+    database_name: str = "",
+    pool: WorkerPool | None = None,
+) -> TuningResult:
+    """Searches the workload's space on this machine within the budget; every trial is committed to the database.
+
+    The result is never slower than the default schedule, which is measured first and again with the finalists.
+    A `pool` whose workers are starting already saves their start; it stays open.
+    """
+    check_target(options.pretrained, target)
+    started = time.perf_counter()
+    with nullcontext(pool) if pool else WorkerPool(options.measure, target.cores) as pool:
+        pool.start(target.kind)
+        platform = registry.get(target.kind)
+        run = TuningRun(pool, platform, target, database, options, provenance(options), callbacks, started)
+        search = run.open(TuningTask(workload))
+        with run.until_interrupted():
+            spend_budget(run, search)
+        return workload_result(run, search, database_name)
+
+
+def spend_budget(run: TuningRun, search: TaskSearch) -> None:
+    """The loop itself."""
+    budget = run.options.budget
+    while run.secs_left > _FINAL_SECS and (left := budget.trials_left(search.trials)) and not search.exhausted:
+        if budget.out_of_patience(search.trials_without_gain):
+            break
+        run.play_round(search, _FINAL_SECS, left)
+    run.compare_finalists(search)
+
+
+def provenance(options: TuneOptions) -> Provenance:
+    """Who measures in this run: what all of its records have in common."""
+    strategy = f"{options.strategy}+{options.cost_model}{' (pretrained)' if options.pretrained else ''}"
+    return Provenance(str(options.measure), installed_versions(), options.seed, strategy, host().fingerprint)
+
+
+def workload_result(run: TuningRun, search: TaskSearch, database_name: str) -> TuningResult:
+    """The figures of one task's search."""
+    workload, best = search.task.workload, search.best
+    flops = workload.flops / best.secs if best else 0.0
+    peak = peak_flops(run.options.peaks, workload)
+    return TuningResult(
+        workload=str(workload),
+        strategy=run.options.strategy,
+        trials=search.trials,
+        failed=search.failed,
+        best_secs=search.best_secs,
+        best_gflops=flops / 1e9,
+        fraction_of_peak=flops / peak if peak else 0.0,
+        default_secs=search.default_secs,
+        elapsed_secs=run.elapsed_secs,
+        trials_per_sec=run.trials_per_sec,
+        space_size=search.space.solutions.count,
+        db=database_name,
+        best=best.assignment if best else None,
+        trace=search.space.trace,
+        interrupted=run.interrupted,
+    )

@@ -1,0 +1,138 @@
+"""`minimize`: search for the configuration that makes anything smallest, from a function to a compiled program."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from pathlib import Path
+
+import numpy as np
+
+from flextune.cost.registry import create_cost_model
+from flextune.csp.parameter_space import ParameterSpace
+from flextune.csp.parameters import Parameter, Parameters, Value
+from flextune.csp.rules import Rule
+from flextune.database.base import Database
+from flextune.errors import UsageError
+from flextune.measure.command import Command, CommandObjective
+from flextune.measure.function import Check, FunctionObjective
+from flextune.measure.objective import Objective
+from flextune.search.registry import create_strategy
+from flextune.tuning.budget import Budget
+from flextune.tuning.minimize_options import MinimizeOptions
+from flextune.tuning.minimize_run import MinimizeResult, MinimizeRun, MinimizeTrial
+from flextune.tuning.objective_records import ObjectiveRecords
+
+Declared = ParameterSpace | Parameters | Mapping[str, Iterable[Value] | Parameter] | Iterable[Parameter]
+
+
+def minimize(
+    objective: Callable[..., object] | Command | Sequence[str],
+    space: Declared,
+    budget: Budget | int,
+    strategy: str = "auto",
+    *,
+    constraints: Iterable[Rule] | Rule = (),
+    check: Check | None = None,
+    default: Mapping[str, Value] | None = None,
+    name: str = "",
+    seed: int = 0,
+    db: Database | Path | str | None = None,
+    options: MinimizeOptions | None = None,
+    strategy_options: Mapping[str, str] | None = None,
+    cost_model: str = "none",
+    on_trial: Callable[[MinimizeTrial], None] | None = None,
+    **more: float | bool,
+) -> MinimizeResult:
+    """The configuration of `space` for which the objective is smallest, as far as the budget goes.
+
+    `objective` is a function (see `FunctionObjective`: keyword arguments or one dict in, a number out), a `Command`, or
+    a list of words with `{name}` in them, whose wall time counts. `space` maps names to values; `constraints` are
+    expressions such as `"tile_x * tile_y <= 1024"`, or functions of parameters. `budget` is a number of trials, or a
+    `Budget`. `check` looks at an objective's output and says whether it is right. `default` is tried first.
+
+    An objective that raises, crashes, hangs, prints garbage, returns no finite number or a wrong answer is a failed
+    trial, and the run goes on. With `db` every trial is recorded when it ends, and a later run with the same objective
+    goes on from there; Ctrl-C ends a run with what it has. Fields of `MinimizeOptions` may be given by name.
+
+    Raises `UsageError` for bad input, before the first trial.
+
+    >>> result = minimize(lambda x: (x - 3) ** 2, {"x": range(10)}, budget=10, strategy="random")
+    >>> result.best, result.best_value
+    ({'x': 3}, 0.0)
+    """
+    started = time.perf_counter()
+    limit = budget if isinstance(budget, Budget) else Budget(trials=_whole("budget", budget))
+    _whole("seed", seed)
+    how = (options or MinimizeOptions()).changed(more)
+    declared = _space(space, constraints)
+    size, names = declared.solutions.count, declared.solutions.names
+    first = None if default is None else declared.complete(default)
+    # The objective comes first: its process is to be forked before a strategy has loaded what starts threads.
+    with closing(_objective(objective, declared.parameters.names, how, check, name)) as measured:
+        searcher = create_strategy(
+            strategy,
+            declared.solutions,
+            rng=np.random.default_rng(seed),
+            default=first,
+            cost_model=create_cost_model(cost_model, names, seed),
+            options=strategy_options or {},
+            trials=None if limit.trials is None else min(limit.trials, size),
+        )
+        records = ObjectiveRecords(measured, declared, seed, f"{strategy}+{cost_model}")
+        with _opened(db) as database:
+            run = MinimizeRun(declared, searcher, measured, limit, started, database, records, on_trial)
+            if how.resume:
+                run.recall()
+            run.spend()
+            return run.result(strategy, str(db) if isinstance(db, str | Path) else "")
+
+
+def _space(space: Declared, constraints: Iterable[Rule] | Rule) -> ParameterSpace:
+    if not isinstance(space, ParameterSpace):
+        return ParameterSpace.of(space, constraints)
+    further = ParameterSpace.of(space.parameters, constraints).rules
+    return ParameterSpace(space.parameters, (*space.rules, *further)) if further else space
+
+
+def _objective(
+    objective: Callable[..., object] | Command | Sequence[str],
+    names: tuple[str, ...],
+    options: MinimizeOptions,
+    check: Check | None,
+    name: str,
+) -> Objective:
+    limits = options.limits(options.timeout_secs)
+    if isinstance(objective, Command):
+        builds = options.limits(options.build_timeout_secs)
+        return CommandObjective(objective, names, name, check, options.repeats, limits, builds)
+    if callable(objective):
+        return FunctionObjective(
+            objective,
+            names,
+            name=name,
+            check=check,
+            repeats=options.repeats,
+            limits=limits,
+            isolated=options.isolated,
+        )
+    if isinstance(objective, str):
+        raise UsageError(f"an objective is a function, a Command or a list of words, got the text {objective!r:.80}")
+    return _objective(Command(tuple(objective)), names, options, check, name)
+
+
+def _opened(db: Database | Path | str | None) -> AbstractContextManager[Database | None]:
+    if db is None or isinstance(db, Database):
+        return nullcontext(db)
+    from flextune.database.store import open_database  # SQLAlchemy takes half a second to load
+
+    return open_database(db)
+
+
+def _whole(what: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UsageError(f"{what}: expected a whole number, got {value!r:.80}")
+    if what == "seed" and value < 0:
+        raise UsageError(f"the seed must not be negative, got {value}")
+    return value
