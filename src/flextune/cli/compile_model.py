@@ -15,6 +15,7 @@ from flextune.errors import UsageError
 if TYPE_CHECKING:
     from flextune.apply.build import Schedule
     from flextune.plan.partition import Partition
+    from flextune.trial.decision import Shipped
 
 
 def compile_model(
@@ -69,7 +70,7 @@ def compile_model(
     partition = read_partition(model, read_shapes(shape), without or (), computed)
     decided: Partition = partition
     schedules: dict[str, Schedule] = {}
-    known: str | None = None
+    known: Shipped | None = None
     if db is not None or Path(path).exists():
         with open_database(path, must_exist=True) as database:
             decided, schedules = from_records(partition, database, chosen)

@@ -10,9 +10,9 @@ from flextune.importing.model import load_model
 from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.optimization.in_turns import Limits
 from flextune.optimization.model import compare
-from flextune.optimization.verdict import DEFAULT, TUNED
 from flextune.plan.partition import Partition, partition_model
 from flextune.target.target import Target
+from flextune.trial.decision import Shipped
 
 _COMPARED_SECS = 5.0
 
@@ -28,17 +28,17 @@ def read_partition(
 
 
 def build_to_ship(
-    partition: Partition, decided: Partition, schedules: Mapping[str, Schedule], target: Target, known: str | None
+    partition: Partition, decided: Partition, schedules: Mapping[str, Schedule], target: Target, known: Shipped | None
 ) -> Build:
     """The model as the records decided and scheduled it, if that is known to be faster than with default schedules.
 
     A model is never slower for having been tuned. `known` is what tuning it came to; where it never was tuned as a
     whole (its records come from other models or machines), both builds are compared now.
     """
-    if known == DEFAULT:
+    if known is Shipped.DEFAULT:
         return compile_model(partition, {}, target)
     tuned = compile_model(decided, schedules, target)
-    if known == TUNED:
+    if known is Shipped.TUNED:
         return tuned
     default = compile_model(partition, {}, target)
     found = compare([default.executable, tuned.executable], Limits(secs=_COMPARED_SECS))

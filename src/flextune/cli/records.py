@@ -23,7 +23,7 @@ _Format = Annotated[
     str,
     typer.Option(
         "--format",
-        help="jsonl (all records and fusion decisions, one a line), kernel-tuner or t4 (one workload's, as a table).",
+        help="jsonl (all records and decisions, one a line), kernel-tuner or t4 (one workload's, as a table).",
     ),
 ]
 
@@ -80,7 +80,7 @@ def import_records(file: _File, format: _Format = _JSONL, db: DatabasePath = Non
         print_json({"db": path, "file": str(file), **counts, "damaged": damage})
     else:
         counted = f"{report.duplicates} known, {len(report.damaged)} damaged"
-        print(f"{report.imported} records and {report.decisions} fusion decisions added to {path}, {counted}")
+        print(f"{report.imported} records and {report.decisions} decisions added to {path}, {counted}")
 
 
 def _need_format(name: str) -> None:
@@ -94,6 +94,7 @@ def _export(database: Database, file: Path, format: str, workload: str | None, t
     from flextune.cli.replay import of_this
     from flextune.database.exchange import export_table
     from flextune.database.jsonl import write_jsonl
+    from flextune.trial.decision import Decision
 
     records = database.records(target_key=target_key)
     if workload is not None:
@@ -105,4 +106,4 @@ def _export(database: Database, file: Path, format: str, workload: str | None, t
         )
     if format != _JSONL:
         return export_table(records, file, format)
-    return write_jsonl(records, file, () if workload is not None else database.decisions(target_key))
+    return write_jsonl(records, file, () if workload is not None else database.decisions(Decision, target_key))

@@ -16,14 +16,16 @@ from flextune.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flextune.trial.decision import FusionDecision
+    from flextune.trial.decision import Decision
     from flextune.trial.record import TuningRecord
 
 
 def show(
     workload: Annotated[str | None, typer.Argument(help="Only this workload (default: all).")] = None,
     schedule: Annotated[bool, typer.Option("--schedule", help="Also print the best schedule as code.")] = False,
-    fusion: Annotated[bool, typer.Option("--fusion", help="Print the decisions on groups of models instead.")] = False,
+    fusion: Annotated[
+        bool, typer.Option("--fusion", help="Print the decisions on models and their groups instead.")
+    ] = False,
     db: DatabasePath = None,
     as_json: Json = False,
 ) -> None:
@@ -31,11 +33,12 @@ def show(
     from flextune.cli.inputs import database_path
     from flextune.cli.replay import of_this
     from flextune.database.store import open_database
+    from flextune.trial.decision import Decision
 
     path = database_path(db)
     with open_database(path, must_exist=True) as database:
         if fusion:
-            _show_fusion(path, database.decisions(), workload, as_json)
+            _show_decisions(path, database.decisions(Decision), workload, as_json)
             return
         records = database.records()
     if workload and not (records := of_this(records, workload)):
@@ -47,27 +50,24 @@ def show(
         print("\n".join(_text(group, schedule) for group in groups) if groups else f"{path} holds no records")
 
 
-def _show_fusion(path: str, decisions: Sequence[FusionDecision], about: str | None, as_json: bool) -> None:
+def _show_decisions(path: str, decisions: Sequence[Decision], about: str | None, as_json: bool) -> None:
     """The decisions, of all models or of the one that is named."""
-    chosen = [each for each in decisions if about is None or about in (each.model, each.group_key)]
+    chosen = [each for each in decisions if about is None or about in (each.model, each.key)]
     if not chosen:
         of = f" on {about}" if about else ""
-        raise UsageError(f"no fusion decisions{of} in {path}; `flextune tune MODEL` makes and records them")
+        raise UsageError(f"no decisions{of} in {path}; `flextune tune MODEL` makes and records them")
     if as_json:
         print_json({"db": path, "decisions": [json.loads(each.to_json()) for each in chosen]})
         return
     for each in chosen:
-        print(f"{each.operators}  ({each.pattern}, {each.group_key}, from {each.model})")
-        print(f"  {each.chosen}: {each.reason}")
-        rows = [
-            (
-                option.name,
-                seconds(option.predicted_secs),
-                seconds(option.measured_secs) if option.measured_secs else "-",
-            )
-            for option in each.options
-        ]
+        print(f"{each.subject}  ({each.key}, from {each.model})")
+        print(f"  {each.answer}: {each.reason}")
+        rows = [(it.name, seconds(it.predicted_secs), _measured(it.measured_secs)) for it in each.options]
         print(table(("option", "predicted", "measured"), rows, "    "))
+
+
+def _measured(secs: float | None) -> str:
+    return "-" if secs is None else seconds(secs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from flextune.csp.assignment import Assignment
-from flextune.trial.decision import FusionDecision
+from flextune.trial.decision import Decision
 from flextune.trial.record import TuningRecord
+
+D = TypeVar("D", bound=Decision)
 
 
 class Database(ABC):
@@ -40,12 +42,12 @@ class Database(ABC):
         """The record with the smallest median time among the latest ones of each candidate; None when none is ok."""
 
     @abstractmethod
-    def decide(self, decisions: Iterable[FusionDecision]) -> None:
-        """Store decisions on groups of models; of several on one group and target the latest counts."""
+    def decide(self, decisions: Iterable[Decision]) -> None:
+        """Store decisions; of several of one kind on one key and target the latest counts."""
 
     @abstractmethod
-    def decisions(self, target_key: str | None = None) -> list[FusionDecision]:
-        """The latest decision on each group of this target."""
+    def decisions(self, kind: type[D], target_key: str | None = None, key: str | None = None) -> list[D]:
+        """The latest decision of this kind (`Decision` is any) on each key of this target, or on this key only."""
 
     @abstractmethod
     def close(self) -> None:
@@ -54,6 +56,10 @@ class Database(ABC):
     def commit(self, record: TuningRecord) -> bool:
         """Store one record; False when this very record is stored already."""
         return self.commit_all((record,)) == 1
+
+    def decision(self, kind: type[D], target_key: str, key: str) -> D | None:
+        """The latest decision of this kind on this key; None where there is none."""
+        return next(iter(self.decisions(kind, target_key, key)), None)
 
     def measured(self, workload_key: str, target_key: str) -> tuple[Assignment, ...]:
         """The distinct assignments with a record, failures included, in the order of their first one."""

@@ -1,6 +1,6 @@
 """Records as JSON Lines: one record per line, the form to share, and to read elsewhere.
 
-Decisions on the groups of models follow the records, a line each.
+Decisions on models and their groups follow the records, a line each.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flextune.database.base import Database
 from flextune.errors import DatabaseError, FlextuneError, UsageError
-from flextune.trial.decision import FusionDecision
+from flextune.trial.decision import Decision
 from flextune.trial.record import TuningRecord
 
 _BATCH = 256
@@ -33,7 +33,7 @@ class DamagedLine:
 class ImportReport:
     """What an import did: new records, records that were there before, and lines that were skipped.
 
-    `decisions` counts those on groups of models that are new, or newer than what was there.
+    `decisions` counts those on models and their groups that are new, or newer than what was there.
     """
 
     imported: int
@@ -47,13 +47,13 @@ def export_jsonl(
 ) -> int:
     """Write the records of this workload and target to `path`, replacing it, and return their number.
 
-    Without a workload the decisions on groups come along. The file appears under its name only when it is complete.
+    Without a workload the decisions come along. The file appears under its name only when it is complete.
     """
-    decisions = database.decisions(target_key) if workload_key is None else ()
+    decisions = database.decisions(Decision, target_key) if workload_key is None else ()
     return write_jsonl(database.records(workload_key, target_key), path, decisions)
 
 
-def write_jsonl(records: Sequence[TuningRecord], path: Path | str, decisions: Sequence[FusionDecision] = ()) -> int:
+def write_jsonl(records: Sequence[TuningRecord], path: Path | str, decisions: Sequence[Decision] = ()) -> int:
     """Write these records and decisions to `path`, as `export_jsonl` does; returns the number of records."""
     path = Path(path)
     lines = [*(record.to_json() for record in records), *(decision.to_json() for decision in decisions)]
@@ -72,7 +72,7 @@ def import_jsonl(database: Database, path: Path | str) -> ImportReport:
     imported = duplicates = 0
     damaged: list[DamagedLine] = []
     batch: list[TuningRecord] = []
-    decisions: list[FusionDecision] = []
+    decisions: list[Decision] = []
 
     def flush() -> None:
         nonlocal imported, duplicates
@@ -86,7 +86,7 @@ def import_jsonl(database: Database, path: Path | str) -> ImportReport:
         try:
             text = line.decode("utf-8")
             if text.lstrip().startswith(_DECISION):
-                decisions.append(FusionDecision.from_json(text))
+                decisions.append(Decision.from_json(text))
             else:
                 batch.append(TuningRecord.from_json(text))
         except (FlextuneError, UnicodeDecodeError) as error:
@@ -97,12 +97,16 @@ def import_jsonl(database: Database, path: Path | str) -> ImportReport:
     return ImportReport(imported, duplicates, tuple(damaged), _decide(database, decisions))
 
 
-def _decide(database: Database, decisions: Sequence[FusionDecision]) -> int:
-    """Store those that are newer than what the database holds on their group and target; returns how many."""
-    known = {(each.group_key, each.target_key): each.created for each in database.decisions()}
-    newer = [each for each in decisions if each.created > known.get((each.group_key, each.target_key), "")]
+def _decide(database: Database, decisions: Sequence[Decision]) -> int:
+    """Store those that are newer than what the database holds on their key and target; returns how many."""
+    known = {_subject(each): each.created for each in database.decisions(Decision)}
+    newer = [each for each in decisions if each.created > known.get(_subject(each), "")]
     database.decide(sorted(newer, key=lambda each: each.created))
     return len(newer)
+
+
+def _subject(decision: Decision) -> tuple[type[Decision], str, str]:
+    return type(decision), decision.key, decision.target_key
 
 
 def _lines(path: Path | str) -> list[bytes]:

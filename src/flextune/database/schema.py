@@ -14,7 +14,10 @@ import sqlalchemy as sql
 
 from flextune.trial.record import TuningRecord
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""Since 2 there may be records and decisions of format 2; the tables are those of 1, whose rows stay as they are."""
+
+READABLE: Final = (1, 2)
 
 metadata: Final = sql.MetaData()
 
@@ -45,12 +48,14 @@ decisions_table: Final = sql.Table(
     "decisions",
     metadata,
     sql.Column("id", sql.Integer, primary_key=True, autoincrement=True),
-    sql.Column("group_key", sql.Text, nullable=False),
+    sql.Column("group_key", sql.Text, key="key", nullable=False),
     sql.Column("target_key", sql.Text, nullable=False),
     sql.Column("decision", sql.Text, nullable=False),
-    sql.Index("decisions_by_group", "group_key", "target_key", "id"),
+    sql.Index("decisions_by_group", "key", "target_key", "id"),
 )
-"""Fusion decisions, the latest one of a group last. Databases made before it get it when they are next opened."""
+"""Decisions of all kinds, the latest one on a key last; the column `group_key` holds the key of any kind.
+
+Databases made before this table get it when they are next written to."""
 
 
 def record_identity(record: TuningRecord) -> str:

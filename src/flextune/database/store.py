@@ -5,25 +5,36 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import sqlalchemy as sql
 from sqlalchemy.dialects import sqlite
 
-from flextune.database.base import Database
+from flextune.database.base import D, Database
 from flextune.database.faults import storage_faults
-from flextune.database.schema import VERSION, about_table, decisions_table, metadata, record_row, records_table
+from flextune.database.schema import (
+    READABLE,
+    VERSION,
+    about_table,
+    decisions_table,
+    metadata,
+    record_row,
+    records_table,
+)
 from flextune.errors import DatabaseError, FlextuneError
-from flextune.trial.decision import FusionDecision
+from flextune.trial.decision import Decision
 from flextune.trial.record import TuningRecord
 
 BUSY_SECS: Final = 30.0
 """How long a writer waits for another process before it gives up."""
 
 _WAITING: Final = {"timeout": BUSY_SECS}
+
+Parsed = TypeVar("Parsed")
 
 
 def open_database(path: str | Path, must_exist: bool = False) -> Database:
@@ -40,16 +51,21 @@ def open_database(path: str | Path, must_exist: bool = False) -> Database:
 
 
 class SqlDatabase(Database):
-    """Records behind an SQLAlchemy engine whose schema has been checked; made by `open_database`."""
+    """Records behind an SQLAlchemy engine whose schema has been checked; made by `open_database`.
 
-    def __init__(self, engine: sql.Engine, name: str) -> None:
+    A database of an older version is read as it is, row by row. What is first written to it, in one step with that,
+    makes it one of this version: an older flextune then refuses it instead of stumbling over rows it cannot read.
+    """
+
+    def __init__(self, engine: sql.Engine, name: str, version: int = VERSION) -> None:
         self._engine = engine
         self._name = name
+        self._version = version
 
     def commit_all(self, records: Iterable[TuningRecord]) -> int:
         rows = [record_row(record) for record in records]
         statement = _insert_unless_there(self._engine, records_table)
-        with storage_faults(self._name), self._engine.begin() as connection:
+        with self._writing() as connection:
             return sum(connection.execute(statement, row).rowcount for row in rows)
 
     def records(self, workload_key: str | None = None, target_key: str | None = None) -> list[TuningRecord]:
@@ -60,7 +76,7 @@ class SqlDatabase(Database):
             query = query.where(records_table.c.target_key == target_key)
         with storage_faults(self._name), self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        return [self._parse(row.id, row.record) for row in rows]
+        return [self._parsed(TuningRecord.from_json, records_table, row.id, row.record) for row in rows]
 
     def best(self, workload_key: str, target_key: str) -> TuningRecord | None:
         newer = records_table.alias("newer")
@@ -74,43 +90,53 @@ class SqlDatabase(Database):
         )
         with storage_faults(self._name), self._engine.connect() as connection:
             row = connection.execute(query).first()
-        return None if row is None else self._parse(row.id, row.record)
+        return None if row is None else self._parsed(TuningRecord.from_json, records_table, row.id, row.record)
 
-    def decide(self, decisions: Iterable[FusionDecision]) -> None:
-        rows = [
-            {"group_key": each.group_key, "target_key": each.target_key, "decision": each.to_json()}
-            for each in decisions
-        ]
+    def decide(self, decisions: Iterable[Decision]) -> None:
+        rows = [{"key": each.key, "target_key": each.target_key, "decision": each.to_json()} for each in decisions]
         if rows:
-            with storage_faults(self._name), self._engine.begin() as connection:
+            with self._writing() as connection:
                 connection.execute(sql.insert(decisions_table), rows)
 
-    def decisions(self, target_key: str | None = None) -> list[FusionDecision]:
-        if self._lacks_decisions:
+    def decisions(self, kind: type[D], target_key: str | None = None, key: str | None = None) -> list[D]:
+        if self._version < VERSION and self._lacks_decisions:
             return []
-        query = sql.select(decisions_table.c.decision).order_by(decisions_table.c.id)
+        query = sql.select(decisions_table.c.id, decisions_table.c.decision).order_by(decisions_table.c.id)
         if target_key is not None:
             query = query.where(decisions_table.c.target_key == target_key)
+        if key is not None:
+            query = query.where(decisions_table.c.key == key)
         with storage_faults(self._name), self._engine.connect() as connection:
-            found = [FusionDecision.from_json(text) for (text,) in connection.execute(query).all()]
-        return list({(each.group_key, each.target_key): each for each in found}.values())
+            rows = connection.execute(query).all()
+        found = [self._parsed(Decision.from_json, decisions_table, row.id, row.decision) for row in rows]
+        asked = (each for each in found if isinstance(each, kind))
+        return list({(type(each), each.key, each.target_key): each for each in asked}.values())
 
     def close(self) -> None:
         self._engine.dispose()
 
+    @contextmanager
+    def _writing(self) -> Iterator[sql.Connection]:
+        """One step of writing, with the step to this version where that is still to be made."""
+        with storage_faults(self._name), self._engine.begin() as connection:
+            if self._version < VERSION:
+                _upgrade(connection)
+            yield connection
+        self._version = VERSION
+
     @cached_property
     def _lacks_decisions(self) -> bool:
-        """A database that cannot be written may be from before there were decisions."""
+        """A database that was not written to since may be from before there were decisions."""
         with storage_faults(self._name):
             return decisions_table.name not in sql.inspect(self._engine).get_table_names()
 
-    def _parse(self, row_id: int, text: str) -> TuningRecord:
+    def _parsed(self, parse: Callable[[str], Parsed], table: sql.Table, row_id: int, text: str) -> Parsed:
         try:
-            return TuningRecord.from_json(text)
+            return parse(text)
         except FlextuneError as error:
             raise DatabaseError(
-                f"records database {self._name}: row {row_id} is damaged: {error}; remove it with "
-                f"`sqlite3 {self._name} 'DELETE FROM records WHERE id = {row_id}'`"
+                f"records database {self._name}: row {row_id} of {table.name} is damaged: {error}; remove it with "
+                f"`sqlite3 {self._name} 'DELETE FROM {table.name} WHERE id = {row_id}'`"
             ) from error
 
 
@@ -175,32 +201,28 @@ def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
 def _checked(engine: sql.Engine, name: str) -> Database:
     try:
         with storage_faults(name):
-            _check_schema(engine, name)
+            version = _checked_version(engine, name)
     except DatabaseError:
         engine.dispose()
         raise
-    return SqlDatabase(engine, name)
+    return SqlDatabase(engine, name, version)
 
 
-def _check_schema(engine: sql.Engine, name: str) -> None:
+def _checked_version(engine: sql.Engine, name: str) -> int:
+    """The version of the database, which is created where there is none; `DatabaseError` for one that is not read."""
     tables = set(sql.inspect(engine).get_table_names())
     if tables and about_table.name not in tables:
         raise DatabaseError(f"records database {name}: it belongs to another program; choose another file with --db")
     found = _version(engine) if {about_table.name, records_table.name} <= tables else None
-    if found == str(VERSION) and decisions_table.name not in tables and not _is_read_only(engine):
-        _create_schema(engine)
     if found is None:
         _create_schema(engine)
         found = _version(engine)
-    if found != str(VERSION):
+    if found not in map(str, READABLE):
         raise DatabaseError(
-            f"records database {name}: it is of version {found}, this flextune reads version {VERSION}; choose another "
-            "file with --db, or export it to JSON Lines with the flextune that wrote it and import that file here"
+            f"records database {name}: it is of version {found}, this flextune reads versions up to {VERSION}; use the "
+            "newer flextune that wrote it, or choose another file with --db"
         )
-
-
-def _is_read_only(engine: sql.Engine) -> bool:
-    return engine.url.query.get("mode") == "ro"
+    return int(found)
 
 
 def _version(engine: sql.Engine) -> str | None:
@@ -215,11 +237,23 @@ def _create_schema(engine: sql.Engine) -> None:
     """Every statement may be repeated: others may be at it, or may have died in the middle; the version comes last."""
     insert = _insert_unless_there(engine, about_table)
     with engine.begin() as connection:
-        for table in metadata.sorted_tables:
-            connection.execute(sql.schema.CreateTable(table, if_not_exists=True))
-            for index in sorted(table.indexes, key=lambda index: index.name or ""):
-                connection.execute(sql.schema.CreateIndex(index, if_not_exists=True))
+        _create_tables(connection)
         connection.execute(insert.values(name="version", value=str(VERSION)))
+
+
+def _create_tables(connection: sql.Connection) -> None:
+    """Those that are missing."""
+    for table in metadata.sorted_tables:
+        connection.execute(sql.schema.CreateTable(table, if_not_exists=True))
+        for index in sorted(table.indexes, key=lambda index: index.name or ""):
+            connection.execute(sql.schema.CreateIndex(index, if_not_exists=True))
+
+
+def _upgrade(connection: sql.Connection) -> None:
+    """From version 1, within a transaction; the update begins it also where statements that create tables do not."""
+    old = (about_table.c.name == "version") & (about_table.c.value == "1")
+    connection.execute(sql.update(about_table).where(old).values(value=str(VERSION)))
+    _create_tables(connection)
 
 
 def _insert_unless_there(engine: sql.Engine, table: sql.Table) -> sql.Insert:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from flextune.apply.build import Build, compile_model
 from flextune.apply.profile import profile_in_turns
 from flextune.database.base import Database
-from flextune.errors import UsageError
 from flextune.lowering.layout import NCHW, NHWC, Layout, blocked
 from flextune.lowering.operator_graph import leaves
 from flextune.optimization.layout_costs import LayoutCosts
@@ -26,7 +25,7 @@ from flextune.plan.partition import Partition
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
-from flextune.trial.decision import FusionDecision, OptionTime
+from flextune.trial.decision import LayoutDecision, LayoutTime
 from flextune.tuning.switching import LAUNCH_SECS
 from flextune.workload.workload import Workload
 
@@ -45,7 +44,7 @@ class LayoutChoice:
 
     partition: Partition
     build: Build
-    decision: FusionDecision | None = None
+    decision: LayoutDecision | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,15 +116,10 @@ def recorded_layouts(partition: Partition, database: Database, target: Target) -
     problem = layout_problem(partition, (NHWC, NCHW))
     if problem is None:
         return None
-    key = plan_key(problem.plan)
-    chosen = [each.chosen for each in database.decisions(target.key) if each.group_key == key]
-    try:
-        layouts = LayoutAssignment.parse(chosen[-1]) if chosen else None
-    except UsageError:
+    decision = database.decision(LayoutDecision, target.key, plan_key(problem.plan))
+    if decision is None or not LayoutProblem.of(problem.plan, decision.chosen.layouts).allows(decision.chosen):
         return None
-    if layouts is None or not LayoutProblem.of(problem.plan, layouts.layouts).allows(layouts):
-        return None
-    return layouts
+    return decision.chosen
 
 
 def plan_key(plan: FusionPlan) -> str:
@@ -243,34 +237,33 @@ def _decision(
     trials: Sequence[_Trial],
     secs: Sequence[float],
     chosen: int,
-) -> FusionDecision:
+) -> LayoutDecision:
     plan = problem.plan
     fixed = sum(predicted.nhwc_secs) - sum(predicted.nhwc_secs[each.place] for each in problem.choices)
-    options = tuple(
-        OptionTime(
-            str(trial.layouts),
+    tried = tuple(
+        LayoutTime(
+            trial.layouts,
             fixed + problem.secs(trial.layouts, predicted.group, predicted.conversion),
             secs[number] if secs else None,
-            (),
         )
         for number, trial in enumerate(trials)
     )
-    return FusionDecision(
-        group_key=plan_key(plan),
+    return LayoutDecision(
+        key=plan_key(plan),
         target_key=target.key,
-        operators=f"layouts of {len(plan.groups)} groups, {len(problem.choices)} of them with a choice",
-        pattern=LAYOUTS,
-        chosen=options[chosen].name,
-        reason=_reason(options, chosen),
-        options=options,
+        groups=len(plan.groups),
+        free_groups=len(problem.choices),
+        chosen=tried[chosen].layouts,
+        reason=_reason(tried, chosen),
+        tried=tried,
         model=partition.model.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _reason(options: Sequence[OptionTime], chosen: int) -> str:
-    if options[chosen].measured_secs is None or len(options) == 1:
+def _reason(tried: Sequence[LayoutTime], chosen: int) -> str:
+    if tried[chosen].measured_secs is None or len(tried) == 1:
         return "predicted: no other layouts are worth a build"
-    times = [1e3 * (option.measured_secs or 0.0) for option in options]
+    times = [1e3 * (each.measured_secs or 0.0) for each in tried]
     others = [time for number, time in enumerate(times) if number != chosen]
     return f"the kernels in the model: {times[chosen]:.2f} ms against {min(others):.2f} ms"

@@ -30,7 +30,7 @@ from flextune.plan.options import GroupOptions, group_options
 from flextune.plan.partition import Partition
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
-from flextune.trial.decision import FusionDecision
+from flextune.trial.decision import Decision, GroupDecision
 from flextune.trial.record import TuningRecord
 from flextune.tuning.events import Callback
 from flextune.tuning.evidence import FINAL, best_record
@@ -76,7 +76,7 @@ class OptimizedModel:
     """The outcome for a model: the build to ship, its seconds and those of the default build, and what was decided."""
 
     tasks: TasksResult
-    decisions: tuple[FusionDecision, ...]
+    decisions: tuple[Decision, ...]
     build: Build | None
     default_secs: float
     tuned_secs: float
@@ -100,7 +100,8 @@ def optimize_model(
     started = time.perf_counter() if began is None else began
     default, build_secs, reserve = _default_build(partition, target, options)
     laid_out = _laid_out(partition, default, target, options, database, build_secs)
-    whole, partition, first = partition, laid_out.partition, [] if laid_out.decision is None else [laid_out.decision]
+    whole, partition = partition, laid_out.partition
+    first: list[Decision] = [] if laid_out.decision is None else [laid_out.decision]
     database.decide(first)
     in_place = workloads_in_place(partition)
     groups = [group.without(in_place) for group in group_options(partition)]
@@ -155,7 +156,7 @@ def _choose(
     switching: Switching,
     tuned: TasksResult,
     deadline: float,
-) -> tuple[list[Build], Build | None, list[FusionDecision]]:
+) -> tuple[list[Build], Build | None, list[GroupDecision]]:
     """The finalists inside the model, as far as time allows; what was chosen is recorded."""
     alone = {search.task.workload.key: search.best_secs for search in tuned.searches}
     tried = variants(switching, tuned.searches, VARIANTS)
@@ -189,7 +190,7 @@ def model_tasks(partition: Partition, switching: Switching, in_place: Collection
 
 def choice_of(groups: Sequence[GroupOptions], database: Database, target: Target) -> dict[str, str]:
     """What the records decided for each kind of group; nothing where they say nothing, which is the default."""
-    decided = {decision.group_key: decision.chosen for decision in database.decisions(target.key)}
+    decided = {decision.key: decision.chosen for decision in database.decisions(GroupDecision, target.key)}
     return {
         group.kind: decided[group.key]
         for group in groups

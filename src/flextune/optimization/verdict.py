@@ -11,17 +11,11 @@ from flextune.optimization.layouts import plan_key
 from flextune.plan.partition import Partition
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
-from flextune.trial.decision import FusionDecision, OptionTime
+from flextune.trial.decision import Shipped, Verdict
 from flextune.tuning.switching import predicted_secs
 
-MODEL = "model"
-"""In place of a pattern: this decision is about all groups together."""
 
-DEFAULT, TUNED = "default", "tuned"
-"""The build with default schedules, and the one as the records say."""
-
-
-def verdict(partition: Partition, target: Target, found: Outcome, peaks: Peaks | None) -> FusionDecision | None:
+def verdict(partition: Partition, target: Target, found: Outcome, peaks: Peaks | None) -> Verdict | None:
     """Which build of a model to ship, from the default one and others that took turns with it, in this order.
 
     None for a model that branches, which has no plan to know it by.
@@ -31,24 +25,25 @@ def verdict(partition: Partition, target: Target, found: Outcome, peaks: Peaks |
         return None
     tuned_secs = found.secs[found.chosen] if found.chosen else min(found.secs[1:], default=None)
     predicted = sum(task.count * predicted_secs(task.workload, peaks) for task in partition.tasks)
-    return FusionDecision(
-        group_key=key,
+    return Verdict(
+        key=key,
         target_key=target.key,
-        operators=f"the whole model, {len(partition.tasks)} distinct kernels",
-        pattern=MODEL,
-        chosen=TUNED if found.chosen else DEFAULT,
-        reason=_reason(found, tuned_secs),
-        options=(OptionTime(DEFAULT, predicted, found.secs[0], ()), OptionTime(TUNED, predicted, tuned_secs, ())),
         model=partition.model.name,
+        shipped=Shipped.TUNED if found.chosen else Shipped.DEFAULT,
+        kernels=len(partition.tasks),
+        predicted_secs=predicted,
+        default_secs=found.secs[0],
+        tuned_secs=tuned_secs,
+        reason=_reason(found, tuned_secs),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def recorded_verdict(partition: Partition, database: Database, target: Target) -> str | None:
-    """`DEFAULT` or `TUNED`, as the latest run that tuned this very model found; None where none has."""
+def recorded_verdict(partition: Partition, database: Database, target: Target) -> Shipped | None:
+    """What to ship, as the latest run that tuned this very model found; None where none has."""
     key = _key(partition)
-    chosen = [each.chosen for each in database.decisions(target.key) if each.group_key == key]
-    return chosen[-1] if chosen else None
+    found = None if key is None else database.decision(Verdict, target.key, key)
+    return None if found is None else found.shipped
 
 
 def _key(partition: Partition) -> str | None:
@@ -56,7 +51,7 @@ def _key(partition: Partition) -> str | None:
     plain = partition.by_default().switcher
     if plain is None:
         return None
-    text = f"{MODEL} {plan_key(plain.plan)} {partition.precision}"
+    text = f"model {plan_key(plain.plan)} {partition.precision}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

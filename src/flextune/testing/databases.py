@@ -23,7 +23,16 @@ from pathlib import Path
 from flextune.csp.assignment import Assignment
 from flextune.database.base import Database
 from flextune.database.store import open_database
-from flextune.trial.decision import FusionDecision, OptionTime
+from flextune.plan.layouts.assignment import LayoutAssignment
+from flextune.trial.decision import (
+    AlternativeTime,
+    Decision,
+    GroupDecision,
+    LayoutDecision,
+    LayoutTime,
+    Shipped,
+    Verdict,
+)
 from flextune.trial.measurement import Status
 from flextune.trial.record import TuningRecord
 
@@ -69,11 +78,51 @@ def open_sqlite(folder: Path) -> Database:
     return open_database(folder / "records.db")
 
 
-def example_decision(group: str, chosen: str, target: str = "here") -> FusionDecision:
-    """A decision between two options."""
-    options = tuple(OptionTime(name, 2e-6, 1e-6, (f"{group}-{name}",)) for name in ("fused", "parts"))
-    created = "2026-01-01T00:00:00+00:00"
-    return FusionDecision(group, target, "conv2d + relu", "convolution", chosen, "measured", options, "net", created)
+def example_decision(group: str, chosen: str, target: str = "here") -> GroupDecision:
+    """A decision between two alternatives of a group."""
+    return GroupDecision(
+        key=group,
+        target_key=target,
+        model="net",
+        reason="measured",
+        created="2026-01-01T00:00:00+00:00",
+        operators="conv2d + relu",
+        pattern="convolution",
+        chosen=chosen,
+        alternatives=tuple(AlternativeTime(name, 2e-6, 1e-6, (f"{group}-{name}",)) for name in ("fused", "parts")),
+    )
+
+
+def example_layouts(key: str, chosen: str = "NCHW16c:0-2,5") -> LayoutDecision:
+    """A decision between NHWC and other layouts."""
+    texts = ("NHWC", "NCHW16c:0-2,5", "NCHW>NHWC:0 NCHW16c:1,2")
+    return LayoutDecision(
+        key=key,
+        target_key="here",
+        model="net",
+        reason="measured",
+        created="2026-01-01T00:00:00+00:00",
+        groups=12,
+        free_groups=6,
+        chosen=LayoutAssignment.parse(chosen),
+        tried=tuple(LayoutTime(LayoutAssignment.parse(text), 2e-3, None) for text in texts),
+    )
+
+
+def example_verdict(key: str, shipped: Shipped = Shipped.TUNED) -> Verdict:
+    """A verdict after both builds were timed."""
+    return Verdict(
+        key=key,
+        target_key="here",
+        model="net",
+        reason="measured",
+        created="2026-01-01T00:00:00+00:00",
+        shipped=shipped,
+        kernels=7,
+        predicted_secs=1e-3,
+        default_secs=2e-3,
+        tuned_secs=1.5e-3,
+    )
 
 
 class DatabaseSuite(ABC):
@@ -108,12 +157,25 @@ class DatabaseSuite(ABC):
 
     def test_the_latest_decision_on_a_group_counts(self, tmp_path: Path) -> None:
         with self.open(tmp_path) as database:
-            assert database.decisions() == []
+            assert database.decisions(Decision) == []
             database.decide([example_decision("a", "fused"), example_decision("b", "parts")])
             database.decide([example_decision("a", "parts"), example_decision("a", "fused", target="elsewhere")])
         with self.open(tmp_path) as database:
-            assert {each.group_key: each.chosen for each in database.decisions("here")} == {"a": "parts", "b": "parts"}
-            assert len(database.decisions()) == 3
+            chosen = {each.key: each.chosen for each in database.decisions(GroupDecision, "here")}
+            assert chosen == {"a": "parts", "b": "parts"}
+            assert len(database.decisions(Decision)) == 3
+
+    def test_each_kind_of_decision_is_found_by_itself(self, tmp_path: Path) -> None:
+        group, layouts, verdict = example_decision("k", "fused"), example_layouts("k"), example_verdict("k")
+        with self.open(tmp_path) as database:
+            database.decide([example_layouts("k", "NHWC"), verdict, layouts, group])
+        with self.open(tmp_path) as database:
+            assert database.decisions(GroupDecision) == [group]
+            assert database.decisions(LayoutDecision, "here", "k") == [layouts]
+            assert database.decision(Verdict, "here", "k") == verdict
+            assert database.decision(Verdict, "here", "other") is None
+            assert database.decision(Verdict, "elsewhere", "k") is None
+            assert set(database.decisions(Decision)) == {group, layouts, verdict}
 
     def test_selects_by_workload_and_target(self, tmp_path: Path) -> None:
         other = example_record(2, workload_key="other")

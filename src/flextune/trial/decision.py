@@ -1,19 +1,92 @@
-"""What is kept of a fusion decision: a group's options with predicted and measured times, and why one was chosen."""
+"""What was decided about a model, and why: what its groups are made of, its layouts, and whether it ships tuned."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, Self
 
 from flextune.errors import UsageError
+from flextune.plan.layouts.assignment import LayoutAssignment
+from flextune.trial.format_1 import FORMAT_1, migrated_decision
 
-DECISION_FORMAT = 1
+DECISION_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
-class OptionTime:
-    """One option of a group, in seconds per group: as predicted, and as measured (None where it was not measured).
+class Option:
+    """Something that could have been chosen, in seconds: as predicted, and as measured (None where it was not)."""
+
+    name: str
+    predicted_secs: float
+    measured_secs: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What all kinds of decisions say; each kind is a class of its own that answers one question.
+
+    `key` names what was decided about (each class says what that is), for the target of `target_key`. `model` is the
+    model that the decision was made for, `reason` says in words why, `created` when (ISO time).
+    """
+
+    KIND: ClassVar[str] = ""
+    """The kind's name in `to_json`."""
+
+    key: str
+    target_key: str
+    model: str
+    reason: str
+    created: str
+
+    @property
+    def subject(self) -> str:
+        """What was decided about, in words."""
+        raise NotImplementedError
+
+    @property
+    def answer(self) -> str:
+        """What was chosen: the name of one of the `options`."""
+        raise NotImplementedError
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """All that it was chosen from, the default first."""
+        raise NotImplementedError
+
+    def to_json(self) -> str:
+        """One line of JSON, with the kind of decision."""
+        common = {name: getattr(self, name) for name in _COMMON}
+        values = {"decision": self.KIND, "format": DECISION_FORMAT, **common, **self._own_values()}
+        return json.dumps(values, allow_nan=False)
+
+    @staticmethod
+    def from_json(text: str) -> Decision:
+        """The decision in `to_json`'s text, whichever kind it is, also of format 1; UsageError for anything else."""
+        try:
+            values = _migrated(json.loads(text))
+            if values.get("format") != DECISION_FORMAT:
+                raise UsageError(f"a decision of format {FORMAT_1} or {DECISION_FORMAT} expected: {text[:80]}")
+            return _KINDS[values["decision"]]._of_values(values, {name: str(values[name]) for name in _COMMON})
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise UsageError(f"not a decision: {error}: {text[:80]}") from error
+
+    def _own_values(self) -> dict[str, object]:
+        """What this kind of decision says beside what all say, for JSON."""
+        raise NotImplementedError
+
+    @classmethod
+    def _of_values(cls, values: Mapping[str, Any], common: Mapping[str, str]) -> Self:
+        """From the values of a JSON object, and those of them that all decisions have."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class AlternativeTime:
+    """One alternative of a group, in seconds per group: as predicted, and as measured (None where it was not measured).
 
     `workloads` are the keys of its kernels; their records hold the trials.
     """
@@ -24,62 +97,202 @@ class OptionTime:
     workloads: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FusionDecision:
-    """The option chosen for equal groups on one target. `group_key` is the key of the fused kernel's workload.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupDecision(Decision):
+    """What equal groups of all models are made of. `key` is that of the fused kernel's workload.
 
-    `operators` and `pattern` say what is in the group and which pattern grouped it, `reason` why `chosen` was chosen.
+    `operators` says what is in the group, `pattern` which fusion pattern grouped it; `chosen` names one of the
+    `alternatives`.
     """
 
-    group_key: str
-    target_key: str
+    KIND: ClassVar[str] = "group"
+
     operators: str
     pattern: str
     chosen: str
-    reason: str
-    options: tuple[OptionTime, ...]
-    model: str
-    created: str
+    alternatives: tuple[AlternativeTime, ...]
 
     def __post_init__(self) -> None:
-        names = [option.name for option in self.options]
+        names = [alternative.name for alternative in self.alternatives]
         if self.chosen not in names:
-            raise UsageError(f"decision on {self.group_key}: {self.chosen!r} is none of its options {names}")
+            raise UsageError(f"decision on group {self.key}: {self.chosen!r} is none of its alternatives {names}")
 
-    def to_json(self) -> str:
-        """One line of JSON."""
-        fields = ("group_key", "target_key", "operators", "pattern", "chosen", "reason", "model", "created")
-        options = [
+    @property
+    def subject(self) -> str:
+        return f"{self.operators}, pattern {self.pattern}"
+
+    @property
+    def answer(self) -> str:
+        return self.chosen
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        return tuple(Option(each.name, each.predicted_secs, each.measured_secs) for each in self.alternatives)
+
+    def _own_values(self) -> dict[str, object]:
+        alternatives = [
             {
-                "name": option.name,
-                "predicted_secs": option.predicted_secs,
-                "measured_secs": option.measured_secs,
-                "workloads": list(option.workloads),
+                "name": each.name,
+                "predicted_secs": each.predicted_secs,
+                "measured_secs": each.measured_secs,
+                "workloads": list(each.workloads),
             }
-            for option in self.options
+            for each in self.alternatives
         ]
-        values = {name: getattr(self, name) for name in fields}
-        return json.dumps({"decision": DECISION_FORMAT, **values, "options": options}, allow_nan=False)
+        names = ("operators", "pattern", "chosen")
+        return {**{name: getattr(self, name) for name in names}, "alternatives": alternatives}
 
     @classmethod
-    def from_json(cls, text: str) -> FusionDecision:
-        """Parse `to_json`'s text; UsageError for anything else."""
-        try:
-            raw = json.loads(text)
-            if raw.pop("decision") != DECISION_FORMAT:
-                raise UsageError(f"a decision of format {DECISION_FORMAT} expected: {text[:80]}")
-            options = tuple(
-                OptionTime(
-                    str(option["name"]),
-                    _seconds(option["predicted_secs"]),
-                    None if option["measured_secs"] is None else _seconds(option["measured_secs"]),
-                    tuple(map(str, option["workloads"])),
-                )
-                for option in raw.pop("options")
+    def _of_values(cls, values: Mapping[str, Any], common: Mapping[str, str]) -> Self:
+        alternatives = tuple(
+            AlternativeTime(
+                str(each["name"]),
+                _seconds(each["predicted_secs"]),
+                _seconds_if_any(each["measured_secs"]),
+                tuple(map(str, each["workloads"])),
             )
-            return cls(options=options, **{name: str(value) for name, value in raw.items()})
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise UsageError(f"not a fusion decision: {error}: {text[:80]}") from error
+            for each in values["alternatives"]
+        )
+        own = {name: str(values[name]) for name in ("operators", "pattern", "chosen")}
+        return cls(**common, **own, alternatives=alternatives)
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutTime:
+    """The model in some layouts, in seconds per run: as predicted, and as measured (None where it was not built)."""
+
+    layouts: LayoutAssignment
+    predicted_secs: float
+    measured_secs: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutDecision(Decision):
+    """Which layouts a model has. `key` is that of its plan in NHWC (`flextune.optimization.layouts.plan_key`).
+
+    `chosen` is one of the layouts that were `tried`; of the plan's `groups`, `free_groups` had several to choose from.
+    """
+
+    KIND: ClassVar[str] = "layouts"
+
+    groups: int
+    free_groups: int
+    chosen: LayoutAssignment
+    tried: tuple[LayoutTime, ...]
+
+    def __post_init__(self) -> None:
+        tried = [each.layouts for each in self.tried]
+        if self.chosen not in tried:
+            shown = "; ".join(map(str, tried))
+            raise UsageError(
+                f"decision on layouts {self.key}: {self.chosen} are none of those that were tried: {shown}"
+            )
+
+    @property
+    def subject(self) -> str:
+        return f"layouts of {self.groups} groups, {self.free_groups} of them with a choice"
+
+    @property
+    def answer(self) -> str:
+        return str(self.chosen)
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        return tuple(Option(str(each.layouts), each.predicted_secs, each.measured_secs) for each in self.tried)
+
+    def _own_values(self) -> dict[str, object]:
+        tried = [
+            {
+                "layouts": str(each.layouts),
+                "predicted_secs": each.predicted_secs,
+                "measured_secs": each.measured_secs,
+            }
+            for each in self.tried
+        ]
+        counts: dict[str, object] = {"groups": self.groups, "free_groups": self.free_groups}
+        return {**counts, "chosen": str(self.chosen), "tried": tried}
+
+    @classmethod
+    def _of_values(cls, values: Mapping[str, Any], common: Mapping[str, str]) -> Self:
+        tried = tuple(
+            LayoutTime(
+                LayoutAssignment.parse(each["layouts"]),
+                _seconds(each["predicted_secs"]),
+                _seconds_if_any(each["measured_secs"]),
+            )
+            for each in values["tried"]
+        )
+        return cls(
+            **common,
+            groups=int(values["groups"]),
+            free_groups=int(values["free_groups"]),
+            chosen=LayoutAssignment.parse(values["chosen"]),
+            tried=tried,
+        )
+
+
+class Shipped(StrEnum):
+    """Which build of a model is shipped: the one with default schedules, or the one as the records say."""
+
+    DEFAULT = "default"
+    TUNED = "tuned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict(Decision):
+    """Whether a model ships tuned or by default. `key` is that of its plan and precision (`flextune.optimization.verdict`).
+
+    The model of `kernels` distinct kernels is predicted to take `predicted_secs` by default; `default_secs` and
+    `tuned_secs` are those of both builds in turns (None where nothing but the default was built).
+    """
+
+    KIND: ClassVar[str] = "verdict"
+
+    shipped: Shipped
+    kernels: int
+    predicted_secs: float
+    default_secs: float
+    tuned_secs: float | None
+
+    def __post_init__(self) -> None:
+        if self.shipped is Shipped.TUNED and self.tuned_secs is None:
+            raise UsageError(f"verdict on model {self.key}: it ships tuned, but no tuned build was timed")
+
+    @property
+    def subject(self) -> str:
+        return f"the whole model, {self.kernels} distinct kernels"
+
+    @property
+    def answer(self) -> str:
+        return str(self.shipped)
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        default = Option(Shipped.DEFAULT.value, self.predicted_secs, self.default_secs)
+        return default, Option(Shipped.TUNED.value, self.predicted_secs, self.tuned_secs)
+
+    def _own_values(self) -> dict[str, object]:
+        names = ("shipped", "kernels", "predicted_secs", "default_secs", "tuned_secs")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def _of_values(cls, values: Mapping[str, Any], common: Mapping[str, str]) -> Self:
+        return cls(
+            **common,
+            shipped=Shipped(values["shipped"]),
+            kernels=int(values["kernels"]),
+            predicted_secs=_seconds(values["predicted_secs"]),
+            default_secs=_seconds(values["default_secs"]),
+            tuned_secs=_seconds_if_any(values["tuned_secs"]),
+        )
+
+
+_COMMON = ("key", "target_key", "model", "reason", "created")
+_KINDS: Mapping[str, type[Decision]] = {kind.KIND: kind for kind in (GroupDecision, LayoutDecision, Verdict)}
+
+
+def _migrated(values: Any) -> Mapping[str, Any]:
+    return migrated_decision(values) if values.get("decision") == FORMAT_1 else values
 
 
 def _seconds(value: object) -> float:
@@ -87,3 +300,7 @@ def _seconds(value: object) -> float:
     if not math.isfinite(secs) or secs < 0:
         raise ValueError(f"seconds expected, got {value}")
     return secs
+
+
+def _seconds_if_any(value: object) -> float | None:
+    return None if value is None else _seconds(value)

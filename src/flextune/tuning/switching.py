@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from flextune.plan.options import GroupOption, GroupOptions
 from flextune.target.peaks import Peaks
-from flextune.trial.decision import FusionDecision, OptionTime
+from flextune.trial.decision import AlternativeTime, GroupDecision
 from flextune.tuning.task import peak_flops
 from flextune.workload.workload import Workload
 
@@ -100,17 +100,17 @@ class Switching:
 
     def decisions(
         self, secs: Mapping[str, float], choice: Mapping[str, str], about: Circumstances
-    ) -> list[FusionDecision]:
+    ) -> list[GroupDecision]:
         """One record per group that could be made in several ways."""
         several = [group for group in self.groups if len(group.options) > 1]
         return [self._decision(group, secs, choice[group.kind], about) for group in several]
 
     def _decision(
         self, group: GroupOptions, secs: Mapping[str, float], chosen: str, about: Circumstances
-    ) -> FusionDecision:
+    ) -> GroupDecision:
         measured = {option.name: _total(option, secs) for option in self.measured[group.kind]}
-        options = tuple(
-            OptionTime(
+        alternatives = tuple(
+            AlternativeTime(
                 option.name,
                 _total(option, self.predicted),
                 measured[option.name] if math.isfinite(measured.get(option.name, math.inf)) else None,
@@ -118,14 +118,14 @@ class Switching:
             )
             for option in group.options
         )
-        return FusionDecision(
-            group_key=group.key,
+        return GroupDecision(
+            key=group.key,
             target_key=about.target_key,
             operators=group.operators,
             pattern=group.pattern,
             chosen=chosen,
-            reason=_reason(chosen, options, about.how),
-            options=options,
+            reason=_reason(chosen, alternatives, about.how),
+            alternatives=alternatives,
             model=about.model,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -152,8 +152,8 @@ def _total(option: GroupOption, secs: Mapping[str, float]) -> float:
     return sum(secs.get(workload.key, math.inf) + LAUNCH_SECS for workload in option.workloads)
 
 
-def _reason(chosen: str, options: Sequence[OptionTime], how: str) -> str:
-    times = {option.name: option.measured_secs for option in options if option.measured_secs is not None}
+def _reason(chosen: str, alternatives: Sequence[AlternativeTime], how: str) -> str:
+    times = {each.name: each.measured_secs for each in alternatives if each.measured_secs is not None}
     others = [name for name in times if name != chosen]
     if chosen not in times or not others:
         return "predicted: no other option is worth measuring"

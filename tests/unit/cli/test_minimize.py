@@ -62,7 +62,7 @@ def test_its_records_are_shown_and_exchanged(run, spec):
             assert "6 records of" in run("records", "export", name, "--format", format)[1]
             database = f"{format}{name}.db"
             assert (
-                "6 records and 0 fusion decisions added"
+                "6 records and 0 decisions added"
                 in run("records", "import", name, "--format", format, "--db", database)[1]
             )
             again = json.loads(run("records", "import", name, "--format", format, "--db", database, "--json")[1])

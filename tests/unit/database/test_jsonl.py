@@ -5,7 +5,8 @@ import pytest
 from flextune.database.jsonl import DamagedLine, export_jsonl, import_jsonl
 from flextune.database.store import open_database
 from flextune.errors import DatabaseError, UsageError
-from flextune.testing.databases import example_decision, example_record
+from flextune.testing.databases import example_decision, example_layouts, example_record, example_verdict
+from flextune.trial.decision import Decision
 
 
 @pytest.fixture
@@ -74,10 +75,10 @@ def test_decisions_travel_and_the_newest_counts(database, tmp_path):
     with open_database(tmp_path / "other.db") as other:
         assert import_jsonl(other, tmp_path / "none.jsonl").decisions == 0
         assert import_jsonl(other, tmp_path / "old.jsonl").decisions == 1
-        assert other.decisions() == [old]
+        assert other.decisions(Decision) == [old]
         other.decide([new])
         assert import_jsonl(other, tmp_path / "old.jsonl").decisions == 0
-        assert other.decisions() == [new]
+        assert other.decisions(Decision) == [new]
     (tmp_path / "bad.jsonl").write_text('{"decision": 7}\n')
     assert [damage.line for damage in import_jsonl(database, tmp_path / "bad.jsonl").damaged] == [1]
 
@@ -88,3 +89,12 @@ def test_lines_that_are_nested_too_deeply_are_damaged(database, tmp_path):
     (tmp_path / "r.jsonl").write_text("\n".join(lines))
     report = import_jsonl(database, tmp_path / "r.jsonl")
     assert (report.imported, [damaged.line for damaged in report.damaged]) == (1, [1, 3])
+
+
+def test_decisions_of_all_kinds_travel_even_with_one_key(database, tmp_path):
+    decisions = [example_decision("k", "fused"), example_layouts("k"), example_verdict("k")]
+    database.decide(decisions)
+    export_jsonl(database, tmp_path / "r.jsonl")
+    with open_database(tmp_path / "other.db") as other:
+        assert import_jsonl(other, tmp_path / "r.jsonl").decisions == 3
+        assert other.decisions(Decision) == decisions

@@ -6,7 +6,8 @@ import sqlalchemy as sql
 
 from flextune.database.store import SqlDatabase, open_database
 from flextune.errors import DatabaseError
-from flextune.testing.databases import TARGET, WORKLOAD, example_record
+from flextune.testing.databases import TARGET, WORKLOAD, example_decision, example_record
+from flextune.trial.decision import Decision, GroupDecision
 
 
 def pragma(database: SqlDatabase, statement: str) -> None:
@@ -87,7 +88,7 @@ def test_other_version(tmp_path):
     path = filled(tmp_path / "r.db")
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE about SET value = '7' WHERE name = 'version'")
-    with pytest.raises(DatabaseError, match=r"it is of version 7, this flextune reads version 1; .*export it"):
+    with pytest.raises(DatabaseError, match=r"it is of version 7, this flextune reads versions up to 2; use the newer"):
         open_database(path)
 
 
@@ -124,7 +125,7 @@ def test_damaged_row_is_named(tmp_path):
         connection.execute("UPDATE records SET record = '{}' WHERE id = 2")
     with (
         open_database(path) as database,
-        pytest.raises(DatabaseError, match=r"row 2 is damaged.*DELETE FROM records WHERE id = 2"),
+        pytest.raises(DatabaseError, match=r"row 2 of records is damaged.*DELETE FROM records WHERE id = 2"),
     ):
         database.records()
 
@@ -186,3 +187,63 @@ def test_postgresql_without_its_driver():
 def test_other_urls_are_refused():
     with pytest.raises(DatabaseError, match="expected a file name or a postgresql:// URL"):
         open_database("mysql://localhost/records")
+
+
+def test_a_decision_that_cannot_be_read_is_named(tmp_path):
+    with open_database(tmp_path / "r.db") as database:
+        database.decide([example_decision("a", "fused"), example_decision("b", "fused")])
+    with sqlite3.connect(tmp_path / "r.db") as connection:
+        damage = ('"chosen": "fused"', '"chosen": "gone"')
+        connection.execute("UPDATE decisions SET decision = replace(decision, ?, ?) WHERE id = 2", damage)
+    with open_database(tmp_path / "r.db") as database:
+        assert database.decision(GroupDecision, "here", "a") is not None
+        for ask in (lambda: database.decisions(Decision), lambda: database.decision(GroupDecision, "here", "b")):
+            with pytest.raises(DatabaseError, match=r"row 2 of decisions is damaged.*DELETE FROM decisions WHERE id"):
+                ask()
+
+
+def version_of(path: Path) -> tuple[str, set[str]]:
+    """What the file says of itself, and its tables."""
+    with sqlite3.connect(path) as connection:
+        (version,) = connection.execute("SELECT value FROM about WHERE name = 'version'").fetchone()
+        return version, {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def of_version_1(path: Path) -> Path:
+    """A database as it was before there were decisions."""
+    filled(path)
+    with sqlite3.connect(path) as connection:
+        connection.executescript("DROP TABLE decisions; UPDATE about SET value = '1'")
+    return path
+
+
+def test_reading_an_older_database_leaves_it_as_it_is(tmp_path):
+    path = of_version_1(tmp_path / "r.db")
+    with open_database(path) as database:
+        assert len(database.records()) == 3
+        assert database.decisions(Decision) == []
+    assert version_of(path) == ("1", {"about", "records"})
+
+
+def test_the_first_write_brings_an_older_database_to_this_version(tmp_path):
+    path = of_version_1(tmp_path / "r.db")
+    with open_database(path) as database, open_database(path) as other:
+        assert database.decisions(Decision) == []
+        database.decide([example_decision("a", "fused")])
+        other.commit(example_record(9))
+        assert len(database.decisions(Decision)) == len(other.decisions(Decision)) == 1
+    assert version_of(path) == ("2", {"about", "records", "decisions"})
+
+
+def test_a_write_that_fails_leaves_an_older_database_as_it_is(tmp_path):
+    path = of_version_1(tmp_path / "r.db")
+    database = open_database(path)
+    pragma(database, "PRAGMA max_page_count = 9")
+    with pytest.raises(DatabaseError, match="the disk is full"):
+        database.commit_all(example_record(tile) for tile in range(5, 200))
+    database.close()
+    assert version_of(path) == ("1", {"about", "records"})
+    with open_database(path) as again:
+        assert len(again.records()) == 3
+        assert again.commit(example_record(9))
+    assert version_of(path)[0] == "2"

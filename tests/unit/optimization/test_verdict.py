@@ -14,10 +14,10 @@ from flextune.database.store import open_database
 from flextune.importing.model import load_model
 from flextune.lowering.precision.precision import Precision
 from flextune.optimization.in_turns import Outcome
-from flextune.optimization.verdict import DEFAULT, TUNED, recorded_verdict, verdict
+from flextune.optimization.verdict import recorded_verdict, verdict
 from flextune.plan.partition import Partition, partition_model
 from flextune.target.detect import detect
-from flextune.trial.decision import FusionDecision
+from flextune.trial.decision import Decision, Shipped
 from tests.unit.plan.layouts.nets import branching
 
 FASTER = Outcome(2, (2e-3, 1.9e-3, 1.5e-3), 12)
@@ -35,20 +35,20 @@ def partition(tmp_path_factory: pytest.TempPathFactory) -> Partition:
 @pytest.mark.parametrize(
     ("found", "chosen", "tuned_secs", "reason"),
     [
-        (FASTER, TUNED, 1.5e-3, "2.000 ms by default, 1.500 ms tuned, 12 rounds"),
-        (NOT_SHOWN, DEFAULT, 1.9e-3, "not shown to be faster"),
-        (ALONE, DEFAULT, None, "no other build"),
+        (FASTER, Shipped.TUNED, 1.5e-3, "2.000 ms by default, 1.500 ms tuned, 12 rounds"),
+        (NOT_SHOWN, Shipped.DEFAULT, 1.9e-3, "not shown to be faster"),
+        (ALONE, Shipped.DEFAULT, None, "no other build"),
     ],
 )
 def test_the_latest_verdict_is_found_again(
-    partition: Partition, tmp_path: Path, found: Outcome, chosen: str, tuned_secs: float | None, reason: str
+    partition: Partition, tmp_path: Path, found: Outcome, chosen: Shipped, tuned_secs: float | None, reason: str
 ) -> None:
     decision, faster = (verdict(partition, detect(), each, None) for each in (found, FASTER))
     assert decision is not None
     assert faster is not None
     assert reason in decision.reason
-    assert [option.measured_secs for option in decision.options] == [2e-3, tuned_secs]
-    assert FusionDecision.from_json(decision.to_json()) == decision
+    assert (decision.default_secs, decision.tuned_secs) == (2e-3, tuned_secs)
+    assert Decision.from_json(decision.to_json()) == decision
     with open_database(str(tmp_path / "records.db")) as database:
         assert recorded_verdict(partition, database, detect()) is None
         database.decide([faster, decision])
@@ -63,10 +63,10 @@ def test_a_model_that_branches_has_no_verdict(partition: Partition) -> None:
 
 @pytest.mark.parametrize(
     ("known", "timed", "shipped"),
-    [(TUNED, 0, "tuned"), (DEFAULT, 0, "default"), (None, 0, "default"), (None, 1, "tuned")],
+    [(Shipped.TUNED, 0, "tuned"), (Shipped.DEFAULT, 0, "default"), (None, 0, "default"), (None, 1, "tuned")],
 )
 def test_a_known_verdict_is_followed_without_timing(
-    partition: Partition, monkeypatch: pytest.MonkeyPatch, known: str | None, timed: int, shipped: str
+    partition: Partition, monkeypatch: pytest.MonkeyPatch, known: Shipped | None, timed: int, shipped: str
 ) -> None:
     class FakeBuild:
         def __init__(self, name: str) -> None:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from flextune.plan.options import GroupOption, GroupOptions
-from flextune.trial.decision import FusionDecision
+from flextune.trial.decision import GroupDecision
 from flextune.tuning.switching import LAUNCH_SECS, Circumstances, Switching, predicted_secs
 from flextune.workload.parse import parse_workload
 from flextune.workload.workload import Workload
@@ -85,7 +85,7 @@ def test_a_decision_keeps_both_measurements_and_its_reason() -> None:
         "other": False,
         "huge": True,
     }
-    assert FusionDecision.from_json(decision.to_json()) == decision
+    assert GroupDecision.from_json(decision.to_json()) == decision
 
 
 def test_a_group_with_one_option_needs_no_decision() -> None:
