@@ -217,12 +217,13 @@ def _checked_version(engine: sql.Engine, name: str) -> int:
     if found is None:
         _create_schema(engine)
         found = _version(engine)
-    if found not in map(str, READABLE):
+    version = next((each for each in READABLE if str(each) == found), None)
+    if version is None:
         raise DatabaseError(
             f"records database {name}: it is of version {found}, this flextune reads versions up to {VERSION}; use the "
             "newer flextune that wrote it, or choose another file with --db"
         )
-    return int(found)
+    return version
 
 
 def _version(engine: sql.Engine) -> str | None:

@@ -16,7 +16,7 @@ from flextune.lowering.operator_graph import OperatorGraph
 from flextune.lowering.precision.precision import with_precision
 from flextune.plan.fusion.alternatives import SEPARATE
 from flextune.plan.fusion.pattern import FUSED
-from flextune.plan.fusion.switcher import FusionSwitcher, GroupKind
+from flextune.plan.fusion.switcher import CandidateFunction, FusionSwitcher, GroupKind
 from flextune.plan.partition import Partition, partition_module
 from flextune.workload.workload import Workload
 
@@ -69,15 +69,15 @@ def group_options(partition: Partition) -> tuple[GroupOptions, ...]:
         return ()
     allows = partition.precision.allows
     names = {kind.name: tuple(each.name for each in kind.alternatives if allows(each.name)) for kind in switcher.kinds}
-    module, functions = switcher.candidates(names)
+    module, candidates = switcher.candidates(names)
+    functions = [each.name for each in candidates]
     lowered = kernels(module, functions)
-    wide = _wide_variables(partition, switcher, lowered, functions)
+    wide = _wide_variables(partition, switcher, lowered, candidates)
     lowered = with_precision(lowered, partition.precision, functions, wide)
-    options: dict[str, dict[str, GroupOption]] = {kind.name: {} for kind in switcher.kinds}
-    for function in functions:
-        kind, _, alternative = function.partition("__")
-        options[kind][alternative] = _option(alternative, partition, lowered, function)
-    found = (_options(switcher, kind, tuple(options[kind.name].values())) for kind in switcher.kinds)
+    options: dict[str, list[GroupOption]] = {kind.name: [] for kind in switcher.kinds}
+    for each in candidates:
+        options[each.kind.name].append(_option(each.alternative.name, partition, lowered, each.name))
+    found = (_options(switcher, kind, tuple(options[kind.name])) for kind in switcher.kinds)
     return tuple(each for each in found if each.key)
 
 
@@ -86,14 +86,15 @@ def first_workloads(partition: Partition) -> tuple[tuple[Workload, ...], ...]:
     switcher = partition.switcher
     if switcher is None:
         return ()
-    module, functions = switcher.candidates({kind.name: (kind.alternatives[0].name,) for kind in switcher.kinds})
+    module, candidates = switcher.candidates({kind.name: (kind.alternatives[0].name,) for kind in switcher.kinds})
+    functions = [each.name for each in candidates]
     lowered = with_precision(kernels(module, functions), partition.precision, functions)
     kinds = [_option(function, partition, lowered, function).workloads for function in functions]
     return tuple(kinds[kind] for kind in switcher.kind_of)
 
 
 def _wide_variables(
-    partition: Partition, switcher: FusionSwitcher, lowered: Any, functions: Sequence[str]
+    partition: Partition, switcher: FusionSwitcher, lowered: Any, candidates: Sequence[CandidateFunction]
 ) -> list[Any]:
     """The parameters and results of candidates that the model exchanges as float32."""
     main, graph = partition.module["main"], switcher.plan.graph
@@ -102,9 +103,10 @@ def _wide_variables(
     names |= {value_name(graph.operators[index]) for index in graph.outputs}
     exchanged = {kind.name: switcher.exchanged(kind) for kind in switcher.kinds}
     found: list[Any] = []
-    for function in functions:
-        inputs, results = exchanged[function.partition("__")[0]]
-        ends = zip((*lowered[function].params, *results_of(lowered[function].body)), (*inputs, *results), strict=True)
+    for candidate in candidates:
+        inputs, results = exchanged[candidate.kind.name]
+        function = lowered[candidate.name]
+        ends = zip((*function.params, *results_of(function.body)), (*inputs, *results), strict=True)
         found += [variable for variable, name in ends if name in names]
     return found
 

@@ -168,7 +168,7 @@ class LayoutTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutDecision(Decision):
-    """Which layouts a model has. `key` is that of its plan in NHWC (`flextune.optimization.layouts.plan_key`).
+    """Which layouts a model has. `key` is that of its plan in NHWC (`optimization/layouts.py`).
 
     `chosen` is one of the layouts that were `tried`; of the plan's `groups`, `free_groups` had several to choose from.
     """
@@ -240,7 +240,7 @@ class Shipped(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict(Decision):
-    """Whether a model ships tuned or by default. `key` is that of its plan and precision (`flextune.optimization.verdict`).
+    """Whether a model ships tuned or by default. `key` is that of its plan and precision (`optimization/verdict.py`).
 
     The model of `kernels` distinct kernels is predicted to take `predicted_secs` by default; `default_secs` and
     `tuned_secs` are those of both builds in turns (None where nothing but the default was built).

@@ -46,6 +46,15 @@ class GroupKind:
         return next((each for each in self.alternatives if each.name == name), self.alternatives[0])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CandidateFunction:
+    """A function, by its name in a module, that computes a kind of group in one way."""
+
+    name: str
+    kind: GroupKind
+    alternative: Alternative
+
+
 @dataclass(frozen=True, eq=False)
 class FusionSwitcher:
     """A model's plan with its kinds of groups; `kind_of` has the kind of each group, in the order of the plan."""
@@ -108,20 +117,22 @@ class FusionSwitcher:
             builder.emit_func_output(result)
         return builder.get()
 
-    def candidates(self, names: Mapping[str, Collection[str]]) -> tuple[tvm.IRModule, tuple[str, ...]]:
-        """One function per asked alternative of each kind, called `KIND__ALTERNATIVE`, and their names.
+    def candidates(self, names: Mapping[str, Collection[str]]) -> tuple[tvm.IRModule, tuple[CandidateFunction, ...]]:
+        """One function per asked alternative of each kind (names by the kind's name).
 
         Constants stay constants of the function, so that what is packed or transformed at compile time is seen.
         """
         graph = self.plan.graph
         builder = relax.BlockBuilder(functions_only(graph.module))
-        functions = []
-        for kind in self.kinds:
-            for alternative in kind.alternatives:
-                if alternative.name in names.get(kind.name, ()):
-                    functions.append(f"{kind.name}__{alternative.name}")
-                    self._candidate(builder, kind, alternative, functions[-1])
-        return builder.get(), tuple(functions)
+        functions = tuple(
+            CandidateFunction(f"{kind.name}_{alternative.name}", kind, alternative)
+            for kind in self.kinds
+            for alternative in kind.alternatives
+            if alternative.name in names.get(kind.name, ())
+        )
+        for function in functions:
+            self._candidate(builder, function)
+        return builder.get(), functions
 
     def exchanged(self, kind: GroupKind) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The names, in `module`, of what the candidates of a kind take as parameters, and of their results."""
@@ -134,13 +145,13 @@ class FusionSwitcher:
         operators = [self.plan.graph.operators[index] for index in kind.group.operators]
         return [leaf for leaf in outer_leaves(operators) if not is_constant(leaf)]
 
-    def _candidate(self, builder: relax.BlockBuilder, kind: GroupKind, alternative: Alternative, name: str) -> None:
-        graph = self.plan.graph
+    def _candidate(self, builder: relax.BlockBuilder, function: CandidateFunction) -> None:
+        graph, kind = self.plan.graph, function.kind
         values = {leaf: relax.Var(f"x{number}", leaf.ty) for number, leaf in enumerate(self._outer(kind))}
-        with builder.function(name, list(values.values())):
+        with builder.function(function.name, list(values.values())):
             with builder.dataflow():
                 emitter = Emitter(graph, builder, dict(values))
-                alternative.emit(emitter)
+                function.alternative.emit(emitter)
                 results = [emitter.values[graph.operators[index].variable] for index in kind.group.results]
                 result = builder.emit_output(results[0] if len(results) == 1 else relax.Tuple(results))
             builder.emit_func_output(result)
