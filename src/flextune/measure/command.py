@@ -17,10 +17,11 @@ from pathlib import Path
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameters import Value
 from flextune.errors import EnvironmentFault, UsageError
-from flextune.measure.ending import Ending, exit_text
+from flextune.measure.ending import Ending, Outcome, exit_text
 from flextune.measure.function import Check, check_fault
 from flextune.measure.limits import die_with_parent
 from flextune.measure.objective import number_fault
+from flextune.measure.outcome import cause_of_end
 from flextune.measure.watch import ProcessWatch, RunLimits, kill_group
 from flextune.registry import nearest
 from flextune.trial.measurement import Measurement, Status
@@ -192,13 +193,16 @@ class CommandObjective:
                     preexec_fn=lambda: _prepare(parent),
                 )
             except (OSError, ValueError, subprocess.SubprocessError) as error:
-                return _Ran(_failure(building), f"{stage}: {words[0]!r} cannot be run: {error}")
+                failure = Status.BUILD_ERROR if building else Status.RUN_ERROR
+                return _Ran(failure, f"{stage}: {words[0]!r} cannot be run: {error}")
             ending, secs = _waited(process, limits, started)
-            if ending is not Ending.DIED:
-                return _Ran(_LIMIT[ending, building], f"{stage}: {limits.text(ending)}", secs)
-            if process.returncode:
-                return _Ran(_failure(building), f"{stage}: {_reason(process.returncode, _tail(errors))}", secs)
-            return _Ran(Status.OK, "", secs, _tail(output))
+            if ending is Ending.DIED and process.returncode == 0:
+                return _Ran(Status.OK, "", secs, _tail(output))
+            code, printed = process.returncode, _tail(errors)
+            text = _reason(code, printed) if ending is Ending.DIED else limits.text(ending)
+            outcome = Outcome(ending, text=text, log_tail=printed, code=code)
+            status, cause = cause_of_end(outcome, building=building)
+            return _Ran(status, f"{stage}: {cause}", secs)
 
     def _need_program(self, word: str) -> None:
         if _names(word):
@@ -262,18 +266,6 @@ def _waited(process: subprocess.Popen[bytes], limits: RunLimits, started: float)
         process.wait()
         watch.close()
     return ending, secs
-
-
-_LIMIT: Mapping[tuple[Ending, bool], Status] = {
-    (Ending.TIMEOUT, True): Status.BUILD_TIMEOUT,
-    (Ending.TIMEOUT, False): Status.RUN_TIMEOUT,
-    (Ending.MEMORY, True): Status.OUT_OF_MEMORY,
-    (Ending.MEMORY, False): Status.OUT_OF_MEMORY,
-}
-
-
-def _failure(building: bool) -> Status:
-    return Status.BUILD_ERROR if building else Status.RUN_ERROR
 
 
 def _reason(code: int, errors: str) -> str:

@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass, field
 from enum import Enum
 
-from flextune.measure.messages import Message
+from flextune.measure.wire import Message
 
 
 class Ending(Enum):
@@ -22,6 +22,7 @@ class Ending(Enum):
 class Outcome:
     """How a request ended: with a `reply`, or with the worker gone and `text` saying why.
 
+    `code` is the exit code of a worker that died, as `subprocess` has it, where it can be known.
     `killed_from_outside`: it did not end itself, broke no limit, and was killed as no program kills itself.
     """
 
@@ -30,6 +31,7 @@ class Outcome:
     text: str = ""
     log_tail: str = ""
     elapsed_secs: float = 0.0
+    code: int | None = None
     killed_from_outside: bool = False
 
 

@@ -11,9 +11,12 @@ from typing import Any
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameters import Value
 from flextune.measure.ending import Ending, Outcome
-from flextune.measure.forked import ForkedFunction, Reply, can_fork
+from flextune.measure.launcher import can_fork
 from flextune.measure.objective import number_fault
+from flextune.measure.outcome import cause_of_end
 from flextune.measure.watch import RunLimits
+from flextune.measure.wire import Message
+from flextune.measure.worker_process import Worker
 from flextune.trial.measurement import Measurement, Status
 
 Check = Callable[[Any], object]
@@ -46,7 +49,8 @@ class FunctionObjective:
         self._as_dict = _takes_a_dict(function, parameters)
         self._check = check
         self._repeats = repeats
-        self._worker = ForkedFunction(self._answer, limits or RunLimits()) if isolated and can_fork() else None
+        self._limits = limits or RunLimits()
+        self._worker = Worker.of_function(self._answer) if isolated and can_fork() else None
 
     def measure(self, assignment: Assignment, values: Mapping[str, Value]) -> Measurement:
         started = time.perf_counter()
@@ -66,13 +70,13 @@ class FunctionObjective:
         if self._worker is None:
             reply = self._answer(values)
         else:
-            outcome = self._worker.call(values)
+            outcome = call_within(self._worker, values, self._limits)
             if outcome.ending is not Ending.REPLY:
-                return (*_ended(outcome), 0.0)
+                return (*cause_of_end(outcome), 0.0)
             reply = dict(outcome.reply)
         return Status(reply["status"]), reply["error"], reply["value"]
 
-    def _answer(self, values: Mapping[str, Any]) -> Reply:
+    def _answer(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """One call, in whichever process this is."""
         try:
             result = self._function(values) if self._as_dict else self._function(**values)
@@ -88,6 +92,12 @@ class FunctionObjective:
         return {"status": Status.OK, "error": "", "value": float(value)}  # type: ignore[arg-type]
 
 
+def call_within(worker: Worker, request: Message, limits: RunLimits) -> Outcome:
+    """Call a function's worker; memory counts from the start of its process, which keeps what a function keeps."""
+    most_bytes = max(1, limits.memory_bytes - worker.grown_bytes) if limits.memory_bytes else 0
+    return worker.call(request, limits.timeout_secs, most_bytes)
+
+
 def check_fault(check: Check, output: Any) -> str:
     """Why the check does not accept this output; empty where it does."""
     try:
@@ -97,24 +107,13 @@ def check_fault(check: Check, output: Any) -> str:
     return "" if accepted else "wrong answer: the check does not accept the output"
 
 
-def _failed(status: Status, error: str) -> Reply:
+def _failed(status: Status, error: str) -> dict[str, Any]:
     return {"status": status, "error": error, "value": 0.0}
 
 
 def _said(error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
     return text.encode(errors="replace").decode()
-
-
-_ENDINGS: Mapping[Ending, Status] = {
-    Ending.DIED: Status.RUN_ERROR,
-    Ending.TIMEOUT: Status.RUN_TIMEOUT,
-    Ending.MEMORY: Status.OUT_OF_MEMORY,
-}
-
-
-def _ended(outcome: Outcome) -> tuple[Status, str]:
-    return _ENDINGS[outcome.ending], outcome.text
 
 
 def _takes_a_dict(function: Callable[..., object], parameters: tuple[str, ...]) -> bool:

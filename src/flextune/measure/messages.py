@@ -1,11 +1,9 @@
-"""What parent and worker say to each other: one JSON object per line, text and numbers only, never code."""
+"""Workloads and candidates as messages: text that is parsed, never code."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from flextune.csp.assignment import Assignment
 from flextune.schedule.trace import Trace
@@ -13,8 +11,6 @@ from flextune.target.target import Target
 from flextune.trial.measurement import Candidate
 from flextune.workload.parse import parse_workload
 from flextune.workload.workload import Workload
-
-Message = Mapping[str, Any]
 
 
 class WorkloadText(TypedDict):
@@ -30,17 +26,6 @@ class CandidateText(WorkloadText):
     target: str
     trace: str
     assignment: str
-
-
-def encode_line(message: Message) -> bytes:
-    return json.dumps(message).encode() + b"\n"
-
-
-def decode_line(line: bytes) -> dict[str, Any]:
-    message = json.loads(line)
-    if not isinstance(message, dict):
-        raise ValueError(f"expected a JSON object, got {line[:80]!r}")
-    return message
 
 
 def workload_text(workload: Workload) -> WorkloadText:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
+import signal
 
 from flextune.csp.assignment import Assignment
 from flextune.measure.ending import Ending, Outcome
-from flextune.measure.messages import Message
 from flextune.measure.text import lacks_memory
+from flextune.measure.wire import Message
 from flextune.trial.measurement import Measurement, Status
-
-_SYSTEM_KILL = "worker killed by SIGKILL"
 
 
 def went_well(outcome: Outcome) -> bool:
@@ -31,19 +30,24 @@ def max_error(reply: Message) -> float:
 
 def failure(assignment: Assignment, outcome: Outcome, *, building: bool, elapsed_secs: float) -> Measurement:
     """The measurement of a candidate whose build or run did not go well."""
-    status, error = _status(outcome, building)
+    if outcome.ending is Ending.REPLY:
+        status, error = Status(outcome.reply["status"]), str(outcome.reply["error"])
+    else:
+        status, error = cause_of_end(outcome, building=building)
+        error = f"{'build' if building else 'run'}: {error}"
     return Measurement(assignment, status, error=error, elapsed_secs=elapsed_secs, max_error=max_error(outcome.reply))
 
 
-def _status(outcome: Outcome, building: bool) -> tuple[Status, str]:
-    if outcome.ending is Ending.REPLY:
-        return Status(outcome.reply["status"]), str(outcome.reply["error"])
-    stage = "build" if building else "run"
-    text = f"{stage}: {outcome.text}"
+def cause_of_end(outcome: Outcome, *, building: bool = False) -> tuple[Status, str]:
+    """The status and the text of a request whose process ended in place of a reply, whatever it was asked to do.
+
+    >>> cause_of_end(Outcome(Ending.DIED, text="worker killed by SIGSEGV", code=-11))
+    (<Status.RUN_ERROR: 'run_error'>, 'worker killed by SIGSEGV')
+    """
     if outcome.ending is Ending.MEMORY:
-        return Status.OUT_OF_MEMORY, text
+        return Status.OUT_OF_MEMORY, outcome.text
     if outcome.ending is Ending.TIMEOUT:
-        return (Status.BUILD_TIMEOUT if building else Status.RUN_TIMEOUT), text
-    if outcome.text == _SYSTEM_KILL or lacks_memory(outcome.log_tail):
-        return Status.OUT_OF_MEMORY, f"{text} for lack of memory"
-    return (Status.BUILD_ERROR if building else Status.RUN_ERROR), text
+        return (Status.BUILD_TIMEOUT if building else Status.RUN_TIMEOUT), outcome.text
+    if outcome.code == -signal.SIGKILL or lacks_memory(outcome.log_tail):  # as the system kills when memory ends
+        return Status.OUT_OF_MEMORY, f"{outcome.text} for lack of memory"
+    return (Status.BUILD_ERROR if building else Status.RUN_ERROR), outcome.text

@@ -14,13 +14,14 @@ from typing import Self
 from flextune.errors import EnvironmentFault, WorkerError
 from flextune.measure.ending import Ending, Outcome
 from flextune.measure.folder import PrivateFolder
+from flextune.measure.launcher import ServiceLauncher
 from flextune.measure.limits import available_processors
-from flextune.measure.messages import Message, candidate_text, workload_text
+from flextune.measure.messages import candidate_text, workload_text
 from flextune.measure.options import MeasureOptions
 from flextune.measure.outcome import failure, max_error, went_well, what_happened
-from flextune.measure.process import WorkerProcess, wait_any
 from flextune.measure.slot import Slot
-from flextune.measure.worker_nursery import WorkerNursery
+from flextune.measure.wire import Message
+from flextune.measure.worker_process import WorkerProcess, wait_any
 from flextune.trial.measurement import Candidate, Measurement, Status
 from flextune.workload.workload import Workload
 
@@ -114,7 +115,7 @@ class WorkerPool:
         self._options = options
         self._cores = cores
         self._folder: PrivateFolder | None = None
-        self._nursery: WorkerNursery | None = None
+        self._launcher: ServiceLauncher | None = None
         self._slots: list[Slot] = []
         self._folders: dict[str, str] = {}
         self._numbers = 0
@@ -134,21 +135,21 @@ class WorkerPool:
             self._folder = PrivateFolder()
             count = self._options.workers or min(MOST_WORKERS, len(available_processors()))
             path = self._folder.path
-            self._nursery = WorkerNursery(self._options, self._cores, path)
-            self._slots = [Slot(self._options, self._nursery, path, index) for index in range(count)]
+            self._launcher = ServiceLauncher("kernels", str(self._options), self._cores, path)
+            self._slots = [Slot(self._options, self._launcher, path, index) for index in range(count)]
         for slot in self._slots:
-            slot.kind = kind or slot.kind
+            slot.preload = kind or slot.preload
             slot.start()
 
     def close(self) -> None:
         """End all workers and remove the temporary folder. The pool can be started again."""
-        if self._nursery is not None:
-            self._nursery.close()
+        if self._launcher is not None:
+            self._launcher.close()
         for slot in self._slots:
             slot.stop()
         if self._folder is not None:
             self._folder.close()
-        self._folder, self._nursery, self._slots, self._folders, self._kept = None, None, [], {}, {}
+        self._folder, self._launcher, self._slots, self._folders, self._kept = None, None, [], {}, {}
 
     @property
     def worker_pids(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,11 +13,13 @@ from typing import Any
 
 from flextune.measure.check import OutputCheck, check_inputs, check_outputs
 from flextune.measure.data import KernelData, load_data, save_data
-from flextune.measure.limits import ThreadPlaces, memory_limit, resident_bytes
-from flextune.measure.messages import Message, read_candidate, read_workload
+from flextune.measure.limits import ThreadPlaces, memory_limit
+from flextune.measure.messages import read_candidate, read_workload
 from flextune.measure.options import MeasureOptions
 from flextune.measure.text import lacks_memory, one_line
 from flextune.measure.timing import calls_per_repeat, timed_secs
+from flextune.measure.wire import Message
+from flextune.native.pool import use_own_pool
 from flextune.platforms import registry
 from flextune.platforms.base import Kernel
 from flextune.trial.measurement import Status
@@ -36,13 +39,21 @@ class _Built:
     check: OutputCheck = field(default_factory=lambda: OutputCheck(0.0))
 
 
-class Service:
+class KernelService:
     """Answers requests one at a time; every failure of a candidate becomes a status and a text."""
 
-    def __init__(self, options: MeasureOptions, cores: int) -> None:
-        self._options = options
+    @staticmethod
+    def preload(what: str) -> None:
+        """Load the platform of this name, if one is named."""
+        if what:
+            registry.get(what)
+
+    def __init__(self, options: str, cores: int) -> None:
+        self._options = MeasureOptions.parse(options)
         self._cores = cores
-        self._places = ThreadPlaces(cores)
+        self._places = ThreadPlaces(cores)  # before the pool: it gives places to threads that are not there yet
+        if "tvm" in sys.modules:
+            use_own_pool(cores)
         self._built: dict[int, _Built] = {}
         self._data: OrderedDict[str, KernelData] = OrderedDict()
         self._actions: dict[str, Callable[[Message], dict[str, Any]]] = {
@@ -55,9 +66,8 @@ class Service:
         }
 
     def answer(self, request: Message) -> dict[str, Any]:
-        """The reply: `status` and `error`, what the action adds, and this process's `resident_bytes`."""
-        reply = {"status": Status.OK, "error": "", **self._guarded(request)}
-        return {**reply, "resident_bytes": resident_bytes()}
+        """The reply: `status` and `error`, and what the action adds."""
+        return {"status": Status.OK, "error": "", **self._guarded(request)}
 
     def _guarded(self, request: Message) -> dict[str, Any]:
         failure = Status.BUILD_ERROR if request["action"] == "build" else Status.RUN_ERROR

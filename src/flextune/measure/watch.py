@@ -46,7 +46,7 @@ class ProcessWatch:
         self.pid = pid
         self._limits = limits
         self._most_bytes = limits.memory_bytes + own_bytes
-        self._pidfd = _open_pid(pid)
+        self._pidfd = open_pid(pid)
 
     def wait(self, fd: int | None = None) -> Ending:
         """`REPLY` as soon as `fd` can be read, `DIED` when the process has ended, or the limit that it broke.
@@ -108,8 +108,9 @@ def kill_group(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _open_pid(pid: int) -> int | None:
+def open_pid(pid: int) -> int | None:
+    """A descriptor that is readable once the process has ended; None where the system has no such thing."""
     try:
         return os.pidfd_open(pid)
-    except (AttributeError, OSError):  # an old kernel, or another system
+    except (AttributeError, OSError):
         return None

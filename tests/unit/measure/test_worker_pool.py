@@ -15,7 +15,7 @@ import pytest
 
 from flextune.csp.assignment import Assignment
 from flextune.errors import EnvironmentFault, WorkerError
-from flextune.measure import worker_nursery
+from flextune.measure import launcher
 from flextune.measure.options import MEBIBYTE, MeasureOptions
 from flextune.measure.pool import WorkerPool
 from flextune.platforms.null.kernel import Fault, null_secs
@@ -182,11 +182,11 @@ def test_a_worker_killed_while_idle_is_nobodys_fault(pool: WorkerPool) -> None:
 def test_a_worker_killed_while_it_runs_is_nobodys_fault(pool: WorkerPool) -> None:
     """Once: who runs out of memory when nobody watches is killed again."""
     pool.start()
-    nursery = psutil.Process(pool.worker_pids[0]).parent()
-    assert nursery is not None
+    server = psutil.Process(pool.worker_pids[0]).parent()
+    assert server is not None
 
     def kill(number: int, frame: object) -> None:  # asks the system who runs: the pool is in the middle of something
-        for worker in nursery.children():
+        for worker in server.children():
             worker.kill()
 
     previous = signal.signal(signal.SIGALRM, kill)
@@ -200,15 +200,15 @@ def test_a_worker_killed_while_it_runs_is_nobodys_fault(pool: WorkerPool) -> Non
         signal.signal(signal.SIGALRM, previous)
 
 
-def test_when_the_nursery_is_killed_another_one_forks_workers(pool: WorkerPool) -> None:
+def test_when_the_fork_server_is_killed_another_one_forks_workers(pool: WorkerPool) -> None:
     candidates = [candidate(rows) for rows in range(1, 5)]
     measured = pool.measure(candidates)
     statuses = [next(measured).status]
-    nurseries = {psutil.Process(pid).ppid() for pid in pool.worker_pids}
-    assert len(nurseries) == 1
-    assert nurseries != {os.getpid()}
+    servers = {psutil.Process(pid).ppid() for pid in pool.worker_pids}
+    assert len(servers) == 1
+    assert servers != {os.getpid()}
     workers = list(pool.worker_pids)
-    os.kill(nurseries.pop(), signal.SIGKILL)
+    os.kill(servers.pop(), signal.SIGKILL)
     assert _all_gone(workers)
     statuses += [measurement.status for measurement in measured]
     assert statuses == [Status.OK] * 4
@@ -224,7 +224,7 @@ def test_a_worker_that_cannot_start_is_an_error_with_its_words(tmp_path: Path, m
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho no such library >&2\nexit 7\n")
     broken.chmod(0o755)
-    monkeypatch.setattr(worker_nursery.sys, "executable", str(broken))
+    monkeypatch.setattr(launcher.sys, "executable", str(broken))
     with WorkerPool(OPTIONS, 2) as workers, pytest.raises(WorkerError, match=r"exit code 7\nno such library"):
         list(workers.measure([candidate(1)]))
 

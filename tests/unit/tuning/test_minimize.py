@@ -13,7 +13,7 @@ from flextune.csp.assignment import Assignment
 from flextune.csp.parameter_space import ParameterSpace
 from flextune.database.store import open_database
 from flextune.errors import InfeasibleError, UsageError
-from flextune.measure.forked import can_fork
+from flextune.measure.launcher import can_fork
 from flextune.trial.measurement import Measurement, Status
 from flextune.tuning.minimize import minimize
 from flextune.tuning.positive import PositiveTold

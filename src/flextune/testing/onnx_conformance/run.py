@@ -12,18 +12,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
+from typing import Any
 
 from flextune.errors import FlextuneError
 from flextune.measure.ending import Ending, Outcome
-from flextune.measure.forked import ForkedFunction, Reply, Request
+from flextune.measure.function import call_within
+from flextune.measure.outcome import cause_of_end
 from flextune.measure.watch import RunLimits
+from flextune.measure.wire import Message
+from flextune.measure.worker_process import Worker
 from flextune.testing.onnx_conformance.cases import Case
 from flextune.testing.onnx_conformance.verdict import TestResult, Verdict
+from flextune.trial.measurement import Status
 
 LIMITS = RunLimits(timeout_secs=60.0, memory_bytes=8 << 30)
 
 _REASON_CHARACTERS = 600
-_VERDICTS = {Ending.DIED: Verdict.CRASHED, Ending.TIMEOUT: Verdict.TIMEOUT, Ending.MEMORY: Verdict.CRASHED}
 
 Watcher = Callable[[TestResult], None]
 
@@ -46,12 +50,11 @@ def run_isolated(
     with ExitStack() as stack:
         log = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flextune-onnx-")))
         served = [_Served(cases, log / f"{number}.log") for number in range(workers)]
-        functions = [ForkedFunction(each.serve, limits) for each in served]  # forks: before any thread is started
-        for function in functions:
-            stack.callback(function.close)
+        # This forks, and so comes before any thread is started.
+        made = [stack.enter_context(Worker.of_function(each.serve)) for each in served]
         threads = [
-            Thread(target=_drain, args=(function, each, waiting, results, watch))
-            for function, each in zip(functions, served, strict=True)
+            Thread(target=_drain, args=(worker, limits, each, waiting, results, watch))
+            for worker, each in zip(made, served, strict=True)
         ]
         for thread in threads:
             thread.start()
@@ -97,14 +100,15 @@ def _last_line(error: Exception) -> str:
 
 
 def _drain(
-    function: ForkedFunction,
+    worker: Worker,
+    limits: RunLimits,
     served: _Served,
     waiting: SimpleQueue[str],
     results: dict[str, TestResult],
     watch: Watcher | None,
 ) -> None:
     for name in _taken(waiting):
-        outcome = function.call({"name": name})
+        outcome = call_within(worker, {"name": name}, limits)
         results[name] = _result(name, outcome, served)
         if watch is not None:
             watch(results[name])
@@ -120,7 +124,9 @@ def _taken(waiting: SimpleQueue[str]) -> Iterator[str]:
 
 def _result(name: str, outcome: Outcome, served: _Served) -> TestResult:
     if outcome.ending is not Ending.REPLY:
-        return TestResult(name, _VERDICTS[outcome.ending], f"{outcome.text}: {served.said()}", outcome.elapsed_secs)
+        status, cause = cause_of_end(outcome)
+        verdict = Verdict.TIMEOUT if status is Status.RUN_TIMEOUT else Verdict.CRASHED
+        return TestResult(name, verdict, f"{cause}: {served.said()}", outcome.elapsed_secs)
     reply = outcome.reply
     return TestResult(name, Verdict(reply["verdict"]), reply["reason"], reply["secs"])
 
@@ -132,7 +138,7 @@ class _Served:
         self._cases = cases
         self._log = log
 
-    def serve(self, request: Request) -> Reply:
+    def serve(self, request: Message) -> dict[str, Any]:
         self._redirect()
         result = judged(self._cases[request["name"]])
         return {"verdict": str(result.verdict), "reason": result.reason, "secs": result.secs}

@@ -1,13 +1,13 @@
-"""A process that forks others on request: they start in milliseconds, all from the same fresh state.
+"""A fork server: a process that forks others on request, so that they start in milliseconds from the same fresh state.
 
-Whoever needs workers holds one end of a socket, the nursery the other. Requests and replies are lines:
+Whoever needs workers holds one end of a socket, the fork server the other. Requests and replies are lines:
 
     start NOTE   with a pipe to read requests from and one to write replies to   ->  process number
     reap PID     when that process has ended or was killed                       ->  exit code, as `subprocess` has it
-    end                                                                          ->  the nursery ends
+    end                                                                          ->  the server ends
 
-A nursery has one thread when it forks, and nothing that its parent did later: a worker that is started after a crash
-sees what the first one saw.
+A fork server has one thread when it forks, and nothing that its parent did later: a worker that is started after a
+crash sees what the first one saw.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LINE = 1 << 16
 _MOST_DESCRIPTORS = 64
 
 
-class Nursery:
+class ForkServer:
     """The side of the one who needs workers; it owns the socket."""
 
     def __init__(self, control: socket.socket) -> None:
@@ -40,21 +40,21 @@ class Nursery:
         self._started = 0
 
     def start(self, requests: int, replies: int, note: str = "") -> int:
-        """Ask for a worker with these pipe ends; returns its ticket, which gets no process if the nursery is gone."""
+        """Ask for a worker with these pipe ends; returns its ticket, which gets no process if the server is gone."""
         with contextlib.suppress(OSError):
             socket.send_fds(self._control, [f"start {note}\n".encode()], [requests, replies])
         self._started += 1
         return self._started - 1
 
     def pid(self, ticket: int) -> int | None:
-        """The process number of a worker, after waiting until it is there; None when the nursery is gone or hangs."""
+        """The process number of a worker, after waiting until it is there; None when the server is gone or hangs."""
         with contextlib.suppress(OSError, ValueError):
             while len(self._pids) <= ticket:
                 self._pids.append(self._number())
         return self._pids[ticket] if ticket < len(self._pids) else None
 
     def reap(self, ticket: int) -> int | None:
-        """The exit code of a worker that has ended or was killed; None when the nursery died before."""
+        """The exit code of a worker that has ended or was killed; None when the fork server died before."""
         if self.pid(self._started - 1) is None:  # replies come in the order of requests
             return None
         with contextlib.suppress(OSError, ValueError):
@@ -63,7 +63,7 @@ class Nursery:
         return None
 
     def end(self) -> None:
-        """Let the nursery end; its workers end with it."""
+        """Let the fork server end; its workers end with it."""
         with contextlib.suppress(OSError):
             self._control.sendall(b"end\n")
         self._control.close()
@@ -72,14 +72,14 @@ class Nursery:
         while b"\n" not in self._received:
             chunk = self._control.recv(_LINE)
             if not chunk:
-                raise ValueError("the nursery is gone")
+                raise ValueError("the fork server is gone")
             self._received += chunk
         line, _, self._received = self._received.partition(b"\n")
         return int(line)
 
 
-def nurse(control: socket.socket, work: Work) -> None:
-    """The nursery's own life: forks and reaps as told, until told to end or left alone."""
+def serve_forks(control: socket.socket, work: Work) -> None:
+    """The fork server's own life: forks and reaps as told, until told to end or left alone."""
     received, descriptors = b"", list[int]()
     while True:
         message, sent, _, _ = socket.recv_fds(control, _LINE, _MOST_DESCRIPTORS)
@@ -99,13 +99,13 @@ def nurse(control: socket.socket, work: Work) -> None:
 
 
 def _fork_worker(control: socket.socket, work: Work, requests: int, replies: int, note: str) -> int:
-    """The worker leads a session of its own, dies with the nursery, and does not pass its pipes on."""
-    nursery = os.getpid()
+    """The worker leads a session of its own, dies with the fork server, and does not pass its pipes on."""
+    server = os.getpid()
     pid = os.fork()
     if not pid:
         control.close()
         os.setsid()
-        die_with_parent(nursery)
+        die_with_parent(server)
         for pipe in (requests, replies):
             os.set_inheritable(pipe, False)
         run_and_exit(lambda: work(requests, replies, note))

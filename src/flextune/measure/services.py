@@ -1,0 +1,53 @@
+"""What a worker process can serve, by name: `kernels` are built, checked and timed; others are registered.
+
+A service is named, not imported: its process imports it, and what starts the process need not know it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from flextune.errors import UsageError
+from flextune.measure.wire import Message
+from flextune.registry import nearest
+
+
+class Service(Protocol):
+    """Answers requests, one at a time, in a process of its own.
+
+    What it raises ends its worker, so what may go wrong with a request belongs into the reply: by convention
+    `status`, a value of `trial.measurement.Status`, and `error`, a text.
+    """
+
+    def answer(self, request: Message) -> dict[str, Any]: ...
+
+
+class ServiceFactory(Protocol):
+    """What a registered name leads to, as a class: `Factory(options, cores)` makes the service in a new worker.
+
+    `options` is whatever text the worker was asked for with, `cores` how many physical cores its programs may use.
+    """
+
+    @staticmethod
+    def preload(what: str) -> None:
+        """Load what workers need: before they are forked for the first one's `what`, then in each for its own."""
+        ...
+
+    def __call__(self, options: str, cores: int) -> Service: ...
+
+
+_SERVICES = {"kernels": "flextune.measure.service:KernelService"}
+
+
+def register(name: str, path: str) -> None:
+    """Add a service: `path` is `module:class`, imported by its processes. Raises `UsageError` if the name is taken."""
+    if name in _SERVICES:
+        raise UsageError(f"service {name!r} is registered already; choose another name")
+    _SERVICES[name] = path
+
+
+def path_of(name: str) -> str:
+    """The `module:class` of a service. Raises `UsageError` with the nearest name when there is none."""
+    if name not in _SERVICES:
+        raise UsageError(f"unknown service {name!r}: {nearest(name, tuple(_SERVICES))}")
+    return _SERVICES[name]
