@@ -18,9 +18,9 @@ from flextune.csp.constraint import (
 from flextune.csp.domain import Domain, Variable
 from flextune.csp.explain import Conflict
 from flextune.csp.problem import Problem
+from flextune.csp.problem_text import register_predicate
 from flextune.csp.solutions import SolutionSet
-from flextune.csp.table import Table
-from flextune.csp.text import register_predicate
+from flextune.csp.table_constraint import Table
 
 __all__ = [
     "Assignment",

@@ -20,7 +20,7 @@ from flextune.csp.constraint import Predicate
 from flextune.csp.diagram import Diagram, Layer, without
 from flextune.csp.equivalence import Equivalence, Ids
 from flextune.csp.network import Check, Kind, Network, inputs_of
-from flextune.csp.reach import Reaches, start_value
+from flextune.csp.propagation import DomainPropagation, start_value
 from flextune.csp.states import Codes, Register, Rows, grouped, joined
 from flextune.errors import UsageError
 
@@ -51,12 +51,17 @@ class Compilation:
     """
 
     def __init__(
-        self, network: Network, reaches: Reaches, equivalence: Equivalence, limits: Limits, beam: int | None = None
+        self,
+        network: Network,
+        domains: DomainPropagation,
+        equivalence: Equivalence,
+        limits: Limits,
+        beam: int | None = None,
     ) -> None:
         self.beam = beam
         self.thinned = False
         self.network = network
-        self.reaches = reaches
+        self.domains = domains
         self.equivalence = equivalence
         self.limits = limits
         self.size = 1
@@ -75,8 +80,8 @@ class Compilation:
         return Diagram(tuple(self.layers), self.size)
 
     def _waiting(self, name: str) -> frozenset[str]:
-        selections = [user for user in self.reaches.users[name] if not self.network.nodes[user].accumulates]
-        return frozenset((*selections, *(check.key for check in self.reaches.checks[name])))
+        selections = [user for user in self.domains.users[name] if not self.network.nodes[user].accumulates]
+        return frozenset((*selections, *(check.key for check in self.domains.checks[name])))
 
     def _start(self) -> None:
         """Finish the nodes that read no variable."""
@@ -98,7 +103,7 @@ class Compilation:
         self.size = frame.merged(1)[2]
 
     def _step(self, name: str) -> None:
-        domain = self.reaches.of[name].values
+        domain = self.domains.of[name].values
         assert domain is not None
         if not self.size:
             none = np.zeros(0, dtype=np.int64)
@@ -152,7 +157,7 @@ class Compilation:
     def _absorb(self, name: str, domain: Numbers) -> dict[str, tuple[Codes, Numbers]]:
         """For every product and sum over the variable: new code by old code and value of the variable (-1: dead)."""
         found: dict[str, tuple[Codes, Numbers]] = {}
-        for user in self.reaches.users[name]:
+        for user in self.domains.users[name]:
             node = self.network.nodes[user]
             if not node.accumulates:
                 continue
@@ -224,13 +229,13 @@ class _Frame:
         while queue:
             name = queue.pop(0)
             node = owner.network.nodes[name]
-            for user in owner.reaches.users[name]:
+            for user in owner.domains.users[name]:
                 if owner.network.nodes[user].accumulates:
                     if node.kind is not Kind.LEAF:
                         queue += self._accumulate(user, name)
                 else:
                     queue += self._select(user, name)
-            for check in owner.reaches.checks[name]:
+            for check in owner.domains.checks[name]:
                 self._check(check, name)
 
     def _final(self, name: str) -> Register:

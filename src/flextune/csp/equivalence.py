@@ -17,7 +17,7 @@ import numpy.typing as npt
 from flextune.csp.arithmetic import Numbers
 from flextune.csp.constraint import Predicate, Truth
 from flextune.csp.network import Check, Network, Node
-from flextune.csp.reach import PAIR_LIMIT, Reach, Reaches, is_interval, start_value, window
+from flextune.csp.propagation import PAIR_LIMIT, DomainPropagation, ValueSet, is_interval, start_value, window
 
 Ids = npt.NDArray[np.int64]
 """A class per value; -1 where the value cannot occur in a solution."""
@@ -36,9 +36,9 @@ class Classes:
 class Equivalence:
     """Classes of final and partial values, remembered by what is still to come."""
 
-    def __init__(self, network: Network, reaches: Reaches) -> None:
+    def __init__(self, network: Network, domains: DomainPropagation) -> None:
         self.network = network
-        self.reaches = reaches
+        self.domains = domains
         self._final: dict[tuple[str, frozenset[str] | None], Classes] = {}
 
     def final(self, name: str, values: Numbers, pending: frozenset[str] | None = None) -> Ids:
@@ -47,9 +47,9 @@ class Equivalence:
         `pending` names the selections and checks (by position) that still read it; None: everything that ever does.
         """
         classes = self._classes(name, pending)
-        reach = self.reaches.of[name]
-        if reach.values is not None:
-            positions = reach.positions(values)
+        domain = self.domains.of[name]
+        if domain.values is not None:
+            positions = domain.positions(values)
             if classes.exact:
                 return positions
             found = np.zeros(1, dtype=np.int64) if classes.ids is None else classes.ids
@@ -63,24 +63,24 @@ class Equivalence:
         """Classes of partial results of a product or sum to which the remaining children are still to be added."""
         if not remaining:
             return self.final(node.name, values)
-        return self._against(node, values, self.reaches.rest(node, remaining))
+        return self._against(node, values, self.domains.rest(node, remaining))
 
     def _possible(self, name: str, values: Numbers) -> Truth:
-        possible = self.reaches.of[name].contains(values)
-        for check in self.reaches.unary[name]:
+        possible = self.domains.of[name].contains(values)
+        for check in self.domains.unary[name]:
             possible = possible & check.holds([values])
         return possible
 
-    def _against(self, node: Node, values: Numbers, rest: Reach) -> Ids:
+    def _against(self, node: Node, values: Numbers, rest: ValueSet) -> Ids:
         if rest.empty:
             return np.full(len(values), -1, dtype=np.int64)
         classes = self._classes(node.name, None)
-        if not classes.exact and classes.ids is None and is_interval(self.reaches.unary[node.name]):
-            found = _interval_classes(node, values, rest, self.reaches.of[node.name])
+        if not classes.exact and classes.ids is None and is_interval(self.domains.unary[node.name]):
+            found = _interval_classes(node, values, rest, self.domains.of[node.name])
             if found is not None:
                 return found
         if rest.values is None or values.size * rest.values.size > _MATRIX_LIMIT:
-            return np.where(self.reaches.supported(node, values, rest), np.arange(len(values)), -1)
+            return np.where(self.domains.supported(node, values, rest), np.arange(len(values)), -1)
         outcomes = self.final(node.name, node.accumulated(values[:, None], rest.values[None, :]))
         if classes.exact:
             return np.where((outcomes >= 0).any(axis=1), np.arange(len(values)), -1)
@@ -101,14 +101,14 @@ class Equivalence:
         return self._final[key]
 
     def _classified(self, name: str, pending: frozenset[str] | None) -> Classes:
-        users = [self.network.nodes[user] for user in self.reaches.users[name]]
-        checks = self.reaches.checks[name]
+        users = [self.network.nodes[user] for user in self.domains.users[name]]
+        checks = self.domains.checks[name]
         if pending is not None:
             users = [user for user in users if user.name in pending]
             checks = [check for check in checks if check.key in pending]
         if not users and not checks:
             return Classes(exact=False)
-        values = self.reaches.of[name].values
+        values = self.domains.of[name].values
         if values is None or not values.size:
             return Classes(exact=True)
         columns: list[Ids] = []
@@ -125,7 +125,7 @@ class Equivalence:
     def _by_user(self, user: Node, name: str, values: Numbers) -> Ids | None:
         if user.accumulates:
             start = user.accumulated(start_value(user), user.contribution(name, values))
-            return self._against(user, start, self.reaches.rest(user, frozenset(user.children) - {name}))
+            return self._against(user, start, self.domains.rest(user, frozenset(user.children) - {name}))
         if user.operands[0] == name:
             return None
         return self.final(user.name, values) + 1  # an impossible result only matters where the option is chosen
@@ -133,7 +133,7 @@ class Equivalence:
     def _by_check(self, check: Check, name: str, values: Numbers) -> Ids | None:
         if isinstance(check.constraint, Predicate):
             return None
-        others = [self.reaches.of[other] for other in check.scope if other != name]
+        others = [self.domains.of[other] for other in check.scope if other != name]
         size = len(values)
         grids: list[Numbers] = []
         for position, other in enumerate(others):
@@ -152,7 +152,7 @@ def _hash_weights(count: int) -> Ids:
     return np.random.default_rng(20).integers(1, 2**62, count, dtype=np.int64) | 1
 
 
-def _interval_classes(node: Node, values: Numbers, rest: Reach, target: Reach) -> Ids | None:
+def _interval_classes(node: Node, values: Numbers, rest: ValueSet, target: ValueSet) -> Ids | None:
     """Classes where only the bounds of the result matter; None where signs make this rule wrong."""
     between = window(node, values, rest, target.low, target.high)
     if between is None:

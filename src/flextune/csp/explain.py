@@ -11,7 +11,7 @@ from flextune.csp.equivalence import Equivalence
 from flextune.csp.network import Network, build_network, components
 from flextune.csp.ordering import Ordering
 from flextune.csp.problem import Problem
-from flextune.csp.reach import Reaches
+from flextune.csp.propagation import DomainPropagation
 
 _FIRST_BEAM = 256
 _GROWTH = 8
@@ -119,21 +119,21 @@ def has_solution(problem: Problem, limits: Limits | None = None) -> bool:
 
 
 def _possible(network: Network, limits: Limits) -> bool:
-    reaches = Reaches(network)
-    if reaches.feasible:
-        reaches.propagate()
-    if not reaches.feasible:
+    domains = DomainPropagation(network)
+    if domains.feasible:
+        domains.propagate()
+    if not domains.feasible:
         return False
-    equivalence = Equivalence(network, reaches)
+    equivalence = Equivalence(network, domains)
     beam, order = _FIRST_BEAM, network.leaves()
     while beam < limits.layer_edges:
-        walk = Compilation(network, reaches, equivalence, limits, beam)
+        walk = Compilation(network, domains, equivalence, limits, beam)
         if walk.run(order).count:
             return True
         if not walk.thinned:
             return False
         if beam == _FIRST_BEAM:
-            ordering = Ordering(network, reaches, equivalence)
+            ordering = Ordering(network, domains, equivalence)
             order = list(ordering.improved(ordering.greedy()))
         beam *= _GROWTH
     raise DiagramTooLargeError(

@@ -14,7 +14,7 @@ import numpy as np
 
 from flextune.csp.equivalence import Equivalence, Ids
 from flextune.csp.network import Network, Node, inputs_of
-from flextune.csp.reach import Reach, Reaches, folded, start_value
+from flextune.csp.propagation import DomainPropagation, ValueSet, folded, start_value
 
 _MAX_BITS = 60.0
 _PASSES = 4
@@ -23,9 +23,9 @@ _PASSES = 4
 class Ordering:
     """Estimates, and orders found with them, for one component."""
 
-    def __init__(self, network: Network, reaches: Reaches, equivalence: Equivalence) -> None:
+    def __init__(self, network: Network, domains: DomainPropagation, equivalence: Equivalence) -> None:
         self.network = network
-        self.reaches = reaches
+        self.domains = domains
         self.equivalence = equivalence
         self.leaves = network.leaves()
         self._bit = {name: 1 << position for position, name in enumerate(self.leaves)}
@@ -47,10 +47,10 @@ class Ordering:
     def _readers(self, name: str) -> int:
         """The leaves on which it depends whether the node is part of the state."""
         mask = self._below[name]
-        for user in self.reaches.users[name]:
+        for user in self.domains.users[name]:
             if not self.network.nodes[user].accumulates:
                 mask |= self._below[user]
-        for check in self.reaches.checks[name]:
+        for check in self.domains.checks[name]:
             mask |= self._union(check.scope)
         return mask
 
@@ -105,7 +105,7 @@ class Ordering:
         return sum(self._full(name) for name in self.network.nodes if self._bits(name, done) > 0)
 
     def _full(self, name: str) -> float:
-        return math.log2(1 + min(self.reaches.of[name].size, 2**60))
+        return math.log2(1 + min(self.domains.of[name].size, 2**60))
 
     def _bits(self, name: str, done: int) -> float:
         """log2 of the number of states the node brings in when these leaves are assigned."""
@@ -116,26 +116,26 @@ class Ordering:
 
     def _computed(self, node: Node, done: int) -> float:
         if not self._below[node.name] & ~done:
-            pending = [u for u in self.reaches.users[node.name] if not self.network.nodes[u].accumulates]
+            pending = [u for u in self.domains.users[node.name] if not self.network.nodes[u].accumulates]
             waiting = [user for user in pending if self._below[user] & ~done]
-            waiting += [c.key for c in self.reaches.checks[node.name] if self._union(c.scope) & ~done]
+            waiting += [c.key for c in self.domains.checks[node.name] if self._union(c.scope) & ~done]
             return self._final_bits(node, frozenset(waiting)) if waiting else 0.0
         absorbed = frozenset(child for child in node.children if not self._below[child] & ~done)
         return self._partial_bits(node, absorbed) if absorbed else 0.0
 
     def _partial_bits(self, node: Node, absorbed: frozenset[str]) -> float:
-        reach = Reach.of(start_value(node))
+        domain = ValueSet.of(start_value(node))
         for child in absorbed:
-            reach = folded(node, reach, self.reaches.contribution(node, child))
-        if reach.values is None:
-            return _log2(reach.size)
-        return _bits_of(self.equivalence.partial(node, frozenset(node.children) - absorbed, reach.values))
+            domain = folded(node, domain, self.domains.contribution(node, child))
+        if domain.values is None:
+            return _log2(domain.size)
+        return _bits_of(self.equivalence.partial(node, frozenset(node.children) - absorbed, domain.values))
 
     def _final_bits(self, node: Node, pending: frozenset[str]) -> float:
-        reach = self.reaches.of[node.name]
-        if reach.values is None:
-            return _log2(reach.size)
-        return _bits_of(self.equivalence.final(node.name, reach.values, pending))
+        domain = self.domains.of[node.name]
+        if domain.values is None:
+            return _log2(domain.size)
+        return _bits_of(self.equivalence.final(node.name, domain.values, pending))
 
 
 def _log2(size: int) -> float:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from flextune.csp.assignment import Assignment
+from flextune.csp.flattening import Rule, problem_of
 from flextune.csp.parameters import Parameter, Parameters, Value
 from flextune.csp.problem import Problem
-from flextune.csp.rules import Rule, problem_of
 from flextune.csp.solutions import SolutionSet
 from flextune.errors import InfeasibleError, UsageError
 

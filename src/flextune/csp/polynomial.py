@@ -11,7 +11,7 @@ from flextune.csp.parameters import Parameters
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class Bounds:
     """What values a piece may have: between `low` and `high`.
 
     `exact`: so do all its parts, and 64 bits hold them. `growing`: no part of it is larger than the whole, because
@@ -40,22 +40,22 @@ def is_polynomial(node: ast.expr, parameters: Parameters) -> bool:
             return False
 
 
-def reach(node: ast.expr, parameters: Parameters) -> Reach:
-    """The reach of a polynomial."""
+def bounds_of(node: ast.expr, parameters: Parameters) -> Bounds:
+    """The bounds of a polynomial."""
     match node:
         case ast.Constant(value=int(value)):
-            return _reach(int(value), int(value))
+            return _bounds(int(value), int(value))
         case ast.Name(id=name):
             codes = parameters[name].codes.values()
-            return _reach(min(codes), max(codes))
+            return _bounds(min(codes), max(codes))
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-            return reach(operand, parameters)
+            return bounds_of(operand, parameters)
         case ast.UnaryOp(operand=operand):
-            inner = reach(operand, parameters)
-            return _reach(-inner.high, -inner.low, inner)
+            inner = bounds_of(operand, parameters)
+            return _bounds(-inner.high, -inner.low, inner)
         case _:
             assert isinstance(node, ast.BinOp)
-            return _combined(node.op, reach(node.left, parameters), reach(node.right, parameters))
+            return _combined(node.op, bounds_of(node.left, parameters), bounds_of(node.right, parameters))
 
 
 def flat(node: ast.expr, kind: type[ast.operator]) -> Iterator[ast.expr]:
@@ -67,16 +67,16 @@ def flat(node: ast.expr, kind: type[ast.operator]) -> Iterator[ast.expr]:
         yield node
 
 
-def _combined(operation: ast.operator, left: Reach, right: Reach) -> Reach:
+def _combined(operation: ast.operator, left: Bounds, right: Bounds) -> Bounds:
     if isinstance(operation, ast.Add):
-        return _reach(left.low + right.low, left.high + right.high, left, right)
+        return _bounds(left.low + right.low, left.high + right.high, left, right)
     if isinstance(operation, ast.Sub):
-        negative = _reach(-right.high, -right.low, right)
-        return _reach(left.low + negative.low, left.high + negative.high, left, negative)
+        negative = _bounds(-right.high, -right.low, right)
+        return _bounds(left.low + negative.low, left.high + negative.high, left, negative)
     corners = [a * b for a in (left.low, left.high) for b in (right.low, right.high)]
-    return _reach(min(corners), max(corners), left, right)
+    return _bounds(min(corners), max(corners), left, right)
 
 
-def _reach(low: int, high: int, *parts: Reach) -> Reach:
+def _bounds(low: int, high: int, *parts: Bounds) -> Bounds:
     exact = low >= INT64_MIN and high <= INT64_MAX and all(part.exact for part in parts)
-    return Reach(low, high, exact, low >= 1 and all(part.growing for part in parts))
+    return Bounds(low, high, exact, low >= 1 and all(part.growing for part in parts))

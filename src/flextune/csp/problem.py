@@ -14,7 +14,7 @@ import numpy as np
 from flextune.csp.arithmetic import Numbers
 from flextune.csp.constraint import Constraint, Definition, Truth
 from flextune.csp.domain import INT64_MAX, INT64_MIN, Variable
-from flextune.csp.text import parse_lines
+from flextune.csp.problem_text import parse_lines
 from flextune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Problem:
 
     @classmethod
     def parse(cls, text: str) -> Problem:
-        """Inverse of `str`; the grammar is in `flextune.csp.text`. Raises `UsageError` with the line number."""
+        """Inverse of `str`; the grammar is in `flextune.csp.problem_text`. Raises `UsageError` with the line number."""
         return cls(*parse_lines(text))
 
     def __str__(self) -> str:

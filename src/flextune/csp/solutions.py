@@ -11,7 +11,6 @@ import numpy as np
 
 from flextune.csp.arithmetic import Numbers
 from flextune.csp.assignment import Assignment, Assignments
-from flextune.csp.cheapest import Costs, cheapest_in
 from flextune.csp.compilation import Limits
 from flextune.csp.constraint import Constraint, In, Truth
 from flextune.csp.diagram import Diagram
@@ -19,10 +18,11 @@ from flextune.csp.domain import Domain, Variable
 from flextune.csp.explain import Conflict, conflict_of
 from flextune.csp.neighbours import neighbours_in
 from flextune.csp.network import build_network, components
+from flextune.csp.order_portfolio import compiled
 from flextune.csp.problem import Problem, unknown_name
-from flextune.csp.race import compiled
-from flextune.csp.reach import Reaches
-from flextune.csp.table import Table, covering_table, solved_by_table
+from flextune.csp.propagation import DomainPropagation
+from flextune.csp.shortest_path import Costs, cheapest_in
+from flextune.csp.table_constraint import Table, covering_table, solved_by_table
 from flextune.errors import UsageError
 
 _ENUMERATED_AT_ONCE = 4096
@@ -286,9 +286,9 @@ def _allowed_values(name: str, values: Numbers, restrictions: Sequence[Sequence[
 def possible_values(problem: Problem, name: str) -> Numbers | None:
     """The values an auxiliary variable may take (perhaps more than it does), None where they are too many."""
     network = build_network(problem, observed=(name,))
-    reaches = Reaches(network)
-    reaches.propagate()
-    return reaches.of[name].values
+    domains = DomainPropagation(network)
+    domains.propagate()
+    return domains.of[name].values
 
 
 def _rank_type(count: int) -> type:

@@ -1,4 +1,4 @@
-"""The default strategy: a portfolio of a spread-out start, a Gaussian process, and local search.
+"""The default strategy: a portfolio of an initial design, Bayesian optimisation and local search.
 
 docs/auto.md says why, and shows the study that set its options.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.solutions import SolutionSet
-from flextune.search.guided.gaussian_process import GaussianProcessSearchOptions, GuidedStrategy
+from flextune.search.bayesian.gaussian_process_search import BayesianStrategy, GaussianProcessSearchOptions
 from flextune.search.local.walk import Walk, WalkOptions
 from flextune.search.options import option
 from flextune.search.strategy import Ranking
@@ -27,7 +27,7 @@ class AutoOptions(GaussianProcessSearchOptions):
     walk_share: float = option(0.2, low=0, high=1)
 
 
-class AutoStrategy(GuidedStrategy[AutoOptions]):
+class AutoStrategy(BayesianStrategy[AutoOptions]):
     """A portfolio that fits most spaces and budgets: spread-out start, Gaussian process, local search."""
 
     source = "docs/auto.md"

@@ -38,8 +38,8 @@ _STRATEGIES: Registry[type[SearchStrategy]] = Registry(
         "flexaction": "flextune.search.flexaction.flexaction:FlexActionStrategy",
         "optuna": "flextune.search.optuna_sampler:OptunaStrategy",
         "local-search": "flextune.search.local.local_search:LocalSearchStrategy",
-        "tree-surrogate": "flextune.search.guided.tree_surrogate:TreeSurrogateStrategy",
-        "gaussian-process": "flextune.search.guided.gaussian_process:GaussianProcessStrategy",
+        "tree-surrogate": "flextune.search.bayesian.tree_surrogate_search:TreeSurrogateStrategy",
+        "gaussian-process": "flextune.search.bayesian.gaussian_process_search:GaussianProcessStrategy",
     },
 )
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flextune.errors import UsageError
-from flextune.surrogate.kernel import Array
+from flextune.surrogate.covariance import Array
 
 Numbers = npt.NDArray[np.intp]
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flextune.errors import UsageError
-from flextune.surrogate.kernel import Array, Kernel
+from flextune.surrogate.covariance import Array, Kernel
 from flextune.surrogate.likelihood import Likelihood
 
 _AT_ONCE = 4096

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flextune.surrogate.kernel import Array, Kernel, prior_deviations
+from flextune.surrogate.covariance import Array, Kernel, prior_deviations
 from flextune.surrogate.quasi_newton import minimised
 
 _SQRT5 = math.sqrt(5)

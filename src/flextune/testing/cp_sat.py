@@ -23,7 +23,7 @@ from flextune.csp.constraint import (
 )
 from flextune.csp.network import build_network
 from flextune.csp.problem import Problem
-from flextune.csp.reach import Reaches
+from flextune.csp.propagation import DomainPropagation
 from flextune.errors import UsageError
 
 _WIDEST = 2**48
@@ -37,14 +37,14 @@ class Model:
         self.problem = problem
         self.model = cp_model.CpModel()
         self.variables: dict[str, cp_model.IntVar] = {}
-        reaches = Reaches(build_network(problem, observed=problem.names))
-        reaches.propagate()
+        domains = DomainPropagation(build_network(problem, observed=problem.names))
+        domains.propagate()
         for variable in problem.variables:
             if variable.domain is not None:
                 domain = cp_model.Domain.from_values(variable.domain.values)
             else:
-                reach = reaches.of[variable.name]
-                domain = cp_model.Domain(max(reach.low, -_WIDEST), min(reach.high, _WIDEST))
+                possible = domains.of[variable.name]
+                domain = cp_model.Domain(max(possible.low, -_WIDEST), min(possible.high, _WIDEST))
             self.variables[variable.name] = self.model.new_int_var_from_domain(domain, variable.name)
         for constraint in problem.constraints:
             self._add(constraint)

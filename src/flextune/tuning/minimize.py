@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from flextune.cost.registry import create_cost_model
+from flextune.csp.flattening import Rule
 from flextune.csp.parameter_space import ParameterSpace
 from flextune.csp.parameters import Parameter, Parameters, Value
-from flextune.csp.rules import Rule
 from flextune.database.base import Database
 from flextune.errors import UsageError
 from flextune.measure.command import Command, CommandObjective

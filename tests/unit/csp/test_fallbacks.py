@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from flextune.csp import Domain, Le, Problem, Prod, Sum, Variable, compilation, equivalence, race, reach, states
+from flextune.csp import (
+    Domain,
+    Le,
+    Problem,
+    Prod,
+    Sum,
+    Variable,
+    compilation,
+    equivalence,
+    order_portfolio,
+    propagation,
+    states,
+)
 from flextune.csp.compilation import Limits
 from flextune.csp.explain import has_solution
 from flextune.errors import UsageError
@@ -15,10 +27,14 @@ from flextune.testing.spaces import GEMM_COUNTS, tensor_core_gemm
 _lenient = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture]
 
 TINY = {
-    "sets": ((reach, "SET_LIMIT", 3), (reach, "PAIR_LIMIT", 9), (reach, "_MATRIX_LIMIT", 9)),
-    "matrices": ((reach, "_MATRIX_LIMIT", 1), (equivalence, "_MATRIX_LIMIT", 4), (reach, "_TABLE_LIMIT", 0)),
+    "sets": ((propagation, "SET_LIMIT", 3), (propagation, "PAIR_LIMIT", 9), (propagation, "_MATRIX_LIMIT", 9)),
+    "matrices": (
+        (propagation, "_MATRIX_LIMIT", 1),
+        (equivalence, "_MATRIX_LIMIT", 4),
+        (propagation, "_TABLE_LIMIT", 0),
+    ),
     "tables": ((states, "_TABLE_LIMIT", 1), (states, "_DENSE_LIMIT", 0), (compilation, "_CHUNK", 4)),
-    "race": ((race, "_FIRST_BUDGET", 4), (race, "_GROWTH", 2)),
+    "race": ((order_portfolio, "_FIRST_BUDGET", 4), (order_portfolio, "_GROWTH", 2)),
 }
 
 

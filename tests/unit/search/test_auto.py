@@ -67,5 +67,5 @@ def test_rounds_are_as_large_as_wanted():
     search = create_strategy("auto", solutions, rng=np.random.default_rng(0), options=options)
     for _ in range(4):
         asked = search.ask(100)
-        assert 1 <= len(asked) <= 8  # fewer while the opening waits for some that run
+        assert 1 <= len(asked) <= 8  # fewer while the initial design waits for some that run
         search.tell([measured(assignment) for assignment in asked])

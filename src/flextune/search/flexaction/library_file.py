@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flextune.csp.problem import Problem
-from flextune.csp.text import parse_lines
+from flextune.csp.problem_text import parse_lines
 from flextune.errors import UsageError
 from flextune.search.flexaction.library import Entry
 from flextune.search.flexaction.macro_actions import MacroAction

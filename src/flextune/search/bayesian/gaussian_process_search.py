@@ -14,20 +14,20 @@ import numpy as np
 
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.solutions import SolutionSet
+from flextune.search.bayesian.acquisition import Acquisition, AcquisitionOptions
+from flextune.search.bayesian.candidate_pool import CandidatePools, PoolOptions
+from flextune.search.bayesian.initial_design import InitialDesign
 from flextune.search.encoding import Encoding
-from flextune.search.guided.candidates import CandidatePools, PoolOptions
-from flextune.search.guided.guide import Guide, GuideOptions
-from flextune.search.guided.opening import Opening
 from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
-from flextune.surrogate.features import FeatureMap
-from flextune.surrogate.kernel import Array
+from flextune.surrogate.covariance import Array
+from flextune.surrogate.feature_map import FeatureMap
 
 
 @dataclass(frozen=True, slots=True)
 class GaussianProcessSearchOptions(StrategyOptions):
-    """`start` assignments that are far apart come first. See `GuideOptions` for the model's options."""
+    """`start` assignments that are far apart come first. See `AcquisitionOptions` for the model's options."""
 
     round_size: int = option(1, low=1, high=256)
     start: int = option(5, low=1, high=1000)
@@ -40,11 +40,11 @@ class GaussianProcessSearchOptions(StrategyOptions):
     samples: int = option(10_000, low=1, high=100_000)
 
 
-GuidedOptions = TypeVar("GuidedOptions", bound=GaussianProcessSearchOptions)
+BayesianOptions = TypeVar("BayesianOptions", bound=GaussianProcessSearchOptions)
 
 
-class GuidedStrategy(RoundStrategy[GuidedOptions]):
-    """A spread-out opening, then what `follow` says: here the candidates that a Gaussian process promises most of."""
+class BayesianStrategy(RoundStrategy[BayesianOptions]):
+    """An initial design, then what `follow` says: here the maximum of the acquisition function."""
 
     def __init__(
         self,
@@ -53,19 +53,19 @@ class GuidedStrategy(RoundStrategy[GuidedOptions]):
         rng: np.random.Generator,
         default: Assignment | None = None,
         cost_model: Ranking | None = None,
-        options: GuidedOptions | None = None,
+        options: BayesianOptions | None = None,
         trials: int | None = None,
     ) -> None:
         super().__init__(solutions, rng=rng, default=default, cost_model=cost_model, options=options, trials=trials)
         given = self.options
         self.encoding = Encoding(solutions)
-        self._opening = Opening(given.start, given.start_candidates)
+        self._design = InitialDesign(given.start, given.start_candidates)
         self._features = FeatureMap(solutions.names, solutions)
         pools = CandidatePools(solutions, self._features, self.encoding, PoolOptions(given.whole, given.samples))
-        guide_options = GuideOptions(
+        acquisition_options = AcquisitionOptions(
             cap=given.cap, rows=given.rows, kernel_rows=given.kernel_rows, refit_growth=given.refit_growth
         )
-        self._guide = Guide(self.history, self.unseen, self._features, pools, guide_options)
+        self._acquisition = Acquisition(self.history, self.unseen, self._features, pools, acquisition_options)
 
     def ask(self, n: int) -> Sequence[Assignment]:
         if self._queue and not self._asked and not len(self.history):
@@ -73,25 +73,25 @@ class GuidedStrategy(RoundStrategy[GuidedOptions]):
         return super().ask(n)
 
     def _beside(self, default: Assignment) -> Assignments:
-        """The rest of the opening: it begins with the default, of which only the place matters."""
+        """The rest of the initial design: it begins with the default, of which only the place matters."""
         self.unseen.mark([default])
         known = self._features.of(Assignments.of([default], self.solutions.names))
-        return self._open(known, self._opening.missing(self.history) - 1)
+        return self._open(known, self._design.missing(self.history) - 1)
 
     def propose(self) -> Assignments:
-        missing = self._opening.missing(self.history)
-        return self._open(self._guide.x, missing) if missing > 0 else self.follow()
+        missing = self._design.missing(self.history)
+        return self._open(self._acquisition.x, missing) if missing > 0 else self.follow()
 
     def _open(self, known: Array, n: int) -> Assignments:
-        return self._opening.choose(self.unseen, self._features, known, self.rng, n, self.cost_model)
+        return self._design.choose(self.unseen, self._features, known, self.rng, n, self.cost_model)
 
     def follow(self) -> Assignments:
-        """The next round after the opening."""
-        chosen = self._guide.choose(self.rng, self.options.round_size)
+        """The next round after the initial design."""
+        chosen = self._acquisition.choose(self.rng, self.options.round_size)
         return chosen if len(chosen) else self.unseen.draw(self.rng, self.options.round_size)
 
 
-class GaussianProcessStrategy(GuidedStrategy[GaussianProcessSearchOptions]):
+class GaussianProcessStrategy(BayesianStrategy[GaussianProcessSearchOptions]):
     """Expected improvement under a Gaussian process, over the whole set or the surroundings of the best."""
 
     source = "Jones et al., Efficient global optimization, 1998"

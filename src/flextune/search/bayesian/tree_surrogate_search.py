@@ -13,24 +13,24 @@ import numpy.typing as npt
 
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.solutions import SolutionSet
+from flextune.search.bayesian.candidate_pool import CandidatePools, Pool, PoolOptions
 from flextune.search.encoding import Encoding
-from flextune.search.guided.candidates import CandidatePools, Pool, PoolOptions
 from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
 from flextune.search.unseen import joined
+from flextune.surrogate.covariance import Array
+from flextune.surrogate.expected_improvement import expected_improvement
 from flextune.surrogate.extra_trees import ExtraTrees, ExtraTreesOptions
-from flextune.surrogate.features import FeatureMap
-from flextune.surrogate.improvement import expected_improvement
-from flextune.surrogate.kernel import Array
-from flextune.surrogate.target import LogTarget
+from flextune.surrogate.feature_map import FeatureMap
+from flextune.surrogate.log_target import LogTarget
 
 _LEAST_CHANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class TreeSurrogateOptions(StrategyOptions):
-    """After `start` random ones, each round has the most promising candidates, and `epsilon` of it are random ones."""
+    """After `start` random ones, a round is the candidates of largest acquisition, `epsilon` of it random."""
 
     round_size: int = option(8, low=1, high=1024)
     start: int = option(16, low=1, high=1000)
@@ -70,7 +70,7 @@ class TreeSurrogateStrategy(RoundStrategy[TreeSurrogateOptions]):
         if missing > 0:
             return self.unseen.draw(self.rng, min(missing, size))
         pool = self._unseen_pool()
-        order = np.argsort(-self._promise(pool.x.astype(np.float64)), kind="stable")
+        order = np.argsort(-self._acquired(pool.x.astype(np.float64)), kind="stable")
         chosen = pool.members.take(order[: max(1, round(size * (1 - self.options.epsilon)))])
         return joined([chosen, self.unseen.draw(self.rng, size - len(chosen), besides=chosen)])
 
@@ -79,19 +79,19 @@ class TreeSurrogateStrategy(RoundStrategy[TreeSurrogateOptions]):
         fresh = self.unseen.fresh(pool.members)
         return Pool(pool.members.take(fresh), pool.x[fresh])
 
-    def _promise(self, x: Array) -> Array:
-        """Expected improvement times the probability to run."""
+    def _acquired(self, x: Array) -> Array:
+        """The acquisition function: expected improvement times the probability to run."""
         known, secs = self._features.of(self.history.assignments()), self.history.secs()
         runs = np.isfinite(secs)
-        promise = np.ones(len(x))
+        values = np.ones(len(x))
         if runs.any():
             y = LogTarget.fitted(secs[runs], self.options.cap).of(secs[runs])
             mean, std = self._forest(known[runs], y).predict(x)
-            promise = expected_improvement(mean, std, float(y.min()))
+            values = expected_improvement(mean, std, float(y.min()))
         if not runs.all():
             chance, _ = self._forest(known, runs.astype(np.float64)).predict(x)
-            promise = promise * np.maximum(chance, _LEAST_CHANCE)
-        return promise
+            values = values * np.maximum(chance, _LEAST_CHANCE)
+        return values
 
     def _forest(self, x: Array, y: npt.NDArray[np.float64]) -> ExtraTrees:
         given = self.options

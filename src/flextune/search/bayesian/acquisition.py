@@ -1,7 +1,11 @@
-"""Gaussian processes over what a strategy was told, and the candidates that promise the most by them.
+"""The acquisition function of Bayesian optimisation, and the unmeasured candidates at which it is largest.
 
-One process learns the times of what ran, another what runs at all. A candidate promises its expected improvement times
-the probability that it runs (Gelbart, Snoek and Adams, "Bayesian optimization with unknown constraints", 2014).
+Two Gaussian processes are the surrogate models: one of the times of what ran, one of what runs at all. The acquisition
+function is the expected improvement under the first times the probability to run under the second (Gelbart, Snoek and
+Adams, "Bayesian optimization with unknown constraints", 2014). It is evaluated at every member of a candidate pool.
+
+A batch is chosen one by one, each as if those before it had been measured with the mean predicted for them (the
+"kriging believer" of Ginsbourger, Le Riche and Carraro, 2010); afterwards the models forget these made-up values.
 """
 
 from __future__ import annotations
@@ -14,44 +18,45 @@ import numpy as np
 import numpy.typing as npt
 
 from flextune.csp.assignment import Assignment, Assignments
-from flextune.search.guided.candidates import CandidatePools, Pool
+from flextune.search.bayesian.candidate_pool import CandidatePools, Pool
 from flextune.search.unseen import Unseen
-from flextune.surrogate.belief import Belief, Rows
-from flextune.surrogate.features import FeatureMap
-from flextune.surrogate.improvement import expected_improvement
-from flextune.surrogate.kernel import Array
-from flextune.surrogate.pool import Single
-from flextune.surrogate.target import LogTarget
+from flextune.surrogate.covariance import Array
+from flextune.surrogate.expected_improvement import expected_improvement
+from flextune.surrogate.feature_map import FeatureMap
+from flextune.surrogate.log_target import LogTarget
+from flextune.surrogate.pool_posterior import Single
+from flextune.surrogate.pool_surrogate import PoolSurrogate, Rows
 from flextune.trial.history import History
 
 _BATCH = 32
-"""How many of a round are chosen as if those before had the expected times; the others follow from the same model."""
+"""How many of a batch are chosen as if those before had the expected times; others follow from the same model."""
 _LEAST_CHANCE = 0.01
 """That anything runs."""
 
 
 @dataclass(frozen=True, slots=True)
-class GuideOptions:
-    """How the models follow the measurements.
-
-    They are fitted anew after `refit_least` more measurements, or `refit_growth` of all of them, whichever is more; to
-    at most `rows` of them, of which `kernel_rows` decide on the kernel in `kernel_steps` steps. Times above the `cap`
-    quantile all count alike.
-    """
+class AcquisitionOptions:
+    """How the surrogate models follow the measurements: fitted anew from time to time, updated in between."""
 
     cap: float = 0.5
+    """The quantile of the times above which all count alike."""
     refit_least: int = 3
+    """Fitted anew after at least so many more measurements,"""
     refit_growth: float = 0.1
+    """or this share of all of them, whichever is more."""
     rows: int = 500
+    """At most so many measurements are in a model."""
     kernel_rows: int = 200
+    """At most so many of them decide on the kernel's hyperparameters,"""
     kernel_steps: int = 10
+    """in so many quasi-Newton steps."""
 
 
-class Guide:
-    """Chooses unseen members of a set by their promise."""
+class Acquisition:
+    """Maximises the acquisition function over the unseen members of a set."""
 
     def __init__(
-        self, history: History, unseen: Unseen, features: FeatureMap, pools: CandidatePools, options: GuideOptions
+        self, history: History, unseen: Unseen, features: FeatureMap, pools: CandidatePools, options: AcquisitionOptions
     ) -> None:
         self._history = history
         self._unseen = unseen
@@ -59,8 +64,8 @@ class Guide:
         self._pools = pools
         self._options = options
         self._x: Array = np.empty((0, len(features.names)))
-        self._time = Belief(len(features.names), options.kernel_steps)
-        self._running = Belief(len(features.names), options.kernel_steps)
+        self._time = PoolSurrogate(len(features.names), options.kernel_steps)
+        self._feasibility = PoolSurrogate(len(features.names), options.kernel_steps)
         self._target = LogTarget()
         self._rate = 1.0
         self._best = math.inf
@@ -80,11 +85,11 @@ class Guide:
     def choose(self, rng: np.random.Generator, n: int) -> Assignments:
         """Up to `n` different unseen assignments, each chosen as if those before had the times that are expected."""
         pool = self._following(rng)
-        before = self._time.knowledge, self._running.knowledge
+        before = self._time.state, self._feasibility.state
         chosen: list[int] = []
         taken: set[Assignment] = set()
         for _ in range(n):
-            index = self._most_promising(pool, taken)
+            index = self._maximum(pool, taken)
             if index is None:
                 break
             chosen.append(index)
@@ -92,36 +97,37 @@ class Guide:
             if len(chosen) < n:
                 self._observe(pool.x[index].astype(np.float64), None)
         self._time.restore(before[0])
-        self._running.restore(before[1])
+        self._feasibility.restore(before[1])
         return pool.members.take(np.array(chosen, dtype=np.intp))
 
-    def _most_promising(self, pool: Pool, besides: Set[Assignment]) -> int | None:
-        promise = self._promise(pool)
-        promise[self._known] = -1
+    def _maximum(self, pool: Pool, besides: Set[Assignment]) -> int | None:
+        values = self._acquired(pool)
+        values[self._known] = -1
         while True:
-            index = int(promise.argmax())
-            if promise[index] < 0:
+            index = int(values.argmax())
+            if values[index] < 0:
                 return None
-            promise[index] = -1
+            values[index] = -1
             if pool.members[index] not in self._unseen:
                 self._known[index] = True
             elif pool.members[index] not in besides:
                 return index
 
-    def _promise(self, pool: Pool) -> Single:
-        promise = np.ones(len(pool.x), dtype=np.float32)
+    def _acquired(self, pool: Pool) -> Single:
+        """The acquisition function at all members of the pool."""
+        values = np.ones(len(pool.x), dtype=np.float32)
         if (time := self._time.posterior) is not None:
-            promise = expected_improvement(time.mean, time.std, self._best)
-        if (running := self._running.posterior) is not None:
-            promise = promise * np.clip(self._rate + self._rate_spread * running.mean, _LEAST_CHANCE, 1)
-        return promise
+            values = expected_improvement(time.mean, time.std, self._best)
+        if (feasible := self._feasibility.posterior) is not None:
+            values = values * np.clip(self._rate + self._rate_spread * feasible.mean, _LEAST_CHANCE, 1)
+        return values
 
     @property
     def _rate_spread(self) -> float:
         return math.sqrt(self._rate * (1 - self._rate))
 
     def _following(self, rng: np.random.Generator) -> Pool:
-        """The pool, and the beliefs about it, with everything told taken into account."""
+        """The pool, with everything told taken into account by the posteriors over it."""
         told = len(self._history)
         if self._pool is None or told >= self._refit_at:
             return self._fitted(rng)
@@ -133,15 +139,15 @@ class Guide:
     def _observe(self, row: Array, secs: float | None) -> None:
         if secs is None:
             self._time.observe(row, None)
-            self._running.observe(row, None)
+            self._feasibility.observe(row, None)
             return
         runs = math.isfinite(secs)
         if runs:
             value = float(self._target.of(np.array([secs]))[0])
             self._time.observe(row, value)
             self._best = min(self._best, value)
-        if self._running.posterior is not None:
-            self._running.observe(row, (runs - self._rate) / self._rate_spread)
+        if self._feasibility.posterior is not None:
+            self._feasibility.observe(row, (runs - self._rate) / self._rate_spread)
 
     def _fitted(self, rng: np.random.Generator) -> Pool:
         secs = self._history.secs()
@@ -152,7 +158,7 @@ class Guide:
         self._known = np.zeros(len(self._pool.x), dtype=bool)
         runs = np.isfinite(secs)
         self._fit_time(secs, np.flatnonzero(runs), rng, more + _BATCH)
-        self._fit_running(runs, rng, more + _BATCH)
+        self._fit_feasibility(runs, rng, more + _BATCH)
         return self._pool
 
     def _fit_time(self, secs: Array, ran: Rows, rng: np.random.Generator, room: int) -> None:
@@ -167,15 +173,15 @@ class Guide:
         learn = informative(secs[rows], self._options.kernel_rows, rng)
         self._time.fit(self.x[rows], y, learn, self._pool.x, room)
 
-    def _fit_running(self, runs: npt.NDArray[np.bool_], rng: np.random.Generator, room: int) -> None:
+    def _fit_feasibility(self, runs: npt.NDArray[np.bool_], rng: np.random.Generator, room: int) -> None:
         assert self._pool is not None
         self._rate = float(runs.mean())
         if not 0 < self._rate < 1:
-            self._running.forget()
+            self._feasibility.forget()
             return
         rows = _some(len(runs), self._options.rows, rng)
         y = (runs[rows].astype(np.float64) - self._rate) / self._rate_spread
-        self._running.fit(self.x[rows], y, _some(len(rows), self._options.kernel_rows, rng), self._pool.x, room)
+        self._feasibility.fit(self.x[rows], y, _some(len(rows), self._options.kernel_rows, rng), self._pool.x, room)
 
 
 def informative(secs: Array, count: int, rng: np.random.Generator) -> Rows:

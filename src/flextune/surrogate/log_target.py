@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flextune.surrogate.kernel import Array
+from flextune.surrogate.covariance import Array
 
 _LEAST_SECS = 1e-12
 

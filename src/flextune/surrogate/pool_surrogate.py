@@ -1,19 +1,22 @@
-"""What is believed about a pool of candidates, by Gaussian processes whose kernels are fitted from time to time."""
+"""A surrogate model of one quantity over a pool of candidates: a Gaussian process, fitted anew from time to time."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from flextune.surrogate.kernel import Array, Kernel
+from flextune.surrogate.covariance import Array, Kernel
 from flextune.surrogate.likelihood import Likelihood
-from flextune.surrogate.pool import Knowledge, PoolPosterior, Single
+from flextune.surrogate.pool_posterior import PoolPosterior, PosteriorState, Single
 
 Rows = npt.NDArray[np.intp]
 
 
-class Belief:
-    """One quantity over a pool, of values about zero and of variance about one; nothing is known before `fit`."""
+class PoolSurrogate:
+    """Values are about zero and of variance about one; there is no posterior before `fit`, nor where all are the same.
+
+    `fit` finds the kernel's hyperparameters and conditions on all observations; `observe` only conditions on one more.
+    """
 
     def __init__(self, features: int, steps: int) -> None:
         self._kernel = Kernel.typical(features)
@@ -26,7 +29,7 @@ class Belief:
         self._posterior = PoolPosterior(self._kernel, x, y, pool, room)
 
     def forget(self) -> None:
-        """There is nothing to believe: all values are the same."""
+        """All values are the same: there is no posterior."""
         self._posterior = None
 
     def observe(self, row: Array, value: float | None) -> None:
@@ -35,12 +38,12 @@ class Belief:
             self._posterior.observe(row, value)
 
     @property
-    def knowledge(self) -> Knowledge | None:
-        return self._posterior.knowledge if self._posterior is not None else None
+    def state(self) -> PosteriorState | None:
+        return self._posterior.state if self._posterior is not None else None
 
-    def restore(self, knowledge: Knowledge | None) -> None:
-        if self._posterior is not None and knowledge is not None:
-            self._posterior.restore(knowledge)
+    def restore(self, state: PosteriorState | None) -> None:
+        if self._posterior is not None and state is not None:
+            self._posterior.restore(state)
 
     @property
     def posterior(self) -> PoolPosterior | None:

@@ -1,4 +1,7 @@
-"""The first assignments of a search: far apart, and then random ones until some have run."""
+"""The initial design of Bayesian optimisation: what is measured before there is a model.
+
+A maximin design (assignments far apart), and then random ones until enough have run.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from flextune.csp.assignment import Assignments
-from flextune.search.guided.spread import farthest
+from flextune.search.bayesian.maximin import farthest_points
 from flextune.search.strategy import Ranking
 from flextune.search.unseen import Unseen
-from flextune.surrogate.features import FeatureMap
-from flextune.surrogate.kernel import Array
+from flextune.surrogate.covariance import Array
+from flextune.surrogate.feature_map import FeatureMap
 from flextune.trial.history import History
 
 _PATIENCE = 6
@@ -19,7 +22,7 @@ _PATIENCE = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class InitialDesign:
     """`start` assignments chosen from `candidates` random ones, and as many more as it takes until `start` have run.
 
     With a cost model that has learned something already, on other workloads perhaps, those are chosen from the tenth
@@ -53,7 +56,7 @@ class Opening:
         drawn = unseen.draw(rng, max(n, self.candidates))
         if model is not None:
             drawn = _preferred(drawn, model, max(n, len(drawn) // 10))
-        return drawn.take(farthest(features.of(drawn), n, known))
+        return drawn.take(farthest_points(features.of(drawn), n, known))
 
 
 def _preferred(drawn: Assignments, model: Ranking, count: int) -> Assignments:

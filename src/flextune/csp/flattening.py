@@ -19,7 +19,7 @@ from flextune.csp.constraint import Constraint, Divides, Eq, In, Le, Lt, Ne, Ope
 from flextune.csp.domain import INT64_MAX, Variable
 from flextune.csp.expression import Expression, names_in, piece_text
 from flextune.csp.parameters import Parameters
-from flextune.csp.polynomial import Reach, flat, is_polynomial, reach
+from flextune.csp.polynomial import Bounds, bounds_of, flat, is_polynomial
 from flextune.csp.problem import Problem
 from flextune.csp.python_arithmetic import Truth
 from flextune.errors import UsageError
@@ -139,7 +139,7 @@ class _Writer:
         if not isinstance(part, ast.Compare) or len(part.ops) > 1 or type(part.ops[0]) not in _NATIVE:
             return not names
         sides = (part.left, part.comparators[0])
-        return all(is_polynomial(side, self.parameters) and self._reach(side).exact for side in sides)
+        return all(is_polynomial(side, self.parameters) and self._bounds(side).exact for side in sides)
 
     def _comparison(self, piece: ast.Compare, label: str) -> Constraint | None:
         """A comparison of sums and products of whole numbers, if it is one and 64 bits are enough for it."""
@@ -153,19 +153,19 @@ class _Writer:
             return None
         constraint, swapped = _NATIVE[kind]
         small, large = (right, left) if swapped else (left, right)
-        exact = self._reach(small).exact or (self._reach(small).growing and constraint in (Le, Lt))
-        if not exact or not self._reach(large).exact:
+        exact = self._bounds(small).exact or (self._bounds(small).growing and constraint in (Le, Lt))
+        if not exact or not self._bounds(large).exact:
             return None
         return constraint(self._operand(small), self._operand(large), name=label)
 
     def _divides(self, remainder: ast.BinOp, label: str) -> Constraint | None:
         sides = (remainder.right, remainder.left)
-        if not all(is_polynomial(side, self.parameters) and self._reach(side).exact for side in sides):
+        if not all(is_polynomial(side, self.parameters) and self._bounds(side).exact for side in sides):
             return None
         return Divides(self._operand(remainder.right), self._operand(remainder.left), name=label)
 
-    def _reach(self, node: ast.expr) -> Reach:
-        return reach(node, self.parameters)
+    def _bounds(self, node: ast.expr) -> Bounds:
+        return bounds_of(node, self.parameters)
 
     def _operand(self, node: ast.expr) -> Operand:
         """The variable or constant of a polynomial; sums and products become auxiliary variables, each once."""

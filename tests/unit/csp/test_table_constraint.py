@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flextune.csp import Assignments, In, Le, Ne, Problem, Prod, SolutionSet, Table, Variable
-from flextune.csp.table import covering_table
+from flextune.csp.table_constraint import covering_table
 from flextune.errors import UsageError
 
 TABLES = st.integers(1, 4).flatmap(

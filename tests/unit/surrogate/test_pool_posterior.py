@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from flextune.surrogate.covariance import Kernel
 from flextune.surrogate.gaussian_process import GaussianProcess, GaussianProcessOptions
-from flextune.surrogate.kernel import Kernel
-from flextune.surrogate.pool import PoolPosterior
+from flextune.surrogate.pool_posterior import PoolPosterior
 
 KERNEL = Kernel(np.array([0.5, 2.0, 1.0]), np.array([0.3, 0.1, 1.5]), smooth=0.7, stepped=0.4, noise=0.02)
 
@@ -55,7 +55,7 @@ def test_an_expected_value_narrows_without_moving():
 def test_restored_it_goes_on_as_if_nothing_had_been():
     (x, y), (pool, _) = data(20), data(50, seed=1)
     found, other = posterior(x[:15], y[:15], pool), posterior(x[:15], y[:15], pool)
-    known = found.knowledge
+    known = found.state
     found.observe(pool[3], None)
     found.observe(pool[4], None)
     found.restore(known)

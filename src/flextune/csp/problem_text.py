@@ -36,7 +36,7 @@ from flextune.csp.constraint import (
     When,
 )
 from flextune.csp.domain import MAX_DOMAIN_VALUES, NAME_PATTERN, Domain, Variable
-from flextune.csp.table import Table
+from flextune.csp.table_constraint import Table
 from flextune.errors import UsageError
 
 _TOKEN = re.compile(

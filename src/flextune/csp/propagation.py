@@ -29,7 +29,7 @@ _ROUNDS = 4
 
 
 @dataclass
-class Reach:
+class ValueSet:
     """Possible values between `low` and `high` (both included): exactly `values` (sorted) unless that is None."""
 
     low: int
@@ -38,14 +38,14 @@ class Reach:
     _table: npt.NDArray[np.int32] | None = None
 
     @classmethod
-    def of(cls, values: Numbers) -> Reach:
+    def of(cls, values: Numbers) -> ValueSet:
         """Exactly these sorted values; an empty set has `low > high`."""
         if not values.size:
             return cls(1, 0, values.astype(np.int64))
         return cls(int(values[0]), int(values[-1]), values)
 
     @classmethod
-    def limited(cls, values: Numbers) -> Reach:
+    def limited(cls, values: Numbers) -> ValueSet:
         """These sorted values, or their bounds where they are too many to keep."""
         return cls.of(values) if len(values) <= SET_LIMIT else cls(int(values[0]), int(values[-1]))
 
@@ -86,13 +86,13 @@ class Reach:
         return np.asarray((values >= self.low) & (values <= self.high), dtype=bool)
 
 
-def folded(node: Node, left: Reach, right: Reach) -> Reach:
+def folded(node: Node, left: ValueSet, right: ValueSet) -> ValueSet:
     """What the node's product or sum of the two can be."""
     if left.empty or right.empty:
-        return Reach(1, 0, np.zeros(0, dtype=np.int64))
+        return ValueSet(1, 0, np.zeros(0, dtype=np.int64))
     if left.values is not None and right.values is not None and left.values.size * right.values.size <= PAIR_LIMIT:
-        return Reach.limited(np.unique(node.accumulated(left.values[:, None], right.values[None, :])))
-    return Reach(*combined_interval(node.kind, (left.low, left.high), (right.low, right.high)))
+        return ValueSet.limited(np.unique(node.accumulated(left.values[:, None], right.values[None, :])))
+    return ValueSet(*combined_interval(node.kind, (left.low, left.high), (right.low, right.high)))
 
 
 def start_value(node: Node) -> Numbers:
@@ -100,7 +100,7 @@ def start_value(node: Node) -> Numbers:
     return arithmetic.narrowed(np.array([node.constant], dtype=object))
 
 
-class Reaches:
+class DomainPropagation:
     """The possible values of every node, and of the unassigned part of every product and sum."""
 
     def __init__(self, network: Network) -> None:
@@ -112,74 +112,74 @@ class Reaches:
             into = self.unary if len(check.scope) == 1 else self.checks
             for name in check.scope:
                 into[name].append(check)
-        self.of: dict[str, Reach] = {}
+        self.of: dict[str, ValueSet] = {}
         self._version = dict.fromkeys(network.nodes, 0)
-        self._rest: dict[tuple[str, frozenset[str]], Reach] = {}
+        self._rest: dict[tuple[str, frozenset[str]], ValueSet] = {}
         for node in network.nodes.values():
             self.of[node.name] = self._checked(node, self._computed(node))
-        self.feasible = network.feasible and not any(reach.empty for reach in self.of.values())
+        self.feasible = network.feasible and not any(domain.empty for domain in self.of.values())
 
-    def rest(self, node: Node, remaining: frozenset[str]) -> Reach:
+    def rest(self, node: Node, remaining: frozenset[str]) -> ValueSet:
         """What the remaining children of a product or sum can bring in together (its constant not included)."""
         key = (node.name, remaining)
         if key not in self._rest:
             neutral = 1 if node.kind is Kind.PRODUCT else 0
-            result = Reach.of(np.array([neutral], dtype=np.int64))
+            result = ValueSet.of(np.array([neutral], dtype=np.int64))
             for child in node.children:
                 if child in remaining:
                     result = folded(node, result, self.contribution(node, child))
             self._rest[key] = result
         return self._rest[key]
 
-    def contribution(self, node: Node, child: str) -> Reach:
+    def contribution(self, node: Node, child: str) -> ValueSet:
         """What one child can bring into the product or sum."""
-        reach, times = self.of[child], node.children[child]
-        if times == 1 or reach.empty:
-            return reach
-        if reach.values is not None:
-            return Reach.limited(np.unique(node.contribution(child, reach.values)))
-        bounds = (reach.low, reach.high)
+        domain, times = self.of[child], node.children[child]
+        if times == 1 or domain.empty:
+            return domain
+        if domain.values is not None:
+            return ValueSet.limited(np.unique(node.contribution(child, domain.values)))
+        bounds = (domain.low, domain.high)
         result = bounds
         for _ in range(times - 1):
             result = combined_interval(node.kind, result, bounds)
-        return Reach(*result)
+        return ValueSet(*result)
 
-    def _computed(self, node: Node) -> Reach:
+    def _computed(self, node: Node) -> ValueSet:
         if node.values is not None:
-            return Reach.of(node.values)
+            return ValueSet.of(node.values)
         if node.kind is Kind.SELECTION:
             return self._selected(node)
-        return folded(node, Reach.of(start_value(node)), self.rest(node, frozenset(node.children)))
+        return folded(node, ValueSet.of(start_value(node)), self.rest(node, frozenset(node.children)))
 
-    def _operand(self, operand: str | int) -> Reach:
-        return self.of[operand] if isinstance(operand, str) else Reach.of(np.array([operand], dtype=np.int64))
+    def _operand(self, operand: str | int) -> ValueSet:
+        return self.of[operand] if isinstance(operand, str) else ValueSet.of(np.array([operand], dtype=np.int64))
 
-    def _selected(self, node: Node) -> Reach:
+    def _selected(self, node: Node) -> ValueSet:
         index, *options = map(self._operand, node.operands)
         chosen = [option for i, option in enumerate(options) if index.contains(np.array([i], dtype=np.int64))[0]]
         chosen = [option for option in chosen if not option.empty]
         if not chosen:
-            return Reach(1, 0, np.zeros(0, dtype=np.int64))
+            return ValueSet(1, 0, np.zeros(0, dtype=np.int64))
         sets = [option.values for option in chosen if option.values is not None]
         if len(sets) == len(chosen):
-            return Reach.limited(np.unique(np.concatenate(sets)))
-        return Reach(min(option.low for option in chosen), max(option.high for option in chosen))
+            return ValueSet.limited(np.unique(np.concatenate(sets)))
+        return ValueSet(min(option.low for option in chosen), max(option.high for option in chosen))
 
-    def _checked(self, node: Node, reach: Reach) -> Reach:
+    def _checked(self, node: Node, domain: ValueSet) -> ValueSet:
         """Narrowed by what concerns this node alone."""
-        if reach.values is not None:
-            keep = np.ones(len(reach.values), dtype=bool)
+        if domain.values is not None:
+            keep = np.ones(len(domain.values), dtype=bool)
             for check in self.unary[node.name]:
-                keep &= check.holds([reach.values])
+                keep &= check.holds([domain.values])
             if node.bounded:
-                keep &= np.asarray((reach.values >= INT64_MIN) & (reach.values <= INT64_MAX), dtype=bool)
-            return reach if keep.all() else Reach.of(arithmetic.narrowed(reach.values[keep]))
-        low, high = reach.low, reach.high
+                keep &= np.asarray((domain.values >= INT64_MIN) & (domain.values <= INT64_MAX), dtype=bool)
+            return domain if keep.all() else ValueSet.of(arithmetic.narrowed(domain.values[keep]))
+        low, high = domain.low, domain.high
         if node.bounded:
             low, high = max(low, INT64_MIN), min(high, INT64_MAX)
         for check in self.unary[node.name]:
             low, high = _tightened(check, low, high)
-        return Reach(low, high)
+        return ValueSet(low, high)
 
     def propagate(self) -> None:
         """Narrow until nothing changes (or a few rounds are over); `feasible` becomes false when a set empties."""
@@ -192,7 +192,7 @@ class Reaches:
             for check in self.network.checks:
                 if self._changed(seen, check.key, check.scope):
                     self._narrow_pair(check)
-            self.feasible = self.feasible and not any(reach.empty for reach in self.of.values())
+            self.feasible = self.feasible and not any(domain.empty for domain in self.of.values())
             if not self.feasible or before == sum(self._version.values()):
                 return
 
@@ -227,7 +227,7 @@ class Reaches:
             keep[position] = _overlap(option, target)
         return np.asarray(keep, dtype=bool)
 
-    def supported(self, node: Node, partial: Numbers, rest: Reach) -> Truth:
+    def supported(self, node: Node, partial: Numbers, rest: ValueSet) -> Truth:
         """Which partial results of the node can still end in a possible value with the rest."""
         target = self.of[node.name]
         if rest.empty or target.empty:
@@ -256,19 +256,19 @@ class Reaches:
         if not keep.all():
             values = self.of[name].values
             assert values is not None
-            self._keep(name, Reach.of(values[keep]))
+            self._keep(name, ValueSet.of(values[keep]))
 
-    def _keep(self, name: str, narrowed: Reach) -> None:
+    def _keep(self, name: str, narrowed: ValueSet) -> None:
         """Intersect what is known of the node with `narrowed`."""
         known = self.of[name]
         if narrowed.values is not None:
             inside = known.contains(narrowed.values)
-            new = narrowed if inside.all() else Reach.of(narrowed.values[inside])
+            new = narrowed if inside.all() else ValueSet.of(narrowed.values[inside])
         elif known.values is not None:
             inside = narrowed.contains(known.values)
-            new = known if inside.all() else Reach.of(known.values[inside])
+            new = known if inside.all() else ValueSet.of(known.values[inside])
         else:
-            new = Reach(max(known.low, narrowed.low), min(known.high, narrowed.high))
+            new = ValueSet(max(known.low, narrowed.low), min(known.high, narrowed.high))
         if (new.low, new.high, new.size) != (known.low, known.high, known.size):
             self.of[name] = new
             self._version[name] += 1
@@ -277,7 +277,7 @@ class Reaches:
                     del self._rest[key]
 
 
-def window(node: Node, partial: Numbers, rest: Reach, low: int, high: int) -> tuple[Numbers, Numbers] | None:
+def window(node: Node, partial: Numbers, rest: ValueSet, low: int, high: int) -> tuple[Numbers, Numbers] | None:
     """For each partial result, which values of the rest bring it between `low` and `high`: from, and up to before.
 
     Positions in the rest's values where these are known, else values. None where signs or size make this rule wrong.
@@ -298,7 +298,7 @@ def window(node: Node, partial: Numbers, rest: Reach, low: int, high: int) -> tu
     return np.searchsorted(rest.values, least, side="left"), np.searchsorted(rest.values, most, side="right")
 
 
-def _overlap(one: Reach, other: Reach) -> bool:
+def _overlap(one: ValueSet, other: ValueSet) -> bool:
     if one.values is not None:
         return bool(other.contains(one.values).any())
     if other.values is not None:

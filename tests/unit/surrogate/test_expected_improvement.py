@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from flextune.surrogate.improvement import expected_improvement, upper_tail
+from flextune.surrogate.expected_improvement import expected_improvement, upper_tail
 
 
 @pytest.mark.parametrize("z", [0.0, 0.3, 1.0, 3.0, 8.0, 20.0])

@@ -4,10 +4,10 @@ import numpy as np
 
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.problem import Problem
-from flextune.search.guided.opening import Opening
-from flextune.search.guided.spread import farthest
+from flextune.search.bayesian.initial_design import InitialDesign
+from flextune.search.bayesian.maximin import farthest_points
 from flextune.search.unseen import Unseen
-from flextune.surrogate.features import FeatureMap
+from flextune.surrogate.feature_map import FeatureMap
 from flextune.trial.history import History
 from flextune.trial.measurement import Measurement, Status
 
@@ -34,11 +34,11 @@ def least_distance(x: np.ndarray) -> float:
     return float(distances[np.triu_indices(len(x), 1)].min())
 
 
-def chosen(opening: Opening, n: int, model: LikesLarge | None = None, known: int = 0) -> np.ndarray:
+def chosen(design: InitialDesign, n: int, model: LikesLarge | None = None, known: int = 0) -> np.ndarray:
     solutions = Problem.parse(SPACE).solve()
     features = FeatureMap(solutions.names, solutions)
     told = np.zeros((known, 6))
-    found = opening.choose(Unseen(solutions), features, told, np.random.default_rng(0), n, model)
+    found = design.choose(Unseen(solutions), features, told, np.random.default_rng(0), n, model)
     return features.of(found)
 
 
@@ -56,32 +56,34 @@ def history(*outcomes: bool) -> History:
 
 
 def test_farther_apart_than_chance():
-    apart, drawn = chosen(Opening(6, 500), 6), chosen(Opening(6, 6), 6)
+    apart, drawn = chosen(InitialDesign(6, 500), 6), chosen(InitialDesign(6, 6), 6)
     assert least_distance(apart) > 1.2 * least_distance(drawn)
 
 
 def test_farthest_of_a_line():
     x = np.array([[0.4], [0.0], [1.0], [0.6]])
-    assert farthest(x, 3, np.array([[0.0]])).tolist() == [2, 0, 3]
-    assert farthest(x, 9, np.empty((0, 1))).tolist()[:2] == [0, 2]
-    assert sorted(farthest(x, 9, np.empty((0, 1))).tolist()) == [0, 1, 2, 3]
+    assert farthest_points(x, 3, np.array([[0.0]])).tolist() == [2, 0, 3]
+    assert farthest_points(x, 9, np.empty((0, 1))).tolist()[:2] == [0, 2]
+    assert sorted(farthest_points(x, 9, np.empty((0, 1))).tolist()) == [0, 1, 2, 3]
 
 
 def test_a_model_that_knows_something_is_asked():
-    assert chosen(Opening(6, 500), 6, LikesLarge()).mean() > 0.6
-    np.testing.assert_array_equal(chosen(Opening(6, 500), 6, LikesLarge(knows=False)), chosen(Opening(6, 500), 6))
+    assert chosen(InitialDesign(6, 500), 6, LikesLarge()).mean() > 0.6
+    np.testing.assert_array_equal(
+        chosen(InitialDesign(6, 500), 6, LikesLarge(knows=False)), chosen(InitialDesign(6, 500), 6)
+    )
 
 
 def test_goes_on_until_enough_have_run():
-    opening = Opening(3, 100)
-    assert opening.missing(history()) == 3
-    assert opening.missing(history(True)) == 2
-    assert opening.missing(history(True, True, True)) == 0
-    assert opening.missing(history(True, False, False)) == 2
-    assert opening.missing(history(True, False, False, True, True)) == 0
+    design = InitialDesign(3, 100)
+    assert design.missing(history()) == 3
+    assert design.missing(history(True)) == 2
+    assert design.missing(history(True, True, True)) == 0
+    assert design.missing(history(True, False, False)) == 2
+    assert design.missing(history(True, False, False, True, True)) == 0
 
 
 def test_patience_ends_but_not_before_something_has_run():
-    opening = Opening(3, 100)
-    assert opening.missing(history(True, *[False] * 30)) == 0
-    assert opening.missing(history(*[False] * 30)) == 3
+    design = InitialDesign(3, 100)
+    assert design.missing(history(True, *[False] * 30)) == 0
+    assert design.missing(history(*[False] * 30)) == 3

@@ -9,7 +9,7 @@ from flextune.csp.diagram import Diagram
 from flextune.csp.equivalence import Equivalence
 from flextune.csp.network import Network
 from flextune.csp.ordering import Ordering
-from flextune.csp.reach import Reaches
+from flextune.csp.propagation import DomainPropagation
 
 _FIRST_BUDGET = 60_000
 _GROWTH = 5
@@ -22,13 +22,13 @@ def compiled(network: Network, limits: Limits) -> Diagram | None:
     that grow: the result costs at most a small factor more than the best of them. `DiagramTooLargeError` when no order
     stays within the limits.
     """
-    reaches = Reaches(network)
-    if reaches.feasible:
-        reaches.propagate()
-    if not reaches.feasible:
+    domains = DomainPropagation(network)
+    if domains.feasible:
+        domains.propagate()
+    if not domains.feasible:
         return None
-    equivalence = Equivalence(network, reaches)
-    ordering = Ordering(network, reaches, equivalence)
+    equivalence = Equivalence(network, domains)
+    ordering = Ordering(network, domains, equivalence)
     makers: list[Callable[[], Sequence[str]]] = [
         network.leaves,
         lambda: ordering.improved(ordering.greedy()),
@@ -42,7 +42,7 @@ def compiled(network: Network, limits: Limits) -> Diagram | None:
             if number not in orders:
                 orders[number] = make()
             try:
-                return Compilation(network, reaches, equivalence, allowed).run(orders[number])
+                return Compilation(network, domains, equivalence, allowed).run(orders[number])
             except DiagramTooLargeError:
                 if budget >= limits.edges and number == len(makers) - 1:
                     raise

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from flextune.surrogate.kernel import Kernel
+from flextune.surrogate.covariance import Kernel
 from flextune.surrogate.likelihood import Likelihood
 from flextune.surrogate.quasi_newton import minimised
 

@@ -1,14 +1,18 @@
-"""Assignments that are far apart: what to measure while little is known."""
+"""A maximin design: points that are far apart, chosen greedily.
+
+Johnson, Moore and Ylvisaker, "Minimax and maximin distance designs", 1990; the greedy choice (farthest-point sampling)
+is within a factor of two of the best, Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from flextune.surrogate.kernel import Array
+from flextune.surrogate.covariance import Array
 
 
-def farthest(x: Array, n: int, known: Array) -> npt.NDArray[np.intp]:
+def farthest_points(x: Array, n: int, known: Array) -> npt.NDArray[np.intp]:
     """Positions of up to `n` rows of `x`, each the farthest from those before it and from the rows of `known`.
 
     The first one is the first row where there is nothing to be far from.

@@ -1,4 +1,9 @@
-"""A Gaussian process seen from a fixed pool of candidates: each observation updates the whole pool cheaply."""
+"""The posterior of a Gaussian process over a fixed pool of candidates: each observation updates all of it cheaply.
+
+With the Cholesky factor L of the observations' covariance, the *whitened* covariances W = L⁻¹ k(x, pool) and the
+whitened values v = L⁻¹ y, the posterior at the pool has mean vᵀ W and variance k − Σ W² (Rasmussen and Williams, 2006,
+algorithm 2.1). One more observation adds one row to L⁻¹, to W and to v; nothing that is there changes.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from flextune.surrogate.covariance import Array, Kernel
 from flextune.surrogate.gaussian_process import extended
-from flextune.surrogate.kernel import Array, Kernel
 
 Single = npt.NDArray[np.float32]
 
@@ -18,8 +23,8 @@ _COLUMNS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
-    """What a pool knows at one time: the factor and the whitened values of the observations, and what follows."""
+class PosteriorState:
+    """What an observation changes. Frozen: going back to an earlier state forgets all observations since."""
 
     inverse_factor: Array
     whitened_values: Array
@@ -47,42 +52,42 @@ class PoolPosterior:
             whitened[:, part] = factor @ kernel.between(observed, self._pool[part])
         values = inverse_factor @ y
         variance = np.float32(kernel.variance) - np.einsum("ij,ij->j", whitened, whitened)
-        self._known = Knowledge(inverse_factor, values, values.astype(np.float32) @ whitened, variance)
+        self._state = PosteriorState(inverse_factor, values, values.astype(np.float32) @ whitened, variance)
 
     @property
-    def knowledge(self) -> Knowledge:
-        """What it knows now; `restore` forgets everything else."""
-        return self._known
+    def state(self) -> PosteriorState:
+        """What was observed up to now; `restore` brings it back."""
+        return self._state
 
-    def restore(self, knowledge: Knowledge) -> None:
-        self._known = knowledge
+    def restore(self, state: PosteriorState) -> None:
+        self._state = state
 
     @property
     def room(self) -> int:
         """How many more observations there is memory for."""
-        return len(self._x) - len(self._known.whitened_values)
+        return len(self._x) - len(self._state.whitened_values)
 
     @property
     def mean(self) -> Single:
-        return self._known.mean
+        return self._state.mean
 
     @property
     def std(self) -> Single:
-        result: Single = np.sqrt(np.maximum(self._known.variance, np.float32(_LEAST_VARIANCE)))
+        result: Single = np.sqrt(np.maximum(self._state.variance, np.float32(_LEAST_VARIANCE)))
         return result
 
     def observe(self, row: Array, value: float | None) -> None:
         """One more observation, at the features `row`; None stands for the value that is expected there."""
-        known, n = self._known, len(self._known.whitened_values)
-        whitened_row = known.inverse_factor @ self._kernel.between(self._x[:n], row[None])[:, 0]
-        inverse_factor = extended(known.inverse_factor, self._kernel, self._x[:n], row)
+        state, n = self._state, len(self._state.whitened_values)
+        whitened_row = state.inverse_factor @ self._kernel.between(self._x[:n], row[None])[:, 0]
+        inverse_factor = extended(state.inverse_factor, self._kernel, self._x[:n], row)
         surprise = (
-            0.0 if value is None else (value - float(whitened_row @ known.whitened_values)) * inverse_factor[n, n]
+            0.0 if value is None else (value - float(whitened_row @ state.whitened_values)) * inverse_factor[n, n]
         )
         at_pool = self._kernel.between(row[None].astype(np.float32), self._pool)[0]
         at_pool -= whitened_row.astype(np.float32) @ self._whitened[:n]
         at_pool *= np.float32(inverse_factor[n, n])
         self._x[n], self._whitened[n] = row, at_pool
-        mean = known.mean + np.float32(surprise) * at_pool
-        values = np.append(known.whitened_values, surprise)
-        self._known = Knowledge(inverse_factor, values, mean, known.variance - at_pool * at_pool)
+        mean = state.mean + np.float32(surprise) * at_pool
+        values = np.append(state.whitened_values, surprise)
+        self._state = PosteriorState(inverse_factor, values, mean, state.variance - at_pool * at_pool)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from flextune.csp import cheapest
+from flextune.csp import shortest_path
 from flextune.csp.assignment import Assignments
 from flextune.csp.problem import Problem
 from flextune.csp.solutions import SolutionSet
@@ -69,7 +69,7 @@ def test_many_rows_are_taken_in_steps(monkeypatch):
     solutions, rng = solved(SMALL), np.random.default_rng(0)
     costs = random_costs(solutions, rng, 50)
     together = solutions.cheapest(costs)
-    monkeypatch.setattr(cheapest, "_EDGES_AT_ONCE", 40)
+    monkeypatch.setattr(shortest_path, "_EDGES_AT_ONCE", 40)
     assert list(solutions.cheapest(costs)) == list(together)
 
 

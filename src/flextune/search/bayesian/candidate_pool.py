@@ -10,8 +10,8 @@ from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.solutions import SolutionSet
 from flextune.search.encoding import Encoding
 from flextune.search.unseen import joined
-from flextune.surrogate.features import FeatureMap
-from flextune.surrogate.pool import Single
+from flextune.surrogate.feature_map import FeatureMap
+from flextune.surrogate.pool_posterior import Single
 from flextune.trial.history import History
 
 _HOPS = 3

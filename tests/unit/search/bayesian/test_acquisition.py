@@ -5,11 +5,11 @@ import pytest
 
 from flextune.csp.assignment import Assignment
 from flextune.csp.problem import Problem
+from flextune.search.bayesian.acquisition import Acquisition, AcquisitionOptions, informative
+from flextune.search.bayesian.candidate_pool import CandidatePools, PoolOptions
 from flextune.search.encoding import Encoding
-from flextune.search.guided.candidates import CandidatePools, PoolOptions
-from flextune.search.guided.guide import Guide, GuideOptions, informative
 from flextune.search.unseen import Unseen
-from flextune.surrogate.features import FeatureMap
+from flextune.surrogate.feature_map import FeatureMap
 from flextune.trial.history import History
 from flextune.trial.measurement import Measurement, Status
 
@@ -24,16 +24,18 @@ def measured(assignment: Assignment) -> Measurement:
 
 
 class Bench:
-    """A guide with what it needs."""
+    """A acquisition with what it needs."""
 
-    def __init__(self, text: str, pool: PoolOptions | None = None, options: GuideOptions | None = None) -> None:
+    def __init__(self, text: str, pool: PoolOptions | None = None, options: AcquisitionOptions | None = None) -> None:
         self.solutions = Problem.parse(text).solve()
         self.rng = np.random.default_rng(0)
         self.history = History(self.solutions.names)
         self.unseen = Unseen(self.solutions)
         self.features = FeatureMap(self.solutions.names, self.solutions)
         self.pools = CandidatePools(self.solutions, self.features, Encoding(self.solutions), pool or PoolOptions())
-        self.guide = Guide(self.history, self.unseen, self.features, self.pools, options or GuideOptions())
+        self.acquisition = Acquisition(
+            self.history, self.unseen, self.features, self.pools, options or AcquisitionOptions()
+        )
 
     def tell(self, measurements: list[Measurement]) -> None:
         self.unseen.mark(measurement.assignment for measurement in measurements)
@@ -44,7 +46,7 @@ def test_finds_the_fastest_in_a_few_steps():
     bench = Bench(SMALL)
     bench.tell([measured(assignment) for assignment in bench.solutions.sample_distinct(bench.rng, 4)])
     for _ in range(14):
-        bench.tell([measured(assignment) for assignment in bench.guide.choose(bench.rng, 1)])
+        bench.tell([measured(assignment) for assignment in bench.acquisition.choose(bench.rng, 1)])
     assert bench.history.best_secs == pytest.approx(1e-3)
 
 
@@ -52,49 +54,49 @@ def test_a_batch_is_unseen_and_distinct():
     bench = Bench(SMALL)
     known = list(bench.solutions.sample_distinct(bench.rng, 6))
     bench.tell([measured(assignment) for assignment in known])
-    chosen = list(bench.guide.choose(bench.rng, 20))
+    chosen = list(bench.acquisition.choose(bench.rng, 20))
     assert len(set(chosen)) == len(chosen) == 20
     assert set(chosen).isdisjoint(known)
-    assert list(bench.guide.choose(bench.rng, 3)) == chosen[:3]
+    assert list(bench.acquisition.choose(bench.rng, 3)) == chosen[:3]
 
 
 def test_chooses_all_that_is_left_and_then_nothing():
     bench = Bench(SMALL)
     everything = list(bench.solutions.enumerate())
     bench.tell([measured(assignment) for assignment in everything[:-5]])
-    assert set(bench.guide.choose(bench.rng, 10)) == set(everything[-5:])
+    assert set(bench.acquisition.choose(bench.rng, 10)) == set(everything[-5:])
     bench.tell([measured(assignment) for assignment in everything[-5:]])
-    assert not len(bench.guide.choose(bench.rng, 10))
+    assert not len(bench.acquisition.choose(bench.rng, 10))
 
 
 def test_following_is_as_good_as_fitting_anew():
     """With a refit after every measurement or none, the choices agree while the kernel is the typical one."""
     choices = []
     for least in (1, 1000):
-        options = GuideOptions(cap=1.0, refit_least=least, refit_growth=0, kernel_steps=0)
+        options = AcquisitionOptions(cap=1.0, refit_least=least, refit_growth=0, kernel_steps=0)
         bench = Bench(SMALL, options=options)
         bench.tell([measured(assignment) for assignment in bench.solutions.sample_distinct(bench.rng, 30)])
-        bench.guide.choose(bench.rng, 1)
+        bench.acquisition.choose(bench.rng, 1)
         bench.tell([measured(next(iter(bench.unseen.draw(np.random.default_rng(5), 1))))])
-        choices.append(list(bench.guide.choose(bench.rng, 1)))
+        choices.append(list(bench.acquisition.choose(bench.rng, 1)))
     assert choices[0] == choices[1]
 
 
 def test_goes_on_when_all_has_failed():
     bench = Bench(SMALL)
     for _ in range(10):
-        chosen = bench.guide.choose(bench.rng, 1) if len(bench.history) else bench.solutions.sample(bench.rng, 1)
+        chosen = bench.acquisition.choose(bench.rng, 1) if len(bench.history) else bench.solutions.sample(bench.rng, 1)
         bench.tell([Measurement(assignment, Status.RUN_ERROR) for assignment in chosen])
     assert len(bench.history) == 10
 
 
 def test_told_again_counts_after_the_next_fit():
-    bench = Bench(SMALL, options=GuideOptions(refit_least=1, refit_growth=0))
+    bench = Bench(SMALL, options=AcquisitionOptions(refit_least=1, refit_growth=0))
     known = [measured(assignment) for assignment in bench.solutions.sample_distinct(bench.rng, 10)]
     bench.tell(known)
-    bench.guide.choose(bench.rng, 1)
+    bench.acquisition.choose(bench.rng, 1)
     bench.tell([Measurement(measurement.assignment, Status.RUN_ERROR) for measurement in known])
-    assert len(bench.guide.choose(bench.rng, 1)) == 1
+    assert len(bench.acquisition.choose(bench.rng, 1)) == 1
 
 
 def test_avoids_where_candidates_fail():
@@ -109,7 +111,7 @@ def test_avoids_where_candidates_fail():
     bench.tell([outcome(assignment) for assignment in bench.solutions.sample_distinct(bench.rng, 12)])
     failed = 0
     for _ in range(30):
-        measurements = [outcome(assignment) for assignment in bench.guide.choose(bench.rng, 1)]
+        measurements = [outcome(assignment) for assignment in bench.acquisition.choose(bench.rng, 1)]
         failed += sum(not measurement.ok for measurement in measurements)
         bench.tell(measurements)
     assert failed <= 10

@@ -5,8 +5,8 @@ import pytest
 
 from flextune.csp.assignment import Assignments
 from flextune.csp.problem import Problem
-from flextune.surrogate.features import FeatureMap, Scale
-from flextune.surrogate.target import LogTarget
+from flextune.surrogate.feature_map import FeatureMap, Scale
+from flextune.surrogate.log_target import LogTarget
 
 SPACE = """
 var tile in {1, 2, 4, 16}

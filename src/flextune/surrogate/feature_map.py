@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flextune.csp.assignment import Assignments
-from flextune.surrogate.kernel import Array
+from flextune.surrogate.covariance import Array
 
 if TYPE_CHECKING:
     from flextune.csp.solutions import SolutionSet

@@ -1,1 +1,0 @@
-"""Strategies that a model of the times guides, and what they choose from."""
