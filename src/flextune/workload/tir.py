@@ -1,7 +1,7 @@
 """Workloads that are arbitrary programs, such as the fused groups of a model.
 
-The program travels as TVM's JSON, which is read without evaluating anything. The unscheduled program is its own
-reference.
+The program travels as TVM's JSON, which is read without evaluating anything, and only after a check that it does
+nothing but compute (`stored_program`). The unscheduled program is its own reference.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from flextune.errors import UsageError
 from flextune.workload.counting import count_flops, reads_data
 from flextune.workload.elements import random_array
 from flextune.workload.rounding import register_rounding
+from flextune.workload.stored_program import checked_graph
 from flextune.workload.tensor import FLOAT32_ROUNDING, TensorSpec, Tolerance
 from flextune.workload.workload import TIR, Workload, constants_text, program_sha
 
@@ -64,14 +65,16 @@ def from_prim_func(func: Any, name: str, constants: Sequence[int] = ()) -> Workl
 
 @lru_cache(maxsize=256)
 def load_program(body: str, constants: tuple[int, ...]) -> TirProgram:
-    """The program in `body`; raises `UsageError` when the text is damaged or the program cannot be a workload."""
+    """The program in `body`; raises `UsageError` when the text is damaged or the program cannot be a workload.
+
+    That is so for every program that does more than compute, whether it comes from a file or not.
+    """
     register_rounding()
+    checked = checked_graph(body)
     try:
-        func = from_json_graph_str(body)
+        func = from_json_graph_str(checked)
     except (ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"the body of a tir workload is not a program of this TVM: {_first_line(error)}") from None
-    if not isinstance(func, tirx.PrimFunc):
-        raise UsageError(f"the body of a tir workload must be one PrimFunc, got {type(func).__name__}")
     return TirProgram(func, constants)
 
 
