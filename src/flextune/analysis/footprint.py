@@ -92,3 +92,13 @@ def _static_shape(buffer: Any) -> list[int]:
 
 def _trips(loops: Sequence[Loop]) -> int:
     return math.prod(loop.extent for loop in loops)
+
+
+def dtype_bits(dtype: str) -> int:
+    """Bits of one element.
+
+    >>> dtype_bits("float32"), dtype_bits("uint8"), dtype_bits("bool")
+    (32, 8, 8)
+    """
+    digits = "".join(c for c in dtype if c.isdigit())
+    return int(digits) if digits else 8

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from flextune.analysis.report import ProgramAnalysis
+from flextune.target import kinds
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
 
@@ -48,9 +49,6 @@ def roofline(analysis: ProgramAnalysis, target: Target, peaks: Peaks) -> Rooflin
 
 
 def _smallest_cache(data_bytes: int, target: Target) -> str:
-    sizes = (
-        ("l1", target.l1_bytes * target.cores),
-        ("l2", target.l2_bytes * target.cores),
-        ("l3", target.l3_bytes),
-    )
+    caches = kinds.get(target.kind).caches(target)
+    sizes = ((cache.name, cache.size_bytes * (target.cores if cache.per_core else 1)) for cache in caches)
     return next((name for name, size in sizes if data_bytes <= size), "memory")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flextune.cli.arguments import DatabasePath, Json, PrecisionName, Shapes, TargetText, Without
-from flextune.cli.output import JsonValue, print_json, size
+from flextune.cli.output import JsonValue, print_json
 from flextune.errors import UsageError
+from flextune.target.sizes import size
 
 if TYPE_CHECKING:
     from flextune.apply.build import Schedule

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from flextune.cli.arguments import Json
-from flextune.cli.output import JsonValue, print_json, rate, size
+from flextune.cli.output import JsonValue, print_json, rate
 from flextune.errors import EnvironmentFault
+from flextune.target import kinds
 
 if TYPE_CHECKING:
     from flextune.target.doctor import DoctorReport
@@ -36,10 +37,7 @@ def doctor_text(report: DoctorReport) -> str:
     """The report for people."""
     target, host = report.target, report.host
     lines = [
-        f"processor  {host.cpu_name}, {target.cores} cores ({host.logical_cores} threads), {target.cpu}",
-        f"vectors    {target.vector_bits} bits: {' '.join(target.features)}",
-        f"caches     L1 {size(target.l1_bytes)}, L2 {size(target.l2_bytes)} per core, L3 {size(target.l3_bytes)}",
-        f"memory     {size(target.memory_bytes)}",
+        *(f"{label:<11}{text}" for label, text in kinds.get(target.kind).describe(target, host)),
         f"system     {host.os}",
     ]
     if peaks := report.peaks:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flextune.cli.arguments import DatabasePath, Json, PrecisionName, Shapes, TargetText, Without
-from flextune.cli.output import JsonValue, print_json, size, table
+from flextune.cli.output import JsonValue, print_json, table
+from flextune.target.sizes import size
 
 if TYPE_CHECKING:
     from flextune.plan.partition import Partition

@@ -64,11 +64,3 @@ def rate(value: float, unit: str = "FLOP/s") -> str:
         if value >= scale:
             return f"{value / scale:.4g} {prefix}{unit}"
     return f"{value:.4g} {unit}"
-
-
-def size(value: float) -> str:
-    """`32 KiB`, `1.5 GiB`."""
-    for prefix, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if value >= scale:
-            return f"{value / scale:.4g} {prefix}"
-    return f"{value:.0f} B"

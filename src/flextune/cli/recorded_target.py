@@ -6,6 +6,7 @@ from collections import Counter
 
 from flextune.database.base import Database
 from flextune.errors import UsageError
+from flextune.target import kinds
 from flextune.target.target import Target
 
 _SHOWN = 8
@@ -30,8 +31,9 @@ def recorded_target(text: str, database: Database, where: str) -> Target:
 
 
 def _processor(target: Target) -> tuple[object, ...]:
-    """What a target's text must say; caches have values that are taken where it says nothing of them."""
-    return target.kind, target.cpu, target.cores, target.features
+    """What a target's text must say, and its features; the rest has values that are taken where it says nothing."""
+    must = [attribute.key for attribute in kinds.get(target.kind).attributes if attribute.default is None]
+    return target.kind, target.features, *(value for key, value in target.attributes if key in must)
 
 
 def _held(targets: dict[Target, int]) -> str:

@@ -22,7 +22,6 @@ from flextune.plan.layouts.problem import LayoutProblem
 from flextune.plan.layouts.rewriting import with_layouts
 from flextune.plan.options import first_workloads
 from flextune.plan.partition import Partition
-from flextune.platforms.cpu.limits import CpuLimits
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
 from flextune.trial.decision import LayoutDecision, LayoutTime
@@ -99,7 +98,7 @@ def choose_layouts(
 
 def layouts_of(target: Target) -> tuple[Layout, ...]:
     """The layouts that are tried on a target: both plain ones, and blocks of one vector and of two."""
-    lanes = CpuLimits.of(target, ()).lanes("float32")
+    lanes = target.vector_lanes(32)
     return NHWC, NCHW, blocked(lanes), blocked(2 * lanes)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Generic, TypeVar, cast
 
 from flextune.errors import UsageError
 from flextune.platforms.base import Platform
+from flextune.platforms.builtin import COMPILERS, PLATFORMS
 from flextune.platforms.compiler import ModuleCompiler
 from flextune.registry import nearest
+from flextune.target import kinds
+from flextune.target.kind import TargetKind
 
 T = TypeVar("T")
 Factory = Callable[[], T] | str
@@ -19,9 +22,9 @@ Factory = Callable[[], T] | str
 class Registry(Generic[T]):
     """Factories by name; each object is made once, when it is first asked for."""
 
-    def __init__(self, what: str = "platform") -> None:
+    def __init__(self, what: str = "platform", factories: Mapping[str, Factory[T]] | None = None) -> None:
         self._what = what
-        self._factories: dict[str, Factory[T]] = {}
+        self._factories: dict[str, Factory[T]] = dict(factories or {})
         self._made: dict[str, T] = {}
 
     def register(self, name: str, factory: Factory[T]) -> None:
@@ -50,20 +53,37 @@ def _callable(factory: Factory[T]) -> Callable[[], T]:
     return cast("Callable[[], T]", getattr(import_module(module), attribute))
 
 
-_platforms: Registry[Platform] = Registry()
-_compilers: Registry[ModuleCompiler] = Registry("compiler of whole modules")
+_platforms: Registry[Platform] = Registry("platform", PLATFORMS)
+_compilers: Registry[ModuleCompiler] = Registry("compiler of whole modules", COMPILERS)
 
 
-def register(name: str, platform: Factory[Platform], compiler: Factory[ModuleCompiler] | None = None) -> None:
-    """Add a platform, with what compiles whole modules for it where it has that."""
+def register(
+    name: str,
+    platform: Factory[Platform],
+    kind: TargetKind | str,
+    compiler: Factory[ModuleCompiler] | None = None,
+) -> None:
+    """Add a hardware family: its platform, the kind of its targets, and what compiles whole modules where it has that.
+
+    Raises `UsageError` when the name is taken. An installed package is found by the entry point of its kind's name
+    (`flextune.target.kinds.ENTRY_POINTS`), in every process.
+    """
     _platforms.register(name, platform)
+    kinds.register(name, kind)
     if compiler is not None:
         _compilers.register(name, compiler)
 
 
-register("x86", "flextune.platforms.x86.platform:X86Platform", "flextune.platforms.x86.compiler:X86Compiler")
-register("null", "flextune.platforms.null.platform:NullPlatform")
+def get(name: str) -> Platform:
+    """The platform for targets of this kind. Raises `UsageError` with the nearest name when there is none."""
+    kinds.find(name)
+    return _platforms.get(name)
 
-get = _platforms.get
+
+def compiler(name: str) -> ModuleCompiler:
+    """What compiles whole modules for targets of this kind. Raises `UsageError` where it has nothing for that."""
+    kinds.find(name)
+    return _compilers.get(name)
+
+
 names = _platforms.names
-compiler = _compilers.get

@@ -12,8 +12,10 @@ from importlib import metadata
 from pathlib import Path
 
 from flextune.settings import cache_folder
+from flextune.target import kinds
 from flextune.target.detect import detect
 from flextune.target.host import Host, host
+from flextune.target.kind import Feature
 from flextune.target.peaks import Peaks, measured_peaks
 from flextune.target.target import Target
 
@@ -27,13 +29,6 @@ _OPTIONAL = {
     "torch": ("a peer to compare operators with, and learned search strategies", "bench"),
     "cloudpickle": ("TVM's own tuner as a peer in the benchmarks", "bench"),
     "pytest": ("running the tests", "dev"),
-}
-
-_CPU_PARTS = {
-    "avx2": "256-bit vectors with fused multiply-add",
-    "avx512": "512-bit vectors and 32 registers",
-    "vnni": "uint8 x int8 products at four times the rate of float32",
-    "bf16": "bfloat16 products at twice the rate of float32",
 }
 
 
@@ -78,7 +73,7 @@ class DoctorReport:
         """The report as values that JSON can hold."""
         return {
             "target": str(self.target),
-            "target_facts": asdict(self.target) | {"vector_bits": self.target.vector_bits},
+            "target_facts": self._target_facts(),
             "host": asdict(self.host),
             "peaks": asdict(self.peaks) if self.peaks else None,
             "versions": dict(self.versions),
@@ -86,6 +81,12 @@ class DoctorReport:
             "missing": [part.name for part in self.missing],
             "ok": self.ok,
         }
+
+    def _target_facts(self) -> dict[str, object]:
+        kind = kinds.get(self.target.kind)
+        titles = {attribute.key: attribute.title for attribute in kind.attributes}
+        values = {titles[key]: value for key, value in self.target.attributes}
+        return {"kind": kind.name, **values, "vector_bits": self.target.vector_bits}
 
 
 def doctor_report(*, with_peaks: bool = True, remeasure: bool = False) -> DoctorReport:
@@ -138,18 +139,16 @@ def cache_part(folder: Path) -> Part:
 
 
 def processor_parts(target: Target) -> tuple[Part, ...]:
-    """Instruction sets that make a difference."""
-    if target.kind != "x86":
-        return ()
+    """Features of its kind that make a difference."""
     return tuple(
-        Part(name, purpose, _found_feature(name, target), "a processor that has it")
-        for name, purpose in _CPU_PARTS.items()
+        Part(feature.name, feature.purpose, _found_feature(feature, target), "a processor that has it")
+        for feature in kinds.get(target.kind).features
+        if feature.purpose
     )
 
 
-def _found_feature(name: str, target: Target) -> str:
-    usable = (name, "avxvnni") if name == "vnni" else (name,)
-    return next((feature for feature in usable if target.has(feature)), "")
+def _found_feature(feature: Feature, target: Target) -> str:
+    return next((name for name in (feature.name, *feature.substitutes) if target.has(name)), "")
 
 
 def _fitting(name: str, versions: dict[str, str]) -> str:

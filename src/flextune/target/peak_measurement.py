@@ -17,21 +17,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from flextune.target.detect import last_level_cache_count
-from flextune.target.host import ROOT
-from flextune.target.peak_kernels import (
-    DATA_BYTES,
-    PeakKernel,
-    bfloat16_kernel,
-    float32_kernel,
-    int8_kernel,
-    read_kernel,
-)
+from flextune.target import kinds
+from flextune.target.peak_loops import Loop, PeakLoop
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
 
@@ -42,11 +34,9 @@ LIMIT_SECS = 0.8
 """After this long a loop that never ran undisturbed is given up; four loops stay under 10 seconds."""
 
 _ALIGNMENT = 64
-_SMALLEST_STREAM_BYTES = 256 << 20
 _QUIET_SHARE = 0.97
 
 T = TypeVar("T")
-Loop = Callable[[int, int], object]
 Memory = npt.NDArray[np.uint8]
 
 
@@ -71,49 +61,32 @@ class Rate:
 def measure(target: Target, cpus: Sequence[int]) -> Peaks:
     """Peaks of `target.cores` cores; `cpus` are the logical processors to choose from, one per physical core."""
     bound = list(cpus) if len(cpus) == target.cores else [None] * target.cores
-    float32, int8, bfloat16 = float32_kernel(target), int8_kernel(target), bfloat16_kernel(target)
-    read = read_kernel(target)
-    kernels = [kernel for kernel in (float32, int8, bfloat16, read) if kernel]
-    loops = load_kernels(kernels, target)
-    rates = {}
-    for kernel in kernels:
-        memories = _own_memories(_memory_bytes(kernel, target, cpus), bound)
-        rates[kernel.name] = best_rate(kernel, loops[kernel.name], memories, bound)
-    fastest_bfloat16 = rates[bfloat16.name if bfloat16 else float32.name]
+    loops = kinds.host_support(kinds.get(target.kind)).peak_loops(target, cpus)
+
+    def rate(loop: PeakLoop) -> Rate:
+        return best_rate(loop, _own_memories(loop.memory_bytes, bound), bound)
+
+    float32, int8, read = rate(loops.float32), rate(loops.int8), rate(loops.read)
+    bfloat16 = rate(loops.bfloat16) if loops.bfloat16 else float32
     return Peaks(
-        float32_flops=rates[float32.name].per_sec,
-        bfloat16_flops=fastest_bfloat16.per_sec,
-        int8_ops=rates[int8.name].per_sec,
-        memory_bytes_per_sec=rates[read.name].per_sec,
-        quiet=all(rate.quiet for rate in rates.values()),
+        float32_flops=float32.per_sec,
+        bfloat16_flops=bfloat16.per_sec,
+        int8_ops=int8.per_sec,
+        memory_bytes_per_sec=read.per_sec,
+        quiet=all(each.quiet for each in (float32, int8, bfloat16, read)),
     )
 
 
-def load_kernels(kernels: Sequence[PeakKernel], target: Target) -> dict[str, Loop]:
-    """Each kernel callable as `loop(address, trips)`; a call lets the interpreter's other threads run."""
-    library = compile_kernels(kernels, target).jit()
-    return {kernel.name: library[f"run_{kernel.name}"] for kernel in kernels}
-
-
-def compile_kernels(kernels: Sequence[PeakKernel], target: Target) -> Any:
-    """TVM's executable with a function `run_<name>` for each kernel."""
-    import tvm
-
-    module = tvm.IRModule({f"run_{kernel.name}": _prim_func(kernel) for kernel in kernels})
-    llvm = tvm.target.Target({"kind": "llvm", "mcpu": target.cpu, "mattr": list(target.llvm_attributes)})
-    return tvm.compile(module, target=llvm)
-
-
-def best_rate(kernel: PeakKernel, loop: Loop, memories: Sequence[Memory], cpus: Sequence[int | None]) -> Rate:
+def best_rate(loop: PeakLoop, memories: Sequence[Memory], cpus: Sequence[int | None]) -> Rate:
     """The best of at least `REPEATS` repeats; more of them while they disagree or something else takes the cores."""
-    trips, calls = _calibrate(kernel, loop, memories[0])
-    work = kernel.work_per_trip * trips * calls * len(cpus)
+    trips, calls = _calibrate(loop, memories[0])
+    work = loop.work_per_trip * trips * calls * len(cpus)
     repeats: list[Repeat] = []
     started = time.perf_counter()
     while not repeats or (not _agree(repeats) and time.perf_counter() - started < LIMIT_SECS):
-        repeats += run_together(loop, memories, trips, calls, cpus)
+        repeats += run_together(loop.call, memories, trips, calls, cpus)
     best = min(repeats, key=lambda repeat: repeat.secs)
-    if best.busy_share >= _QUIET_SHARE or kernel.streams:
+    if best.busy_share >= _QUIET_SHARE or loop.streams:
         return Rate(work / best.secs, best.busy_share >= _QUIET_SHARE)
     return Rate(work / min(repeat.busy_secs for repeat in repeats), quiet=False)
 
@@ -149,28 +122,18 @@ def _agree(repeats: Sequence[Repeat]) -> bool:
     return third.secs <= 1.01 * best.secs and best.busy_share >= _QUIET_SHARE
 
 
-def _calibrate(kernel: PeakKernel, loop: Loop, memory: Memory) -> tuple[int, int]:
+def _calibrate(loop: PeakLoop, memory: Memory) -> tuple[int, int]:
     """Trips per call and calls per repeat, so that a repeat takes `REPEAT_SECS` on an undisturbed core."""
-    trips = len(memory) // kernel.work_per_trip if kernel.streams else 20_000
-    secs = min(_elapsed(loop, memory.ctypes.data, trips) for _ in range(5))
+    trips = len(memory) // loop.work_per_trip if loop.streams else 20_000
+    secs = min(_elapsed(loop.call, memory.ctypes.data, trips) for _ in range(5))
     factor = max(1.0, REPEAT_SECS / secs)
-    return (trips, round(factor + 0.5)) if kernel.streams else (round(trips * factor), 1)
+    return (trips, round(factor + 0.5)) if loop.streams else (round(trips * factor), 1)
 
 
 def _elapsed(loop: Loop, address: int, trips: int) -> float:
     start = time.perf_counter()
     loop(address, trips)
     return time.perf_counter() - start
-
-
-def _memory_bytes(kernel: PeakKernel, target: Target, cpus: Sequence[int]) -> int:
-    """Size of one core's memory; the buffers of a stream are together 8 times the last-level caches."""
-    if not kernel.streams:
-        return DATA_BYTES
-    total = max(8 * target.l3_bytes * last_level_cache_count(ROOT, cpus), _SMALLEST_STREAM_BYTES)
-    if target.memory_bytes:
-        total = min(total, target.memory_bytes // 4)
-    return total // target.cores
 
 
 def _own_memories(size_bytes: int, cpus: Sequence[int | None]) -> list[Memory]:
@@ -195,17 +158,6 @@ def _on_each_core(work: Callable[[int], T], cpus: Sequence[int | None]) -> list[
 
     with ThreadPoolExecutor(max_workers=len(cpus)) as threads:
         return [future.result() for future in [threads.submit(bound_work, *item) for item in enumerate(cpus)]]
-
-
-def _prim_func(kernel: PeakKernel) -> Any:
-    """`(address, trips)` calls the kernel's function, whose LLVM IR travels with it."""
-    import tvm
-    from tvm import tirx
-
-    address, trips = tirx.Var("address", "int64"), tirx.Var("trips", "int64")
-    call = tirx.Evaluate(tirx.call_extern("int32", kernel.name, address, trips))
-    body = tirx.AttrStmt(tirx.IntImm("int32", 0), "pragma_import_llvm", tvm.ir.StringImm(kernel.llvm_ir), call)
-    return tirx.PrimFunc([address, trips], body).with_attr("global_symbol", f"run_{kernel.name}")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -4,163 +4,192 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from flextune.errors import UsageError
-from flextune.target.devices import DEVICES
+from flextune.target import kinds
+from flextune.target.kind import Attribute, TargetKind, Value
 
-FEATURES: Mapping[str, tuple[str, ...]] = {
-    "x86": ("sse4", "avx2", "avx512", "vnni", "bf16", "avxvnni", "amx"),
-    "null": (),
-}
-"""Feature names of every kind of target, in the order they print."""
+FEATURES = "features"
+"""The attribute that holds names of features."""
 
-_IMPLIED: Mapping[str, tuple[str, ...]] = {
-    "avx2": ("sse4",),
-    "avx512": ("sse4", "avx2"),
-    "vnni": ("sse4", "avx2", "avx512"),
-    "bf16": ("sse4", "avx2", "avx512"),
-    "avxvnni": ("sse4", "avx2"),
-    "amx": ("sse4", "avx2", "avx512"),
-}
-
-_LLVM_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
-    "sse4": ("sse4.1", "sse4.2"),
-    "avx2": ("avx2", "fma"),
-    "avx512": ("avx512f", "avx512bw", "avx512vl", "avx512dq"),
-    "vnni": ("avx512vnni",),
-    "bf16": ("avx512bf16",),
-    "avxvnni": ("avxvnni",),
-    "amx": ("amx-tile", "amx-int8", "amx-bf16"),
-}
-
-_KEYS = ("cpu", "cores", "features", "l1", "l2", "l3", "memory")
-_FIELD_OF_KEY = {"cores": "cores", "l1": "l1_bytes", "l2": "l2_bytes", "l3": "l3_bytes", "memory": "memory_bytes"}
+_Printed = Callable[[Attribute, Value], bool]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One processor as schedules see it.
+    """One device as schedules see it: a kind, and the values of that kind's attributes.
 
-    `cpu` is LLVM's name. `cores` counts physical cores. `l1_bytes` (data) and `l2_bytes` are per core, `l3_bytes` is
-    one instance of the last cache level. `memory_bytes` is 0 where it is not known; it is no part of `key`.
-    Features are completed by those they imply (avx512 has avx2) and kept in one order:
-    `vnni` is AVX512-VNNI, `avxvnni` its 256-bit VEX form, `bf16` is AVX512-BF16, `avx512` means F, BW, VL and DQ,
-    `avx2` includes FMA, `sse4` is SSE4.2.
+    What attributes there are, and what features, says the kind (`flextune.target.kind.TargetKind`). Values that are not
+    given take their defaults; features are completed by those they imply; both are kept in the kind's order.
 
-    >>> str(Target.parse("x86:znver3,cores=2"))
-    'x86:cpu=znver3,cores=2,features=sse4+avx2,l1=32768,l2=524288,l3=33554432'
+    >>> str(Target.parse("null:cpu=any,cores=2"))
+    'null:cpu=any,cores=2,l1=32768,l2=524288,l3=8388608'
     """
 
     kind: str
-    cpu: str
-    cores: int
-    features: tuple[str, ...] = ()
-    l1_bytes: int = 32768
-    l2_bytes: int = 524288
-    l3_bytes: int = 8388608
-    memory_bytes: int = 0
+    attributes: tuple[tuple[str, Value], ...]
 
     def __post_init__(self) -> None:
-        where = f"{self.kind}:cpu={self.cpu}"
-        _check_known(self.kind, FEATURES, "target kind", where)
-        for feature in self.features:
-            _check_known(feature, FEATURES[self.kind], f"feature of {self.kind}", where)
-        if not _NAME.fullmatch(self.cpu):
-            raise UsageError(f"expected an LLVM processor name for cpu, got {self.cpu!r} in target of kind {self.kind}")
-        for key, name in _FIELD_OF_KEY.items():
-            if getattr(self, name) < (0 if key == "memory" else 1):
-                raise UsageError(
-                    f"expected a positive number for {key}, got {getattr(self, name)} in target {self.cpu}"
-                )
-        present = {implied for feature in self.features for implied in (feature, *_IMPLIED.get(feature, ()))}
-        object.__setattr__(self, "features", tuple(feature for feature in FEATURES[self.kind] if feature in present))
+        kind = _kind_of(self.kind, f"{self.kind}:{self.attributes}")
+        given = dict(self.attributes)
+        values = tuple(_values(kind, given, f"{self.kind}:{next(iter(given.values()), '')}"))
+        object.__setattr__(self, "attributes", values)
+
+    @classmethod
+    def of(cls, kind: str, **values: Value) -> Target:
+        """The target with these values of attributes: `Target.of("null", cpu="any", cores=2)`."""
+        return cls(kind, tuple(values.items()))
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """Inverse of `str`; also takes a known device's name, with changes: `x86:avx2-generic,cores=2`.
+        """Inverse of `str`; also takes a known device's name, with changes: `KIND:DEVICE,cores=2`.
 
         Raises `UsageError` with the nearest known name for anything unknown.
         """
-        kind, colon, body = text.strip().partition(":")
+        name, colon, body = text.strip().partition(":")
         if not colon or not body:
-            raise UsageError(f"expected kind:cpu=NAME,cores=N,... or kind:device, got {text!r}; {_examples()}")
-        _check_known(kind, FEATURES, "target kind", text)
+            raise UsageError(f"expected kind:cpu=NAME,cores=N,... or kind:device, got {text!r}; {_example()}")
+        kind = _kind_of(name, text)
         pairs = _key_values(kind, body, text)
-        missing = [key for key in ("cpu", "cores") if key not in pairs]
+        missing = [each.key for each in kind.attributes if each.default is None and each.key not in pairs]
         if missing:
-            raise UsageError(f"target {text!r} lacks {' and '.join(missing)}; {_examples()}")
-        features = tuple(filter(None, pairs.get("features", "").split("+")))
-        for feature in features:
-            _check_known(feature, FEATURES[kind], f"feature of {kind}", text)
-        sizes = {name: _integer(key, pairs[key], text) for key, name in _FIELD_OF_KEY.items() if key in pairs}
-        return cls(kind=kind, cpu=pairs["cpu"], features=features, **sizes)
+            raise UsageError(f"target {text!r} lacks {' and '.join(missing)}; {_example()}")
+        values = ((each.key, _read(each, pairs[each.key], text)) for each in kind.attributes if each.key in pairs)
+        return cls(name, tuple(values))
 
     def __str__(self) -> str:
-        return f"{self.key},memory={self.memory_bytes}" if self.memory_bytes else self.key
+        return self._text(lambda attribute, value: attribute.in_key or value != attribute.default)
 
     @property
     def key(self) -> str:
-        """The text form without memory: equal keys take the same records."""
-        features = f"features={'+'.join(self.features)}," if self.features else ""
-        caches = f"l1={self.l1_bytes},l2={self.l2_bytes},l3={self.l3_bytes}"
-        return f"{self.kind}:cpu={self.cpu},cores={self.cores},{features}{caches}"
+        """The text form without what makes no difference (memory): equal keys take the same records."""
+        return self._text(lambda attribute, _: attribute.in_key)
+
+    def number(self, key: str) -> int:
+        """The value of a numeric attribute. Raises `UsageError` where targets of this kind have none of this name."""
+        value = self._value(key)
+        if not isinstance(value, int):
+            raise UsageError(f"{key} of {self} is no number")
+        return value
+
+    def word(self, key: str) -> str:
+        """The value of an attribute that is a name; as `number`."""
+        value = self._value(key)
+        if not isinstance(value, str):
+            raise UsageError(f"{key} of {self} is no name")
+        return value
+
+    @property
+    def cores(self) -> int:
+        """How many programs it runs at once: physical cores; 1 where its kind has no such attribute."""
+        value = dict(self.attributes).get("cores", 1)
+        return value if isinstance(value, int) else 1
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        value = dict(self.attributes).get(FEATURES, ())
+        return value if isinstance(value, tuple) else ()
 
     def has(self, feature: str) -> bool:
-        """Whether the processor has this feature. Raises `UsageError` for a name that no such processor has."""
-        _check_known(feature, FEATURES[self.kind], f"feature of {self.kind}", str(self))
+        """Whether the device has this feature. Raises `UsageError` for a name that no device of its kind has."""
+        _check_feature(kinds.get(self.kind), feature, str(self))
         return feature in self.features
 
     @property
     def vector_bits(self) -> int:
-        """Width of a vector register: 512, 256 or 128."""
-        if "avx512" in self.features:
-            return 512
-        return 256 if "avx2" in self.features else 128
-
-    @property
-    def vector_registers(self) -> int:
-        """Number of architectural vector registers: 32 with AVX-512, else 16."""
-        return 32 if "avx512" in self.features else 16
+        """Bits that one instruction works on at once."""
+        return kinds.get(self.kind).vector_bits(self)
 
     def vector_lanes(self, dtype_bits: int) -> int:
-        """Elements of `dtype_bits` in one vector register."""
+        """Elements of `dtype_bits` that one instruction works on at once."""
         return self.vector_bits // dtype_bits
 
-    @property
-    def llvm_attributes(self) -> tuple[str, ...]:
-        """LLVM's `mattr`: `+` for each feature, `-` for each left out, whatever `cpu` alone would mean."""
-        return tuple(
-            f"{'+' if feature in self.features else '-'}{attribute}"
-            for feature in FEATURES[self.kind]
-            for attribute in _LLVM_ATTRIBUTES[feature]
-        )
+    def _value(self, key: str) -> Value:
+        values = dict(self.attributes)
+        _check_known(key, values, f"attribute of {self.kind}", str(self))
+        return values[key]
+
+    def _text(self, printed: _Printed) -> str:
+        attributes = {attribute.key: attribute for attribute in kinds.get(self.kind).attributes}
+        shown = [
+            f"{key}={_written(value)}"
+            for key, value in self.attributes
+            if value != () and printed(attributes[key], value)
+        ]
+        return f"{self.kind}:{','.join(shown)}"
 
 
 def known_devices() -> tuple[str, ...]:
-    """Names that `Target.parse` takes for whole devices, e.g. `x86:avx2-generic`."""
-    return tuple(f"{kind}:{name}" for kind, devices in DEVICES.items() for name in devices)
+    """Names that `Target.parse` takes for whole devices, as `kind:name`."""
+    return tuple(f"{kind.name}:{name}" for kind in kinds.known() for name in kind.devices)
 
 
-def _key_values(kind: str, body: str, text: str) -> dict[str, str]:
-    """What the body of a target's text says: a device's own values first, then those given."""
+def example_device() -> str:
+    """A device that messages can name."""
+    return next(f"{kind.name}:{kind.example}" for kind in kinds.known() if kind.example)
+
+
+def _kind_of(name: str, where: str) -> TargetKind:
+    kind = kinds.find(name)
+    if kind is None:
+        _check_known(name, kinds.names(), "target kind", where)
+    return kinds.get(name)
+
+
+def _values(kind: TargetKind, given: dict[str, Value], where: str) -> Iterator[tuple[str, Value]]:
+    """The values of all attributes, checked, in the kind's order."""
+    for key in given:
+        _check_known(key, [attribute.key for attribute in kind.attributes], "key", where)
+    for attribute in kind.attributes:
+        value = given.get(attribute.key, attribute.default)
+        if value is None:
+            raise UsageError(f"target {where!r} lacks {attribute.key}")
+        if attribute.key == FEATURES:
+            value = _completed(kind, tuple(value) if not isinstance(value, int) else (), where)
+        _check_value(attribute, value, where)
+        yield attribute.key, value
+
+
+def _check_value(attribute: Attribute, value: Value, where: str) -> None:
+    wanted = f"expected {attribute.meaning} for {attribute.key}, got {value!r} in target {where}"
+    if isinstance(value, str) and (attribute.numeric or not _NAME.fullmatch(value)):
+        raise UsageError(wanted)
+    if isinstance(value, int) and (not attribute.numeric or value < attribute.least):
+        raise UsageError(wanted)
+
+
+def _completed(kind: TargetKind, given: tuple[str, ...], where: str) -> tuple[str, ...]:
+    """The features that were given and those they imply, in the kind's order."""
+    for name in given:
+        _check_feature(kind, name, where)
+    implied = {name for feature in kind.features if feature.name in given for name in feature.implies}
+    return tuple(feature.name for feature in kind.features if feature.name in implied.union(given))
+
+
+def _check_feature(kind: TargetKind, name: str, where: str) -> None:
+    _check_known(name, [feature.name for feature in kind.features], f"feature of {kind.name}", where)
+
+
+def _key_values(kind: TargetKind, body: str, text: str) -> dict[str, str]:
+    """What the body of a target's text says; a device's own values first, then those given."""
     first, *rest = (part.strip() for part in body.split(","))
     if "=" in first:
-        return _parse_pairs([first, *rest], text)
-    devices = DEVICES.get(kind, {})
-    _check_known(first, devices, f"{kind} device", text)
-    return _parse_pairs(devices[first].split(","), text) | _parse_pairs(rest, text)
+        return _parse_pairs(kind, [first, *rest], text)
+    _check_known(first, kind.devices, f"{kind.name} device", text)
+    return _parse_pairs(kind, kind.devices[first].split(","), text) | _parse_pairs(kind, rest, text)
 
 
-def _parse_pairs(parts: Iterable[str], text: str) -> dict[str, str]:
+def _parse_pairs(kind: TargetKind, parts: Iterable[str], text: str) -> dict[str, str]:
+    keys = [attribute.key for attribute in kind.attributes]
     pairs: dict[str, str] = {}
     for part in parts:
         key, equals, value = part.partition("=")
         if not equals or not value:
-            raise UsageError(f"expected key=value, got {part!r} in target {text!r}; keys: {', '.join(_KEYS)}")
-        _check_known(key, _KEYS, "key", text)
+            raise UsageError(f"expected key=value, got {part!r} in target {text!r}; keys: {', '.join(keys)}")
+        _check_known(key, keys, "key", text)
         if key in pairs:
             raise UsageError(f"{key} is given twice in target {text!r}")
         pairs[key] = value
@@ -176,11 +205,20 @@ def _check_known(name: str, known: Iterable[str], what: str, where: str) -> None
     raise UsageError(f"unknown {what} {name!r} in {where!r}; {hint}")
 
 
-def _integer(key: str, value: str, text: str) -> int:
+def _read(attribute: Attribute, value: str, text: str) -> Value:
+    if attribute.key == FEATURES:
+        return tuple(filter(None, value.split("+")))
+    if not attribute.numeric:
+        return value
     if not value.isascii() or not value.isdigit():
-        raise UsageError(f"expected a whole number for {key}, got {value!r} in target {text!r}")
+        raise UsageError(f"expected a whole number for {attribute.key}, got {value!r} in target {text!r}")
     return int(value)
 
 
-def _examples() -> str:
-    return "for example x86:cpu=x86-64-v3,cores=4,features=sse4+avx2 or x86:avx2-generic"
+def _written(value: Value) -> str:
+    return "+".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _example() -> str:
+    device = example_device()
+    return f"for example {Target.parse(device)} or {device}"

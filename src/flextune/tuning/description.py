@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from flextune.analysis.blocks import Access, BlockFacts, read_program
+from flextune.analysis.footprint import dtype_bits
 from flextune.cost.task import Axis, Operand, TaskDescription
 from flextune.csp.constraint import Select
 from flextune.csp.problem import Problem
 from flextune.errors import UsageError
-from flextune.platforms.cpu.limits import dtype_bits
 from flextune.schedule.space import SearchSpace
+from flextune.target import kinds
 from flextune.target.target import Target
 from flextune.workload.workload import Workload
 
@@ -46,14 +47,14 @@ def _operator(workload: Workload) -> str:
 
 
 def _numbers(workload: Workload, target: Target) -> tuple[tuple[str, float], ...]:
+    caches = kinds.get(target.kind).caches(target)
     data = sum(spec.bytes for spec in (*workload.inputs, *workload.outputs))
     return (
         ("operations", float(workload.flops)),
         ("data bytes", float(data)),
         ("operations per byte", workload.flops / data if data else 0.0),
         ("cores", float(target.cores)),
-        ("l1 bytes", float(target.l1_bytes)),
-        ("l2 bytes", float(target.l2_bytes)),
+        *((f"{cache.name} bytes", float(cache.size_bytes)) for cache in caches if cache.per_core),
     )
 
 

@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from flextune.cli.output import print_json, rate, seconds, size, table
+from flextune.cli.output import print_json, rate, seconds, table
+from flextune.target.sizes import size
 
 
 def test_json_has_null_for_what_was_never_measured(capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,7 +79,7 @@ def test_any_member_of_any_space_agrees_with_numpy(case: Case, seed: int) -> Non
         np.testing.assert_allclose(got, expected(case, inputs), rtol=2e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("target", [AVX512, SSE4], ids=lambda target: target.cpu)
+@pytest.mark.parametrize("target", [AVX512, SSE4], ids=lambda target: target.word("cpu"))
 @pytest.mark.parametrize("online", [False, True])
 def test_vectors_of_every_length(target: Target, online: bool) -> None:
     case = Case(queries=13, keys=150, depth=32, columns=16, mask="causal", online=online)

@@ -31,7 +31,7 @@ def tensorized(space: SearchSpace) -> list[str]:
     return [step.intrinsic for step in space.trace.steps if isinstance(step, Tensorize)]
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.cpu)
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.word("cpu"))
 @pytest.mark.parametrize(
     ("text", "rules"),
     [
@@ -79,7 +79,8 @@ def test_intrinsics_only_where_the_target_has_them(text: str, intrinsic: str) ->
 
 def test_lanes_follow_the_vector_width() -> None:
     widths = {
-        target.cpu: max(space_of("gemm:m=64,n=64,k=64", target).solutions.marginal("lanes")) for target in TARGETS
+        target.word("cpu"): max(space_of("gemm:m=64,n=64,k=64", target).solutions.marginal("lanes"))
+        for target in TARGETS
     }
     assert widths == {"znver4": 16, "haswell": 8, "x86-64-v2": 4}
 
@@ -133,7 +134,7 @@ def test_every_member_of_a_small_space_is_legal(text: str, target: Target) -> No
         "elementwise:shape=1x1x1,ops=add+relu",
     ],
 )
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.cpu)
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.word("cpu"))
 def test_extents_of_one(text: str, target: Target) -> None:
     space = space_of(text, target)
     assert space.solutions.count >= 1

@@ -10,6 +10,7 @@ from tvm import te, tirx
 from flextune.plan.algorithms.winograd_program import WinogradShape, winograd_prim_func, winograd_tensor
 from flextune.plan.algorithms.winograd_transforms import transforms
 from flextune.platforms.x86.build import compile_module
+from flextune.platforms.x86.kind import vector_registers
 from flextune.platforms.x86.rules import generate_space
 from flextune.schedule.apply import apply_trace
 from flextune.schedule.space import SearchSpace
@@ -52,7 +53,7 @@ def direct(data: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.sum(taps, axis=0)
 
 
-@pytest.mark.parametrize("target", [AVX512, SSE4], ids=lambda target: target.cpu)
+@pytest.mark.parametrize("target", [AVX512, SSE4], ids=lambda target: target.word("cpu"))
 @pytest.mark.parametrize("outputs", [2, 4])
 @pytest.mark.parametrize(
     "shape",
@@ -80,8 +81,8 @@ def test_weights_that_are_not_constant_are_left_to_other_rules() -> None:
 def test_members_keep_the_limits() -> None:
     space = space_of(SHAPE, 2, AVX512)
     for member in space.solutions.sample(np.random.default_rng(0), 50):
-        assert (
-            member["tile_ty"] * member["tile_tx"] * member["vectors"] + member["vectors"] + 1 <= AVX512.vector_registers
+        assert member["tile_ty"] * member["tile_tx"] * member["vectors"] + member["vectors"] + 1 <= vector_registers(
+            AVX512
         )
         assert member["block_ty"] * member["grid_ty"] == 6
         assert member["block_tx"] * member["grid_tx"] == 5
@@ -93,7 +94,7 @@ def test_a_large_image_is_never_transformed_whole() -> None:
     space = space_of(WinogradShape(1, 224, 224, 64, 64, (1, 1, 1, 1)), 4, AVX512)
     assert {member["spectrum_at"] for member in space.solutions.sample(np.random.default_rng(0), 20)} == {0}
     largest = max(member["spectrum_bytes"] for member in space.solutions.sample(np.random.default_rng(1), 200))
-    assert largest <= AVX512.l3_bytes // AVX512.cores
+    assert largest <= AVX512.number("l3") // AVX512.cores
 
 
 @pytest.mark.parametrize("outputs", [2, 4])

@@ -40,7 +40,7 @@ def test_a_matrix_product() -> None:
     )
     assert task.by_name["operations"] == 2 * 96 * 64 * 32
     assert task.by_name["data bytes"] == 4 * (96 * 32 + 32 * 64 + 96 * 64)
-    assert task.by_name["l1 bytes"] == TARGET.l1_bytes
+    assert task.by_name["l1 bytes"] == TARGET.number("l1")
 
 
 def test_a_convolution_is_described_by_its_contraction() -> None:

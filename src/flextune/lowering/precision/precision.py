@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flextune.errors import UsageError
 from flextune.registry import nearest
+from flextune.target import kinds
 from flextune.target.target import Target
 
 if TYPE_CHECKING:
@@ -76,12 +77,10 @@ class Precision:
         return self if self.is_float32 else replace(self, light_bytes=weight_bytes // _LIGHT)
 
     def check(self, target: Target) -> None:
-        """UsageError for a processor without the instructions: there bfloat16 would only be slower."""
-        if self.name == "bfloat16" and target.kind == "x86" and not target.has("bf16"):
-            raise UsageError(
-                f"--precision bf16 needs a processor with AVX512-BF16; {target.cpu} has "
-                f"{', '.join(target.features) or 'no vector extensions'}. Use --precision float32"
-            )
+        """UsageError for a target without the instructions: there bfloat16 would only be slower."""
+        obstacle = "" if self.is_float32 else kinds.get(target.kind).obstacle(target, self.name)
+        if obstacle:
+            raise UsageError(f"--precision bf16 needs {obstacle}. Use --precision float32")
 
 
 FLOAT32 = Precision()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flextune.analysis.footprint import dtype_bits
 from flextune.target.target import Target
 
 
@@ -36,13 +37,14 @@ class CpuLimits:
     intrinsics: tuple[DotIntrinsic, ...] = ()
 
     @classmethod
-    def of(cls, target: Target, intrinsics: tuple[DotIntrinsic, ...] = ()) -> CpuLimits:
+    def of(cls, target: Target, vector_registers: int, intrinsics: tuple[DotIntrinsic, ...] = ()) -> CpuLimits:
+        """The limits of a target that is a CPU, with what its attributes do not say."""
         return cls(
             target.vector_bits,
-            target.vector_registers,
-            target.l1_bytes,
-            target.l2_bytes,
-            target.l3_bytes,
+            vector_registers,
+            target.number("l1"),
+            target.number("l2"),
+            target.number("l3"),
             target.cores,
             intrinsics,
         )
@@ -50,13 +52,3 @@ class CpuLimits:
     def lanes(self, dtype: str) -> int:
         """Elements of `dtype` in one vector register."""
         return max(1, self.vector_bits // dtype_bits(dtype))
-
-
-def dtype_bits(dtype: str) -> int:
-    """Bits of one element.
-
-    >>> dtype_bits("float32"), dtype_bits("uint8"), dtype_bits("bool")
-    (32, 8, 8)
-    """
-    digits = "".join(c for c in dtype if c.isdigit())
-    return int(digits) if digits else 8

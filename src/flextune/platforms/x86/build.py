@@ -13,6 +13,7 @@ from tvm.ir import IRModule
 
 from flextune.errors import BuildError
 from flextune.native.toolchain import compiler_command
+from flextune.platforms.x86.kind import llvm_attributes
 from flextune.target.target import Target
 
 
@@ -25,8 +26,8 @@ def tvm_target(target: Target) -> tvm.target.Target:
     return tvm.target.Target(
         {
             "kind": "llvm",
-            "mcpu": target.cpu,
-            "mattr": list(target.llvm_attributes),
+            "mcpu": target.word("cpu"),
+            "mattr": list(llvm_attributes(target)),
             "num-cores": target.cores,
             "opt-level": 2,
         }

@@ -25,6 +25,7 @@ from flextune.platforms.cpu.rules.separable import apply_separable
 from flextune.platforms.cpu.rules.transposed import TransposeRule, transposed_axis
 from flextune.platforms.cpu.rules.winograd import apply_winograd
 from flextune.platforms.x86.intrinsics import available_intrinsics, register_intrinsics
+from flextune.platforms.x86.kind import vector_registers
 from flextune.schedule.apply import apply_trace
 from flextune.schedule.space import Draft, SearchSpace
 from flextune.schedule.steps import Inline
@@ -52,12 +53,17 @@ def generate_space(workload: Workload, target: Target) -> SearchSpace:
     register_intrinsics()
     program = read_program(workload.prim_func())
     if program is not None:
-        limits = CpuLimits.of(target, available_intrinsics(target))
+        limits = limits_of(target)
         for passes in (_WITH_ATTENTION, _FULL, _WITHOUT_ROWS, _NESTS_ONLY):
             space = _try_passes(workload, target, program, limits, passes)
             if space is not None:
                 return space
     return SearchSpace(workload, target, Trace(()), Problem((), ()), Assignment({}), (UNTUNED_RULE,))
+
+
+def limits_of(target: Target) -> CpuLimits:
+    """What the rules must know of an x86 processor."""
+    return CpuLimits.of(target, vector_registers(target), available_intrinsics(target))
 
 
 def _try_passes(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flextune.analysis.blocks import BlockFacts
-from flextune.platforms.cpu.limits import dtype_bits
+from flextune.analysis.footprint import dtype_bits
 from flextune.platforms.cpu.rules.cache_rates import Floats, load_rate
 from flextune.platforms.cpu.rules.merit import TileMerit
 from flextune.platforms.cpu.rules.separable_pair import SeparablePair

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from flextune.analysis.blocks import Access, BlockFacts
-from flextune.platforms.cpu.limits import dtype_bits
+from flextune.analysis.footprint import dtype_bits
 from flextune.platforms.cpu.rules.cache_rates import L3_BYTES_PER_CYCLE, Floats, load_rate
 from flextune.platforms.cpu.rules.stages import follows_vector
 from flextune.platforms.cpu.rules.tile_geometry import TileGeometry

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from flextune.analysis.blocks import BlockFacts, BufferFacts, ProgramFacts
-from flextune.platforms.cpu.limits import CpuLimits, dtype_bits
+from flextune.analysis.footprint import dtype_bits
+from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.anchor import Anchor, dot_axis
 from flextune.platforms.cpu.rules.fusion import stage_of
 from flextune.schedule.restage import store_block_name

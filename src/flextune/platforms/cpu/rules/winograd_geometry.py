@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from flextune.analysis.blocks import BlockFacts, ProgramFacts
+from flextune.analysis.footprint import dtype_bits
 from flextune.analysis.roles import block_in_role
-from flextune.platforms.cpu.limits import CpuLimits, dtype_bits
+from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.fusion import EpilogueChain, epilogue_chain
 from flextune.schedule.restage import store_block_name
 

@@ -19,7 +19,7 @@ from flextune.target.target import Target
 from flextune.workload import parse_workload
 
 TARGET = Target.parse("x86:cpu=haswell,cores=2,features=avx2,l1=32768,l2=65536,l3=1048576")
-LIMITS = CpuLimits.of(TARGET)
+LIMITS = CpuLimits.of(TARGET, 16)
 
 
 def space_of(text: str, limits: CpuLimits = LIMITS) -> tuple[SearchSpace, TileGeometry]:
@@ -73,7 +73,7 @@ def test_rows_share_the_vectors_that_are_loaded(text: str, vector: str, rows: tu
 @pytest.mark.parametrize("width", [28, 30, 56])
 def test_by_default_vectors_of_ragged_rows_stay_in_registers(width: int) -> None:
     """They are loaded under a condition, once for all channels of the tile."""
-    limits = CpuLimits.of(Target.parse("x86:cpu=znver4,cores=2,features=avx512,l1=32768,l2=1048576,l3=33554432"))
+    limits = CpuLimits.of(Target.parse("x86:cpu=znver4,cores=2,features=avx512,l1=32768,l2=1048576,l3=33554432"), 32)
     space, _ = space_of(f"conv2d:h={width},w={width},ci=64,co=64,kh=3,kw=3,pad=1", limits)
     tile = space.default
     assert width % (tile["vectors"] * tile["lanes"])

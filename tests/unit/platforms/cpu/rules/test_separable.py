@@ -84,7 +84,7 @@ def test_what_a_task_keeps_stays_in_its_cache_and_pixels_are_computed_once(tmp_p
     assert reasons["stage_bytes_in_l2"] == "what a task computes for the product stays in L2"
     assert "windows twice" in reasons["windows_once"]
     for member in space.solutions.sample(np.random.default_rng(0), 50):
-        assert member["stage_bytes"] <= TARGET.l2_bytes * 3 // 4
+        assert member["stage_bytes"] <= TARGET.number("l2") * 3 // 4
         assert member["grid_ff"] == 1
 
 

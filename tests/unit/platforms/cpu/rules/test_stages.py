@@ -91,7 +91,7 @@ def test_cycles_count_what_tasks_read_twice() -> None:
     workload = parse_workload("conv2d:h=16,w=16,ci=16,co=64,kh=3,kw=3,pad=1,layout=nhwc,weights=constant")
     program = read_program(workload.prim_func())
     assert program is not None
-    limits = CpuLimits.of(TARGET)
+    limits = CpuLimits.of(TARGET, 32)
     facts = next(block for block in program.blocks if block.factors)
     anchor = choose_anchor(program, facts, limits, workload.constants)
     assert anchor is not None

@@ -6,9 +6,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from flextune.platforms.x86.kind import vector_registers
+from flextune.platforms.x86.peak_kernels import DATA_BYTES, bfloat16_kernel, float32_kernel, int8_kernel, read_kernel
+from flextune.platforms.x86.peak_loops import compile_kernels, load_kernels
 from flextune.target.detect import detect
-from flextune.target.peak_kernels import DATA_BYTES, bfloat16_kernel, float32_kernel, int8_kernel, read_kernel
-from flextune.target.peak_measurement import aligned_memory, compile_kernels, load_kernels
+from flextune.target.peak_measurement import aligned_memory
 from flextune.target.target import Target, known_devices
 
 _VECTOR_OF_BITS = {128: "xmm", 256: "ymm", 512: "zmm"}
@@ -46,7 +48,7 @@ def test_machine_code_keeps_its_accumulators_in_registers(device: str, expected:
     counts = loop_instructions(target)
     assert counts.keys() == expected.keys()
     for kernel, instruction in expected.items():
-        needed = 8 if kernel == "read" else min(24, target.vector_registers - 4)
+        needed = 8 if kernel == "read" else min(24, vector_registers(target) - 4)
         assert counts[kernel][f"{instruction} {_VECTOR_OF_BITS[target.vector_bits]}"] >= needed
         assert counts[kernel]["spill"] == 0
 

@@ -1,20 +1,13 @@
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from flextune.errors import EnvironmentFault
-from flextune.target.detect import (
-    cache_sizes,
-    detect,
-    features_of,
-    generic_cpu,
-    last_level_cache_count,
-    read_target,
-)
+from flextune.platforms.x86.detect import features_of, generic_cpu, read_target
+from flextune.target.detect import detect
 from flextune.target.target import Target, known_devices
 
 CACHES = {
@@ -51,69 +44,56 @@ def test_cpu_without_any_level() -> None:
 
 def test_whole_target(make_machine: Callable[..., Path], flags: Mapping[str, str]) -> None:
     root = make_machine(flags=flags["zen4"], siblings=((0, 2), (1, 3)), caches=CACHES)
-    assert read_target(root, frozenset({0, 1, 2, 3}), "znver4") == Target(
-        "x86", "znver4", 2, ("sse4", "avx2", "avx512", "vnni", "bf16"), 48 << 10, 2 << 20, 105 << 20, 16 << 30
+    assert read_target(root, frozenset({0, 1, 2, 3}), lambda: "znver4") == Target.of(
+        "x86", cpu="znver4", cores=2, features=("bf16", "vnni"), l1=48 << 10, l2=2 << 20, l3=105 << 20, memory=16 << 30
     )
 
 
 def test_unsure_llvm_name_gives_the_generic_level(make_machine: Callable[..., Path], flags: Mapping[str, str]) -> None:
-    assert read_target(make_machine(flags=flags["avx2"]), frozenset({0}), None).cpu == "x86-64-v3"
+    assert read_target(make_machine(flags=flags["avx2"]), frozenset({0}), lambda: None).word("cpu") == "x86-64-v3"
 
 
 def test_memory_limit_of_the_control_group(make_machine: Callable[..., Path]) -> None:
     files = {"proc/self/cgroup": "0::/box\n", "sys/fs/cgroup/box/memory.max": "1073741824\n"}
-    assert read_target(make_machine(files=files), frozenset({0}), None).memory_bytes == 1 << 30
+    assert read_target(make_machine(files=files), frozenset({0}), lambda: None).number("memory") == 1 << 30
 
 
-def test_no_cpuinfo_is_an_environment_fault(tmp_path: Path) -> None:
+def test_a_machine_without_cpuinfo_is_none_of_x86(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_target(tmp_path, frozenset({0}), lambda: None) is None
+    monkeypatch.setattr("flextune.platforms.x86.host.ROOT", tmp_path)
     with pytest.raises(EnvironmentFault, match="--target x86:avx2-generic"):
-        read_target(tmp_path, frozenset({0}), None)
-
-
-def test_cache_sizes_without_l3_and_without_anything(make_machine: Callable[..., Path]) -> None:
-    root = make_machine(caches={"1d": ("Data", "32K", "0"), "2": ("Unified", "4096K", "0-3")})
-    assert cache_sizes(root, 0) == (32 << 10, 4 << 20, 4 << 20)
-    shutil.rmtree(root / "sys")
-    assert cache_sizes(root, 0) == (32 << 10, 512 << 10, 8 << 20)
-
-
-def test_last_level_caches_are_counted_once(make_machine: Callable[..., Path]) -> None:
-    root = make_machine(caches=CACHES)
-    assert last_level_cache_count(root, [0, 1]) == 1
-    (root / "sys/devices/system/cpu/cpu1/cache/index3/shared_cpu_list").write_text("1")
-    assert last_level_cache_count(root, [0, 1]) == 2
-    assert last_level_cache_count(root / "nowhere", [0, 1]) == 1
+        detect.__wrapped__()
 
 
 @pytest.mark.hardware("x86")
 def test_this_host_is_a_target_llvm_can_compile_for() -> None:
     target = detect()
-    assert _llvm_knows(target.cpu)
+    assert _llvm_knows(target.word("cpu"))
     assert Target.parse(str(target)) == target
 
 
 def test_llvm_is_asked_once_per_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setenv("FLEXTUNE_CACHE", str(tmp_path))
-    monkeypatch.setattr("flextune.target.detect._asked_llvm_cpu", lambda: asked.append(1) or "znver4")
-    assert [detect.__wrapped__().cpu for _ in range(3)] == ["znver4"] * 3
+    monkeypatch.setattr("flextune.platforms.x86.detect._asked_llvm_cpu", lambda: asked.append(1) or "znver4")
+    assert [detect.__wrapped__().word("cpu") for _ in range(3)] == ["znver4"] * 3
     assert len(asked) == 1
     for text in ("{", "[]", '{"tvm": "0.1", "cpu": "znver4"}'):
         next(tmp_path.glob("llvm-cpu-*.json")).write_text(text)
-        assert detect.__wrapped__().cpu == "znver4"
+        assert detect.__wrapped__().word("cpu") == "znver4"
     assert len(asked) == 4
 
 
 def test_a_cache_that_cannot_be_written_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("FLEXTUNE_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr("flextune.target.detect._asked_llvm_cpu", lambda: None)
-    assert detect.__wrapped__().cpu.startswith("x86-64")
+    monkeypatch.setattr("flextune.platforms.x86.detect._asked_llvm_cpu", lambda: None)
+    assert detect.__wrapped__().word("cpu").startswith("x86-64")
 
 
 @pytest.mark.parametrize("name", known_devices())
 def test_llvm_knows_every_device(name: str) -> None:
-    assert _llvm_knows(Target.parse(name).cpu)
+    assert _llvm_knows(Target.parse(name).word("cpu"))
 
 
 def test_llvm_refuses_a_name_it_does_not_know() -> None:

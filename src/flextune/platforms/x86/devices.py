@@ -1,4 +1,4 @@
-"""Known devices: typical parts of each x86 family, as the text form of a `Target` without its kind.
+"""Known devices: typical parts of each x86 family, as the text form of a target without its kind.
 
 Sizes are per core for L1 and L2, and of one instance for L3 (vendors' optimisation manuals). Cores and memory are
 those of a small server slice; override them in the text form: `x86:cascadelake,cores=16`.
@@ -7,7 +7,6 @@ those of a small server slice; override them in the text form: `x86:cascadelake,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 _SSE4 = "sse4"
 _AVX2 = "sse4+avx2"
@@ -15,7 +14,7 @@ _AVX512 = "sse4+avx2+avx512"
 _VNNI = f"{_AVX512}+vnni"
 _BF16 = f"{_VNNI}+bf16"
 
-_X86 = {
+DEVICES: Mapping[str, str] = {
     "sse4-generic": f"cpu=x86-64-v2,cores=4,features={_SSE4},l1=32768,l2=262144,l3=8388608",
     "avx2-generic": f"cpu=x86-64-v3,cores=4,features={_AVX2},l1=32768,l2=262144,l3=8388608",
     "avx512-generic": f"cpu=x86-64-v4,cores=4,features={_AVX512},l1=32768,l2=1048576,l3=16777216",
@@ -32,6 +31,3 @@ _X86 = {
     "znver4": f"cpu=znver4,cores=8,features={_BF16},l1=32768,l2=1048576,l3=33554432",
     "znver5": f"cpu=znver5,cores=8,features={_BF16}+avxvnni,l1=49152,l2=1048576,l3=33554432",
 }
-
-DEVICES: Mapping[str, Mapping[str, str]] = MappingProxyType({"x86": MappingProxyType(_X86)})
-"""`DEVICES[kind][name]` is what follows `kind:` in the text form of a target."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flextune.platforms.x86.kind import vector_registers
 from flextune.target.target import Target
 
 DATA_BYTES = 4096
@@ -149,7 +150,7 @@ def _compute_kernel(name: str, target: Target, step: _Step) -> PeakKernel:
     A second update would let the compiler add up integer products first and spill the accumulators.
     """
     spare = 2 + (2 if step.reload_operand else 0)
-    count = min(24, target.vector_registers - spare)
+    count = min(24, vector_registers(target) - spare)
     vector_bytes = target.vector_bits // 8
     before = [
         f"%left = load {step.operand}, ptr %data, align {vector_bytes}",

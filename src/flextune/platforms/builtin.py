@@ -1,0 +1,18 @@
+"""The platforms that ship, by name: where the parts of each are. One row here makes a folder known."""
+
+from __future__ import annotations
+
+KINDS = {
+    "x86": "flextune.platforms.x86.kind:X86",
+    "null": "flextune.platforms.null.kind:NULL",
+}
+"""Kinds of targets: `flextune.target.kind.TargetKind`."""
+
+PLATFORMS = {
+    "x86": "flextune.platforms.x86.platform:X86Platform",
+    "null": "flextune.platforms.null.platform:NullPlatform",
+}
+"""`flextune.platforms.base.Platform`: what makes one."""
+
+COMPILERS = {"x86": "flextune.platforms.x86.compiler:X86Compiler"}
+"""`flextune.platforms.compiler.ModuleCompiler`, of those that compile whole models."""

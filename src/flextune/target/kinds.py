@@ -1,0 +1,68 @@
+"""Kinds of targets by name.
+
+Those that ship are named in `platforms/builtin.py`, and lie in their platform's folder.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import cast
+
+from flextune.errors import UsageError
+from flextune.registry import Registry
+from flextune.target.kind import HostSupport, TargetKind
+
+_BUILTIN = "flextune.platforms.builtin"
+"""By name, because `target` lies below `platforms`."""
+
+ENTRY_POINTS = "flextune.platforms"
+"""Group of entry points in which an installed package names its platforms: `kind = "module:function"`, a function that
+registers the platform. So every process finds it, those that measure too."""
+
+
+@cache
+def _kinds() -> Registry[TargetKind]:
+    builtin: dict[str, TargetKind | str] = dict(import_module(_BUILTIN).KINDS)
+    return Registry("target kind", builtin)
+
+
+def register(name: str, kind: TargetKind | str) -> None:
+    """Add a kind, or where it is (`module:attribute`). Raises `UsageError` when the name is taken."""
+    _kinds().register(name, kind)
+
+
+def names() -> tuple[str, ...]:
+    """All names that are known in this process, those that ship first."""
+    return _kinds().names
+
+
+def known() -> tuple[TargetKind, ...]:
+    return tuple(map(_kinds().get, names()))
+
+
+def find(name: str) -> TargetKind | None:
+    """The kind of this name, if there is one; a package that is installed for it is asked to register it."""
+    if name not in names():
+        load_installed(name)
+    return _kinds().get(name) if name in names() else None
+
+
+def get(name: str) -> TargetKind:
+    """The kind of this name. Raises `UsageError` with the nearest name when there is none."""
+    return find(name) or _kinds().get(name)
+
+
+def load_installed(name: str) -> None:
+    """Let an installed package register the platform of this name; does nothing where no package has one."""
+    for entry in entry_points(group=ENTRY_POINTS, name=name):
+        entry.load()()
+
+
+def host_support(kind: TargetKind) -> HostSupport:
+    """What the family knows of this machine. Raises `UsageError` where this machine never is one of its targets."""
+    if not kind.host:
+        raise UsageError(f"targets of kind {kind.name} are never the machine that flextune runs on")
+    module, _, attribute = kind.host.partition(":")
+    return cast(HostSupport, getattr(import_module(module), attribute)())
