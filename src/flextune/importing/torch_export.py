@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
+import onnx
+
 from flextune.errors import ModelError, UsageError
 from flextune.importing.model import Model, model_from_proto
 from flextune.importing.torch_fused import without_fast_path
@@ -71,7 +73,19 @@ def exported_model(
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
 ) -> Model:
-    """The model of an exported program. ModelError for one that changes its inputs or buffers, or is not ONNX's."""
+    """The model of an exported program; see `exported_proto`."""
+    proto = exported_proto(torch, program, name, input_names, output_names)
+    return model_from_proto(proto, name, source=name)
+
+
+def exported_proto(
+    torch: Any,
+    program: Any,
+    name: str,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+) -> onnx.ModelProto:
+    """An exported program as ONNX. ModelError for one that changes its inputs or buffers, or is not ONNX's."""
     _check_changes_nothing(program, name)
     with _quiet():
         try:
@@ -86,7 +100,8 @@ def exported_model(
             )
         except Exception as error:  # the exporter wraps what any of its converters raises
             raise ModelError(f"{name} cannot be written as ONNX: {_cause(error)}") from error
-    return model_from_proto(written.model_proto, name, source=name)
+    proto: onnx.ModelProto = written.model_proto
+    return proto
 
 
 def _check_changes_nothing(program: Any, name: str) -> None:

@@ -83,6 +83,14 @@ def pool_library() -> Path:
     return path
 
 
+def digest_library() -> Path:
+    """The digests of memory as a shared library, kept in the cache folder."""
+    path = _cache_path("digest.c", compiler_command(), ".so")
+    if not path.exists():
+        _atomically(path, lambda partial: link([_cached("digest.c", compiler_command())], partial))
+    return path
+
+
 def _cached(source: str, command: tuple[str, ...], exported: bool = False) -> Path:
     path = _cache_path(source, command, "-exported.o" if exported else ".o")
     if not path.exists():
