@@ -24,13 +24,13 @@ os.environ.setdefault(
 )  # by itself TVM uses half of them; must be set before it loads
 
 import numpy as np  # noqa: E402
-import tvm  # noqa: E402
 
 from flextune.csp import Assignment  # noqa: E402
 from flextune.errors import ScheduleError  # noqa: E402
+from flextune.measure.data import aligned  # noqa: E402
 from flextune.platforms import registry  # noqa: E402
-from flextune.schedule.apply import apply_trace  # noqa: E402
 from flextune.schedule.space import SearchSpace  # noqa: E402
+from flextune.trial.measurement import Candidate  # noqa: E402
 from flextune.workload import Workload, parse_workload  # noqa: E402
 
 
@@ -53,29 +53,25 @@ class Bench:
     def __init__(self, workload: Workload, space: SearchSpace) -> None:
         self.workload, self.space = workload, space
         self.platform = registry.get(TARGET.kind)
-        self.inputs = workload.random_inputs(0)
+        self.inputs = [aligned(array) for array in workload.random_inputs(0)]
         self.expected = workload.reference(self.inputs)
 
     def seconds(self, assignment: Assignment) -> float | None:
         """Median seconds of a call; None for a candidate that is illegal or wrong."""
+        candidate = Candidate(self.workload, TARGET, self.space.trace, assignment)
         try:
-            program = apply_trace(self.workload, self.space.trace, assignment)
+            [artifact] = self.platform.build([candidate])
         except ScheduleError:
             return None
-        kernel = self.platform.build(program.module, TARGET)
-        inputs = list(self.inputs)
-        for packed in program.packs:
-            inputs[packed.index] = packed.pack(inputs[packed.index])
-        outputs = [np.zeros(spec.shape, spec.dtype) for spec in self.workload.outputs]
-        arguments = [tvm.runtime.tensor(array) for array in (*inputs, *outputs)]
-        kernel["main"](*arguments)
-        results = [argument.numpy() for argument in arguments[len(inputs) :]]
+        kernel = self.platform.load(artifact)
+        outputs = [aligned(np.zeros(spec.shape, spec.dtype)) for spec in self.workload.outputs]
+        kernel.bind(self.inputs, outputs)
+        kernel.run()
         if not all(
-            self.workload.tolerance().accepts(got, want) for got, want in zip(results, self.expected, strict=True)
+            self.workload.tolerance().accepts(got, want) for got, want in zip(outputs, self.expected, strict=True)
         ):
             return None
-        timer = kernel.time_evaluator("main", tvm.cpu(), number=3, repeat=5)
-        return statistics.median(timer(*arguments).results)
+        return statistics.median(kernel.time(number=3, repeats=5))
 
 
 def tune(text: str, trials: int, seed: int = 0) -> tuple[Assignment, float]:

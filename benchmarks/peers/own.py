@@ -25,6 +25,8 @@ def prepare_default(job: Job, data: KernelData) -> list[Call]:
 
 
 def _call(candidate: Candidate, data: KernelData) -> Call:
-    [kernel] = registry.get(candidate.target.kind).kernels([candidate])
+    platform = registry.get(candidate.target.kind)
+    [artifact] = platform.build([candidate])
+    kernel = platform.load(artifact)
     kernel.bind(data.inputs, data.outputs)
     return Call(kernel.run, lambda: data.outputs[0])

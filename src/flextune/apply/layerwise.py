@@ -138,7 +138,8 @@ def _build(variants: Sequence[_Variant], target: Target) -> dict[Workload, Kerne
     workloads = list(dict.fromkeys(variant.workload for variant in variants))
     spaces = [platform.search_space(workload, target) for workload in workloads]
     candidates = [Candidate(space.workload, target, space.trace, space.default) for space in spaces]
-    return dict(zip(workloads, platform.kernels(candidates), strict=True))
+    kernels = map(platform.load, platform.build(candidates))
+    return dict(zip(workloads, kernels, strict=True))
 
 
 def _value(expression: Any, values: Mapping[Any, _Value]) -> _Value:

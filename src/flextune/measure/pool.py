@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from flextune.errors import EnvironmentFault, WorkerError
+from flextune.measure.builder import ArtifactFolder
 from flextune.measure.ending import Ending, Outcome
 from flextune.measure.folder import PrivateFolder
 from flextune.measure.launcher import ServiceLauncher
@@ -22,6 +24,7 @@ from flextune.measure.outcome import failure, max_error, went_well, what_happene
 from flextune.measure.slot import Slot
 from flextune.measure.wire import Message
 from flextune.measure.worker_process import WorkerProcess, wait_any
+from flextune.trial.artifact import Artifact, CompilerReport
 from flextune.trial.measurement import Candidate, Measurement, Status
 from flextune.workload.workload import Workload
 
@@ -33,6 +36,7 @@ REFERENCE_TIMEOUT_SECS = 600.0
 _KEPT = 4
 """Kernels that stay built after they were measured, the fastest of a workload: a comparison will want them."""
 _BUILD_DEATHS = 2
+_ARTIFACTS = "artifacts"
 _SETTLES = 6
 
 
@@ -43,6 +47,7 @@ class _Job:
     number: int
     candidate: Candidate
     folder: str
+    artifact: Message | None = None
     slot: Slot | None = None
     generation: int = -1
     build_secs: float = 0.0
@@ -61,8 +66,8 @@ class _Job:
     def lives_in(self, slot: Slot) -> bool:
         return self.slot is slot and self.kernel_lives
 
-    def take_build(self, slot: Slot, outcome: Outcome, together: int) -> bool:
-        """Whether that was the end of it, for one of `together` candidates that were built in one go.
+    def take_build(self, slot: Slot, outcome: Outcome, together: int, place: int) -> bool:
+        """Whether that was the end of it, for the one at `place` of `together` candidates that were built in one go.
 
         Not so when they were several, of which one has failed; nor when a worker died for the first time: an earlier
         candidate may have damaged it.
@@ -73,8 +78,10 @@ class _Job:
             return False
         if went_well(outcome):
             self.slot, self.generation = slot, slot.generation
-            self.build_secs = outcome.reply["build_secs"]
             slot.built += 1
+            if self.artifact is None:
+                self.build_secs = outcome.reply["build_secs"]
+                self.artifact = outcome.reply["artifacts"][place]
             return True
         self.deaths += outcome.ending is Ending.DIED
         if outcome.ending is Ending.DIED and self.deaths < _BUILD_DEATHS:
@@ -90,7 +97,7 @@ class _Job:
             self.max_error = max(self.max_error, max_error(outcome.reply))
             return True
         failed = failure(self.candidate.assignment, outcome, building=False, elapsed_secs=self.elapsed_secs)
-        self.failed = replace(failed, build_secs=self.build_secs)
+        self.failed = replace(failed, build_secs=self.build_secs, report=self._report)
         return False
 
     def measurement(self, run_secs: tuple[float, ...]) -> Measurement:
@@ -101,7 +108,12 @@ class _Job:
             build_secs=self.build_secs,
             elapsed_secs=self.elapsed_secs,
             max_error=self.max_error,
+            report=self._report,
         )
+
+    @property
+    def _report(self) -> CompilerReport:
+        return CompilerReport() if self.artifact is None else Artifact.restored(self.artifact, b"").report
 
 
 class WorkerPool:
@@ -133,6 +145,7 @@ class WorkerPool:
         """Start all workers; they get ready in the background, with the platform `kind` loaded if one is named."""
         if self._folder is None:
             self._folder = PrivateFolder()
+            self._artifacts_path.mkdir()
             count = self._options.workers or min(MOST_WORKERS, len(available_processors()))
             path = self._folder.path
             self._launcher = ServiceLauncher("kernels", str(self._options), self._cores, path)
@@ -184,7 +197,7 @@ class WorkerPool:
             return []
         self._forget_others({candidate.workload for candidate in candidates})
         slot = max(self._slots, key=lambda slot: sum(self._kernel(each, slot) is not None for each in candidates))
-        jobs = [self._kernel(candidate, slot) or self._job(candidate) for candidate in candidates]
+        jobs = [self._kernel(candidate, slot) or self._again(candidate) for candidate in candidates]
         times: dict[int, tuple[float, ...]] = {job.number: () for job in jobs}
         try:
             for job in jobs * rounds:
@@ -202,6 +215,11 @@ class WorkerPool:
         """The job whose kernel of this candidate has been kept in a slot."""
         job = self._kept.get(candidate)
         return job if job is not None and job.lives_in(slot) else None
+
+    def _again(self, candidate: Candidate) -> _Job:
+        """A job whose kernel is to come into another slot than the one that has it, if any has."""
+        kept = self._kept.get(candidate)
+        return self._job(candidate) if kept is None else replace(kept, number=self._number(), slot=None, failed=None)
 
     def _forget_others(self, workloads: Set[Workload]) -> None:
         kept = {candidate: job for candidate, job in self._kept.items() if candidate.workload in workloads}
@@ -228,8 +246,11 @@ class WorkerPool:
         return job.failed or job.measurement(job.run_secs)
 
     def _job(self, candidate: Candidate) -> _Job:
+        return _Job(self._number(), candidate, self._data_folder(candidate.workload))
+
+    def _number(self) -> int:
         self._numbers += 1
-        return _Job(self._numbers, candidate, self._data_folder(candidate.workload))
+        return self._numbers
 
     def _data_folder(self, workload: Workload) -> str:
         """The folder with inputs and reference of a workload; one worker makes them at the first time."""
@@ -243,7 +264,10 @@ class WorkerPool:
         return self._folders[workload.key]
 
     def _build(self, jobs: Iterable[_Job], slots: Sequence[Slot]) -> None:
-        """Build what is not built yet, or was lost with its worker; a job ends with its kernel in a slot, or failed."""
+        """Build what is not built yet, and load again what was lost with its worker or is in another one than `slots`.
+
+        A job ends with its kernel in a slot, or failed.
+        """
         waiting = deque(job for job in jobs if job.failed is None and not job.kernel_lives)
         if waiting:
             _load_all(waiting[0], slots[: len(waiting)])
@@ -258,17 +282,13 @@ class WorkerPool:
                 slot, together = running.pop(worker)
                 idle.append(slot)
                 ended = slot.ended(outcome)
-                waiting.extendleft(job for job in reversed(together) if not job.take_build(slot, ended, len(together)))
+                done = [job.take_build(slot, ended, len(together), place) for place, job in enumerate(together)]
+                waiting.extendleft(job for job, is_done in reversed([*zip(together, done, strict=True)]) if not is_done)
 
     def _send_build(self, slot: Slot, together: Sequence[_Job]) -> WorkerProcess:
         slot.load(together[0].candidate, together[0].folder)
         worker = slot.ready()
-        request = {
-            "action": "build",
-            "ids": [job.number for job in together],
-            "candidates": [candidate_text(job.candidate) for job in together],
-            "folder": together[0].folder,
-        }
+        request = {**_build_request(together), "folder": together[0].folder, "artifacts": str(self._artifacts_path)}
         worker.send(request, self._options.build_timeout_secs, self._options.memory_bytes)
         return worker
 
@@ -295,7 +315,13 @@ class WorkerPool:
             return job.take_run(outcome)
         raise WorkerError("measuring workers are killed from outside, again and again: start once more without that")
 
+    @property
+    def _artifacts_path(self) -> Path:
+        assert self._folder is not None  # made by `start`
+        return self._folder.path / _ARTIFACTS
+
     def _rest(self) -> None:
+        ArtifactFolder(self._artifacts_path).drop_others([job.artifact for job in self._kept.values() if job.artifact])
         for slot in self._slots:
             slot.rest([job.number for job in self._kept.values() if job.lives_in(slot)])
 
@@ -305,6 +331,16 @@ def _load_all(job: _Job, slots: Sequence[Slot]) -> None:
         slot.begin_load(job.candidate, job.folder)
     for slot in slots:
         slot.end_load(job.candidate, job.folder)
+
+
+def _build_request(together: Sequence[_Job]) -> Message:
+    """To build these, or to load the only one, which has been built before."""
+    first = together[0]
+    if first.artifact is not None:
+        text = candidate_text(first.candidate)
+        return {"action": "open", "id": first.number, "candidate": text, "artifact": first.artifact}
+    candidates = [candidate_text(job.candidate) for job in together]
+    return {"action": "build", "ids": [job.number for job in together], "candidates": candidates}
 
 
 def _next_group(waiting: deque[_Job], most: int) -> list[_Job]:
@@ -317,7 +353,7 @@ def _next_group(waiting: deque[_Job], most: int) -> list[_Job]:
 
 def _may_join(first: _Job, other: _Job) -> bool:
     same = first.folder == other.folder and first.candidate.target == other.candidate.target
-    return same and not first.alone and not other.alone
+    return same and not any(job.alone or job.artifact is not None for job in (first, other))
 
 
 def _check_reference(workload: Workload, outcome: Outcome) -> None:

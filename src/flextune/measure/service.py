@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flextune.measure.builder import ArtifactFolder, Builder
 from flextune.measure.check import OutputCheck, check_inputs, check_outputs
 from flextune.measure.data import KernelData, load_data, save_data
 from flextune.measure.limits import ThreadPlaces, memory_limit
@@ -22,7 +23,8 @@ from flextune.measure.wire import Message
 from flextune.native.pool import use_own_pool
 from flextune.platforms import registry
 from flextune.platforms.base import Kernel
-from flextune.trial.measurement import Status
+from flextune.trial.artifact import Artifact
+from flextune.trial.measurement import Candidate, Status
 from flextune.workload.workload import Workload
 
 DATA_KEPT = 2
@@ -60,6 +62,7 @@ class KernelService:
             "reference": self._reference,
             "load": self._load,
             "build": self._build,
+            "open": self._open,
             "run": self._run,
             "time": self._time,
             "drop": self._drop,
@@ -70,7 +73,7 @@ class KernelService:
         return {"status": Status.OK, "error": "", **self._guarded(request)}
 
     def _guarded(self, request: Message) -> dict[str, Any]:
-        failure = Status.BUILD_ERROR if request["action"] == "build" else Status.RUN_ERROR
+        failure = Status.BUILD_ERROR if request["action"] in ("build", "open") else Status.RUN_ERROR
         try:
             return self._actions[request["action"]](request)
         except MemoryError:
@@ -91,17 +94,34 @@ class KernelService:
         return {}
 
     def _build(self, request: Message) -> dict[str, Any]:
-        """Build candidates of one workload together: all of them, or none. `build_secs` is the mean of a candidate."""
+        """Build candidates of one workload together, and load them: all of them, or none.
+
+        `build_secs` is the mean of a candidate; `artifacts` are tickets with which other workers can load them.
+        """
         start = time.perf_counter()
         candidates = [read_candidate(text) for text in request["candidates"]]
         with self._memory_limit():
-            kernels = registry.get(candidates[0].target.kind).kernels(candidates)
-            built = [_Built(kernel, candidates[0].workload, request["folder"]) for kernel in kernels]
-            if sum(array.nbytes for array in self._data_of(built[0]).inputs) <= BIND_EARLY_BYTES:
-                for each in built:
-                    self._bind(each)
-        self._built.update(zip(request["ids"], built, strict=True))
-        return {"build_secs": (time.perf_counter() - start) / len(candidates)}
+            builder: Builder = registry.get(candidates[0].target.kind)
+            artifacts = builder.build(candidates)
+            self._add(request["ids"], artifacts, candidates[0], request["folder"])
+        tickets = [ArtifactFolder(Path(request["artifacts"])).put(artifact) for artifact in artifacts]
+        return {"build_secs": (time.perf_counter() - start) / len(candidates), "artifacts": tickets}
+
+    def _open(self, request: Message) -> dict[str, Any]:
+        """Load what another worker has built, or one that is no more."""
+        candidate = read_candidate(request["candidate"])
+        artifact = ArtifactFolder(Path(request["artifacts"])).get(request["artifact"])
+        with self._memory_limit():
+            self._add([request["id"]], [artifact], candidate, request["folder"])
+        return {}
+
+    def _add(self, ids: Sequence[int], artifacts: Sequence[Artifact], candidate: Candidate, folder: str) -> None:
+        platform = registry.get(candidate.target.kind)
+        built = [_Built(platform.load(artifact), candidate.workload, folder) for artifact in artifacts]
+        if sum(array.nbytes for array in self._data_of(built[0]).inputs) <= BIND_EARLY_BYTES:
+            for each in built:
+                self._bind(each)
+        self._built.update(zip(ids, built, strict=True))
 
     def _run(self, request: Message) -> dict[str, Any]:
         """Check and time. The kernel is kept, as after `_time`, until it is dropped."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from flextune.target.target import Target
+from flextune.trial.artifact import Artifact
 from flextune.trial.measurement import Candidate
 from flextune.workload.workload import Workload
 
 if TYPE_CHECKING:  # these load TVM, which not every platform needs
-    from flextune.schedule.apply import ScheduledProgram
     from flextune.schedule.space import SearchSpace
 
 Array = npt.NDArray[np.generic]
@@ -51,17 +51,18 @@ class Platform(Protocol):
         """The space of schedules of a workload; raises `UsageError` when no rule knows the operator."""
         ...
 
-    def lower(self, candidate: Candidate) -> ScheduledProgram:
-        """Apply the trace, with the platform's intrinsics registered; raises `ScheduleError` on an illegal step."""
+    def build(self, candidates: Sequence[Candidate]) -> Sequence[Artifact]:
+        """An artifact of each candidate, all of one target (at least one), in order.
+
+        Candidates that are built together may share the cost of it. Raises as soon as one of them cannot be built:
+        `ScheduleError` on an illegal step, `BuildError` where there is no code for it.
+        """
         ...
 
-    def build(self, module: Any, target: Target) -> Any:
-        """Generate code for a TVM `IRModule` and return the loaded runtime module (its functions compiled)."""
-        ...
+    def load(self, artifact: Artifact, device: int = 0) -> Kernel:
+        """The program on a device of this machine, ready to be bound to inputs.
 
-    def kernels(self, candidates: Sequence[Candidate]) -> Sequence[Kernel]:
-        """A kernel of each candidate, all of one target (at least one), ready to be bound to inputs.
-
-        Kernels that are built together may share the cost of it. Raises as soon as one of them cannot be built.
+        The artifact is all that is needed: it may have been built by another process, or on another machine. Raises
+        `BuildError` for what is no artifact of this platform.
         """
         ...

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from flextune.csp.assignment import Assignment
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
+from flextune.trial.artifact import CompilerReport
 from flextune.workload.workload import Workload
 
 
@@ -51,7 +52,10 @@ def candidate_key(workload_key: str, target_key: str, trace: str, assignment: As
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """The outcome of one trial. `run_secs` holds every raw repeat in seconds, empty unless the program ran."""
+    """The outcome of one trial. `run_secs` holds every raw repeat in seconds, empty unless the program ran.
+
+    `report` is what the compiler said, where the program was compiled; it is not recorded.
+    """
 
     assignment: Assignment
     status: Status
@@ -60,6 +64,7 @@ class Measurement:
     build_secs: float = 0.0
     elapsed_secs: float = 0.0
     max_error: float = 0.0
+    report: CompilerReport = field(default_factory=CompilerReport)
 
     @property
     def ok(self) -> bool:

@@ -1,6 +1,7 @@
 """Real code generation in worker processes: small programs of every kind of operand."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import numpy as np
@@ -81,3 +82,21 @@ def test_threads_of_parallel_programs_have_a_core_each(pool: WorkerPool) -> None
 def test_finalists_of_a_space(pool: WorkerPool) -> None:
     measurements = pool.compare(some_candidates("gemm:m=64,n=64,k=64", 3), rounds=4)
     assert [len(measurement.run_secs) for measurement in measurements] == [4, 4, 4]
+
+
+def test_a_measurement_has_what_the_compiler_said(pool: WorkerPool) -> None:
+    for measurement in pool.measure(some_candidates("gemm:m=24,n=32,k=16", 3)):
+        assert (measurement.report.code_bytes or 0) > 100
+
+
+def test_a_kernel_of_another_worker_is_loaded_and_not_built_again(pool: WorkerPool) -> None:
+    """Whichever of the two workers has built it, and also when that one is no more."""
+    candidates = some_candidates("gemm:m=40,n=32,k=16", 4)
+    trials = list(pool.measure(candidates))
+    for kill in (False, True):
+        if kill:
+            os.kill(pool.worker_pids[0], signal.SIGKILL)
+        finals = pool.compare(candidates, rounds=2)
+        assert [final.status for final in finals] == [Status.OK] * 4
+        if not kill:
+            assert [final.build_secs for final in finals] == [trial.build_secs for trial in trials]

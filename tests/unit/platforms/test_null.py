@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from flextune.csp.assignment import Assignment
-from flextune.errors import BuildError, UsageError
+from flextune.errors import BuildError
 from flextune.platforms.null.kernel import Fault, NullKernel, null_secs
 from flextune.platforms.null.platform import NullPlatform
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
+from flextune.trial.artifact import Artifact
 from flextune.trial.measurement import Candidate
 from flextune.workload.parse import parse_workload
 
@@ -40,16 +41,17 @@ def test_outputs_are_right_unless_they_shall_not_be() -> None:
     right = WORKLOAD.reference(inputs)[0]
     for fault, wrong in ((Fault.NONE, 0), (Fault.WRONG_OUTPUT, 1), (Fault.UNWRITTEN_OUTPUT, 1)):
         output = np.full_like(right, np.nan)
-        [kernel] = NullPlatform().kernels([candidate(fault)])
+        [artifact] = NullPlatform().build([candidate(fault)])
+        kernel = NullPlatform().load(artifact)
         kernel.bind([array.copy() for array in inputs], [output])
         kernel.run()
         assert np.count_nonzero(output != right) == wrong
 
 
-def test_makes_no_code() -> None:
+def test_what_it_cannot_build_or_load() -> None:
     with pytest.raises(BuildError, match="no code for this candidate"):
-        NullPlatform().kernels([candidate(Fault.BUILD_ERROR)])
-    with pytest.raises(UsageError, match="needs another target"):
-        NullPlatform().lower(candidate(Fault.NONE))
-    with pytest.raises(UsageError, match="makes no code"):
-        NullPlatform().build(object(), TARGET)
+        NullPlatform().build([candidate(Fault.NONE), candidate(Fault.BUILD_ERROR)])
+    with pytest.raises(BuildError, match="loads artifacts of kind 'null', not 'shared library'"):
+        NullPlatform().load(Artifact("shared library", b"\x7fELF"))
+    with pytest.raises(BuildError, match="no null artifact"):
+        NullPlatform().load(Artifact("null", b"[]"))

@@ -5,27 +5,28 @@ The whole tuning loop, workers included, runs on it in a moment and ends the sam
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from flextune.csp import Assignment, Domain, Le, Problem, Prod, Variable
-from flextune.errors import UsageError
+from flextune.errors import BuildError
 from flextune.platforms.base import Kernel
 from flextune.platforms.null.kernel import Fault, NullKernel
 from flextune.schedule.space import SearchSpace
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
+from flextune.trial.artifact import Artifact, CompilerReport
 from flextune.trial.measurement import Candidate
+from flextune.workload.parse import parse_workload
 from flextune.workload.workload import Workload
 
-if TYPE_CHECKING:
-    from flextune.schedule.apply import ScheduledProgram
-
+KIND = "null"
 _RULE = "null"
+_REPORT = CompilerReport(code_bytes=0)
 
 
 class NullPlatform:
-    """See `flextune.platforms.base.Platform`. There is no code, so `lower` and `build` raise."""
+    """See `flextune.platforms.base.Platform`. Its artifacts say what they stand for, in place of code."""
 
     name = "null"
 
@@ -46,18 +47,30 @@ class NullPlatform:
         default = Assignment({"rows": 1, "columns": 1, "unroll": 1, "area": 1})
         return SearchSpace(workload, target, Trace(()), problem, default, (_RULE,))
 
-    def lower(self, candidate: Candidate) -> ScheduledProgram:
-        raise UsageError(f"the null platform makes no code: {candidate.workload} needs another target to be lowered")
+    def build(self, candidates: Sequence[Candidate]) -> Sequence[Artifact]:
+        for candidate in candidates:
+            _fault(candidate.assignment).strike_build()
+        return [Artifact(KIND, _content(candidate), report=_REPORT) for candidate in candidates]
 
-    def build(self, module: Any, target: Target) -> Any:
-        del module
-        raise UsageError(f"the null platform makes no code: nothing can be built for {target}")
+    def load(self, artifact: Artifact, device: int = 0) -> Kernel:
+        del device  # there is none
+        if artifact.kind != KIND:
+            raise BuildError(f"the null platform loads artifacts of kind {KIND!r}, not {artifact.kind!r}")
+        try:
+            described = json.loads(artifact.content)
+            workload = parse_workload(described["workload"], described["body"])
+            assignment = Assignment.parse(described["assignment"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise BuildError(f"no null artifact: {artifact.content[:80]!r}: {error}") from error
+        return NullKernel(workload, assignment, _fault(assignment))
 
-    def kernels(self, candidates: Sequence[Candidate]) -> Sequence[Kernel]:
-        return [_kernel(candidate) for candidate in candidates]
+
+def _fault(assignment: Assignment) -> Fault:
+    return Fault(assignment.get(Fault.variable(), Fault.NONE))
 
 
-def _kernel(candidate: Candidate) -> Kernel:
-    fault = Fault(candidate.assignment.get(Fault.variable(), Fault.NONE))
-    fault.strike_build()
-    return NullKernel(candidate.workload, candidate.assignment, fault)
+def _content(candidate: Candidate) -> bytes:
+    """There is no code: a kernel comes from the reference, and its times from the assignment."""
+    workload = candidate.workload
+    described = {"workload": str(workload), "body": workload.body, "assignment": str(candidate.assignment)}
+    return json.dumps(described).encode()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import tvm
 
+from flextune.errors import BuildError
 from flextune.platforms.base import Kernel
+from flextune.platforms.cpu.shared_library import compiler_reports, load_module, machine_code
 from flextune.platforms.cpu.tvm_kernel import TvmKernel
-from flextune.platforms.x86.build import compile_module
+from flextune.platforms.x86.build import compile_executable
 from flextune.platforms.x86.elementary import register_elementary
 from flextune.platforms.x86.intrinsics import register_intrinsics
 from flextune.platforms.x86.rounding import register_fast_rounding
@@ -17,6 +18,7 @@ from flextune.platforms.x86.rules import generate_space
 from flextune.schedule.apply import ScheduledProgram, apply_trace
 from flextune.schedule.space import SearchSpace
 from flextune.target.target import Target
+from flextune.trial.artifact import Artifact
 from flextune.trial.measurement import Candidate
 from flextune.workload.workload import Workload
 
@@ -34,17 +36,28 @@ class X86Platform:
     def search_space(self, workload: Workload, target: Target) -> SearchSpace:
         return generate_space(workload, target)
 
-    def lower(self, candidate: Candidate) -> ScheduledProgram:
-        return apply_trace(candidate.workload, candidate.trace, candidate.assignment)
-
-    def build(self, module: Any, target: Target) -> Any:
-        return compile_module(module, target)
-
-    def kernels(self, candidates: Sequence[Candidate]) -> Sequence[Kernel]:
+    def build(self, candidates: Sequence[Candidate]) -> Sequence[Artifact]:
         """One module for all: what LLVM takes for a module of any size is a third of what it takes for a kernel."""
-        programs = {f"main{index}": self.lower(candidate) for index, candidate in enumerate(candidates)}
+        programs = {f"main{index}": _program(candidate) for index, candidate in enumerate(candidates)}
         functions = {
             name: program.module["main"].with_attr("global_symbol", name) for name, program in programs.items()
         }
-        module = compile_module(tvm.IRModule(functions), candidates[0].target, checked=False)
-        return [TvmKernel(module, program.packs, name) for name, program in programs.items()]
+        executable = compile_executable(tvm.IRModule(functions), candidates[0].target, checked=False)
+        kind, content = machine_code(executable)
+        reports = compiler_reports(kind, content, tuple(programs))
+        return [
+            Artifact(kind, content, name, tuple(program.packs), report)
+            for (name, program), report in zip(programs.items(), reports, strict=True)
+        ]
+
+    def load(self, artifact: Artifact, device: int = 0) -> Kernel:
+        del device  # there is one CPU
+        module = load_module(artifact.kind, artifact.content)
+        try:
+            return TvmKernel(module, artifact.packs, artifact.entry)
+        except AttributeError as error:
+            raise BuildError(f"the {artifact.kind} has no program {artifact.entry!r}") from error
+
+
+def _program(candidate: Candidate) -> ScheduledProgram:
+    return apply_trace(candidate.workload, candidate.trace, candidate.assignment)
