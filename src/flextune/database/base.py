@@ -24,6 +24,8 @@ class Database(ABC):
       measured again, or found to be wrong, is judged by the better evidence.
     * Order is the order of commits.
     * Keys are the workload's and the target's `key`; `None` means "any".
+    * A record that is damaged, or that holds a program which does more than compute, is left out of what is read, with
+      a warning that names it.
     * Everything that can go wrong with the storage is a `DatabaseError` that says what to do.
 
     `flextune.testing.databases.DatabaseSuite` checks all of this for a class of your own.

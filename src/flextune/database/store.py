@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import count
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sql
 from sqlalchemy.dialects import sqlite
@@ -25,7 +27,7 @@ from flextune.database.schema import (
     record_row,
     records_table,
 )
-from flextune.errors import DatabaseError, FlextuneError
+from flextune.errors import DatabaseError, FlextuneError, UsageError
 from flextune.trial.decision import Decision
 from flextune.trial.record import TuningRecord
 
@@ -76,7 +78,7 @@ class SqlDatabase(Database):
             query = query.where(records_table.c.target_key == target_key)
         with storage_faults(self._name), self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        return [self._parsed(TuningRecord.from_json, records_table, row.id, row.record) for row in rows]
+        return list(self._readable(rows))
 
     def best(self, workload_key: str, target_key: str) -> TuningRecord | None:
         newer = records_table.alias("newer")
@@ -86,11 +88,8 @@ class SqlDatabase(Database):
             .where(records_table.c.workload_key == workload_key, records_table.c.target_key == target_key)
             .where(records_table.c.status == "ok", records_table.c.secs.is_not(None), is_latest)
             .order_by(records_table.c.secs, records_table.c.id)
-            .limit(1)
         )
-        with storage_faults(self._name), self._engine.connect() as connection:
-            row = connection.execute(query).first()
-        return None if row is None else self._parsed(TuningRecord.from_json, records_table, row.id, row.record)
+        return next(self._readable(self._one_by_one(query)), None)
 
     def decide(self, decisions: Iterable[Decision]) -> None:
         rows = [{"key": each.key, "target_key": each.target_key, "decision": each.to_json()} for each in decisions]
@@ -130,14 +129,40 @@ class SqlDatabase(Database):
         with storage_faults(self._name):
             return decisions_table.name not in sql.inspect(self._engine).get_table_names()
 
-    def _parsed(self, parse: Callable[[str], Parsed], table: sql.Table, row_id: int, text: str) -> Parsed:
+    def _one_by_one(self, query: sql.Select[Any, Any]) -> Iterator[sql.Row[Any, Any]]:
+        """The rows of a query of which the first is mostly enough."""
+        for number in count():
+            with storage_faults(self._name), self._engine.connect() as connection:
+                row = connection.execute(query.limit(1).offset(number)).first()
+            if row is None:
+                return
+            yield row
+
+    def _readable(self, rows: Iterable[sql.Row[Any, Any]]) -> Iterator[TuningRecord]:
+        """The records in rows; one that is damaged is named in a warning, and is missed no more than one not made."""
+        for row in rows:
+            try:
+                yield self._parsed(TuningRecord.from_json, records_table, row.id, row.record)
+            except DatabaseError as error:
+                warnings.warn(f"left out: {error}", stacklevel=3)
+
+    def _parsed(self, parse: Callable[[str], Parsed], table: sql.Table, row_id: int, text: object) -> Parsed:
         try:
-            return parse(text)
+            return parse(_clean(text))
         except FlextuneError as error:
             raise DatabaseError(
                 f"records database {self._name}: row {row_id} of {table.name} is damaged: {error}; remove it with "
                 f"`sqlite3 {self._name} 'DELETE FROM {table.name} WHERE id = {row_id}'`"
             ) from error
+
+
+def _clean(text: object) -> str:
+    """The text of a row; `UsageError` for what is none."""
+    if not isinstance(text, str):
+        raise UsageError(f"it holds {type(text).__name__} instead of text")
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise UsageError("its text is not UTF-8")
+    return text
 
 
 def _open_file(path: Path, must_exist: bool) -> Database:
@@ -160,7 +185,14 @@ def _open_file(path: Path, must_exist: bool) -> Database:
 def _engine_for_reading(path: Path) -> sql.Engine:
     """For a file in a folder that cannot be written: SQLite could not make its side files there."""
     query = {"mode": "ro", "immutable": "1", "uri": "true"}
-    return sql.create_engine(sql.URL.create("sqlite", database=path.absolute().as_uri(), query=query))
+    engine = sql.create_engine(sql.URL.create("sqlite", database=path.absolute().as_uri(), query=query))
+    sql.event.listen(engine, "connect", _read_any_text)
+    return engine
+
+
+def _read_any_text(connection: sqlite3.Connection, _record: object = None) -> None:
+    """A text that is not UTF-8 damages its own row, and not all that is read with it."""
+    connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
 
 
 def _open_server(url: str) -> Database:
@@ -177,6 +209,7 @@ def _open_server(url: str) -> Database:
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     """Write-ahead log (readers never block writers) and a flush to disk per commit."""
+    _read_any_text(connection)
     cursor = connection.cursor()
     cursor.execute("PRAGMA synchronous = FULL")
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":

@@ -15,6 +15,7 @@ from importlib import metadata
 from flextune.csp.assignment import Assignment
 from flextune.errors import UsageError
 from flextune.trial.measurement import Candidate, Measurement, Status, candidate_key
+from flextune.trial.record_check import check_objective, check_program
 
 RECORD_FORMAT = 1
 OBJECTIVE = "objective:"
@@ -120,12 +121,21 @@ class TuningRecord:
 
     @classmethod
     def from_json(cls, text: str) -> TuningRecord:
-        """Inverse of `to_json`. Raises `UsageError` naming the field that is missing, unknown or of the wrong type."""
+        """Inverse of `to_json`.
+
+        Raises `UsageError` naming the field that is missing, unknown or of the wrong type, and for a program that does
+        more than compute.
+        """
         values = _json_object(text)
         _check_format(values.pop("format", None))
         _check_names(values)
         fields: dict[str, typing.Any] = {name: _field(name, values[name]) for name in _TYPES}
-        return cls(**fields)
+        record = cls(**fields)
+        if record.of_objective:
+            check_objective(record.trace, record.assignment)
+        else:
+            check_program(record.workload, record.body)
+        return record
 
 
 def installed_versions() -> str:

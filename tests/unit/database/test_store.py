@@ -119,15 +119,44 @@ def test_overwritten_pages(tmp_path):
         open_database(path).records()
 
 
-def test_damaged_row_is_named(tmp_path):
+DAMAGES = {
+    "no record": "UPDATE records SET record = '{}' WHERE id = 2",
+    "NULL": "PRAGMA writable_schema = ON; "
+    "UPDATE sqlite_master SET sql = replace(sql, 'record TEXT NOT NULL', 'record TEXT') WHERE name = 'records'; "
+    "PRAGMA writable_schema = RESET; UPDATE records SET record = NULL WHERE id = 2",
+    "bytes": "UPDATE records SET record = x'ff00' WHERE id = 2",
+    "no UTF-8": "UPDATE records SET record = cast(x'7bff7d' AS TEXT) WHERE id = 2",
+    "cut off": "UPDATE records SET record = substr(record, 1, 50) WHERE id = 2",
+    "an objective without parameters": "UPDATE records SET record = json_set(record, '$.workload', 'objective:x', "
+    "'$.body', 'x') WHERE id = 2",
+    "a program that is none": "UPDATE records SET record = json_set(record, '$.workload', 'tir:name=x,sha=h00', "
+    "'$.body', 'x') WHERE id = 2",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_row_is_named_and_left_out(tmp_path, damage):
     path = filled(tmp_path / "r.db")
+    with open_database(path) as database:
+        whole = database.records()
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE records SET record = '{}' WHERE id = 2")
+        connection.executescript(DAMAGES[damage])
     with (
         open_database(path) as database,
-        pytest.raises(DatabaseError, match=r"row 2 of records is damaged.*DELETE FROM records WHERE id = 2"),
+        pytest.warns(UserWarning, match=r"row 2 of records is damaged.*DELETE FROM records WHERE id = 2"),
     ):
-        database.records()
+        assert database.records() == [whole[0], *whole[2:]]
+
+
+def test_the_best_record_is_the_best_that_can_be_read(tmp_path):
+    path = filled(tmp_path / "r.db")
+    with open_database(path) as database:
+        best = database.best(WORKLOAD, TARGET)
+        others = [record for record in database.records() if record != best]
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE records SET record = '[]' WHERE record = ?", (best.to_json(),))
+    with open_database(path) as database, pytest.warns(UserWarning, match="left out"):
+        assert database.best(WORKLOAD, TARGET) == min(others, key=lambda record: record.secs)
 
 
 def test_full_disk_loses_nothing_stored_before(tmp_path):
