@@ -1,9 +1,28 @@
-"""Compiling one component of a network into a layered diagram of its solutions.
+"""Compiling one component of a network into a decision diagram of its solutions, layer by layer.
 
-The variables are walked in order, all partial solutions at once. A state is what later statements still read: the
-partial result of every unfinished product and sum, and the values that selections and checks wait for, each reduced to
-its class (`Equivalence`). Equal states share one node. States are kept as codes into small tables of values, so that
-arithmetic happens once per table entry, and per partial solution there are only look-ups.
+The result is an exact multivalued decision diagram (MDD): a graph with one layer per variable, an edge per value, and a
+path from the root to the end for every solution. It is built top-down (Bergman, Cire, van Hoeve and Hooker, "Decision
+Diagrams for Optimization", 2016, chapter 3): like dynamic programming over the variables in a fixed order, where all
+partial solutions with the same state share one node.
+
+    layer of a          layer of b, for a * b <= 4 with a and b in {1, 2, 4}
+    root ── a=1 ──▶ state "a*b so far 1" ── b in {1, 2, 4} ──▶ end
+         ├─ a=2 ──▶ state "2"            ── b in {1, 2}    ──▶ end
+         └─ a=4 ──▶ state "4"            ── b = 1          ──▶ end
+
+What a state is. After some variables have their values, it is all that the constraints still to come can see of them:
+the partial result of every unfinished product and sum, and the values that selections and checks wait for. Each part is
+reduced to its class (`Equivalence`): products "so far 33" and "so far 40" are one state if all that still reads them is
+`<= 64`, as both go on with 1 and end with 2. How much merges decides the size, and the order of the variables decides
+how much merges (`ordering.py`).
+
+How a layer is made (`_step`), for all states at once in NumPy columns:
+1. `_absorb`: per product or sum over the new variable, a table (old code, value of the variable) -> new code. A state
+   part is a `Register`: small integer codes into a table of values. Arithmetic is done once per entry of the table.
+2. `_expand`: the pairs (state, value) that no table forbids are the candidate edges.
+3. `_Frame.finish`: nodes that are now complete flow into what reads them; checks with all operands known filter edges.
+4. `_Frame.merged`: edges whose new states are equal get the same target; one state for each different code tuple.
+Nodes from which no solution can be completed are removed at the end, bottom-up, by `Diagram`.
 """
 
 from __future__ import annotations
@@ -29,14 +48,14 @@ _CHUNK = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a diagram may become: all edges, those of one layer, and the results of one product or sum in a layer.
-
-    The defaults keep a compilation under about 2 GB.
-    """
+    """How large a diagram may become. The defaults keep a compilation under about 2 GB."""
 
     edges: int = 30_000_000
+    """In all layers together."""
     layer_edges: int = 16_000_000
+    """In one layer."""
     table_entries: int = 8_000_000
+    """Results of one product or sum in a layer: its partial results so far times the values of the new variable."""
 
 
 class DiagramTooLargeError(UsageError):
@@ -47,7 +66,7 @@ class Compilation:
     """The walk over the variables of one component.
 
     With a `beam` at most so many states of a layer are kept (`thinned` says whether any was lost): the diagram then
-    holds some of the solutions only.
+    holds some of the solutions only (a *restricted* decision diagram).
     """
 
     def __init__(
@@ -64,8 +83,10 @@ class Compilation:
         self.domains = domains
         self.equivalence = equivalence
         self.limits = limits
-        self.size = 1
+        self.size = 1  # states of the current layer; row s of every register below belongs to state s
         self.edges = 0
+        # The state: partial results of unfinished products and sums; final values that something still waits for;
+        # and, the same for all states, what each node still lacks and who still waits for it.
         self.partial: dict[str, Register] = {}
         self.final: dict[str, Register] = {}
         self.remaining = {n.name: frozenset(inputs_of(n)) for n in network.nodes.values() if n.kind is not Kind.LEAF}
@@ -111,6 +132,7 @@ class Compilation:
                 Layer(name, domain, np.zeros(1, np.int64), none.astype(np.uint32), none.astype(np.int32))
             )
             return
+        # From here on a row is an edge (old state, value of the variable); a `_Frame` holds the new states, by edge.
         absorbed = self._absorb(name, domain)
         rows, choice = self._expand(name, absorbed, len(domain))
         frame = _Frame(self, rows)
@@ -119,6 +141,7 @@ class Compilation:
             codes = table[0][choice] if old is None else table[old.codes[rows], choice]
             self._advance(user, name, Register(codes, values), frame)
         frame.fresh[name] = Register(choice.astype(np.int32), domain)
+        # Propagate within the layer: what is complete enters what reads it, and complete checks filter the edges.
         finished = [user for user in absorbed if not self.remaining[user]]
         frame.choice = choice
         frame.finish([name, *finished])
@@ -164,6 +187,7 @@ class Compilation:
             old = self.partial[user].values if user in self.partial else start_value(node)
             if len(old) * len(domain) > self.limits.table_entries:
                 raise self.too_large(name)
+            # All partial results so far times all values, then one code per class: equal futures, equal codes.
             results = node.accumulated(old[:, None], node.contribution(name, domain)[None, :]).ravel()
             unique, inverse = np.unique(results, return_inverse=True)
             register = self.canonical(unique, self.equivalence.partial(node, self.remaining[user] - {name}, unique))
@@ -326,6 +350,8 @@ class _Frame:
         """
         self._reduce()
         owner = self.owner
+        # All parts' codes as the digits of one integer (mixed radix), so that equal states are equal integers; where 64
+        # bits are too few, the digits so far are numbered anew first.
         key, span = np.zeros(len(self.rows), dtype=np.int64), 1
         parts = [(owner.partial, self.partial, name) for name in dict.fromkeys((*owner.partial, *self.partial))]
         parts += [(owner.final, self.fresh, name) for name in dict.fromkeys((*owner.final, *self.fresh))]
@@ -339,9 +365,10 @@ class _Frame:
                 key += new[name].codes if name in new else old[name].codes[self.rows]
                 span *= width
         target, first, count = grouped(key, span)
+        # The new layer's registers: those of one representative edge for each new state.
         for old, new, name in parts:
             old[name] = new[name].take(first) if name in new else old[name].take(self.rows[first])
-        start = np.searchsorted(self.rows, np.arange(size + 1))
+        start = np.searchsorted(self.rows, np.arange(size + 1))  # edges stay sorted by the state they leave
         return start.astype(np.int64), target, count
 
 

@@ -1,7 +1,22 @@
 """A layered decision diagram: exact counts, ranks, samples, marginals and restriction of a set of assignments.
 
-One layer per variable. The edges of a layer are sorted by the state they leave and then by value; an edge leads to a
-state of the next layer. Every state leads to at least one solution, states after the last layer are one: the end.
+One layer per variable (a multivalued decision diagram, MDD). The edges of a layer are sorted by the state they leave,
+then by value; an edge leads to a state of the next layer. Every state leads to at least one solution, states after the
+last layer are one: the end. A solution is a path from the first layer's one state to the end.
+
+Everything is dynamic programming over the layers, on counts (Darwiche and Marquis, "A knowledge compilation map", 2002:
+a compiled form pays because these questions take time linear in its size, however many solutions there are):
+
+* weight(state) = the number of paths from it to the end = the sum of the weights of its edges' targets (from the end
+  backwards). The first state's weight is the number of solutions.
+* Ranks. Solutions are numbered in the order of their paths. A path's rank is the sum, over its edges, of the weights of
+  the edges before it at the same state. The other way round, the edge to take is the one in whose interval the rank
+  falls, found by bisection (combinatorial unranking: Nijenhuis and Wilf, "Combinatorial Algorithms", 1978).
+* A uniform sample is the solution of a uniformly random rank: no rejection, no bias.
+* A marginal multiplies paths from the start to an edge by paths from its target to the end (forward-backward).
+* A restriction drops edges and then the states that no longer lead to the end.
+
+Counts past 62 bits are Python integers (dtype object); nothing is rounded, except in `sampled_each`.
 """
 
 from __future__ import annotations
@@ -23,13 +38,18 @@ Columns = dict[str, Numbers]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Edges of one variable: state s has `start[s]:start[s+1]`; edge e takes `values[choice[e]]` to `target[e]`."""
+    """The edges of one variable, in compressed rows (CSR): sorted by the state they leave, then by value."""
 
     name: str
+    """The variable."""
     values: Numbers
+    """Its domain, sorted."""
     start: npt.NDArray[np.int64]
+    """State s has the edges `start[s]` up to, not including, `start[s + 1]`: one entry more than states."""
     choice: npt.NDArray[np.uint32]
+    """By edge: it takes the value `values[choice]`,"""
     target: npt.NDArray[np.int32]
+    """and leads to this state of the next layer."""
 
     @property
     def states(self) -> int:
@@ -72,9 +92,9 @@ class Diagram:
         rank = ranks
         columns: Columns = {}
         for layer, before in zip(self.layers, self._before, strict=True):
-            if len(layer.target) == layer.states:
+            if len(layer.target) == layer.states:  # one edge for each state: nothing to choose
                 edge = state
-            else:
+            else:  # `before` runs over the whole layer: shift the rank to where its state's edges begin
                 rank = rank + before[layer.start[state]]
                 edge = np.searchsorted(before, rank, side="right") - 1
                 rank = rank - before[edge]
@@ -126,7 +146,7 @@ class Diagram:
         """The exact number of solutions with each value of a variable; values without solutions are left out."""
         if not self.count:
             return {}
-        reaching = _object_if(np.ones(1, dtype=np.int64), self.count)
+        reaching = _object_if(np.ones(1, dtype=np.int64), self.count)  # paths from the start to each state
         for layer, weights in zip(self.layers, self.weights[1:], strict=True):
             source = np.repeat(np.arange(layer.states), np.diff(layer.start))
             if layer.name == name:
@@ -157,6 +177,7 @@ class Diagram:
     def _sampled_chunk(
         self, rng: np.random.Generator, rows: int, allowed: Mapping[str, Truth]
     ) -> tuple[Columns, Truth]:
+        # Backward: each row's number of allowed paths to the end, by state. Forward: an edge drawn by these weights.
         following = np.ones((1, 1))
         edge_weights: list[npt.NDArray[np.float64]] = []
         for layer in reversed(self.layers):
@@ -176,6 +197,7 @@ class Diagram:
 
     def restricted(self, allowed: Mapping[str, Truth]) -> Diagram:
         """Only the solutions whose variables have allowed values: a mask over `layer.values` per variable."""
+        # Forward, states that are still reached are numbered anew; `Diagram` removes the dead ones, backward.
         reached = np.arange(1 if self.count else 0)
         layers: list[Layer] = []
         for layer, weights in zip(self.layers, self.weights[1:], strict=True):
@@ -247,7 +269,7 @@ def _alive(layers: Sequence[Layer], ends: int) -> tuple[tuple[Layer, ...], tuple
     for layer in reversed(layers):
         if not alive.all():
             layer = without(layer, alive)
-        running = _running(weights[-1][layer.target])
+        running = _running(weights[-1][layer.target])  # prefix sums, so that a state's total is a difference
         weight = running[layer.start[1:]] - running[layer.start[:-1]]
         if weight.dtype == object and len(weight) and max(weight) < _SAFE:
             weight = weight.astype(np.int64)

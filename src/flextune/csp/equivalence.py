@@ -1,4 +1,9 @@
-"""Which values can be treated alike: two that no later statement can tell apart share one state of the diagram.
+"""Which states may be merged: values that no later constraint can tell apart are one class, and share a state.
+
+It is the Myhill-Nerode relation of automata, on one part of the state: two partial results are equivalent if every
+completion of one is a completion of the other. They are compared by a table with a row per value and a column per
+outcome that may still come (from the propagated domains); equal rows are one class, and a row in which nothing holds is
+a dead value (-1). Parts are compared one by one, so that classes may be finer than the best: never too coarse.
 
 For a product that only has to stay below a bound this leaves floor(bound / product) (or fewer classes: only the
 factors that can still come matter), for "multiple of m" the greatest common divisor with m, for an exact total what is

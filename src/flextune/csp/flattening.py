@@ -1,4 +1,4 @@
-"""From expressions and predicates over parameters to the constraints of a problem.
+"""Flattening: from expressions and predicates over parameters to the constraints of a problem (as MiniZinc calls it).
 
 What a diagram compiles well becomes native constraints: parts joined by `and` apart, a condition on one parameter as
 the set of its values, sums and products of whole numbers as auxiliary variables, `a % b == 0` as `Divides`, `a or b` as

@@ -1,7 +1,16 @@
-"""A problem as a network of values and checks: what the compiler walks over.
+"""A problem as a network of values and checks: the intermediate form that propagation and compilation work on.
 
-Values are the chosen variables (leaves), products, sums and selections. A definition that nothing reads is left out,
-a product used only as a factor of one other product (a sum: as a term of one other sum) is merged into it.
+Nodes are values: the chosen variables (leaves), and what definitions compute from other nodes (products, sums,
+selections): a directed acyclic graph. Checks are constraints over nodes that only say yes or no.
+
+    var a, b, c; n = a * b; m = n * c; m <= 64; n divides 32    becomes
+
+    leaves a b c     nodes n = a·b, m = n·c     checks "m <= 64", "n divides 32"
+
+`build_network` simplifies, for states of fewer parts: a definition that nothing reads is left out; a
+product used only as a factor of one other product (a sum: as a term of one other sum) is merged into it, as the order
+in which factors come in is then free. `components` cuts the network into parts that share nothing: these are compiled
+on their own, and their counts multiply.
 """
 
 from __future__ import annotations
@@ -30,19 +39,20 @@ class Kind(Enum):
 
 @dataclass
 class Node:
-    """One value of the network. Children are names of other nodes, each with how often it occurs.
-
-    `constant` is the constant factor of a product or the constant term of a sum. `operands` are those of a selection:
-    the index, then the options. `bounded` says that the value must fit 64 bits (it is an auxiliary variable's).
-    """
+    """One value of the network, and how it is computed."""
 
     name: str
     kind: Kind
     children: dict[str, int] = field(default_factory=dict)
+    """Of a product or sum: the nodes it combines, each with how often it occurs (`a * a * b` has a: 2, b: 1)."""
     constant: int = 0
+    """Of a product its constant factor, of a sum its constant term."""
     operands: tuple[Operand, ...] = ()
+    """Of a selection: the index, then the options."""
     values: Numbers | None = None
+    """Of a leaf: its domain."""
     bounded: bool = False
+    """Whether the value must fit 64 bits (an auxiliary variable's must)."""
 
     def contribution(self, child: str, values: Numbers) -> Numbers:
         """What a child with these values brings into the product or sum (its multiplicity applied)."""
@@ -154,6 +164,7 @@ def _drop_unused(network: Network, kept: set[str]) -> None:
     """Leave out computed values that nothing kept reads and that always exist."""
     used = set(kept)
     bounds = intervals(network)
+    # Readers come after what they read: backward, all readers of a node are decided before it.
     for name in reversed(list(network.nodes)):
         node = network.nodes[name]
         if name in used or node.kind is Kind.LEAF or not _always_exists(node, bounds):
@@ -226,7 +237,7 @@ def components(network: Network) -> list[Network]:
     """The parts of the network that share nothing: their solutions multiply."""
     parent = {name: name for name in network.nodes}
 
-    def root(name: str) -> str:
+    def root(name: str) -> str:  # union-find with path halving
         while parent[name] != name:
             parent[name] = parent[parent[name]]
             name = parent[name]

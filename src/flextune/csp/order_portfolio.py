@@ -1,4 +1,4 @@
-"""Compiling a component along the best of a few variable orders."""
+"""A portfolio of variable orders, tried in turn under growing limits of size: the first within its limit wins."""
 
 from __future__ import annotations
 

@@ -1,7 +1,16 @@
-"""Which values each node of a network can take at all: explicit sets while they are small, else bounds.
+"""Domain propagation: which values each node of a network can take at all.
 
-`propagate` narrows them until nothing changes: a value stays only while every product, sum and check that reads it can
-still hold with some values of the others (arc consistency over the whole network). Nothing here removes a solution.
+A domain is an explicit set while it is small (domain consistency), else its bounds (bounds consistency). Propagation
+narrows domains until nothing changes or a few rounds are over, as in AC-3 (Mackworth, "Consistency in networks of
+relations", 1977): a value stays only while every constraint that reads it has a *support*, that is holds with some
+values of the others. Two kinds of constraint are propagated: a definition (product, sum, selection) both ways between
+its inputs and its result, and checks of one or two nodes. Which constraint to look at again is known from version
+numbers of the domains, not from a queue.
+
+For a product or sum r = x1 ∘ x2 ∘ ... ∘ xn the support of a value of x1 is found from the set of what x2 ∘ ... ∘ xn can
+be (`rest`): exact while sets are small, where pairwise propagation of x1 ∘ (x2 ∘ ...) would only know bounds.
+
+Nothing here removes a solution, and not all that is left need be part of one: the diagram compiled next is exact.
 """
 
 from __future__ import annotations
@@ -30,7 +39,7 @@ _ROUNDS = 4
 
 @dataclass
 class ValueSet:
-    """Possible values between `low` and `high` (both included): exactly `values` (sorted) unless that is None."""
+    """A domain: exactly `values` (sorted), or if that is None anything from `low` to `high` (both included)."""
 
     low: int
     high: int
@@ -101,7 +110,7 @@ def start_value(node: Node) -> Numbers:
 
 
 class DomainPropagation:
-    """The possible values of every node, and of the unassigned part of every product and sum."""
+    """The current domain of every node, and of the unassigned part of every product and sum."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -112,9 +121,10 @@ class DomainPropagation:
             into = self.unary if len(check.scope) == 1 else self.checks
             for name in check.scope:
                 into[name].append(check)
-        self.of: dict[str, ValueSet] = {}
+        self.of: dict[str, ValueSet] = {}  # the current domain, by node
         self._version = dict.fromkeys(network.nodes, 0)
         self._rest: dict[tuple[str, frozenset[str]], ValueSet] = {}
+        # Nodes come after what they are computed from: one pass forward gives every node its first domain.
         for node in network.nodes.values():
             self.of[node.name] = self._checked(node, self._computed(node))
         self.feasible = network.feasible and not any(domain.empty for domain in self.of.values())
@@ -204,9 +214,11 @@ class DomainPropagation:
     def _narrow(self, node: Node) -> None:
         if node.kind is Kind.LEAF:
             return
+        # Forward: the result is at most what the inputs give.
         self._keep(node.name, self._checked(node, self._computed(node)))
         if self.of[node.name].empty:
             return
+        # Backward: an input keeps the values that have a support, given the result and the other inputs.
         if node.accumulates:
             for child in node.children:
                 others = frozenset(node.children) - {child}
@@ -235,6 +247,7 @@ class DomainPropagation:
         if rest.values is not None and partial.size * rest.values.size <= _MATRIX_LIMIT:
             ends_well = target.contains(node.accumulated(partial[:, None], rest.values[None, :]))
             return np.asarray(ends_well.any(axis=1), dtype=bool)
+        # The rest is only bounds, or large: values of the rest that end within the target's bounds are an interval.
         between = window(node, partial, rest, target.low, target.high)
         if between is not None:
             return np.asarray(between[0] < between[1], dtype=bool)

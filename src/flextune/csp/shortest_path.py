@@ -1,4 +1,12 @@
-"""The solution with the least cost, where every value of every variable has a price: a shortest path in the diagram."""
+"""The solution with the least cost, where every value of every variable has a price: a shortest path in the diagram.
+
+The diagram is acyclic and layered, so that one backward pass suffices (Bellman's recursion, no queue):
+
+    cost(end) = 0        cost(state) = min over its edges of price(edge's value) + cost(edge's target)
+
+and the path is read off forward, at each state an edge that has the minimum. That is done for many price lists ("rows")
+at once: the arrays have a column per row.
+"""
 
 from __future__ import annotations
 
@@ -68,8 +76,9 @@ def _least_at_once(layer: Layer, cost: Costs | None, after: Costs) -> Costs:
 
 def _least_by_rank(layer: Layer, cost: Costs | None, after: Costs) -> Costs:
     """The same, quick for many rows: all states' first edges, then the second ones of those that have two, ..."""
-    if len(layer.target) == len(layer.start) - 1:  # none has a choice
+    if len(layer.target) == len(layer.start) - 1:  # one edge for each state: nothing to compare
         return _through(layer, cost, after, slice(None))
+    # States by falling number of edges: those that still have a next edge are always a prefix.
     degree = np.diff(layer.start)
     order = np.argsort(-degree, kind="stable")
     first = layer.start[order]

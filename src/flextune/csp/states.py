@@ -1,4 +1,7 @@
-"""Parts of the states of a layer: codes by row into small tables of values."""
+"""Parts of the states of a layer, dictionary-encoded: a code per row into a small table of values.
+
+States are many and their values few: operations work on the tables, and on rows only by look-up.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,13 @@
 """Gaussian-process regression: a mean and its uncertainty at every point, from few noisy observations.
 
-Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, algorithm 2.1, with the kernel of `kernel.py`.
+Any finite number of the function's values are jointly normal, with covariance k(a, b) (the kernel, `covariance.py`):
+close points have close values. Conditioning on observations y at x gives, at a new point p (Rasmussen and Williams,
+Gaussian Processes for Machine Learning, 2006, algorithm 2.1), with K = k(x, x) + noise = L Lᵀ,
+
+    mean(p) = k(p, x) K⁻¹ y                    = (L⁻¹ k(x, p))ᵀ (L⁻¹ y)
+    variance(p) = k(p, p) − k(p, x) K⁻¹ k(x, p)  = k(p, p) − ‖L⁻¹ k(x, p)‖²
+
+L⁻¹ is what is kept. The kernel's hyperparameters are those of largest posterior density (`likelihood.py`).
 """
 
 from __future__ import annotations
