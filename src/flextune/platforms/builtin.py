@@ -16,3 +16,6 @@ PLATFORMS = {
 
 COMPILERS = {"x86": "flextune.platforms.x86.compiler:X86Compiler"}
 """`flextune.platforms.compiler.ModuleCompiler`, of those that compile whole models."""
+
+STEPS = {"attention": "flextune.platforms.cpu.attention.step:Attention"}
+"""Steps of traces that are not shared by all platforms: `flextune.schedule.step.Step`."""

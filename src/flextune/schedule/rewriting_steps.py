@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from flextune.schedule.attention.kernel import attention_kernel
-from flextune.schedule.attention.layout import AttentionTiles
 from flextune.schedule.groups import split_groups
 from flextune.schedule.packing import PackedAxes
 from flextune.schedule.peel import peel_tail
@@ -97,33 +95,6 @@ class SplitGroups(Step):
     def python(self, assignment: Mapping[str, int]) -> str:
         arguments = f"func, {self.block!r}, {self.axis!r}, {self.size}, constants"
         return f"func = split_groups({arguments}).function; sch = Schedule(func)"
-
-
-@dataclass(frozen=True, slots=True)
-class Attention(Step):
-    """Write an attention as one kernel whose tasks keep their scores: see `attention_kernel`."""
-
-    kind: ClassVar[str] = "attention"
-    rewrites: ClassVar[bool] = True
-    rows: int | str
-    strips: int | str
-    score_vectors: int | str
-    value_vectors: int | str
-    key_block: int | str
-    lanes: int | str
-    keys_before: int | str = 0
-    pack_values: int | str = 0
-    unroll: int | str = 1
-
-    def _tiles(self, assignment: Mapping[str, int]) -> AttentionTiles:
-        names = AttentionTiles.__dataclass_fields__
-        return AttentionTiles(**{name: value_of(getattr(self, name), assignment) for name in names})
-
-    def apply(self, program: Program) -> None:
-        program.function = attention_kernel(program.function, self._tiles(program.assignment))
-
-    def python(self, assignment: Mapping[str, int]) -> str:
-        return f"func = attention_kernel(func, {self._tiles(assignment)}); sch = Schedule(func)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from flextune.schedule.step import Step
 
 Columns = Mapping[str, npt.NDArray[np.int64]]
-Merit = Callable[[Columns], npt.NDArray[np.float64]]
+Estimate = Callable[[Columns], npt.NDArray[np.float64]]
 
 _DEFAULT_CANDIDATES = 1 << 16
 
@@ -57,7 +57,7 @@ class SearchSpace:
 class Draft:
     """What rules append to: steps, variables and constraints, and how promising an assignment looks.
 
-    The merit functions (higher is better, multiplied) only pick the default member; they never exclude anything.
+    The analytical estimates (higher is better, multiplied) only pick the default member; they never exclude anything.
     """
 
     function: Any
@@ -67,7 +67,7 @@ class Draft:
     steps: list[Step] = field(default_factory=list)
     variables: list[Variable] = field(default_factory=list)
     constraints: list[Constraint] = field(default_factory=list)
-    merits: list[Merit] = field(default_factory=list)
+    estimates: list[Estimate] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)
     scheduled: set[str] = field(default_factory=set)
 
@@ -106,14 +106,14 @@ class Draft:
         if solutions.count == 0:
             conflict = solutions.explain()
             raise InfeasibleError(f"no schedule of {workload} satisfies: {conflict.text}", conflict.names)
-        default = _most_promising(solutions, self.merits)
+        default = _most_promising(solutions, self.estimates)
         steps = sorted(self.steps, key=lambda step: not step.rewrites)
         space = SearchSpace(workload, self.target, Trace(tuple(steps)), problem, default, tuple(self.rules))
         space.__dict__["solutions"] = solutions
         return space
 
 
-def _most_promising(solutions: SolutionSet, merits: Sequence[Merit]) -> Assignment:
+def _most_promising(solutions: SolutionSet, estimates: Sequence[Estimate]) -> Assignment:
     """The best of all solutions, or of a fixed sample of a set too large to look at each."""
     if solutions.count <= _DEFAULT_CANDIDATES:
         candidates = solutions.unrank_many(np.arange(solutions.count))
@@ -123,6 +123,6 @@ def _most_promising(solutions: SolutionSet, merits: Sequence[Merit]) -> Assignme
     if not candidates.columns:
         return Assignment({})
     score = np.ones(len(candidates))
-    for merit in merits:
-        score = score * merit(candidates.columns)
+    for estimate in estimates:
+        score = score * estimate(candidates.columns)
     return candidates[int(np.argmax(score))]

@@ -17,7 +17,6 @@ from tvm import tirx
 
 from flextune.errors import ScheduleError
 from flextune.schedule.lengthen import lengthen
-from flextune.schedule.rewriting_steps import Attention, PeelTail, Restage, SplitGroups, WriteOut
 from flextune.schedule.step import Factor, Program, Step, filled, loop_names, value_of
 
 
@@ -267,12 +266,3 @@ class Choose(Step):
 
     def python(self, assignment: Mapping[str, int]) -> str:
         return "\n".join(step.python(assignment) for step in self._branch(assignment))
-
-
-STEP_KINDS: Mapping[str, type[Step]] = {
-    step.kind: step
-    for step in (
-        Attention, Restage, PeelTail, SplitGroups, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose,
-        RFactor, SetScope, Tensorize, ImportCode, Choose, WriteOut,
-    )
-}  # fmt: skip

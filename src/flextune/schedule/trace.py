@@ -10,6 +10,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Union, get_args, get_origin, get_type_hints
 
 from flextune.errors import ScheduleError, UsageError
+from flextune.schedule.step_kinds import step_kinds
 
 if TYPE_CHECKING:
     from flextune.schedule.step import Step
@@ -67,12 +68,10 @@ def _encode_value(value: object) -> Json:
 
 
 def _decode(raw: object) -> Step:
-    from flextune.schedule.steps import STEP_KINDS  # the steps need TVM; a trace as text does not
-
     name = raw.get("step") if isinstance(raw, dict) else None
-    if not isinstance(raw, dict) or not isinstance(name, str) or name not in STEP_KINDS:
-        raise UsageError(f"unknown step {raw!r:.80}; known steps: {', '.join(STEP_KINDS)}")
-    kind = STEP_KINDS[name]
+    if not isinstance(raw, dict) or not isinstance(name, str) or name not in step_kinds().names:
+        raise UsageError(f"unknown step {raw!r:.80}; known steps: {', '.join(step_kinds().names)}")
+    kind = step_kinds().get(name)
     hints = _field_types(kind)
     if extra := set(raw) - set(hints) - {"step"}:
         raise UsageError(f"step {name!r} has no field {sorted(extra)[0]!r}; it has {', '.join(sorted(hints))}")

@@ -13,11 +13,11 @@ from tvm import te
 
 from flextune.analysis.attention import read_attention
 from flextune.errors import ScheduleError
+from flextune.platforms.cpu.attention.kernel import attention_kernel
+from flextune.platforms.cpu.attention.layout import AttentionTiles
 from flextune.platforms.x86.build import compile_module
 from flextune.platforms.x86.platform import X86Platform
 from flextune.schedule.apply import apply_trace
-from flextune.schedule.attention.kernel import attention_kernel
-from flextune.schedule.attention.layout import AttentionTiles
 from flextune.schedule.space import SearchSpace
 from flextune.schedule.trace import Trace
 from flextune.target.detect import detect

@@ -1,4 +1,4 @@
-"""Drafts of spaces: order of steps, infeasible drafts, the default by merit."""
+"""Drafts of spaces: order of steps, infeasible drafts, the default by estimate."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def test_an_infeasible_draft_names_the_conflict(draft: Draft) -> None:
     assert str(WORKLOAD) in str(error.value)
 
 
-def test_the_default_has_the_best_merit(draft: Draft) -> None:
+def test_the_default_has_the_best_estimate(draft: Draft) -> None:
     draft.variable("a", (1, 2, 3, 4))
     draft.variable("b", (1, 2))
-    draft.merits.append(lambda columns: 1.0 / (1.0 + np.abs(columns["a"] - 3)))
-    draft.merits.append(lambda columns: columns["b"].astype(np.float64))
+    draft.estimates.append(lambda columns: 1.0 / (1.0 + np.abs(columns["a"] - 3)))
+    draft.estimates.append(lambda columns: columns["b"].astype(np.float64))
     space = draft.finish(WORKLOAD)
     assert dict(space.default) == {"a": 3, "b": 2}
     assert space.solutions.count == 8

@@ -15,8 +15,8 @@ from functools import cache
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812  # the name that the script parser knows
 
+from flextune.platforms.cpu.attention.pairs import CODE, DOT_FUNCTION
 from flextune.platforms.cpu.limits import DotIntrinsic
-from flextune.schedule.attention.pairs import CODE, DOT_FUNCTION
 from flextune.schedule.steps import register_code, register_intrinsic
 from flextune.target.target import Target
 

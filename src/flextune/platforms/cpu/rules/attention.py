@@ -1,6 +1,7 @@
 """Attention: how many rows a strip has, how wide both register tiles are, what a task takes, and blocks of keys.
 
-The kernel is that of `flextune.schedule.attention`; what is fixed before anything is searched is in `AttentionShape`.
+The kernel is that of `flextune.platforms.cpu.attention`; what is fixed before anything is searched is in
+`AttentionShape`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ import math
 
 from flextune.analysis.attention import read_attention
 from flextune.csp import Divides, Le, Prod, Select, Sum
+from flextune.platforms.cpu.attention.pairs import CODE, LANES
+from flextune.platforms.cpu.attention.step import Attention
 from flextune.platforms.cpu.limits import CpuLimits
-from flextune.platforms.cpu.rules.attention_merit import AttentionMerit
+from flextune.platforms.cpu.rules.attention_estimate import AttentionEstimate
 from flextune.platforms.cpu.rules.attention_shape import AttentionShape
-from flextune.schedule.attention.pairs import CODE, LANES
-from flextune.schedule.rewriting_steps import Attention
 from flextune.schedule.space import Draft
 from flextune.schedule.step import Step
 from flextune.schedule.steps import Choose, ImportCode, Loops
@@ -48,7 +49,7 @@ def apply_attention(draft: Draft, limits: CpuLimits) -> bool:
     )
     if facts.narrow:
         draft.add(Choose("keys_before", tuple(_importing(block) for block in ("attention", "pack_keys"))))
-    draft.merits.append(AttentionMerit(shape))
+    draft.estimates.append(AttentionEstimate(shape))
     draft.scheduled |= {block.name for block in draft.program.blocks}
     return True
 

@@ -98,7 +98,7 @@ class ElementwiseRule:
         parts = (f"{loop}.steps", f"{loop}.unroll", f"{loop}.lanes")
         draft.add(Split(loop, (None, unroll, lanes), parts), Mark(parts[2], "vectorize"), Mark(parts[1], "unroll"))
         widest = full if exact else 1
-        draft.merits.append(lambda columns: prefer(columns, lanes, widest) * prefer(columns, unroll, 1))
+        draft.estimates.append(lambda columns: prefer(columns, lanes, widest) * prefer(columns, unroll, 1))
         return parts[0]
 
     def _fits(self, step: str, extent: int, exact: bool) -> Constraint:
@@ -117,11 +117,11 @@ def share(draft: Draft, block: BlockFacts, limits: CpuLimits, prefix: str, loop:
     task = draft.variable(f"{prefix}task_{block.name}", sorted(sizes))
     parts = (f"{block.name}.tasks", f"{block.name}.task")
     draft.add(Split(loop, (None, task), parts), Mark(parts[0], "parallel"))
-    draft.merits.append(lambda columns: prefer(columns, task, largest))
+    draft.estimates.append(lambda columns: prefer(columns, task, largest))
 
 
 def prefer(columns: Columns, name: str, value: int) -> np.ndarray:
-    """A merit that is 1 where a variable has this value, and falls with the factor between them."""
+    """An estimate that is 1 where a variable has this value, and falls with the factor between them."""
     return 1.0 / (1.0 + np.abs(np.log2(columns[name] / value)))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.anchor import Anchor
-from flextune.platforms.cpu.rules.merit import TileMerit
+from flextune.platforms.cpu.rules.tile_estimate import TileEstimate
 from flextune.platforms.cpu.rules.tile_geometry import TileGeometry
 from flextune.platforms.cpu.rules.tile_steps import tile_steps
 from flextune.platforms.cpu.rules.tile_variables import RULE, declare_tile_variables
@@ -26,5 +26,5 @@ def apply_register_tile(draft: Draft, anchor: Anchor, limits: CpuLimits, prefix:
     draft.used(RULE)
     declare_tile_variables(draft, tile)
     draft.add(*tile_steps(tile, frozenset(draft.scheduled)))
-    draft.merits.append(TileMerit(tile))
+    draft.estimates.append(TileEstimate(tile))
     draft.scheduled |= {tile.facts.name, *(block.name for block in (*anchor.chain.blocks, *tile.stages))}

@@ -113,12 +113,12 @@ class RowRule:
             return None
         name = self.draft.variable(f"lanes_{block.name}", choices)
 
-        def merit(columns: Columns) -> np.ndarray:
+        def estimate(columns: Columns) -> np.ndarray:
             """One chain of dependent steps along the row, and one over the lanes at its end."""
             chains = extent / columns[name] + columns[name]
             return np.asarray(np.where(columns[name] % full == 0, 1.0, 0.5) / chains)
 
-        self.draft.merits.append(merit)
+        self.draft.estimates.append(estimate)
         return name
 
     def _factor_steps(self, block: BlockFacts) -> list[Step]:
@@ -157,12 +157,12 @@ class RowRule:
         name = self.draft.variable("rows_per_task", choices)
         row = max((b.reduce[-1].extent for b in self.blocks if b.reduce), default=1)
 
-        def merit(columns: Columns) -> np.ndarray:
+        def estimate(columns: Columns) -> np.ndarray:
             tasks = count / columns[name].astype(np.float64)
             busy = tasks / (np.ceil(tasks / self.limits.cores) * self.limits.cores)
             return np.asarray(busy / (1.0 + _TASK_ELEMENTS / (columns[name] * row)))
 
-        self.draft.merits.append(merit)
+        self.draft.estimates.append(estimate)
         return name
 
     def _lane_steps(self, block: BlockFacts) -> list[Step]:

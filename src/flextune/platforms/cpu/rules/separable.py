@@ -12,7 +12,7 @@ import math
 from flextune.csp import Le, Prod
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.anchor import Anchor, choose_anchor
-from flextune.platforms.cpu.rules.separable_merit import SeparableMerit
+from flextune.platforms.cpu.rules.separable_estimate import SeparableEstimate
 from flextune.platforms.cpu.rules.separable_pair import SeparablePair, find_pair
 from flextune.platforms.cpu.rules.tile_geometry import TileGeometry
 from flextune.platforms.cpu.rules.tile_steps import all_at_once, by_each_task, parallel_loop, tile_steps
@@ -48,7 +48,7 @@ def apply_separable(draft: Draft, limits: CpuLimits, prefix: str = "") -> bool:
     _declare_stage(draft, tile, pair)
     _declare_limits(draft, tile)
     draft.add(*tile_steps(tile, frozenset(draft.scheduled)), *_stage_steps(tile, pair))
-    draft.merits.append(SeparableMerit(tile, pair))
+    draft.estimates.append(SeparableEstimate(tile, pair))
     draft.scheduled |= {*pair.blocks, *(block.name for block in anchor.chain.blocks)}
     return True
 

@@ -65,7 +65,7 @@ class TransposeRule:
             share(draft, block, self.limits, self.prefix, f"{block.name}.all", self._squares(inner))
         vector = draft.variable(f"{self.prefix}vector_{block.name}", (0, 1))
         draft.add(Choose(vector, (_vectors(*inside), (Reorder((inside[::-1],)), *_vectors(*inside[::-1])))))
-        draft.merits.append(lambda columns: np.where(columns[vector] == 0, 1.0, 0.5))
+        draft.estimates.append(lambda columns: np.where(columns[vector] == 0, 1.0, 0.5))
 
     @property
     def _split(self) -> tuple[tuple[Iterator, str], tuple[Iterator, str]]:
@@ -80,7 +80,7 @@ class TransposeRule:
         values = sorted(set(whole or fitting))
         variable = self.draft.variable(f"{self.prefix}{name}_{self.block.name}", values)
         usual = min(values, key=lambda size: abs(math.log2(size / _USUAL)))
-        self.draft.merits.append(lambda columns: prefer(columns, variable, usual))
+        self.draft.estimates.append(lambda columns: prefer(columns, variable, usual))
         return variable
 
     def _squares(self, inner: Iterator) -> int:

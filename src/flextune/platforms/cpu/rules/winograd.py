@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from flextune.csp import Le, Prod, Sum
 from flextune.platforms.cpu.limits import CpuLimits
+from flextune.platforms.cpu.rules.winograd_estimate import WinogradEstimate
 from flextune.platforms.cpu.rules.winograd_geometry import RULE, WinogradGeometry, divisors
-from flextune.platforms.cpu.rules.winograd_merit import WinogradMerit
 from flextune.platforms.cpu.rules.winograd_steps import winograd_steps
 from flextune.schedule.space import Draft
 
@@ -27,7 +27,7 @@ def apply_winograd(draft: Draft, limits: CpuLimits, prefix: str = "") -> bool:
     _declare_blocks(draft, shape)
     _declare_choices(draft, shape)
     draft.add(*winograd_steps(shape))
-    draft.merits.append(WinogradMerit(shape))
+    draft.estimates.append(WinogradEstimate(shape))
     draft.scheduled |= set(shape.blocks)
     return True
 

@@ -11,7 +11,7 @@ from flextune.csp import In
 from flextune.lowering.precision.narrow import narrow_function
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.anchor import choose_anchor
-from flextune.platforms.cpu.rules.stage_merit import stage_cycles
+from flextune.platforms.cpu.rules.stage_estimate import stage_cycles
 from flextune.platforms.cpu.rules.tile_geometry import TileGeometry
 from flextune.platforms.x86.rules import generate_space
 from flextune.target.target import Target

@@ -7,9 +7,17 @@ from functools import partial
 
 from tvm import tirx
 
-from flextune.schedule.attention.layout import KeyBlock, Layout, Panels, holding
-from flextune.schedule.attention.pairs import LANES, line_of_pairs, pairs_across, pairs_along
-from flextune.schedule.statements import Expression, Statement, index, loop, ramp, sequence, transposed_square
+from flextune.platforms.cpu.attention.layout import KeyBlock, Layout, Panels, holding
+from flextune.platforms.cpu.attention.pairs import LANES, line_of_pairs, pairs_across, pairs_along
+from flextune.platforms.cpu.attention.statements import (
+    Expression,
+    Statement,
+    index,
+    loop,
+    ramp,
+    sequence,
+    transposed_square,
+)
 
 _ROW = 2 * LANES  # elements of a vector of pairs
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from tvm import tirx
 
-from flextune.schedule.attention.layout import LOWEST, KeyBlock, Layout, Panels, holding, panels
-from flextune.schedule.attention.pairs import LANES
-from flextune.schedule.attention.products import products
-from flextune.schedule.statements import (
+from flextune.platforms.cpu.attention.layout import LOWEST, KeyBlock, Layout, Panels, holding, panels
+from flextune.platforms.cpu.attention.pairs import LANES
+from flextune.platforms.cpu.attention.products import products
+from flextune.platforms.cpu.attention.statements import (
     UNROLLED,
     Expression,
     Statement,

@@ -23,11 +23,11 @@ from tvm.s_tir import SBlock, SBlockRealize
 
 from flextune.analysis.attention import read_attention
 from flextune.errors import ScheduleError
-from flextune.schedule.attention.layout import AttentionTiles, KeyBlock, Layout, block
-from flextune.schedule.attention.packing import load_queries, pack_keys, pack_values
-from flextune.schedule.attention.scores import strip_scores, strip_weights
-from flextune.schedule.attention.values import finish_rows, start_rows, strip_values
-from flextune.schedule.statements import PARALLEL, Expression, Statement, index, loop, sequence
+from flextune.platforms.cpu.attention.layout import AttentionTiles, KeyBlock, Layout, block
+from flextune.platforms.cpu.attention.packing import load_queries, pack_keys, pack_values
+from flextune.platforms.cpu.attention.scores import strip_scores, strip_weights
+from flextune.platforms.cpu.attention.statements import PARALLEL, Expression, Statement, index, loop, sequence
+from flextune.platforms.cpu.attention.values import finish_rows, start_rows, strip_values
 
 
 def attention_kernel(function: Any, tiles: AttentionTiles) -> Any:

@@ -1,4 +1,4 @@
-"""How promising a Winograd schedule looks unmeasured: it picks the default schedule, and excludes nothing."""
+"""The analytical estimate of a Winograd schedule: it picks the default schedule, and excludes nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COPY_TIMES = 1.2
 
 
 @dataclass(frozen=True, slots=True)
-class WinogradMerit:
+class WinogradEstimate:
     """One over the estimated cycles of one core: products, transforms, and the caches that they reach."""
 
     shape: WinogradGeometry

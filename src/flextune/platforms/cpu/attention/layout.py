@@ -14,7 +14,7 @@ from tvm.s_tir import SBlock, SBlockRealize
 
 from flextune.analysis.attention import AttentionFacts
 from flextune.errors import ScheduleError
-from flextune.schedule.statements import Expression, Statement, index, line
+from flextune.platforms.cpu.attention.statements import Expression, Statement, index, line
 
 LOWEST = -3.4028234663852886e38
 """Where a largest score starts from, as in TVM's softmax."""

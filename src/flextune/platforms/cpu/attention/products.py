@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flextune.schedule.attention.layout import Layout
-from flextune.schedule.attention.pairs import pair_products
-from flextune.schedule.statements import Expression, Statement, multiply_add
+from flextune.platforms.cpu.attention.layout import Layout
+from flextune.platforms.cpu.attention.pairs import pair_products
+from flextune.platforms.cpu.attention.statements import Expression, Statement, multiply_add
 
 
 def products(

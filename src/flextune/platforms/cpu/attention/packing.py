@@ -6,9 +6,9 @@ from functools import partial
 
 from tvm import tirx
 
-from flextune.schedule.attention.layout import KeyBlock, Layout, Panels, holding, panels
-from flextune.schedule.attention.pair_packing import load_query_pairs, pack_panel_pairs, pack_value_pairs
-from flextune.schedule.statements import (
+from flextune.platforms.cpu.attention.layout import KeyBlock, Layout, Panels, holding, panels
+from flextune.platforms.cpu.attention.pair_packing import load_query_pairs, pack_panel_pairs, pack_value_pairs
+from flextune.platforms.cpu.attention.statements import (
     Expression,
     Statement,
     index,

@@ -1,4 +1,4 @@
-"""How promising an attention schedule looks unmeasured: it picks the default schedule, and excludes nothing."""
+"""The analytical estimate of an attention schedule: it picks the default schedule, and excludes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TASK_CYCLES = 500.0
 
 
 @dataclass(frozen=True, slots=True)
-class AttentionMerit:
+class AttentionEstimate:
     """One over the estimated cycles of one core: both products, the softmax between them, packing."""
 
     shape: AttentionShape

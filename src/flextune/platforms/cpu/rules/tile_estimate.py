@@ -1,4 +1,4 @@
-"""How promising a register tile looks unmeasured: it picks the default schedule, and excludes nothing."""
+"""The analytical estimate of a register tile: it picks the default schedule, and excludes nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from flextune.analysis.blocks import Access
 from flextune.platforms.cpu.rules.cache_rates import L2_BYTES_PER_CYCLE, L3_BYTES_PER_CYCLE, Floats, load_rate
-from flextune.platforms.cpu.rules.stage_merit import stage_cycles
+from flextune.platforms.cpu.rules.stage_estimate import stage_cycles
 from flextune.platforms.cpu.rules.tile_geometry import TileGeometry
 from flextune.schedule.space import Columns
 
@@ -25,7 +25,7 @@ _PAGE_BYTES, _LINE_BYTES = 4096, 64
 
 
 @dataclass(frozen=True, slots=True)
-class TileMerit:
+class TileEstimate:
     """Estimated share of peak of register tiles, as a function over columns of assignments.
 
     Cycles of one step of the reduction in the register tile: one multiply-add of a vector a cycle against loads at

@@ -1,4 +1,4 @@
-"""What a data stage (padding, casts) costs beside the register tile that reads it, unmeasured."""
+"""The analytical estimate of a data stage (padding, casts) beside the register tile that reads it."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from tvm import tirx
 
-from flextune.schedule.attention.layout import holding
-from flextune.schedule.statements import Expression, Statement, index, lanes, line, ramp, sequence
+from flextune.platforms.cpu.attention.layout import holding
+from flextune.platforms.cpu.attention.statements import Expression, Statement, index, lanes, line, ramp, sequence
 from flextune.workload.rounding import STORAGE, bfloat16_of
 
 DOT_FUNCTION = "flextune_dpbf16ps"

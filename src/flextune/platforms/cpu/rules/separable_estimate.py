@@ -1,4 +1,4 @@
-"""How promising a separable convolution in one kernel looks unmeasured: it picks the default schedule."""
+"""The analytical estimate of a separable convolution in one kernel: it picks the default schedule, no more."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from flextune.analysis.blocks import BlockFacts
 from flextune.analysis.footprint import dtype_bits
 from flextune.platforms.cpu.rules.cache_rates import Floats, load_rate
-from flextune.platforms.cpu.rules.merit import TileMerit
 from flextune.platforms.cpu.rules.separable_pair import SeparablePair
-from flextune.platforms.cpu.rules.stage_merit import START_CYCLES, part_of_task, span_of_task
+from flextune.platforms.cpu.rules.stage_estimate import START_CYCLES, part_of_task, span_of_task
+from flextune.platforms.cpu.rules.tile_estimate import TileEstimate
 from flextune.platforms.cpu.rules.tile_geometry import TileGeometry
 from flextune.schedule.space import Columns
 
@@ -24,7 +24,7 @@ _L2_SHARE = 0.75
 
 
 @dataclass(frozen=True, slots=True)
-class SeparableMerit:
+class SeparableEstimate:
     """Estimated share of peak of both convolutions together, as a function over columns of assignments."""
 
     tile: TileGeometry
@@ -32,7 +32,7 @@ class SeparableMerit:
 
     def __call__(self, columns: Columns) -> Floats:
         least = sum(self._least_cycles(block) for block in (self.pair.product, self.pair.window))
-        cycles = self._least_cycles(self.pair.product) / np.maximum(TileMerit(self.tile)(columns), 1e-9)
+        cycles = self._least_cycles(self.pair.product) / np.maximum(TileEstimate(self.tile)(columns), 1e-9)
         cycles = cycles + self._window_cycles(columns) + self._padding_cycles(columns)
         return np.asarray(least / cycles, dtype=np.float64)
 

@@ -1,0 +1,38 @@
+"""The step that writes an attention as one kernel for a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from flextune.platforms.cpu.attention.kernel import attention_kernel
+from flextune.platforms.cpu.attention.layout import AttentionTiles
+from flextune.schedule.step import Program, Step, value_of
+
+
+@dataclass(frozen=True, slots=True)
+class Attention(Step):
+    """Write an attention as one kernel whose tasks keep their scores: see `attention_kernel`."""
+
+    kind: ClassVar[str] = "attention"
+    rewrites: ClassVar[bool] = True
+    rows: int | str
+    strips: int | str
+    score_vectors: int | str
+    value_vectors: int | str
+    key_block: int | str
+    lanes: int | str
+    keys_before: int | str = 0
+    pack_values: int | str = 0
+    unroll: int | str = 1
+
+    def _tiles(self, assignment: Mapping[str, int]) -> AttentionTiles:
+        names = AttentionTiles.__dataclass_fields__
+        return AttentionTiles(**{name: value_of(getattr(self, name), assignment) for name in names})
+
+    def apply(self, program: Program) -> None:
+        program.function = attention_kernel(program.function, self._tiles(program.assignment))
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"func = attention_kernel(func, {self._tiles(assignment)}); sch = Schedule(func)"
