@@ -114,13 +114,14 @@ class _Candidate:
 
 def _scheduled(task: ModelTask, schedule: Schedule | None, target: Target) -> _Candidate:
     """The scheduled function of one task: the given schedule, else the default one, else a generic one."""
+    platforms.get(target.kind)  # from here on its traces may name its instructions
     reasons: list[str] = []
     for origin in (Origin.TUNED, Origin.DEFAULT):
         try:
             chosen = schedule if origin is Origin.TUNED else _default(task, target)
             if chosen is None:
                 continue
-            program = apply_trace(task.workload, *chosen)
+            program = apply_trace(task.workload, *chosen, target)
         except FlextuneError as error:
             reasons.append(f"{origin}: {error}")
             continue

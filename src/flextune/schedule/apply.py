@@ -11,6 +11,7 @@ from flextune.schedule.packing import PackedInput
 from flextune.schedule.step import Program
 from flextune.schedule.trace import Trace
 from flextune.schedule.vector_tails import split_vector_tails
+from flextune.target.target import Target
 from flextune.workload.workload import Workload
 
 
@@ -22,19 +23,26 @@ class ScheduledProgram:
     packs: tuple[PackedInput, ...] = ()
 
 
-def apply_trace(workload: Workload, trace: Trace, assignment: Mapping[str, int]) -> ScheduledProgram:
+def apply_trace(
+    workload: Workload, trace: Trace, assignment: Mapping[str, int], target: Target | None = None
+) -> ScheduledProgram:
     """The program of `workload` under `trace` with the assignment's values.
 
+    Traces may use the instructions of `target` (see `flextune.schedule.instructions`); without one they may use none.
     Raises `ScheduleError` naming the step when a step is illegal for this program.
     """
-    return apply_steps(workload.prim_func(), trace, assignment, workload.constants)
+    return apply_steps(workload.prim_func(), trace, assignment, workload.constants, target)
 
 
 def apply_steps(
-    function: Any, trace: Trace, assignment: Mapping[str, int], constants: tuple[int, ...] = ()
+    function: Any,
+    trace: Trace,
+    assignment: Mapping[str, int],
+    constants: tuple[int, ...] = (),
+    target: Target | None = None,
 ) -> ScheduledProgram:
     """As `apply_trace`, for a bare PrimFunc; `constants` are the indices of constant parameters."""
-    program = Program(function, assignment, constants)
+    program = Program(function, assignment, constants, target)
     for number, step in enumerate(trace.steps):
         try:
             if step.rewrites and program.started:

@@ -12,17 +12,22 @@ from tvm import s_tir
 
 from flextune.errors import ScheduleError
 from flextune.schedule.packing import PackedInput
+from flextune.target.target import Target
 
 Factor = int | str | None
 
 
 @dataclass(slots=True)
 class Program:
-    """The function being scheduled. `loops` maps the names given by steps to loops of the schedule."""
+    """The function being scheduled. `loops` maps the names given by steps to loops of the schedule.
+
+    Steps that name a processor's instructions are legal for a `target` that has them, and for none without one.
+    """
 
     function: Any
     assignment: Mapping[str, int]
     constants: tuple[int, ...] = ()
+    target: Target | None = None
     loops: dict[str, Any] = field(default_factory=dict)
     packs: list[PackedInput] = field(default_factory=list)
     _schedule: Any = None

@@ -9,13 +9,14 @@ Integer fields may hold a variable's name instead: the assignment gives its valu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from tvm import tirx
 
 from flextune.errors import ScheduleError
+from flextune.schedule.instructions import define_intrinsic, imported_code
 from flextune.schedule.lengthen import lengthen
 from flextune.schedule.step import Factor, Program, Step, filled, loop_names, value_of
 
@@ -201,16 +202,14 @@ class SetScope(Step):
 
 @dataclass(frozen=True, slots=True)
 class Tensorize(Step):
-    """Replace the loops from `loop` inwards by a registered tensor intrinsic."""
+    """Replace the loops from `loop` inwards by a tensor intrinsic that the target's platform registered."""
 
     kind: ClassVar[str] = "tensorize"
     loop: str
     intrinsic: str
 
     def apply(self, program: Program) -> None:
-        define = _INTRINSICS.pop(self.intrinsic, None)
-        if define is not None:
-            define()
+        define_intrinsic(self.intrinsic, program.target)
         program.schedule.tensorize(program.loop(self.loop), self.intrinsic)
 
     def python(self, assignment: Mapping[str, int]) -> str:
@@ -219,33 +218,18 @@ class Tensorize(Step):
 
 @dataclass(frozen=True, slots=True)
 class ImportCode(Step):
-    """Link LLVM code that the platform registered under `name` into the kernel that holds `loop`."""
+    """Link LLVM code that the target's platform registered under `name` into the kernel that holds `loop`."""
 
     kind: ClassVar[str] = "import_code"
     loop: str
     name: str
 
     def apply(self, program: Program) -> None:
-        if self.name not in _CODE:
-            raise ScheduleError(f"no code is registered as {self.name!r}; registered: {', '.join(_CODE) or 'none'}")
-        program.schedule.annotate(program.loop(self.loop), "pragma_import_llvm", _CODE[self.name])
+        code = imported_code(self.name, program.target)
+        program.schedule.annotate(program.loop(self.loop), "pragma_import_llvm", code)
 
     def python(self, assignment: Mapping[str, int]) -> str:
         return f"sch.annotate({loop_names(self.loop)}, 'pragma_import_llvm', {self.name})"
-
-
-_CODE: dict[str, str] = {}
-_INTRINSICS: dict[str, Callable[[], None]] = {}
-
-
-def register_intrinsic(name: str, define: Callable[[], None]) -> None:
-    """From now on traces may use the tensor intrinsic `name`, which `define` makes known to TVM when the first does."""
-    _INTRINSICS[name] = define
-
-
-def register_code(name: str, llvm: str) -> None:
-    """Make LLVM text known to `ImportCode`; traces from files can only name what is registered here."""
-    _CODE[name] = llvm
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,6 @@ class MemberCheck:
     def error(self, assignment: Mapping[str, int]) -> str:
         """What is wrong with the outputs of a member; empty when nothing is."""
         workload = self.space.workload
-        program = apply_trace(workload, self.space.trace, assignment)
+        program = apply_trace(workload, self.space.trace, assignment, self.space.target)
         outputs = run_program(program, self.space.target, self.inputs, self.references)
         return check_outputs(workload, outputs, self.references).error

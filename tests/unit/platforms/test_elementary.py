@@ -7,15 +7,13 @@ import pytest
 import tvm
 from tvm import te, tirx
 
-from flextune.platforms.x86.build import compile_module, tvm_target
-from flextune.platforms.x86.elementary import register_elementary
+from flextune.platforms.x86.build import compile_executable, compile_module
 from flextune.target.detect import detect
 
 SPECIAL = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-40, -1e-40, 89.0, -104.5, 1e30, -1e30], dtype=np.float32)
 
 
 def computed(function, x, vectorised=True):
-    register_elementary()
     a = te.placeholder(x.shape, str(x.dtype), name="a")
     result = te.compute(x.shape, lambda i: function(a[i]), name="result")
     schedule = tvm.s_tir.Schedule(te.create_prim_func([a, result]))
@@ -69,7 +67,6 @@ def test_other_types_keep_their_lowering():
 @pytest.mark.parametrize(("name", "instruction"), [("isnan", "fcmp uno <16 x float>"), ("erf", "fdiv <16 x float>")])
 def test_vectors_are_not_taken_apart(name, instruction):
     """TVM's own table of what can be computed for a vector does not have these."""
-    register_elementary()
     a = te.placeholder((64,), "float32", name="a")
     function = getattr(tirx, name)
     result = te.compute(
@@ -78,5 +75,5 @@ def test_vectors_are_not_taken_apart(name, instruction):
     schedule = tvm.s_tir.Schedule(te.create_prim_func([a, result]))
     (loop,) = schedule.get_loops(schedule.get_sblock("result"))
     schedule.vectorize(schedule.split(loop, [None, 16])[1])
-    built = tvm.compile(schedule.mod, target=tvm_target(detect()))
+    built = compile_executable(schedule.mod, detect())
     assert instruction in built.mod.inspect_source("ll")

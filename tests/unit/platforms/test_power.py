@@ -6,7 +6,6 @@ import tvm
 from tvm import te, tirx
 
 from flextune.platforms.x86.build import compile_module
-from flextune.platforms.x86.elementary import register_elementary
 from flextune.target.detect import detect
 
 SPECIAL = np.array(
@@ -17,7 +16,6 @@ EXPONENTS = (0.0, 1.0, 2.0, 3.0, 4.0, -1.0, -2.0, 0.25, 0.5, 0.75, 1.5, -0.25, -
 
 
 def computed(function, *arrays, vectorised=True):
-    register_elementary()
     inputs = [te.placeholder(a.shape, str(a.dtype), name=f"a{number}") for number, a in enumerate(arrays)]
     result = te.compute(arrays[0].shape, lambda i: function(*(a[i] for a in inputs)), name="result")
     schedule = tvm.s_tir.Schedule(te.create_prim_func([*inputs, result]))

@@ -50,7 +50,7 @@ def seen(inputs: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def run(space: SearchSpace, assignment: object, inputs: list[np.ndarray]) -> np.ndarray:
-    module = apply_trace(space.workload, space.trace, assignment).module  # type: ignore[arg-type]
+    module = apply_trace(space.workload, space.trace, assignment, space.target).module  # type: ignore[arg-type]
     (output,) = space.workload.outputs
     result = tvm.runtime.tensor(np.full(output.shape, 7, output.dtype))
     compile_module(module, space.target)["main"](*map(tvm.runtime.tensor, inputs), result)

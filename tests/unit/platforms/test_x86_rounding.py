@@ -6,9 +6,9 @@ import tvm
 from tvm import s_tir, te
 
 from flextune.lowering.precision.bfloat16 import from_bfloat16, to_bfloat16
-from flextune.platforms import registry
-from flextune.platforms.x86.build import tvm_target
+from flextune.platforms.x86.build import compile_executable
 from flextune.target.detect import detect
+from flextune.target.target import Target
 from flextune.workload.rounding import bfloat16_of
 from flextune.workload.tir import from_prim_func, load_program
 
@@ -30,8 +30,7 @@ def vectorized(lanes: int) -> tvm.tirx.PrimFunc:
 @pytest.mark.hardware("bf16")
 @pytest.mark.parametrize("lanes", [2, 4, 8, 16, 32])
 def test_vectors_round_as_arrays_do(lanes: int) -> None:
-    registry.get("x86")
-    built = tvm.compile(vectorized(lanes), target=tvm_target(detect()))
+    built = compile_executable(vectorized(lanes), detect())
     rng = np.random.default_rng(lanes)
     values = rng.integers(0, 2**32, 4096, dtype=np.uint32).view(np.float32)
     values[: len(SPECIAL)] = SPECIAL.view(np.float32)
@@ -46,10 +45,16 @@ def test_vectors_round_as_arrays_do(lanes: int) -> None:
     assert np.abs(from_bfloat16(got[~normal & ~np.isnan(doubled)])).max(initial=0) <= np.finfo(np.float32).tiny
 
 
+@pytest.mark.parametrize("lanes", [1, 16])
+def test_a_processor_without_the_instruction_rounds_by_arithmetic(lanes: int) -> None:
+    """LLVM would end the process: it cannot select the instruction."""
+    built = compile_executable(vectorized(lanes), Target.parse("x86:avx512-generic"))
+    assert "cvtneps2bf16" not in built.mod.inspect_source("asm")
+
+
 @pytest.mark.hardware("bf16")
 def test_vectors_of_a_register_are_rounded_by_the_instruction() -> None:
-    registry.get("x86")
-    code = {lanes: tvm.compile(vectorized(lanes), target=tvm_target(detect())) for lanes in (8, 16)}
+    code = {lanes: compile_executable(vectorized(lanes), detect()) for lanes in (8, 16)}
     assert all("vcvtneps2bf16" in built.mod.inspect_source("asm") for built in code.values())
 
 

@@ -59,7 +59,7 @@ def test_rules_of_each_family(text: str, rules: tuple[str, ...], target: Target)
     assert space.solutions.count > 1
     assert space.default in space.solutions
     assert Trace.from_json(space.trace.to_json()) == space.trace
-    apply_trace(space.workload, space.trace, space.default)
+    apply_trace(space.workload, space.trace, space.default, space.target)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_every_member_of_a_small_space_is_legal(text: str, target: Target) -> No
     space = space_of(text, target)
     assert 1 < space.solutions.count <= 700
     for member in list(space.solutions.enumerate())[:: 1 + space.solutions.count // 60]:
-        apply_trace(space.workload, space.trace, member)
+        apply_trace(space.workload, space.trace, member, space.target)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_every_member_of_a_small_space_is_legal(text: str, target: Target) -> No
 def test_extents_of_one(text: str, target: Target) -> None:
     space = space_of(text, target)
     assert space.solutions.count >= 1
-    apply_trace(space.workload, space.trace, space.default)
+    apply_trace(space.workload, space.trace, space.default, space.target)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_huge_extents(text: str) -> None:
     space = space_of(text)
     assert space.solutions.count > 1
     assert space.solutions.unrank(space.solutions.count - 1) in space.solutions
-    apply_trace(space.workload, space.trace, space.default)
+    apply_trace(space.workload, space.trace, space.default, space.target)
 
 
 def test_shapes_by_name() -> None:
@@ -178,7 +178,7 @@ def test_shapes_by_name() -> None:
         space = space_of(str(name), TARGETS[int(rng.integers(3))])
         assert space.solutions.count > 1, name
         for member in (space.default, *space.solutions.sample(rng, 1)):
-            apply_trace(space.workload, space.trace, member)
+            apply_trace(space.workload, space.trace, member, space.target)
 
 
 def test_a_program_that_no_rule_knows_is_left_as_it_is() -> None:
@@ -188,7 +188,7 @@ def test_a_program_that_no_rule_knows_is_left_as_it_is() -> None:
     assert space.rules == ("untuned",)
     assert not space.tunable
     assert space.default == Assignment({})
-    assert apply_trace(other, space.trace, space.default).packs == ()
+    assert apply_trace(other, space.trace, space.default, space.target).packs == ()
 
 
 def restructured(workload: Workload) -> Workload:

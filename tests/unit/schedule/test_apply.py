@@ -96,8 +96,8 @@ def test_packed_constants_are_reported() -> None:
         ((LOOPS, RFactor("gemm", "i", 0)), "step 1 (rfactor)"),
         ((LOOPS, RFactor("gemm", "k", 9)), "step 1 (rfactor)"),
         ((SetScope("nothing", "local"),), "step 0 (set_scope)"),
-        ((LOOPS, Tensorize("i", "nothing")), "step 1 (tensorize)"),
-        ((LOOPS, ImportCode("i", "nothing")), "no code is registered as 'nothing'"),
+        ((LOOPS, Tensorize("i", "nothing")), "'nothing' belongs to a platform"),
+        ((LOOPS, ImportCode("i", "nothing")), "'nothing' belongs to a platform"),
     ],
 )
 def test_illegal_steps(steps: tuple[Step, ...], message: str) -> None:

@@ -63,7 +63,7 @@ def _try_passes(
         return None
     try:
         space = draft.finish(workload)
-        apply_trace(workload, space.trace, space.default)
+        apply_trace(workload, space.trace, space.default, target)
     except (ScheduleError, InfeasibleError):
         return None
     return space

@@ -14,6 +14,7 @@ from tvm.ir import IRModule
 from flextune.errors import BuildError
 from flextune.native.toolchain import compiler_command
 from flextune.platforms.x86.kind import llvm_attributes
+from flextune.platforms.x86.operators import PIPELINE, register_operators
 from flextune.target.target import Target
 
 
@@ -40,8 +41,9 @@ def compile_executable(module: Any, target: Target, *, checked: bool = True) -> 
     Without `checked`, its functions take their arguments for right: the code that checks their shapes and types is as
     long as a small kernel, and half of what such a kernel takes to compile.
     """
+    register_operators()
     with tvm.transform.PassContext(config={} if checked else {"tirx.disable_assert": True}):
-        return tvm.compile(module, target=tvm_target(target))
+        return tvm.compile(module, target=tvm_target(target), tir_pipeline=PIPELINE)
 
 
 def compile_module(module: IRModule, target: Target, *, checked: bool = True) -> Any:

@@ -2,7 +2,7 @@
 
 LLVM turns the exponential of a vector into one call per lane, and its tanh and erf likewise. The polynomials here stay
 in vector registers. They agree with the exact functions within a few units in the last place (tests say how many), keep
-infinities, NaN and results below the smallest normal number, and are used wherever TVM lowers these functions for LLVM.
+infinities, NaN and results below the smallest normal number, and are what `operators` puts in the place of TVM's.
 
 exp: reduction to [-ln 2 / 2, ln 2 / 2] and the coefficients of Cephes' expf (Moshier 1992). tanh and erf: the rational
 minimax approximations that Eigen, XLA and TVM's topi share.
@@ -11,16 +11,10 @@ minimax approximations that Eigen, XLA and TVM's topi share.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any
 
-import tvm
 from tvm import tirx
 
-from flextune.platforms.x86.power import logarithm, power
-
-_LEVEL = 20
-"""Above TVM's own lowering, which has 10."""
+from flextune.tvm_types import Expression
 
 _LOG2_E = 1.44269504088896341
 _LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
@@ -57,42 +51,25 @@ _ERF_UNDER = (
     -1.42647390514189e-02,
 )
 
-Expression = Any
-"""A `tvm.tirx` expression."""
+
+def exp(value: Expression) -> Expression:
+    """e ** value of float32, within one unit in the last place."""
+    return _keeping_nan(value, _exp)
 
 
-@cache
-def register_elementary() -> None:
-    """From now on TVM lowers these functions of float32 to vector code; other types keep TVM's lowering.
-
-    Functions that TVM takes apart into one call per lane, whatever they are lowered to, are kept whole.
-    """
-    for name in ("erf", "isnan"):
-        tvm.ir.register_op_attr(f"tirx.{name}", "TVectorizable", True, _LEVEL)
-    functions: dict[str, Callable[..., Expression]] = {"log": logarithm, "pow": power}
-    functions |= {"exp": _keeping_nan(_exp), "tanh": _keeping_nan(_tanh), "erf": _keeping_nan(_erf)}
-    for name, function in functions.items():
-        tirx.op.register_intrin_lowering(f"tirx.{name}", "llvm", f=_lowering(name, function), level=_LEVEL)
+def tanh(value: Expression) -> Expression:
+    """The hyperbolic tangent of float32, within 5 units in the last place."""
+    return _keeping_nan(value, _tanh)
 
 
-def _lowering(name: str, function: Callable[..., Expression]) -> Callable[[Expression], Expression]:
-    operator = tvm.ir.Op.get(f"tirx.{name}")
-    before = operator.get_attr("llvm.FLowerIntrinsic") or operator.get_attr("default.FLowerIntrinsic")
-
-    def lower(call: Expression) -> Expression:
-        if not str(call.args[0].ty).startswith("float32"):
-            return before(call)
-        return function(*call.args)
-
-    return lower
+def erf(value: Expression) -> Expression:
+    """The error function of float32, within 7 units in the last place."""
+    return _keeping_nan(value, _erf)
 
 
-def _keeping_nan(function: Callable[[Expression], Expression]) -> Callable[[Expression], Expression]:
-    def keeping(value: Expression) -> Expression:
-        x = tirx.Var("x", str(value.ty))
-        return tirx.Let(x, value, tirx.Select(tirx.isnan(x), x, function(x)))
-
-    return keeping
+def _keeping_nan(value: Expression, function: Callable[[Expression], Expression]) -> Expression:
+    x = tirx.Var("x", str(value.ty))
+    return tirx.Let(x, value, tirx.Select(tirx.isnan(x), x, function(x)))
 
 
 def _exp(x: Expression) -> Expression:

@@ -17,7 +17,7 @@ from tvm.script import tirx as T  # noqa: N812  # the name that the script parse
 
 from flextune.platforms.cpu.attention.pairs import CODE, DOT_FUNCTION
 from flextune.platforms.cpu.limits import DotIntrinsic
-from flextune.schedule.steps import register_code, register_intrinsic
+from flextune.schedule.instructions import register_code, register_intrinsic
 from flextune.target.target import Target
 
 VNNI = DotIntrinsic("flextune.vnni_u8s8", "uint8", "int8", "int32", lanes=16, group=4)
@@ -45,9 +45,13 @@ def available_intrinsics(target: Target) -> tuple[DotIntrinsic, ...]:
 @cache
 def register_intrinsics() -> None:
     """Needed before a trace that names an intrinsic is applied. Their programs are parsed when one is, not before."""
-    register_code(CODE, _BF16_LLVM)
-    register_intrinsic(VNNI.name, lambda: TensorIntrin.register(VNNI.name, _vnni_pattern(), _vnni_code()))
-    register_intrinsic(BF16.name, lambda: TensorIntrin.register(BF16.name, _bf16_pattern(), _bf16_code()))
+    register_code("x86", CODE, "bf16", _BF16_LLVM)
+    register_intrinsic(
+        "x86", VNNI.name, "vnni", lambda: TensorIntrin.register(VNNI.name, _vnni_pattern(), _vnni_code())
+    )
+    register_intrinsic(
+        "x86", BF16.name, "bf16", lambda: TensorIntrin.register(BF16.name, _bf16_pattern(), _bf16_code())
+    )
 
 
 def _vnni_pattern():

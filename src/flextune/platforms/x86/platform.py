@@ -11,9 +11,7 @@ from flextune.platforms.base import Kernel
 from flextune.platforms.cpu.shared_library import compiler_reports, load_module, machine_code
 from flextune.platforms.cpu.tvm_kernel import TvmKernel
 from flextune.platforms.x86.build import compile_executable
-from flextune.platforms.x86.elementary import register_elementary
 from flextune.platforms.x86.intrinsics import register_intrinsics
-from flextune.platforms.x86.rounding import register_fast_rounding
 from flextune.platforms.x86.rules import generate_space
 from flextune.schedule.apply import ScheduledProgram, apply_trace
 from flextune.schedule.space import SearchSpace
@@ -24,14 +22,12 @@ from flextune.workload.workload import Workload
 
 
 class X86Platform:
-    """See `flextune.platforms.base.Platform`. TVM knows this folder's intrinsics and functions once there is one."""
+    """See `flextune.platforms.base.Platform`. TVM knows this folder's intrinsics once there is one."""
 
     name = "x86"
 
     def __init__(self) -> None:
         register_intrinsics()
-        register_elementary()
-        register_fast_rounding()
 
     def search_space(self, workload: Workload, target: Target) -> SearchSpace:
         return generate_space(workload, target)
@@ -60,4 +56,4 @@ class X86Platform:
 
 
 def _program(candidate: Candidate) -> ScheduledProgram:
-    return apply_trace(candidate.workload, candidate.trace, candidate.assignment)
+    return apply_trace(candidate.workload, candidate.trace, candidate.assignment, candidate.target)

@@ -14,8 +14,7 @@ from typing import Any
 
 from tvm import tirx
 
-Expression = Any
-"""A `tvm.tirx` expression."""
+from flextune.tvm_types import Expression
 
 _LOG_SERIES = tuple(2.0 / math.log(2.0) / (2 * term + 1) for term in reversed(range(8)))
 _EXP2_SERIES = tuple(math.log(2.0) ** term / math.factorial(term) for term in reversed(range(10)))

@@ -1,17 +1,14 @@
-"""Rounding to bfloat16 by VCVTNEPS2BF16 (AVX512-BF16), one instruction in place of eight.
-
-Only models in bfloat16 round, and they are refused for a processor without the instruction
-(`flextune.lowering.precision.precision.Precision.check`).
-"""
+"""Rounding to bfloat16 by VCVTNEPS2BF16 (AVX512-BF16), one instruction in place of eight."""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
 from tvm import tirx
 
-from flextune.workload.rounding import ROUND, STORAGE, by_bits, register_rounding
+from flextune.tvm_types import Expression
+from flextune.workload.rounding import STORAGE, by_bits
+
+ROUNDING_FEATURE = "+avx512bf16"
+"""LLVM's name of what a processor must have for it."""
 
 _INSTRUCTIONS = {
     "x16": "llvm.x86.avx512bf16.cvtneps2bf16.512",
@@ -19,17 +16,9 @@ _INSTRUCTIONS = {
 }
 """LLVM's names by the lanes of a vector; other vectors are rounded by arithmetic on their bits."""
 
-Expression = Any
 
-
-@cache
-def register_fast_rounding() -> None:
-    """From now on TVM's LLVM back end rounds vectors by the instruction."""
-    register_rounding()
-    tirx.op.register_intrin_lowering(ROUND, "llvm", f=_lowered)
-
-
-def _lowered(call: Expression) -> Expression:
+def rounded(call: Expression) -> Expression:
+    """The code of a call of the rounding operator of `flextune.workload.rounding`."""
     value = call.args[0]
     lanes = str(value.ty).removeprefix("float32")
     if lanes not in _INSTRUCTIONS:

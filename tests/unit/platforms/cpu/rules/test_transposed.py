@@ -11,7 +11,7 @@ from tvm import te
 
 from flextune.analysis.blocks import read_program
 from flextune.platforms.cpu.rules.transposed import TRANSPOSE_RULE, transposed_axis
-from flextune.platforms.x86.build import tvm_target
+from flextune.platforms.x86.build import compile_executable
 from flextune.platforms.x86.rules import generate_space
 from flextune.schedule.apply import apply_trace
 from flextune.target.detect import detect
@@ -77,5 +77,5 @@ def test_every_kind_of_member_computes_the_same(shape: tuple[int, ...], order: t
     for member in (space.default, *others):
         y = tvm.runtime.tensor(np.zeros([shape[axis] for axis in order], np.float32))
         program = apply_trace(workload, space.trace, member)
-        tvm.compile(program.module, target=tvm_target(target))["main"](tvm.runtime.tensor(x), y)
+        compile_executable(program.module, target)["main"](tvm.runtime.tensor(x), y)
         np.testing.assert_array_equal(y.numpy(), x.transpose(order))
