@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import tvm_ffi
 from tvm import tirx
@@ -20,7 +19,8 @@ from tvm.ir import TensorLoad
 
 from flextune.analysis.bfloat16 import narrowed, unrounded
 from flextune.analysis.blocks import BlockFacts, BlockKind, ProgramFacts, read_program
-from flextune.analysis.element import Element, Expression, is_call, substituted
+from flextune.analysis.element import Element, is_call, substituted
+from flextune.tvm_types import Buffer, BufferLoad, Expression, PrimFunc, Variable
 
 _LOWEST = -3.4e38
 
@@ -46,7 +46,7 @@ class AttentionFacts:
     score: Element
     result: Element
     target: tuple[Element, ...]
-    output: Any
+    output: Buffer
     guarded: bool
     online: bool
     narrow: bool = False
@@ -56,7 +56,7 @@ class AttentionFacts:
         """Whether results are stored as bfloat16."""
         return str(self.output.ty.dtype) != "float32"
 
-    def reads(self) -> tuple[Any, ...]:
+    def reads(self) -> tuple[Buffer, ...]:
         """All parameters that are read."""
         elements = (self.query, self.key, self.value, self.score, self.result)
         return tuple(dict.fromkeys(buffer for element in elements for buffer in element.reads()))
@@ -66,7 +66,7 @@ ONLINE = "flextune.online"
 """The block annotation of a softmax that is to be computed over blocks of keys."""
 
 
-def read_attention(function: Any) -> AttentionFacts | None:
+def read_attention(function: PrimFunc) -> AttentionFacts | None:
     """The attention that is all of `function`; None where that is something else."""
     program = read_program(function)
     if program is None or any(block.kind is BlockKind.OPAQUE for block in program.blocks):
@@ -144,12 +144,13 @@ class _Reader:
         )
         return term.a, term.b
 
-    def _softmax(self, weights: Expression, scores: BlockFacts) -> tuple[Expression, tuple[Any, ...], bool, bool]:
+    def _softmax(self, weights: Expression, scores: BlockFacts) -> tuple[Expression, tuple[Variable, ...], bool, bool]:
         """What `weights` loads, followed back to the scores: the element that the softmax is taken of."""
         largest, total = self._reductions()
         numerator = self._writer(_load(_operand(total)).source)
-        _require(numerator is not None)
-        exponent = numerator.block.body.value  # type: ignore[union-attr]
+        if numerator is None:
+            raise _OtherError
+        exponent = numerator.block.body.value
         _require(is_call(exponent, "exp") and isinstance(exponent.args[0], tirx.Sub))
         shifted, top = _load(exponent.args[0].a), _load(exponent.args[0].b)
         _require(
@@ -158,7 +159,7 @@ class _Reader:
         quotient = self._quotient(numerator, total)
         guarded = self._guard(_load(weights), quotient)
         for block in (numerator, largest, total, quotient):
-            self.used.add(block.name)  # type: ignore[union-attr]
+            self.used.add(block.name)
         operand = _operand(largest)
         variables = tuple(it.var for it in largest.block.iter_vars)
         _require(all(i.same_as(v) or _is_zero_index(i) for i, v in zip(operand.indices, variables, strict=True)))
@@ -180,7 +181,7 @@ class _Reader:
         _require(isinstance(start, tirx.FloatImm) and float(start.value) < _LOWEST)
         return largest, total
 
-    def _quotient(self, numerator: Any, total: BlockFacts) -> BlockFacts:
+    def _quotient(self, numerator: BlockFacts, total: BlockFacts) -> BlockFacts:
         for block in self.program.consumers(total):
             value = unrounded(block.block.body.value)
             if isinstance(value, tirx.Div) and block.kind is BlockKind.ELEMENTWISE:
@@ -189,7 +190,7 @@ class _Reader:
                 return block
         raise _OtherError
 
-    def _guard(self, weights: Any, quotient: BlockFacts) -> bool:
+    def _guard(self, weights: Expression, quotient: BlockFacts) -> bool:
         """Whether NaN becomes zero between the softmax and the product."""
         normal = quotient.block.body.buffer
         if weights.source.same_as(normal):
@@ -201,7 +202,7 @@ class _Reader:
         _require(isinstance(value.true_value, tirx.FloatImm) and float(value.true_value.value) == 0.0)
         return True
 
-    def _result(self, values: BlockFacts) -> tuple[Element, tuple[Element, ...], Any]:
+    def _result(self, values: BlockFacts) -> tuple[Element, tuple[Element, ...], Buffer]:
         """What is stored, and where, over the axes of the second product."""
         last, hole = self.program.blocks[-1], values.block.body.buffer
         own = tuple(it.var for it in values.block.iter_vars)[:-1]
@@ -212,7 +213,7 @@ class _Reader:
         _require(last.kind is BlockKind.ELEMENTWISE and last.output.parameter is not None)
         self.used.add(last.name)
         expression = unrounded(self._expanded(last.block.body.value, (hole,)))
-        loads: list[Any] = []
+        loads: list[BufferLoad] = []
         tvm_ffi.structural_walk(expression, (TensorLoad, loads.append))
         read = [load for load in loads if load.source.same_as(hole)]
         _require(bool(read) and all(tvm_ffi.structural_equal(list(read[0].indices), list(r.indices)) for r in read))
@@ -225,13 +226,13 @@ class _Reader:
         result = Element(own, substituted(expression, given), hole)
         return result, tuple(Element(own, substituted(index, given)) for index in store.indices), store.buffer
 
-    def _writer(self, buffer: Any) -> BlockFacts | None:
+    def _writer(self, buffer: Buffer) -> BlockFacts | None:
         return next((b for b in self.program.blocks if b.block.body.buffer.same_as(buffer)), None)
 
-    def _expanded(self, expression: Expression, stops: Iterable[Any]) -> Expression:
+    def _expanded(self, expression: Expression, stops: Iterable[Buffer]) -> Expression:
         """The expression with every load of what an element-wise block writes replaced by what that computes."""
 
-        def load(node: Any) -> Any:
+        def load(node: BufferLoad) -> Expression:
             if any(node.source.same_as(stop) for stop in stops):
                 return node
             writer = self._writer(node.source)
@@ -252,18 +253,18 @@ def _require(condition: object) -> None:
         raise _OtherError
 
 
-def _batch(product: BlockFacts) -> tuple[Any, ...]:
+def _batch(product: BlockFacts) -> tuple[Variable, ...]:
     return tuple(it.var for it in product.block.iter_vars)[: len(product.spatial) - 2]
 
 
-def _variables(product: BlockFacts, *places: int | str) -> tuple[Any, ...]:
+def _variables(product: BlockFacts, *places: int | str) -> tuple[Variable, ...]:
     """The batch variables, and those of some spatial axes or of the reduction."""
     every = tuple(it.var for it in product.block.iter_vars)
     spatial = every[: len(product.spatial)]
     return (*_batch(product), *(every[-1] if place == "reduce" else spatial[place] for place in places))  # type: ignore[index]
 
 
-def _operand(reduction: BlockFacts) -> Any:
+def _operand(reduction: BlockFacts) -> BufferLoad:
     """What a reduction `r = op(r, x)` combines."""
     value, own = reduction.block.body.value, reduction.block.body.buffer
     sides = [side for side in (value.a, value.b) if not _load(side).source.same_as(own)]
@@ -271,7 +272,7 @@ def _operand(reduction: BlockFacts) -> Any:
     return sides[0]
 
 
-def _load(expression: Expression) -> Any:
+def _load(expression: Expression) -> BufferLoad:
     _require(isinstance(expression, TensorLoad))
     return expression
 
@@ -280,9 +281,9 @@ def _is_zero_index(index: Expression) -> bool:
     return isinstance(index, tirx.IntImm) and int(index) == 0
 
 
-def _check_hole(expression: Expression, hole: Any, variables: Sequence[Any]) -> None:
+def _check_hole(expression: Expression, hole: Buffer, variables: Sequence[Variable]) -> None:
     """The scores must be read at the place that is computed."""
-    loads: list[Any] = []
+    loads: list[BufferLoad] = []
     tvm_ffi.structural_walk(expression, (TensorLoad, loads.append))
     own = [load for load in loads if load.source.same_as(hole)]
     _require(own)
@@ -290,5 +291,5 @@ def _check_hole(expression: Expression, hole: Any, variables: Sequence[Any]) -> 
         _require(all(i.same_as(v) or _is_zero_index(i) for i, v in zip(load.indices, variables, strict=True)))
 
 
-def _plain(variable: Any) -> str:
+def _plain(variable: Variable) -> str:
     return str(variable.name).removeprefix("v_")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tvm import tirx
 
-from flextune.analysis.element import Expression, is_call
+from flextune.analysis.element import is_call
+from flextune.tvm_types import Expression
 from flextune.workload.rounding import ROUND, STORAGE
 
 

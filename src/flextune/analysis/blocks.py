@@ -7,15 +7,27 @@ that holds a sequence of loop nests, each with exactly one block, whose iterator
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 import tvm
 import tvm_ffi
 from tvm import tirx
 from tvm.ir import TensorLoad
+
+from flextune.tvm_types import (
+    Block,
+    Buffer,
+    BufferLoad,
+    BufferRegion,
+    BufferStore,
+    Expression,
+    IterVar,
+    PrimFunc,
+    Statement,
+    Variable,
+)
 
 SPATIAL, REDUCE = "spatial", "reduce"
 
@@ -146,7 +158,7 @@ class BlockFacts:
     writes: tuple[Access, ...]
     kind: BlockKind
     factors: tuple[Access, ...] = ()
-    block: Any = field(default=None, compare=False, repr=False)
+    block: Block = field(default=None, compare=False, repr=False)
 
     @property
     def operands(self) -> tuple[Access, ...]:
@@ -203,7 +215,7 @@ class ProgramFacts:
         return tuple(b for b in self.blocks if b is not block and b.output in read)
 
 
-def read_program(func: Any) -> ProgramFacts | None:
+def read_program(func: PrimFunc) -> ProgramFacts | None:
     """Facts about `func`, or None when its structure is not a plain sequence of loop nests with static shapes."""
     root = func.body
     if type(root).__name__ != "SBlockRealize":
@@ -224,8 +236,8 @@ class _NotPlainError(Exception):
     """The nest is not of the plain form that `read_program` documents."""
 
 
-def _read_nest(statement: Any, positions: Mapping[Any, int]) -> BlockFacts:
-    loops: dict[Any, int] = {}
+def _read_nest(statement: Statement, positions: Mapping[Buffer, int]) -> BlockFacts:
+    loops: dict[Variable, int] = {}
     while isinstance(statement, tirx.For):
         loops[statement.loop_var] = _static(statement.extent)
         statement = statement.body
@@ -249,8 +261,8 @@ def _read_nest(statement: Any, positions: Mapping[Any, int]) -> BlockFacts:
     return BlockFacts(block.name_hint, iterators, reads, (write,), kind, factors, block)
 
 
-def _opaque(block: Any, iterators: tuple[Iterator, ...], positions: Mapping[Any, int]) -> BlockFacts:
-    def region(r: Any) -> Access:
+def _opaque(block: Block, iterators: tuple[Iterator, ...], positions: Mapping[Buffer, int]) -> BlockFacts:
+    def region(r: BufferRegion) -> Access:
         facts = _buffer_facts(r.source, positions)
         everything = frozenset(it.name for it in iterators)
         return Access(facts, (None,) * len(facts.shape), (everything,) * len(facts.shape))
@@ -259,7 +271,7 @@ def _opaque(block: Any, iterators: tuple[Iterator, ...], positions: Mapping[Any,
     return BlockFacts(block.name_hint, iterators, reads, writes, BlockKind.OPAQUE, (), block)
 
 
-def _kind(iterators: tuple[Iterator, ...], block: Any, factors: tuple[Access, ...]) -> BlockKind:
+def _kind(iterators: tuple[Iterator, ...], block: Block, factors: tuple[Access, ...]) -> BlockKind:
     if all(it.kind == SPATIAL for it in iterators):
         return BlockKind.ELEMENTWISE
     if block.init is None:
@@ -267,7 +279,9 @@ def _kind(iterators: tuple[Iterator, ...], block: Any, factors: tuple[Access, ..
     return BlockKind.CONTRACTION if factors else BlockKind.REDUCTION
 
 
-def _product_factors(store: Any, variables: Mapping[Any, str], positions: Mapping[Any, int]) -> tuple[Access, ...]:
+def _product_factors(
+    store: BufferStore, variables: Mapping[Variable, str], positions: Mapping[Buffer, int]
+) -> tuple[Access, ...]:
     """The two accesses (data, other) of `C[i] = C[i] + f(A[..]) * g(B[..])`, or ()."""
     value = store.value
     if not isinstance(value, tirx.Add):
@@ -285,10 +299,12 @@ def _product_factors(store: Any, variables: Mapping[Any, str], positions: Mappin
     return sides[0][0], sides[1][0]
 
 
-def _loads(value: Any, variables: Mapping[Any, str], positions: Mapping[Any, int], exclude: Any = None) -> list[Access]:
+def _loads(
+    value: Expression, variables: Mapping[Variable, str], positions: Mapping[Buffer, int], exclude: Buffer = None
+) -> list[Access]:
     found: list[Access] = []
 
-    def visit(load: Any) -> None:
+    def visit(load: BufferLoad) -> None:
         if exclude is None or not load.source.same_as(exclude):
             found.append(_access(load.source, load.indices, variables, positions))
 
@@ -296,22 +312,24 @@ def _loads(value: Any, variables: Mapping[Any, str], positions: Mapping[Any, int
     return found
 
 
-def _access(buffer: Any, indices: Any, variables: Mapping[Any, str], positions: Mapping[Any, int]) -> Access:
+def _access(
+    buffer: Buffer, indices: Sequence[Expression], variables: Mapping[Variable, str], positions: Mapping[Buffer, int]
+) -> Access:
     coefficients, uses = zip(*(_linear(index, variables) for index in indices), strict=True) if indices else ((), ())
     return Access(_buffer_facts(buffer, positions), tuple(coefficients), tuple(uses))
 
 
-def _linear(index: Any, variables: Mapping[Any, str]) -> tuple[Linear | None, frozenset[str]]:
+def _linear(index: Expression, variables: Mapping[Variable, str]) -> tuple[Linear | None, frozenset[str]]:
     used: set[str] = set()
-    names: dict[Any, str] = {}
-    divided: dict[str, Any] = {}
+    names: dict[Variable, str] = {}
+    divided: dict[str, Variable] = {}
 
-    def visit(var: Any) -> None:
+    def visit(var: Variable) -> None:
         if var in variables:
             used.add(variables[var])
             names[var] = variables[var]
 
-    def divide(node: Any) -> Any:
+    def divide(node: Expression) -> Expression:
         if node.a in variables and isinstance(node.b, tirx.IntImm):
             name = f"{variables[node.a]}//{int(node.b)}"
             return divided.setdefault(name, tirx.Var(name, "int32"))
@@ -328,18 +346,18 @@ def _linear(index: Any, variables: Mapping[Any, str]) -> tuple[Linear | None, fr
     return tuple((name, int(c)) for name, c in zip(names.values(), parts, strict=False) if int(c)), frozenset(used)
 
 
-def _iterator(it: Any) -> Iterator:
+def _iterator(it: IterVar) -> Iterator:
     kinds = {0: SPATIAL, 2: REDUCE}
     if int(it.iter_type) not in kinds:
         raise _NotPlainError
     return Iterator(_name_of(it.var), _static(it.dom.extent), kinds[int(it.iter_type)])
 
 
-def _name_of(var: Any) -> str:
+def _name_of(var: Variable) -> str:
     return str(var.name).removeprefix("v_")
 
 
-def _buffer_facts(buffer: Any, positions: Mapping[Any, int]) -> BufferFacts:
+def _buffer_facts(buffer: Buffer, positions: Mapping[Buffer, int]) -> BufferFacts:
     shape = tuple(_static(extent) for extent in buffer.ty.shape)
     position = positions.get(buffer, 0)
     is_local = position < 0 or buffer not in positions
@@ -348,7 +366,7 @@ def _buffer_facts(buffer: Any, positions: Mapping[Any, int]) -> BufferFacts:
     )
 
 
-def _static(extent: Any) -> int:
+def _static(extent: Expression) -> int:
     if not isinstance(extent, tirx.IntImm | int):
         raise _NotPlainError
     return int(extent)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from flextune.analysis.indices import UnknownIndexError, evaluate, variables_of
 from flextune.analysis.nests import Loop, Reference
+from flextune.tvm_types import Buffer, Variable
 
 _EVALUATED_POINTS = 1 << 18
 
@@ -70,7 +70,7 @@ def _count_points(
     """(points inside the buffer, distinct ones); None where there are too many points or an index is unknown."""
     if _trips(loops) > _EVALUATED_POINTS:
         return None
-    values: dict[Any, np.ndarray] = {loop.variable: np.asarray(loop.extent // 2) for loop in reference.loops}
+    values: dict[Variable, np.ndarray] = {loop.variable: np.asarray(loop.extent // 2) for loop in reference.loops}
     for axis, loop in enumerate(loops):
         values[loop.variable] = np.arange(loop.extent).reshape([-1 if a == axis else 1 for a in range(len(loops))])
     space = tuple(loop.extent for loop in loops)
@@ -86,7 +86,7 @@ def _count_points(
     return int(met.size), int(np.unique(met).size)
 
 
-def _static_shape(buffer: Any) -> list[int]:
+def _static_shape(buffer: Buffer) -> list[int]:
     return [int(extent) if hasattr(extent, "value") else 1 for extent in buffer.ty.shape]
 
 

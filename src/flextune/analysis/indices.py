@@ -10,8 +10,12 @@ import tvm_ffi
 from tvm import tirx
 from tvm.ir import Call
 
+from flextune.tvm_types import Expression, Variable
+
 Array = np.ndarray
-Bindings = Mapping[Any, Any]  # block iterator -> the expression it stands for, in loop variables or outer iterators
+Bindings = Mapping[
+    Variable, Expression
+]  # block iterator -> the expression it stands for, in loop variables or outer iterators
 
 _OPERATIONS: tuple[tuple[Any, Callable[[Array, Array], Array]], ...] = (
     (tirx.Add, np.add),
@@ -38,7 +42,7 @@ class UnknownIndexError(ValueError):
     """The expression depends on data, or on something that is not a loop variable."""
 
 
-def evaluate(expression: Any, values: Mapping[Any, Array], bindings: Bindings) -> Array:
+def evaluate(expression: Expression, values: Mapping[Variable, Array], bindings: Bindings) -> Array:
     """The expression for arrays of its loop variables, which broadcast against each other.
 
     Raises `UnknownIndexError` for what only a run can tell.
@@ -61,7 +65,7 @@ def evaluate(expression: Any, values: Mapping[Any, Array], bindings: Bindings) -
     return _evaluate_choice(expression, values, bindings)
 
 
-def _evaluate_variable(variable: Any, values: Mapping[Any, Array], bindings: Bindings) -> Array:
+def _evaluate_variable(variable: Variable, values: Mapping[Variable, Array], bindings: Bindings) -> Array:
     if variable in values:
         return np.asarray(values[variable])
     if variable not in bindings:
@@ -69,7 +73,7 @@ def _evaluate_variable(variable: Any, values: Mapping[Any, Array], bindings: Bin
     return evaluate(bindings[variable], values, bindings)
 
 
-def _evaluate_choice(expression: Any, values: Mapping[Any, Array], bindings: Bindings) -> Array:
+def _evaluate_choice(expression: Expression, values: Mapping[Variable, Array], bindings: Bindings) -> Array:
     if isinstance(expression, tirx.Select):
         parts = (expression.condition, expression.true_value, expression.false_value)
     elif isinstance(expression, Call) and str(getattr(expression.op, "name", "")).endswith(".if_then_else"):
@@ -80,11 +84,11 @@ def _evaluate_choice(expression: Any, values: Mapping[Any, Array], bindings: Bin
     return np.where(condition, yes, no)
 
 
-def variables_of(expression: Any, bindings: Bindings) -> list[Any]:
+def variables_of(expression: Expression, bindings: Bindings) -> list[Variable]:
     """The loop variables that an expression depends on, through block iterators, each once."""
-    direct: list[Any] = []
+    direct: list[Variable] = []
     tvm_ffi.structural_walk(expression, (tirx.Var, direct.append))
-    found: list[Any] = []
+    found: list[Variable] = []
     for variable in direct:
         known = variables_of(bindings[variable], bindings) if variable in bindings else [variable]
         found += [one for one in known if not any(one.same_as(other) for other in found)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import tvm
 from tvm import tirx
 from tvm.ir import TensorLoad
 
 from flextune.analysis.blocks import BlockFacts, BlockKind, read_program
+from flextune.tvm_types import Block, Buffer, Expression, PrimFunc, Variable
 
 _DESCRIBED = "flextune.moves"
 
@@ -45,7 +45,7 @@ class Slices:
 Move = Concatenation | Slices
 
 
-def move_of(function: Any) -> Move | None:
+def move_of(function: PrimFunc) -> Move | None:
     """What a function that is not scheduled yet moves; None when it does anything else."""
     program = read_program(function)
     if program is None or any(facts.kind is not BlockKind.ELEMENTWISE for facts in program.blocks):
@@ -63,12 +63,12 @@ def move_of(function: Any) -> Move | None:
     return Slices(known) if len(known) == len(slices) else None
 
 
-def described(function: Any, move: Move | None) -> Any:
+def described(function: PrimFunc, move: Move | None) -> PrimFunc:
     """The function with an attribute that keeps for `moved_by` what it moves, however it is scheduled."""
     return function if move is None else function.with_attr(_DESCRIBED, json.dumps(asdict(move)))
 
 
-def moved_by(function: Any) -> Move | None:
+def moved_by(function: PrimFunc) -> Move | None:
     """What a function moves: by its attribute, or else by its program."""
     if function.attrs is None or _DESCRIBED not in function.attrs:
         return move_of(function)
@@ -82,12 +82,12 @@ def moved_by(function: Any) -> Move | None:
 class _Copy:
     """`result[axes] = value` for all elements of the result."""
 
-    axes: tuple[Any, ...]
+    axes: tuple[Variable, ...]
     extents: tuple[int, ...]
-    value: Any
+    value: Expression
 
     @classmethod
-    def of(cls, block: Any, result: Any) -> _Copy | None:
+    def of(cls, block: Block, result: Buffer) -> _Copy | None:
         store, extents = block.body, _shape(result)
         axes = tuple(iterator.var for iterator in block.iter_vars)
         if not isinstance(store, tirx.BufferStore) or not store.buffer.same_as(result) or len(axes) != len(extents):
@@ -97,7 +97,7 @@ class _Copy:
         return cls(axes, extents, store.value) if runs == extents and all(_is_at(*each, 0) for each in places) else None
 
 
-def _slice(copy: _Copy, positions: Mapping[Any, int]) -> Slice | None:
+def _slice(copy: _Copy, positions: Mapping[Buffer, int]) -> Slice | None:
     """One parameter read at the result's own indices, in their order, shifted by constants."""
     if not isinstance(copy.value, TensorLoad) or copy.value.source not in positions:
         return None
@@ -116,7 +116,7 @@ def _slice(copy: _Copy, positions: Mapping[Any, int]) -> Slice | None:
     return Slice(tuple(begin for _, begin in places), tuple(map(sources.get, range(len(copy.axes)))))
 
 
-def _place(index: Any, axes: Sequence[Any]) -> tuple[int | None, int] | None:
+def _place(index: Expression, axes: Sequence[Variable]) -> tuple[int | None, int] | None:
     """(axis, shift) of an index that is one of the axes plus a constant; no axis where it is only a constant."""
     if isinstance(index, tirx.IntImm):
         return None, int(index)
@@ -127,7 +127,7 @@ def _place(index: Any, axes: Sequence[Any]) -> tuple[int | None, int] | None:
     return None
 
 
-def _concatenation(copy: _Copy, positions: Mapping[Any, int]) -> Concatenation | None:
+def _concatenation(copy: _Copy, positions: Mapping[Buffer, int]) -> Concatenation | None:
     """A choice between loads by bounds of one axis, each load of a whole parameter."""
     bound = _bound(copy.value)
     axis = next((number for number, each in enumerate(copy.axes) if bound is not None and bound[1].same_as(each)), None)
@@ -145,7 +145,7 @@ def _concatenation(copy: _Copy, positions: Mapping[Any, int]) -> Concatenation |
     return Concatenation(axis, tuple(inputs))
 
 
-def _bound(value: Any) -> tuple[int, Any] | None:
+def _bound(value: Expression) -> tuple[int, Variable] | None:
     """(bound, variable) of `if_then_else(bound <= variable, ...)`."""
     if not isinstance(value, tvm.ir.Call) or not getattr(value.op, "name", "").endswith(".if_then_else"):
         return None
@@ -155,7 +155,7 @@ def _bound(value: Any) -> tuple[int, Any] | None:
     return None
 
 
-def _pieces(value: Any, axis: Any, begin: int, end: int) -> Iterator[tuple[int, int, Any]]:
+def _pieces(value: Expression, axis: Variable, begin: int, end: int) -> Iterator[tuple[int, int, Expression]]:
     """(begin, end, value) of the intervals of `axis` that the choices cut it into, in order."""
     bound = _bound(value)
     if bound is None or not bound[1].same_as(axis) or not begin < bound[0] < end:
@@ -165,7 +165,7 @@ def _pieces(value: Any, axis: Any, begin: int, end: int) -> Iterator[tuple[int, 
     yield from _pieces(value.args[1], axis, bound[0], end)
 
 
-def _is_at(index: Any, axis: Any, extent: int, shift: int) -> bool:
+def _is_at(index: Expression, axis: Variable, extent: int, shift: int) -> bool:
     """Whether an index is `axis - shift`; of an axis with one element it may be 0."""
     if extent == 1 and isinstance(index, tirx.IntImm):
         return int(index) == 0
@@ -173,7 +173,7 @@ def _is_at(index: Any, axis: Any, extent: int, shift: int) -> bool:
     return isinstance(difference, tirx.IntImm) and int(difference) == shift
 
 
-def _shape(buffer: Any) -> tuple[int, ...]:
+def _shape(buffer: Buffer) -> tuple[int, ...]:
     return tuple(int(extent) for extent in buffer.ty.shape)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import tvm_ffi
 from tvm import s_tir, tirx
 from tvm.ir import TensorLoad
 
 from flextune.analysis.indices import Bindings, variables_of
+from flextune.tvm_types import Buffer, BufferLoad, BufferStore, Expression, PrimFunc, Statement, Variable
 from flextune.workload.counting import value_flops
 
 SPATIAL, REDUCE = "spatial", "reduce"
@@ -21,7 +21,7 @@ _REDUCE_ITERATOR = 2
 class Loop:
     """A loop variable with its constant extent (1 where it is not a constant) and how it is run."""
 
-    variable: Any
+    variable: Variable
     extent: int
     mark: str
 
@@ -34,8 +34,8 @@ class Loop:
 class Reference:
     """One access: the buffer, its index expressions, the loops around, and what block iterators stand for."""
 
-    buffer: Any
-    indices: tuple[Any, ...]
+    buffer: Buffer
+    indices: tuple[Expression, ...]
     loops: tuple[Loop, ...]
     bindings: Bindings
 
@@ -46,7 +46,7 @@ class Nest:
 
     name: str
     loops: list[Loop] = field(default_factory=list)
-    reduce_variables: list[Any] = field(default_factory=list)
+    reduce_variables: list[Variable] = field(default_factory=list)
     reads: list[Reference] = field(default_factory=list)
     writes: list[Reference] = field(default_factory=list)
     flops: int = 0
@@ -55,14 +55,16 @@ class Nest:
         return REDUCE if any(loop.variable.same_as(v) for v in self.reduce_variables) else SPATIAL
 
 
-def collect_nests(func: Any) -> list[Nest]:
+def collect_nests(func: PrimFunc) -> list[Nest]:
     """The nests of `func` in program order. Initial values of reductions belong to no nest."""
     nests: list[Nest] = []
     _visit(func.body, (), {}, None, nests)
     return nests
 
 
-def _visit(statement: Any, loops: tuple[Loop, ...], bound: Bindings, nest: Nest | None, nests: list[Nest]) -> None:
+def _visit(
+    statement: Statement, loops: tuple[Loop, ...], bound: Bindings, nest: Nest | None, nests: list[Nest]
+) -> None:
     if isinstance(statement, tirx.BufferStore):
         _record(statement, loops, bound, nest, nests)
     elif isinstance(statement, tirx.For):
@@ -82,7 +84,7 @@ def _visit(statement: Any, loops: tuple[Loop, ...], bound: Bindings, nest: Nest 
         _visit(statement.body, loops, bound, nest, nests)
 
 
-def _visit_block(realize: Any, loops: tuple[Loop, ...], bound: Bindings, nests: list[Nest]) -> None:
+def _visit_block(realize: Statement, loops: tuple[Loop, ...], bound: Bindings, nests: list[Nest]) -> None:
     block = realize.block
     inner = {**bound, **{it.var: value for it, value in zip(block.iter_vars, realize.iter_values, strict=True)}}
     nest = Nest(str(block.name_hint))
@@ -95,13 +97,13 @@ def _visit_block(realize: Any, loops: tuple[Loop, ...], bound: Bindings, nests: 
         nests.insert(before, nest)
 
 
-def _record(store: Any, loops: tuple[Loop, ...], bound: Bindings, nest: Nest | None, nests: list[Nest]) -> None:
+def _record(store: BufferStore, loops: tuple[Loop, ...], bound: Bindings, nest: Nest | None, nests: list[Nest]) -> None:
     if nest is None:
         nest = Nest(str(store.buffer.name))
         nests.append(nest)
     write = Reference(store.buffer, tuple(store.indices), loops, bound)
     nest.writes.append(write)
-    loads: list[Any] = []
+    loads: list[BufferLoad] = []
     tvm_ffi.structural_walk([store.value, *store.indices], (TensorLoad, loads.append))
     for load in loads:
         nest.reads.append(Reference(load.source, tuple(load.indices), loops, bound))

@@ -11,6 +11,7 @@ import numpy as np
 
 from flextune.analysis.footprint import Footprint, footprint
 from flextune.analysis.nests import REDUCE, SPATIAL, Nest, Reference, collect_nests
+from flextune.tvm_types import PrimFunc
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class ProgramAnalysis:
         return tree
 
 
-def analyze(func: Any) -> ProgramAnalysis:
+def analyze(func: PrimFunc) -> ProgramAnalysis:
     """Analyzes any PrimFunc: of an operator, out of a model, or scheduled."""
     nests = collect_nests(func)
     names = _unique_names([nest.name for nest in nests])
@@ -213,7 +214,7 @@ def _touched_bytes(blocks: Sequence[BlockAnalysis]) -> dict[str, int]:
     return touched
 
 
-def _main_dtype(func: Any) -> str:
+def _main_dtype(func: PrimFunc) -> str:
     """The element type whose peak bounds the program: uint8, bfloat16 (kept in uint16) or float32."""
     dtypes = [str(param.ty.dtype) for param in func.params]
     if dtypes and dtypes[-1] == "int32" and any(dtype in ("uint8", "int8") for dtype in dtypes):

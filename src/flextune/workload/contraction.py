@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flextune.tvm_types import Tensor
 from flextune.workload.elements import ELEMENT_TYPES
 from flextune.workload.operator import Operator
 from flextune.workload.parameters import Chain, Choice, Parameter, Params
@@ -61,7 +62,7 @@ class Contraction(Operator):
         return len(self.result_shape(params)) - 1
 
     @abstractmethod
-    def contract(self, build: TensorBuilder, params: Params, data: Any, weight: Any) -> Any:
+    def contract(self, build: TensorBuilder, params: Params, data: Tensor, weight: Tensor) -> Tensor:
         """The result before the epilogue."""
 
     @abstractmethod
@@ -103,7 +104,7 @@ class Contraction(Operator):
     def output(self, params: Params) -> TensorSpec:
         return TensorSpec("out", self.result_shape(params), ELEMENT_TYPES[params.text("dtype")].result)
 
-    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Any]) -> Any:
+    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Tensor]) -> Tensor:
         result = self.contract(build, params, tensors[0], tensors[1])
         axes = build.spatial_axes(result)
         return build_chain(build, result, params.chain("epilogue"), tensors[2:], self.channel_axis(params), axes)

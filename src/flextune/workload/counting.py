@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import tvm_ffi
 from tvm import s_tir, tirx
 from tvm.ir import Call, TensorLoad
 
+from flextune.tvm_types import BufferLoad, Expression, PrimFunc, Statement
 from flextune.workload.rounding import ROUND
 
 _BINARY = (tirx.Add, tirx.Sub, tirx.Mul, tirx.Div, tirx.Mod, tirx.FloorDiv, tirx.FloorMod, tirx.Min, tirx.Max)
@@ -27,12 +27,12 @@ _FREE_CALLS = frozenset(
 class Store:
     """One store statement and how often it runs; `trips` bounds it from above where a condition guards it."""
 
-    statement: Any
+    statement: Statement
     trips: int
     is_init: bool
 
 
-def count_flops(func: Any) -> int:
+def count_flops(func: PrimFunc) -> int:
     """Arithmetic operations on data in one run of `func`.
 
     Additions, multiplications, divisions, minima, maxima and mathematical functions count one each; index
@@ -41,7 +41,7 @@ def count_flops(func: Any) -> int:
     return sum(store.trips * value_flops(store.statement.value) for store in stores(func.body) if not store.is_init)
 
 
-def stores(statement: Any, trips: int = 1, *, in_init: bool = False) -> Iterator[Store]:
+def stores(statement: Statement, trips: int = 1, *, in_init: bool = False) -> Iterator[Store]:
     """Every store below `statement`, in program order, with the product of the extents of the loops around it.
 
     A loop whose extent is not a constant counts as one trip.
@@ -66,19 +66,19 @@ def stores(statement: Any, trips: int = 1, *, in_init: bool = False) -> Iterator
         yield from stores(statement.body, trips, in_init=in_init)
 
 
-def value_flops(value: Any) -> int:
+def value_flops(value: Expression) -> int:
     """Operations in one evaluation of an expression, as `count_flops` counts them."""
     return _count(value)[0]
 
 
-def reads_data(expression: Any) -> bool:
+def reads_data(expression: Expression) -> bool:
     """Whether any tensor is read below `expression`."""
-    loads: list[Any] = []
+    loads: list[BufferLoad] = []
     tvm_ffi.structural_walk(expression, (TensorLoad, loads.append))
     return bool(loads)
 
 
-def _count(value: Any) -> tuple[int, bool]:
+def _count(value: Expression) -> tuple[int, bool]:
     """(operations on data, whether the value depends on data)."""
     if isinstance(value, TensorLoad):
         return 0, True
@@ -95,19 +95,19 @@ def _count(value: Any) -> tuple[int, bool]:
     return 0, reads_data(value)
 
 
-def _count_call(call: Any) -> tuple[int, bool]:
+def _count_call(call: Expression) -> tuple[int, bool]:
     name = str(getattr(call.op, "name", "")).rpartition(".")[2]
     if name == "if_then_else":
         return _larger(call.args[1], call.args[2])
     return _combine(0 if name in _FREE_CALLS else 1, tuple(call.args))
 
 
-def _larger(first: Any, second: Any) -> tuple[int, bool]:
+def _larger(first: Expression, second: Expression) -> tuple[int, bool]:
     one, other = _count(first), _count(second)
     return max(one[0], other[0]), one[1] or other[1]
 
 
-def _combine(own: int, parts: tuple[Any, ...]) -> tuple[int, bool]:
+def _combine(own: int, parts: tuple[Expression, ...]) -> tuple[int, bool]:
     counts = [_count(part) for part in parts]
     touches = any(data for _, data in counts)
     return sum(count for count, _ in counts) + (own if touches else 0), touches

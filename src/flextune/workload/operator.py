@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from flextune.tvm_types import Tensor
 from flextune.workload.parameters import Parameter, Params
 from flextune.workload.tensor import FLOAT32_ROUNDING, TensorSpec, Tolerance
 
@@ -37,7 +38,7 @@ class Operator(ABC):
     def output(self, params: Params) -> TensorSpec: ...
 
     @abstractmethod
-    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Any]) -> Any:
+    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Tensor]) -> Tensor:
         """The output tensor, computed from placeholders for `inputs`, with TVM's tensor expressions."""
 
     @abstractmethod

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from flextune.tvm_types import Expression, Tensor
 from flextune.workload.tensor import TensorSpec
 
 if TYPE_CHECKING:
     from flextune.workload.tensor_builder import TensorBuilder
 
 Operand = Literal["none", "channel", "same"]
-Build = Callable[["TensorBuilder", Any, Any], Any]
+Build = Callable[["TensorBuilder", Expression, Expression], Expression]
 Compute = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _SLICE = 1 << 20
 
@@ -59,12 +60,12 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return (0.5 * (1.0 + np.tanh(0.5 * x.astype(np.float64)))).astype(x.dtype)
 
 
-def _build_gelu(b: TensorBuilder, x: Any, _: Any) -> Any:
+def _build_gelu(b: TensorBuilder, x: Expression, _: Expression) -> Expression:
     half, one, scale = b.constant(0.5), b.constant(1.0), b.constant(math.sqrt(0.5))
     return half * x * (one + b.erf(x * scale))
 
 
-def _build_gelu_tanh(b: TensorBuilder, x: Any, _: Any) -> Any:
+def _build_gelu_tanh(b: TensorBuilder, x: Expression, _: Expression) -> Expression:
     inner = b.constant(math.sqrt(2 / math.pi)) * (x + b.constant(0.044715) * x * x * x)
     return b.constant(0.5) * x * (b.constant(1.0) + b.tanh(inner))
 
@@ -130,12 +131,12 @@ def operand_specs(
 
 def build_chain(
     build: TensorBuilder,
-    value: Any,
+    value: Tensor,
     chain: Sequence[str],
-    operands: Sequence[Any],
+    operands: Sequence[Tensor],
     channel_axis: int,
     axes: Sequence[str] = (),
-) -> Any:
+) -> Tensor:
     """One block per link over the index space of `value`, with loops named `axes`."""
     shape = [int(extent) for extent in value.shape]
     rest = iter(operands)
@@ -147,9 +148,9 @@ def build_chain(
 
 
 def _link_element(
-    build: TensorBuilder, link: Pointwise, value: Any, operand: Any, channel_axis: int
-) -> Callable[..., Any]:
-    def element(*index: Any) -> Any:
+    build: TensorBuilder, link: Pointwise, value: Tensor, operand: Tensor, channel_axis: int
+) -> Callable[..., Expression]:
+    def element(*index: Expression) -> Expression:
         if operand is None:
             return link.build(build, value(*index), None)
         return link.build(build, value(*index), operand[index[channel_axis] if link.operand == "channel" else index])

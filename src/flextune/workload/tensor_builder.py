@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from tvm import te, tirx
 
+from flextune.tvm_types import Expression, PrimFunc, Tensor
 from flextune.workload.tensor import TensorSpec
-
-Expression = Any
-Tensor = Any
 
 
 class TensorBuilder:
@@ -146,7 +143,7 @@ def _bounds(position: Expression, low: int, high: int, extent: int) -> list[Expr
     return [*conditions, position < low + extent] if high else conditions
 
 
-def prim_func(tensors: Sequence[Tensor]) -> Any:
+def prim_func(tensors: Sequence[Tensor]) -> PrimFunc:
     """The schedulable function `main` over the placeholders and the output."""
     return te.create_prim_func(list(tensors))
 

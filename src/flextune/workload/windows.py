@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from flextune.tvm_types import Expression
 from flextune.workload.parameters import Params
 
 SPATIAL = "dhw"
@@ -119,6 +119,6 @@ def gather_windows(padded: np.ndarray, window: Window, first_row: int, last_row:
     return gathered
 
 
-def affine(point: Any, stride: int, tap: Any, dilation: int) -> Any:
+def affine(point: Expression, stride: int, tap: Expression, dilation: int) -> Expression:
     """point * stride + tap * dilation, without multiplications by one."""
     return (point if stride == 1 else point * stride) + (tap if dilation == 1 else tap * dilation)

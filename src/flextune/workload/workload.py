@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flextune.errors import UsageError
+from flextune.tvm_types import PrimFunc
 from flextune.workload.elements import random_array
 from flextune.workload.parameters import Params, Value, complete
 from flextune.workload.registry import find_operator
@@ -109,7 +110,7 @@ class Workload:
             return _program(self).outputs
         return (find_operator(self.operator).output(self.checked_params),)
 
-    def prim_func(self) -> Any:
+    def prim_func(self) -> PrimFunc:
         """The program as a TVM PrimFunc named `main`: parameters are the inputs, then the outputs."""
         if self.operator == TIR:
             return _program(self).func

@@ -7,7 +7,8 @@ from tvm import tirx
 from tvm.ir import TensorLoad
 
 from flextune.analysis.bfloat16 import narrowed
-from flextune.analysis.element import Expression, is_call
+from flextune.analysis.element import is_call
+from flextune.tvm_types import Expression
 from flextune.workload.rounding import QUIET, STORAGE, bfloat16_of
 from flextune.workload.tensor_builder import TensorBuilder
 

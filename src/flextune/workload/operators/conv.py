@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from flextune.tvm_types import Expression, Tensor
 from flextune.workload.contraction import Contraction, Operand, contraction_parameters, is_exact
 from flextune.workload.elements import multiply_matrices, widen
 from flextune.workload.parameters import Choice, Count, Parameter, Params, PerDimension, Size
@@ -79,7 +80,7 @@ class Convolution(Contraction):
         ci, groups = params.integers("ci", "groups")
         return ci // groups * math.prod(self.window(params).kernel)
 
-    def contract(self, build: TensorBuilder, params: Params, data: Any, weight: Any) -> Any:
+    def contract(self, build: TensorBuilder, params: Params, data: Tensor, weight: Tensor) -> Tensor:
         window, (ci, co, groups) = self.window(params), params.integers("ci", "co", "groups")
         last = params.text("layout").endswith("c")
         padded = build.pad_spatial(data, window.before, window.after, layout=params.text("layout"))
@@ -87,7 +88,7 @@ class Convolution(Contraction):
         rc = build.reduce_axis(ci // groups, "rc")
         taps = [build.reduce_axis(extent, f"r{name}") for name, extent in zip(names, window.kernel, strict=True)]
 
-        def element(batch: Any, *index: Any) -> Any:
+        def element(batch: Expression, *index: Expression) -> Expression:
             *points, channel = index if last else (*index[1:], index[0])
             source = [
                 affine(point, stride, tap, dilation)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flextune.tvm_types import Expression, Tensor
 from flextune.workload.contraction import Contraction, Operand, contraction_parameters, is_exact
 from flextune.workload.elements import multiply_matrices, widen
 from flextune.workload.operators.conv import layouts, window_parameters
@@ -72,13 +73,13 @@ class TransposedConvolution2d(Contraction):
     def multiply_adds(self, params: Params) -> int:
         return math.prod(params.integers("n", "h", "w", "ci", "co", "kh", "kw"))
 
-    def contract(self, build: TensorBuilder, params: Params, data: Any, weight: Any) -> Any:
+    def contract(self, build: TensorBuilder, params: Params, data: Tensor, weight: Tensor) -> Tensor:
         window, last = read_window(params, 2), params.text("layout") == "nhwc"
         spread = _spread(build, data, window, self.spatial(params), last)
         rc = build.reduce_axis(params.integer("ci"), "rc")
         taps = [build.reduce_axis(extent, name) for extent, name in zip(window.kernel, ("rh", "rw"), strict=True)]
 
-        def element(batch: Any, *index: Any) -> Any:
+        def element(batch: Expression, *index: Expression) -> Expression:
             *points, channel = index if last else (*index[1:], index[0])
             source = [affine(p, 1, tap, d) for p, tap, d in zip(points, taps, window.dilation, strict=True)]
             flipped = [extent - 1 - tap for extent, tap in zip(window.kernel, taps, strict=True)]
@@ -100,7 +101,7 @@ class TransposedConvolution2d(Contraction):
         return out
 
 
-def _spread(build: TensorBuilder, data: Any, window: Window, spatial: tuple[int, ...], last: bool) -> Any:
+def _spread(build: TensorBuilder, data: Tensor, window: Window, spatial: tuple[int, ...], last: bool) -> Tensor:
     """The data with stride - 1 zeros between neighbours, and zeros around (or elements cut off) for the kernel."""
     extents = tuple(size + span - 1 for size, span in zip(spatial, window.spans, strict=True))
     lows = tuple(span - 1 - before for span, before in zip(window.spans, window.before, strict=True))
@@ -110,7 +111,7 @@ def _spread(build: TensorBuilder, data: Any, window: Window, spatial: tuple[int,
     first = 1 if last else 2
     shape[first : first + 2] = extents
 
-    def element(*index: Any) -> Any:
+    def element(*index: Expression) -> Expression:
         source, conditions = list(index), []
         for axis, (low, stride, total) in enumerate(zip(lows, window.stride, extents, strict=True), first):
             position = index[axis] - low if low else index[axis]

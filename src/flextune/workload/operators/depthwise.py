@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flextune.tvm_types import Expression, Tensor
 from flextune.workload.contraction import Contraction, Operand, contraction_parameters, is_exact
 from flextune.workload.elements import widen
 from flextune.workload.operators.conv import layouts, window_parameters
@@ -64,13 +65,13 @@ class Depthwise(Contraction):
     def reduction_length(self, params: Params) -> int:
         return math.prod(read_window(params, 2).kernel)
 
-    def contract(self, build: TensorBuilder, params: Params, data: Any, weight: Any) -> Any:
+    def contract(self, build: TensorBuilder, params: Params, data: Tensor, weight: Tensor) -> Tensor:
         window, multiplier = read_window(params, 2), params.integer("multiplier")
         last = params.text("layout") == "nhwc"
         padded = build.pad_spatial(data, window.before, window.after, layout=params.text("layout"))
         taps = [build.reduce_axis(extent, name) for extent, name in zip(window.kernel, ("rh", "rw"), strict=True)]
 
-        def element(batch: Any, *index: Any) -> Any:
+        def element(batch: Expression, *index: Expression) -> Expression:
             *points, channel = index if last else (*index[1:], index[0])
             source = [
                 affine(point, stride, tap, dilation)

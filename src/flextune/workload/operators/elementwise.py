@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flextune.tvm_types import Tensor
 from flextune.workload.operator import Operator
 from flextune.workload.parameters import Chain, Choice, Params, Shape
 from flextune.workload.pointwise import CHAIN_LINKS, build_chain, chain_flops, compute_chain, operand_specs
@@ -40,7 +41,7 @@ class Elementwise(Operator):
     def flops(self, params: Params) -> int:
         return chain_flops(params.chain("ops"), math.prod(params.shape("shape")))
 
-    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Any]) -> Any:
+    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Tensor]) -> Tensor:
         return build_chain(build, tensors[0], params.chain("ops"), tensors[1:], 0)
 
     def reference(self, params: Params, arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flextune.tvm_types import Expression, Tensor
 from flextune.workload.contraction import Contraction, Operand, contraction_parameters, is_exact
 from flextune.workload.elements import multiply_matrices, widen
 from flextune.workload.parameters import Flag, Params, Size
@@ -31,11 +32,11 @@ class Gemm(Contraction):
     def reduction_length(self, params: Params) -> int:
         return params.integer("k")
 
-    def contract(self, build: TensorBuilder, params: Params, data: Any, weight: Any) -> Any:
+    def contract(self, build: TensorBuilder, params: Params, data: Tensor, weight: Tensor) -> Tensor:
         k = build.reduce_axis(params.integer("k"), "k")
         ta, tb = params.integers("ta", "tb")
 
-        def element(i: Any, j: Any) -> Any:
+        def element(i: Expression, j: Expression) -> Expression:
             return build.sum(build.product(data[k, i] if ta else data[i, k], weight[j, k] if tb else weight[k, j]), [k])
 
         return build.compute(self.result_shape(params), element, self.name)
@@ -62,11 +63,11 @@ class BatchGemm(Contraction):
     def reduction_length(self, params: Params) -> int:
         return params.integer("k")
 
-    def contract(self, build: TensorBuilder, params: Params, data: Any, weight: Any) -> Any:
+    def contract(self, build: TensorBuilder, params: Params, data: Tensor, weight: Tensor) -> Tensor:
         k = build.reduce_axis(params.integer("k"), "k")
         tb = params.integer("tb")
 
-        def element(b: Any, i: Any, j: Any) -> Any:
+        def element(b: Expression, i: Expression, j: Expression) -> Expression:
             return build.sum(build.product(data[b, i, k], weight[b, j, k] if tb else weight[b, k, j]), [k])
 
         return build.compute(self.result_shape(params), element, self.name)
@@ -94,7 +95,7 @@ class MatrixVector(Contraction):
     def reduction_length(self, params: Params) -> int:
         return params.integer("k")
 
-    def contract(self, build: TensorBuilder, params: Params, data: Any, weight: Any) -> Any:
+    def contract(self, build: TensorBuilder, params: Params, data: Tensor, weight: Tensor) -> Tensor:
         k = build.reduce_axis(params.integer("k"), "k")
         return build.compute(
             self.result_shape(params), lambda i: build.sum(build.product(data[i, k], weight[k]), [k]), self.name

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flextune.tvm_types import Expression, Tensor
 from flextune.workload.operator import Operator
 from flextune.workload.operators.reduction import averaged_tolerance
 from flextune.workload.parameters import Choice, Params, Real, Size
@@ -40,7 +41,7 @@ class Softmax(Operator):
     def tolerance(self, params: Params) -> Tolerance:
         return Tolerance(averaged_tolerance(params.integer("cols")).relative, 1e-30)
 
-    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Any]) -> Any:
+    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Tensor]) -> Tensor:
         data, shape = tensors[0], params.integers("rows", "cols")
         r = build.reduce_axis(shape[1], "r")
         peak = build.compute(shape[:1], lambda i: build.max_over(data[i, r], [r]), "row_max")
@@ -85,7 +86,7 @@ class LayerNorm(Operator):
         spread = 1.0 if params.integer("cols") > 2 else 1.0 / math.sqrt(float(params.text("epsilon")))
         return Tolerance(relative, 64 * FLOAT32_ROUNDING * spread)
 
-    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Any]) -> Any:
+    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Tensor]) -> Tensor:
         data, gamma, beta = tensors
         rows, cols = params.integers("rows", "cols")
         share, epsilon = build.constant(1.0 / cols), build.constant(float(params.text("epsilon")))
@@ -93,13 +94,13 @@ class LayerNorm(Operator):
         total = build.compute((rows,), lambda i: build.sum(data[i, r], [r]), "sum")
         s = build.reduce_axis(cols, "r")
 
-        def squared(i: Any) -> Any:
+        def squared(i: Expression) -> Expression:
             off = data[i, s] - total[i] * share
             return build.sum(off * off, [s])
 
         squares = build.compute((rows,), squared, "squares")
 
-        def element(i: Any, j: Any) -> Any:
+        def element(i: Expression, j: Expression) -> Expression:
             scale = build.sqrt(squares[i] * share + epsilon)
             return (data[i, j] - total[i] * share) / scale * gamma[j] + beta[j]
 

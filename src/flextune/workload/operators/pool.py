@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flextune.tvm_types import Expression, Tensor
 from flextune.workload.operator import Operator
 from flextune.workload.operators.conv import layouts
 from flextune.workload.parameters import Choice, Flag, Params, PerDimension, Size
@@ -71,7 +72,7 @@ class Pool2d(Operator):
         divisions = 1 if params.text("kind") == "avg" else 0
         return self.output(params).elements * (self.reduction_length(params) + divisions)
 
-    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Any]) -> Any:
+    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Tensor]) -> Tensor:
         window, last = self.window(params), params.text("layout") == "nhwc"
         largest = params.text("kind") == "max"
         shape, axes = self.output(params).shape, result_axes(params.text("layout"), "c")
@@ -80,7 +81,7 @@ class Pool2d(Operator):
         )
         taps = [build.reduce_axis(extent, name) for extent, name in zip(window.kernel, ("rh", "rw"), strict=True)]
 
-        def element(*index: Any) -> Any:
+        def element(*index: Expression) -> Expression:
             source = list(index)
             for axis, (tap, stride) in enumerate(zip(taps, window.stride, strict=True), 1 if last else 2):
                 source[axis] = affine(index[axis], stride, tap, 1)
@@ -92,12 +93,12 @@ class Pool2d(Operator):
         sums = build.compute(shape, element, "pool_sum", axes)
         first = 1 if last else 2
 
-        def mean(*index: Any) -> Any:
+        def mean(*index: Expression) -> Expression:
             return sums(*index) / self._count(build, params, window, index[first : first + 2])
 
         return build.compute(shape, mean, self.name, axes)
 
-    def _count(self, build: TensorBuilder, params: Params, window: Window, points: Sequence[Any]) -> Any:
+    def _count(self, build: TensorBuilder, params: Params, window: Window, points: Sequence[Expression]) -> Expression:
         """How many elements the mean of one window is taken over."""
         if params.integer("include_pad") or not any((*window.before, *window.after)):
             return build.constant(float(math.prod(window.kernel)))

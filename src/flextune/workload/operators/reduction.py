@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flextune.tvm_types import Expression, Tensor
 from flextune.workload.operator import Operator
 from flextune.workload.parameters import Choice, Flag, Params, Size
 from flextune.workload.tensor import FLOAT32_ROUNDING, TensorSpec, Tolerance
@@ -46,13 +47,13 @@ class Reduce(Operator):
             return Operator.tolerance(self, params)
         return averaged_tolerance(self.reduction_length(params))
 
-    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Any]) -> Any:
+    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Tensor]) -> Tensor:
         data, op, length = tensors[0], params.text("op"), self.reduction_length(params)
         first = params.integer("axis") == 0
         shape = self.output(params).shape
         share = build.constant(1.0 / length)
 
-        def total(term: Any, name: str) -> Any:
+        def total(term: Expression, name: str) -> Expression:
             r = build.reduce_axis(length, "r")
             return build.compute(shape, lambda i: build.sum(term(r, i) if first else term(i, r), [r]), name)
 
@@ -62,7 +63,7 @@ class Reduce(Operator):
         if op == "mean":
             return build.compute(shape, lambda i: sums[i] * share, "mean")
 
-        def squared(i: Any, j: Any) -> Any:
+        def squared(i: Expression, j: Expression) -> Expression:
             off = data[i, j] - sums[j if first else i] * share
             return off * off
 

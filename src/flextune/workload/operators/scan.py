@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flextune.tvm_types import Expression, Tensor
 from flextune.workload.operator import Operator
 from flextune.workload.parameters import Choice, Params, Size
 from flextune.workload.tensor import TensorSpec
@@ -44,11 +45,11 @@ class Scan(Operator):
         m, n, k = params.integers("m", "n", "k")
         return 2 * m * n * k
 
-    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Any]) -> Any:
+    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Tensor]) -> Tensor:
         k = build.reduce_axis(params.integer("k"), "k")
         data = tensors[0]
 
-        def element(i: Any, j: Any) -> Any:
+        def element(i: Expression, j: Expression) -> Expression:
             return build.sum(build.where([k <= j], build.widened(data(i, k)), 0), [k])
 
         return build.compute(params.integers("m", "n"), element, self.name)
