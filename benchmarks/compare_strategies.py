@@ -33,8 +33,8 @@ from benchmarks.kernel_cases import SUITES
 from benchmarks.leaderboard.contestants import contestant
 from benchmarks.leaderboard.space import OWN_SPACES
 from flextune.errors import FlextuneError, UsageError
+from flextune.measure.local import local_runner
 from flextune.measure.options import MeasureOptions
-from flextune.measure.pool import WorkerPool
 from flextune.registry import nearest
 from flextune.target.detect import detect
 from flextune.target.host import host
@@ -85,8 +85,8 @@ def play_live(path: Path, plan: LivePlan) -> None:
         append_lines(path, [json.dumps({"about": {"plan": planned, **_machine(), "protocol": str(measuring)}})])
     _warn_if_busy()
     machine = detect()
-    with WorkerPool(measuring, machine.cores) as pool:
-        for line in LiveComparison(plan, pool, machine, _say).play(known):
+    with local_runner(measuring, machine) as runner:
+        for line in LiveComparison(plan, runner, machine, _say).play(known):
             append_lines(path, [line])
 
 

@@ -27,7 +27,7 @@ from flextune.database.spaces import save_table
 from flextune.database.store import open_database
 from flextune.database.table_entries import Json, table_of_space
 from flextune.errors import FlextuneError, UsageError
-from flextune.measure.pool import WorkerPool
+from flextune.measure.local import local_runner
 from flextune.platforms import registry
 from flextune.registry import nearest
 from flextune.settings import cache_folder
@@ -143,8 +143,8 @@ def run(options: argparse.Namespace) -> None:
     print(f"{plan.members.count} of {plan.space.solutions.count} members: {values_of(plan.members)}", file=sys.stderr)
     provenance = Provenance(str(plan.options), installed_versions(), plan.seed, "survey", host().fingerprint)
     database = options.db or cache_folder() / "surveys.db"
-    with open_database(database) as records, WorkerPool(plan.options, plan.space.target.cores) as pool:
-        visits = survey(plan, pool, records, provenance, _Progress(), options.limit)
+    with open_database(database) as records, local_runner(plan.options, plan.space.target) as runner:
+        visits = survey(plan, runner, records, provenance, _Progress(), options.limit)
     print(write(plan, space, visits, options.out))
 
 

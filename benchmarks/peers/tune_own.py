@@ -13,8 +13,8 @@ import time
 
 from benchmarks.peers.call import Job
 from flextune.errors import FlextuneError
+from flextune.measure.local import local_runner
 from flextune.measure.messages import candidate_text
-from flextune.measure.pool import WorkerPool
 from flextune.trial.measurement import Candidate
 from flextune.tuning.budget import Budget
 from flextune.tuning.events import Event, TrialMeasured
@@ -32,15 +32,14 @@ def main(folder: str) -> None:
             progress.append((time.perf_counter() - began, event.best_secs))
 
     options = TuneOptions(Budget(job.trials), seed=job.seed)
-    with WorkerPool(options.measure, job.target.cores) as pool:
-        pool.start(job.target.kind)  # first of all, as the command does
+    with local_runner(options.measure, job.target) as runner:  # first of all, as the command does
         from benchmarks.peers.own import BEST_FILE
         from flextune.database.store import open_database
         from flextune.tuning.loop import tune_workload
 
         started = time.perf_counter()
         with open_database(job.path / "flextune.db") as database:
-            result = tune_workload(job.workload, job.target, options, database, (watch,), pool=pool)
+            result = tune_workload(job.workload, job.target, options, database, (watch,), runner=runner)
         secs = time.perf_counter() - started
     if result.best is None or result.trace is None:
         raise FlextuneError(f"none of {result.trials} trials ran")

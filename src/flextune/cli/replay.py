@@ -123,12 +123,12 @@ def recorded_candidate(record: TuningRecord) -> Candidate:
 
 def measure_record(record: TuningRecord) -> Measurement:
     """One checked measurement of the recorded candidate on this machine."""
+    from flextune.measure.local import local_runner
     from flextune.measure.options import MeasureOptions
-    from flextune.measure.pool import WorkerPool
 
     candidate = recorded_candidate(record)
-    with WorkerPool(MeasureOptions(workers=1), candidate.target.cores) as pool:
-        return next(iter(pool.measure([candidate])))
+    with local_runner(MeasureOptions(workers=1), candidate.target) as runner:
+        return next(iter(runner.measure([candidate])))
 
 
 def _text(record: TuningRecord, measurement: Measurement) -> str:

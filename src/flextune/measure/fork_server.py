@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import sys
 from collections.abc import Callable
@@ -38,6 +39,13 @@ class ForkServer:
         self._received = b""
         self._pids: list[int] = []
         self._started = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server has not ended, as far as is known."""
+        ended = select.poll()
+        ended.register(self._control, 0)
+        return not ended.poll(0)
 
     def start(self, requests: int, replies: int, note: str = "") -> int:
         """Ask for a worker with these pipe ends; returns its ticket, which gets no process if the server is gone."""

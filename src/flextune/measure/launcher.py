@@ -1,4 +1,4 @@
-"""Two ways to a fork server: a new interpreter that loads a service, or a copy of this process that has a function."""
+"""Two ways to a worker: in a new interpreter that loads a service, or in a copy of this process that has a function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,28 +53,42 @@ class Launcher(Protocol):
         ...
 
 
-class ServiceLauncher:
-    """Starts workers of a service; the fork server starts with the first one, and anew should it have died.
+class Interpreter:
+    """A fork server in a new interpreter that has the modules `libraries` and no service; ends with `close`.
 
-    Workers run programs on `cores` physical cores. What the fork server prints goes to a file in `folder`, for when it
-    does not come up.
+    It starts with the first process that is asked for, and anew should it have died. It forks workers itself, or other
+    fork servers that load more. Programs run on `cores` physical cores. What it prints goes to a file in `folder`, for
+    when it does not come up.
     """
 
-    def __init__(self, service: str, options: str, cores: int, folder: Path) -> None:
-        self._arguments = (str(os.getpid()), services.path_of(service), options, str(cores))
+    def __init__(self, cores: int, folder: Path, libraries: Sequence[str] = ()) -> None:
+        self.cores = cores
+        self.libraries = tuple(libraries)
+        self.log = folder / _LOG
         self._environment = _environment(cores)
-        self.log: Path | None = folder / _LOG
         self._popen: subprocess.Popen[bytes] | None = None
         self._server: ForkServer | None = None
+        self._loaded: dict[str, ForkServer] = {}
 
-    def start(self, requests: int, replies: int, log: Path | None, preload: str) -> tuple[ForkServer, int]:
+    def server(self) -> ForkServer:
+        """The fork server that has the libraries alone."""
         if self._server is None or self._popen is None or self._popen.poll() is not None:
             self.close()
-            self._server = self._spawn(preload)
-        note = json.dumps({"log": str(log or os.devnull), "preload": preload})
-        return self._server, self._server.start(requests, replies, note)
+            self._server = self._spawn()
+        return self._server
+
+    def loaded_server(self, note: str) -> ForkServer:
+        """A fork server that has also loaded what the note says; it is forked when it is first asked for."""
+        server = self.server()
+        if note not in self._loaded or not self._loaded[note].alive:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                server.start(theirs.fileno(), theirs.fileno(), note)
+            self._loaded[note] = ForkServer(ours)
+        return self._loaded[note]
 
     def exit_code(self, within_secs: float) -> int | None:
+        """Of its process, should it end within this time."""
         assert self._popen is not None  # it was asked for a worker
         try:
             return self._popen.wait(within_secs)
@@ -82,23 +96,23 @@ class ServiceLauncher:
             return None
 
     def close(self) -> None:
-        if self._server is not None:
-            self._server.end()
-            self._server = None
+        """End it, and with it all it has forked."""
+        for server in filter(None, (*self._loaded.values(), self._server)):
+            server.end()
+        self._loaded, self._server = {}, None
         if self._popen is not None:
             self._popen.kill()
             self._popen.wait()
             self._popen = None
 
-    def _spawn(self, preload: str) -> ForkServer:
+    def _spawn(self) -> ForkServer:
         ours, theirs = socket.socketpair()
         # -P: the current folder stays off the module path, where a stray numpy.py would be found first
-        command = [sys.executable, "-P", "-m", "flextune.measure.serving", *self._arguments, preload]
-        assert self.log is not None  # set with this object
+        command = [sys.executable, "-P", "-m", "flextune.measure.serving", str(os.getpid()), str(theirs.fileno())]
         try:
             with self.log.open("ab") as log, theirs:
                 self._popen = subprocess.Popen(
-                    [*command, str(theirs.fileno())],
+                    [*command, *self.libraries],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -110,6 +124,32 @@ class ServiceLauncher:
             ours.close()
             raise WorkerError(f"a measuring worker could not be started: {error}") from error
         return ForkServer(ours)
+
+
+class ServiceLauncher:
+    """Starts workers of a service in an interpreter's processes.
+
+    A worker that preloads something is forked by a server that has it: of a library's second load only the time to
+    fork is left. One that preloads nothing is in a process that has nothing but the interpreter's libraries.
+    """
+
+    def __init__(self, service: str, options: str, interpreter: Interpreter) -> None:
+        self._path = services.path_of(service)
+        self._options = options
+        self._interpreter = interpreter
+        self.log: Path | None = interpreter.log
+
+    def start(self, requests: int, replies: int, log: Path | None, preload: str) -> tuple[ForkServer, int]:
+        loads = {"service": self._path, "preload": preload}
+        of_worker = {"options": self._options, "cores": self._interpreter.cores, "log": str(log or os.devnull)}
+        server = self._interpreter.loaded_server(json.dumps(loads)) if preload else self._interpreter.server()
+        return server, server.start(requests, replies, json.dumps({**loads, "worker": of_worker}))
+
+    def exit_code(self, within_secs: float) -> int | None:
+        return self._interpreter.exit_code(within_secs)
+
+    def close(self) -> None:
+        """The interpreter belongs to whoever made it, and ends with that."""
 
 
 class FunctionLauncher:

@@ -16,14 +16,15 @@ from flextune.errors import EnvironmentFault, WorkerError
 from flextune.measure.builder import ArtifactFolder
 from flextune.measure.ending import Ending, Outcome
 from flextune.measure.folder import PrivateFolder
-from flextune.measure.launcher import ServiceLauncher
+from flextune.measure.launcher import Interpreter, ServiceLauncher
 from flextune.measure.limits import available_processors
 from flextune.measure.messages import candidate_text, workload_text
 from flextune.measure.options import MeasureOptions
 from flextune.measure.outcome import failure, max_error, went_well, what_happened
 from flextune.measure.slot import Slot
 from flextune.measure.wire import Message
-from flextune.measure.worker_process import WorkerProcess, wait_any
+from flextune.measure.worker_process import Worker, WorkerProcess, wait_any
+from flextune.platforms import registry
 from flextune.trial.artifact import Artifact, CompilerReport
 from flextune.trial.measurement import Candidate, Measurement, Status
 from flextune.workload.workload import Workload
@@ -123,11 +124,14 @@ class WorkerPool:
     and are killed by the system when the thread that started them ends: start them in a thread that stays.
     """
 
-    def __init__(self, options: MeasureOptions, cores: int) -> None:
+    def __init__(self, options: MeasureOptions, cores: int, service: str = "kernels") -> None:
+        """`service` names what workers serve (`measure.services`): the one here, or one that does more."""
         self._options = options
+        self._service = service
         self._cores = cores
         self._folder: PrivateFolder | None = None
-        self._launcher: ServiceLauncher | None = None
+        self._interpreter: Interpreter | None = None
+        self._references: Worker | None = None
         self._slots: list[Slot] = []
         self._folders: dict[str, str] = {}
         self._numbers = 0
@@ -148,21 +152,26 @@ class WorkerPool:
             self._artifacts_path.mkdir()
             count = self._options.workers or min(MOST_WORKERS, len(available_processors()))
             path = self._folder.path
-            self._launcher = ServiceLauncher("kernels", str(self._options), self._cores, path)
-            self._slots = [Slot(self._options, self._launcher, path, index) for index in range(count)]
+            # The service is imported where references come from as well: it loads no platform.
+            libraries = ("flextune.measure.service", *registry.libraries(kind))
+            self._interpreter = Interpreter(self._cores, path, libraries)
+            kernels = ServiceLauncher(self._service, str(self._options), self._interpreter)
+            self._slots = [Slot(self._options, kernels, path, index) for index in range(count)]
+            self._references = Worker(ServiceLauncher("references", "", self._interpreter), path / "references.log")
         for slot in self._slots:
             slot.preload = kind or slot.preload
             slot.start()
 
     def close(self) -> None:
         """End all workers and remove the temporary folder. The pool can be started again."""
-        if self._launcher is not None:
-            self._launcher.close()
-        for slot in self._slots:
-            slot.stop()
+        if self._interpreter is not None:
+            self._interpreter.close()
+        for worker in filter(None, (*self._slots, self._references)):
+            worker.stop()
         if self._folder is not None:
             self._folder.close()
-        self._folder, self._launcher, self._slots, self._folders, self._kept = None, None, [], {}, {}
+        self._folder, self._interpreter, self._references = None, None, None
+        self._slots, self._folders, self._kept = [], {}, {}
 
     @property
     def worker_pids(self) -> tuple[int, ...]:
@@ -253,13 +262,14 @@ class WorkerPool:
         return self._numbers
 
     def _data_folder(self, workload: Workload) -> str:
-        """The folder with inputs and reference of a workload; one worker makes them at the first time."""
+        """The folder with inputs and reference of a workload, which a process without a platform makes."""
         if workload.key not in self._folders:
-            assert self._folder is not None  # made by `start`
+            assert self._folder is not None  # made by `start`, as is the worker
+            assert self._references is not None
             folder = self._folder.path / workload.key
             folder.mkdir(exist_ok=True)
-            request = {"action": "reference", "candidate": workload_text(workload), "folder": str(folder)}
-            _check_reference(workload, self._slots[0].call(request, REFERENCE_TIMEOUT_SECS))
+            request = {"workload": workload_text(workload), "folder": str(folder)}
+            _check_reference(workload, self._references.call(request, REFERENCE_TIMEOUT_SECS))
             self._folders[workload.key] = str(folder)
         return self._folders[workload.key]
 

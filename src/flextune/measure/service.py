@@ -13,11 +13,11 @@ from typing import Any
 
 from flextune.measure.builder import ArtifactFolder, Builder
 from flextune.measure.check import OutputCheck, check_inputs, check_outputs
-from flextune.measure.data import KernelData, load_data, save_data
+from flextune.measure.data import KernelData, load_data
 from flextune.measure.limits import ThreadPlaces, memory_limit
-from flextune.measure.messages import read_candidate, read_workload
+from flextune.measure.messages import read_candidate
 from flextune.measure.options import MeasureOptions
-from flextune.measure.text import lacks_memory, one_line
+from flextune.measure.services import guarded
 from flextune.measure.timing import calls_per_repeat, timed_secs
 from flextune.measure.wire import Message
 from flextune.native.pool import use_own_pool
@@ -59,7 +59,6 @@ class KernelService:
         self._built: dict[int, _Built] = {}
         self._data: OrderedDict[str, KernelData] = OrderedDict()
         self._actions: dict[str, Callable[[Message], dict[str, Any]]] = {
-            "reference": self._reference,
             "load": self._load,
             "build": self._build,
             "open": self._open,
@@ -70,21 +69,8 @@ class KernelService:
 
     def answer(self, request: Message) -> dict[str, Any]:
         """The reply: `status` and `error`, and what the action adds."""
-        return {"status": Status.OK, "error": "", **self._guarded(request)}
-
-    def _guarded(self, request: Message) -> dict[str, Any]:
         failure = Status.BUILD_ERROR if request["action"] in ("build", "open") else Status.RUN_ERROR
-        try:
-            return self._actions[request["action"]](request)
-        except MemoryError:
-            return {"status": Status.OUT_OF_MEMORY, "error": "MemoryError"}
-        except Exception as error:  # noqa: BLE001 the one place where any failure of a candidate becomes data
-            text = f"{type(error).__name__}: {error}".strip()
-            return {"status": Status.OUT_OF_MEMORY if lacks_memory(text) else failure, "error": one_line(text)}
-
-    def _reference(self, request: Message) -> dict[str, Any]:
-        save_data(read_workload(request["candidate"]), Path(request["folder"]))
-        return {}
+        return guarded(self._actions[request["action"]], request, failure)
 
     def _load(self, request: Message) -> dict[str, Any]:
         """Get all that is the same for the candidates of a workload; what fails here is no candidate's fault."""

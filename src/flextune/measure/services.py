@@ -1,15 +1,19 @@
-"""What a worker process can serve, by name: `kernels` are built, checked and timed; others are registered.
+"""What a worker process can serve, by name: `kernels` are built, checked and timed, `references` are what they must
+compute; others are registered.
 
 A service is named, not imported: its process imports it, and what starts the process need not know it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from flextune.errors import UsageError
+from flextune.measure.text import lacks_memory, one_line
 from flextune.measure.wire import Message
 from flextune.registry import nearest
+from flextune.trial.measurement import Status
 
 
 class Service(Protocol):
@@ -30,13 +34,16 @@ class ServiceFactory(Protocol):
 
     @staticmethod
     def preload(what: str) -> None:
-        """Load what workers need: before they are forked for the first one's `what`, then in each for its own."""
+        """Load what workers need: in the process that forks them, then again in each of them."""
         ...
 
     def __call__(self, options: str, cores: int) -> Service: ...
 
 
-_SERVICES = {"kernels": "flextune.measure.service:KernelService"}
+_SERVICES = {
+    "kernels": "flextune.measure.service:KernelService",
+    "references": "flextune.measure.references:ReferenceService",
+}
 
 
 def register(name: str, path: str) -> None:
@@ -51,3 +58,14 @@ def path_of(name: str) -> str:
     if name not in _SERVICES:
         raise UsageError(f"unknown service {name!r}: {nearest(name, tuple(_SERVICES))}")
     return _SERVICES[name]
+
+
+def guarded(action: Callable[[Message], Mapping[str, Any]], request: Message, failure: Status) -> dict[str, Any]:
+    """The reply of an action: what it returns, with `status` ok; or why it raised, with `failure` or out of memory."""
+    try:
+        return {"status": Status.OK, "error": "", **action(request)}
+    except MemoryError:
+        return {"status": Status.OUT_OF_MEMORY, "error": "MemoryError"}
+    except Exception as error:  # noqa: BLE001 the one place where any failure of what is served becomes data
+        text = f"{type(error).__name__}: {error}".strip()
+        return {"status": Status.OUT_OF_MEMORY if lacks_memory(text) else failure, "error": one_line(text)}

@@ -1,7 +1,8 @@
-"""The worker's side: `python -m flextune.measure.serving PARENT_PID SERVICE OPTIONS CORES PRELOAD SOCKET`.
+"""The worker's side: `python -m flextune.measure.serving PARENT_PID SOCKET MODULE...`.
 
-That is a fork server: it loads the service once and forks workers as it is told over the socket. A worker gets requests
-from one pipe and replies over another; whatever libraries print goes to its log, so that it cannot disturb the replies.
+That is a fork server, which imports the modules and forks as it is told over the socket: a worker, or another fork
+server, which has loaded a service and what that preloads. A worker gets requests from one pipe and replies over
+another; whatever libraries print goes to its log, so that it cannot disturb the replies.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 
-from flextune.measure.fork_server import Work, serve_forks
+from flextune.measure.fork_server import serve_forks
 from flextune.measure.limits import die_with_parent, resident_bytes
 from flextune.measure.services import ServiceFactory
 from flextune.measure.wire import READY, Envelope, Message, write_all
@@ -49,33 +50,51 @@ def flush_streams() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Fork workers until the socket ends. Never returns: a process with JIT modules can crash on its way out."""
-    parent_pid, path, options, cores, preload, control = arguments
+    """Fork until the socket ends. Never returns: a process with JIT modules can crash on its way out."""
+    parent_pid, control, *libraries = arguments
     die_with_parent(int(parent_pid))
     hide_torch()
-    gc.disable()  # while libraries are imported, a seventh of that time
-    module, _, name = path.partition(":")
-    factory: ServiceFactory = getattr(import_module(module), name)
-    factory.preload(preload)
-    gc.freeze()  # what libraries made at their import stays: no collection has to look at it, no worker to copy it
-    gc.enable()
-    serve_forks(socket.socket(fileno=int(control)), _work(factory, options, int(cores)))
+    with _imports():
+        for library in libraries:
+            import_module(library)
+    serve_forks(socket.socket(fileno=int(control)), _work)
     os._exit(0)
 
 
-def _work(factory: ServiceFactory, options: str, cores: int) -> Work:
-    """A worker's life."""
+def _work(requests: int, replies: int, note: str) -> None:
+    """The life of what was forked: that of a worker if the note says how, else of a fork server on a socket."""
+    wanted = json.loads(note)
+    worker = wanted.get("worker")
+    if worker is not None:
+        _print_to(worker["log"])
+    with _imports() if worker is None else contextlib.nullcontext():
+        module, _, name = wanted["service"].partition(":")
+        factory: ServiceFactory = getattr(import_module(module), name)
+        factory.preload(wanted["preload"])
+    if worker is not None:
+        serve(factory(worker["options"], worker["cores"]).answer, requests, replies)
+    else:
+        os.close(replies)
+        serve_forks(socket.socket(fileno=requests), _work)
 
-    def work(requests: int, replies: int, note: str) -> None:
-        log, preload = map(json.loads(note).get, ("log", "preload"))
-        printed = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        for stream in (1, 2):
-            os.dup2(printed, stream)
-        os.close(printed)
-        factory.preload(preload)
-        serve(factory(options, cores).answer, requests, replies)
 
-    return work
+@contextlib.contextmanager
+def _imports() -> Iterator[None]:
+    """Inside, no garbage is collected, a seventh of the time of importing.
+
+    What libraries made then stays for ever: no collection has to look at it, and no worker copies it.
+    """
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
+
+
+def _print_to(log: str) -> None:
+    printed = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(printed, stream)
+    os.close(printed)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import Self
 from flextune.errors import WorkerError
 from flextune.measure.ending import Ending, Outcome, exit_text
 from flextune.measure.folder import PrivateFolder
-from flextune.measure.launcher import Function, FunctionLauncher, Launcher, ServiceLauncher
+from flextune.measure.launcher import Function, FunctionLauncher, Interpreter, Launcher, ServiceLauncher
 from flextune.measure.outcome import what_happened
 from flextune.measure.watch import TICK_SECS, RunLimits, ends_within, kill_group, open_pid, tree_bytes
 from flextune.measure.wire import READY, Envelope, Message, write_all
@@ -215,11 +215,10 @@ class Worker:
     def of_service(cls, service: str, options: str = "", cores: int = 1, preload: str = "") -> Self:
         """A worker of a named service, which gets the text `options`, on `cores` physical cores; it starts at once."""
         folder = PrivateFolder()
-        launcher = ServiceLauncher(service, options, cores, folder.path)
-        worker = cls(launcher, folder.path / "worker.log", preload)
-        worker._at_close(
-            launcher.close, worker.stop, folder.close
-        )  # the server, which may be loading, makes nobody wait
+        interpreter = Interpreter(cores, folder.path)
+        worker = cls(ServiceLauncher(service, options, interpreter), folder.path / "worker.log", preload)
+        # The server first: should it be loading still, nobody waits for it.
+        worker._at_close(interpreter.close, worker.stop, folder.close)
         worker.start()
         return worker
 

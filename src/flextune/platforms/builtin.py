@@ -19,3 +19,6 @@ COMPILERS = {"x86": "flextune.platforms.x86.compiler:X86Compiler"}
 
 STEPS = {"attention": "flextune.platforms.cpu.attention.step:Attention"}
 """Steps of traces that are not shared by all platforms: `flextune.schedule.step.Step`."""
+
+LIBRARIES: dict[str, tuple[str, ...]] = {"x86": ("flextune.schedule.apply",)}
+"""What a platform needs beside its own folder and is slow to load; see `flextune.platforms.registry.libraries`."""

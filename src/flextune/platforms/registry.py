@@ -8,7 +8,7 @@ from typing import Generic, TypeVar, cast
 
 from flextune.errors import UsageError
 from flextune.platforms.base import Platform
-from flextune.platforms.builtin import COMPILERS, PLATFORMS
+from flextune.platforms.builtin import COMPILERS, LIBRARIES, PLATFORMS
 from flextune.platforms.compiler import ModuleCompiler
 from flextune.registry import nearest
 from flextune.target import kinds
@@ -40,6 +40,10 @@ class Registry(Generic[T]):
         if name not in self._made:
             self._made[name] = _callable(self._factories[name])()
         return self._made[name]
+
+    def loaded(self) -> tuple[str, ...]:
+        """The names of what has been made in this process, sorted."""
+        return tuple(sorted(self._made))
 
     def names(self) -> tuple[str, ...]:
         """All registered names, sorted."""
@@ -86,4 +90,10 @@ def compiler(name: str) -> ModuleCompiler:
     return _compilers.get(name)
 
 
+def libraries(name: str) -> tuple[str, ...]:
+    """Modules that a platform needs and that are no part of it: a process may load them before it has the platform."""
+    return LIBRARIES.get(name, ())
+
+
 names = _platforms.names
+loaded = _platforms.loaded

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from flextune.database.base import Database
-from flextune.measure.pool import WorkerPool
+from flextune.measure.local import local_runner
+from flextune.measure.runner import Runner
 from flextune.platforms import registry
 from flextune.target.host import host
 from flextune.target.target import Target
@@ -31,19 +32,18 @@ def tune_workload(
     database: Database,
     callbacks: Sequence[Callback] = (),
     database_name: str = "",
-    pool: WorkerPool | None = None,
+    runner: Runner | None = None,
 ) -> TuningResult:
-    """Searches the workload's space on this machine within the budget; every trial is committed to the database.
+    """Searches the workload's space within the budget; every trial is committed to the database.
 
     The result is never slower than the default schedule, which is measured first and again with the finalists.
-    A `pool` whose workers are starting already saves their start; it stays open.
+    `runner` measures, this machine where none is given; it stays open.
     """
     check_target(options.pretrained, target)
     started = time.perf_counter()
-    with nullcontext(pool) if pool else WorkerPool(options.measure, target.cores) as pool:
-        pool.start(target.kind)
+    with local_runner(options.measure, target) if runner is None else nullcontext(runner) as measuring:
         platform = registry.get(target.kind)
-        run = TuningRun(pool, platform, target, database, options, provenance(options), callbacks, started)
+        run = TuningRun(measuring, platform, target, database, options, provenance(options), callbacks, started)
         search = run.open(TuningTask(workload))
         with run.until_interrupted():
             spend_budget(run, search)

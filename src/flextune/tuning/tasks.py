@@ -1,14 +1,16 @@
-"""Tuning the tasks of a model: one budget, one pool of workers, the next round where it can still gain most."""
+"""Tuning the tasks of a model: one budget, one runner, the next round where it can still gain most."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from flextune.database.base import Database
-from flextune.measure.pool import WorkerPool
+from flextune.measure.local import local_runner
+from flextune.measure.runner import Runner
 from flextune.platforms import registry
 from flextune.target.target import Target
 from flextune.tuning.description import check_target
@@ -54,18 +56,19 @@ def tune_tasks(
     callbacks: Sequence[Callback] = (),
     weights: Weights | None = None,
     reserve_secs: float | None = None,
+    runner: Runner | None = None,
 ) -> TasksResult:
-    """Tunes several workloads within one budget, on this machine; every trial is committed to the database.
+    """Tunes several workloads within one budget; every trial is committed to the database.
 
     What a task's time is worth is its count, or what `weights` makes of all tasks' times so far. With `reserve_secs`
-    so much of the budget is left over, and finalists are not compared here.
+    so much of the budget is left over, and finalists are not compared here. `runner` measures, this machine where none
+    is given; it stays open.
     """
     check_target(options.pretrained, target)
     started = time.perf_counter()
-    with WorkerPool(options.measure, target.cores) as pool:
-        pool.start(target.kind)
+    with local_runner(options.measure, target) if runner is None else nullcontext(runner) as measuring:
         platform = registry.get(target.kind)
-        run = TuningRun(pool, platform, target, database, options, provenance(options), callbacks, started)
+        run = TuningRun(measuring, platform, target, database, options, provenance(options), callbacks, started)
         searches: list[TaskSearch] = []
         with run.until_interrupted():
             share_budget(run, tasks, searches, weights, reserve_secs)
