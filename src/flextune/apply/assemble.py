@@ -13,6 +13,7 @@ from flextune.apply.own_code import BuiltCode
 from flextune.apply.signature import Runtime, Signature
 from flextune.apply.static_program import static_model
 from flextune.apply.virtual_machine import VirtualMachineCode
+from flextune.native.toolchain import has_compiler
 from flextune.platforms import registry as platforms
 from flextune.target.target import Target
 
@@ -21,16 +22,21 @@ def assemble(module: tvm.IRModule, signature: Signature, target: Target, in_plac
     """Compile Relax `main` over scheduled PrimFuncs. RuntimeError where TVM cannot compile it.
 
     Straight-line models get a library with a runtime of its own, in which concatenations and slices are views (unless
-    `in_place` is false); others, and all where there is no C compiler, run on TVM's virtual machine.
+    `in_place` is false); others, and all where there is no C compiler, run on TVM's virtual machine, and say why.
+    A compiler that fails is a `BuildError`, not a reason.
     """
     signature = replace(signature, instructions=platforms.compiler(target.kind).instructions(target))
-    return _own(module, signature, target, in_place) or _on_virtual_machine(module, signature, target)
+    own = _own(module, signature, target, in_place)
+    return own if isinstance(own, Executable) else _on_virtual_machine(module, signature, target, own)
 
 
-def _own(module: tvm.IRModule, signature: Signature, target: Target, in_place: bool) -> Executable | None:
+def _own(module: tvm.IRModule, signature: Signature, target: Target, in_place: bool) -> Executable | str:
+    """The model with a runtime of its own, or why it cannot have one."""
     model = static_model(module, signature, target, in_place)
     if model is None:
-        return None
+        return "the model is no straight line of kernels"
+    if not has_compiler():
+        return "there is no C compiler (gcc, cc, or the Python package ziglang)"
     program = model.program
     signature = replace(
         signature,
@@ -41,9 +47,12 @@ def _own(module: tvm.IRModule, signature: Signature, target: Target, in_place: b
     )
     folder = temporary_folder()
     library = build_library(model, signature, target, Path(folder.name))
-    return None if library is None else Executable(BuiltCode(library, model.weights, folder), signature)
+    if library is None:
+        return "kernels of the model call TVM's runtime"
+    return Executable(BuiltCode(library, model.weights, folder), signature)
 
 
-def _on_virtual_machine(module: tvm.IRModule, signature: Signature, target: Target) -> Executable:
+def _on_virtual_machine(module: tvm.IRModule, signature: Signature, target: Target, reason: str) -> Executable:
     compiler = platforms.compiler(target.kind)
-    return Executable(VirtualMachineCode(compiler.compile(module, target), compiler.write_library), signature)
+    code = VirtualMachineCode(compiler.compile(module, target), compiler.write_library)
+    return Executable(code, signature, (f"it runs on TVM's virtual machine, because {reason}",))

@@ -175,9 +175,12 @@ def _assembled(module: tvm.IRModule, signature: Signature, target: Target, in_pl
     try:
         return assemble(module, signature, target, in_place)
     except RuntimeError as error:
-        if in_place:
-            return _assembled(module, signature, target, in_place=False)
-        raise BuildError(f"the model cannot be compiled: {str(error).strip().splitlines()[-1]}") from error
+        reason = str(error).strip().splitlines()[-1]
+        if not in_place:
+            raise BuildError(f"the model cannot be compiled: {reason}") from error
+    executable = _assembled(module, signature, target, in_place=False)
+    executable.notes += (f"concatenations and slices are copies, because in place TVM says: {reason}",)
+    return executable
 
 
 def _default(task: ModelTask, target: Target) -> Schedule:

@@ -39,13 +39,16 @@ class Latency:
 class Executable:
     """A built model. `run` may be called from several threads; calls take turns.
 
+    `notes` say, of one that has just been built, what is not as it usually is, and why.
+
     >>> with flextune.load("model.so", threads=4) as executable:        # doctest: +SKIP
     ...     executable.run({"data_0": image})["softmaxout_1"].shape
     (1, 1000, 1, 1)
     """
 
-    def __init__(self, code: ModelCode, signature: Signature) -> None:
+    def __init__(self, code: ModelCode, signature: Signature, notes: tuple[str, ...] = ()) -> None:
         self.signature = signature
+        self.notes = notes
         self._code = code
         self._machine: Machine | None = None
         self._unloaded = False

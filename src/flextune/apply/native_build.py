@@ -14,7 +14,7 @@ import tvm
 from flextune.apply.program_text import program_text
 from flextune.apply.signature import Signature
 from flextune.apply.static_program import StaticModel
-from flextune.errors import EnvironmentFault, FlextuneError
+from flextune.errors import EnvironmentFault
 from flextune.native.toolchain import compile_c, link, runtime_objects
 from flextune.platforms import registry as platforms
 from flextune.target.memory import size_text
@@ -28,18 +28,15 @@ LEAST_ROOM_BYTES = 32 << 20
 
 
 def build_library(model: StaticModel, signature: Signature, target: Target, folder: Path) -> Path | None:
-    """Compile and link the model into `folder`, without its weights. RuntimeError when TVM cannot compile a kernel.
+    """Compile and link the model into `folder`, without its weights; None when a kernel needs TVM's runtime.
 
-    None when a kernel needs TVM's runtime, or when there is no C compiler or it fails.
+    RuntimeError when TVM cannot compile a kernel; BuildError or EnvironmentFault when the C compiler fails.
     """
     objects = _kernel_objects(model.kernels, target, folder)
     if any(symbol in path.read_bytes() for path in objects for symbol in CALLS_INTO_TVM):
         return None
-    try:
-        tables = compile_c(program_text(model.program, signature), folder / "program.o")
-        return link([*objects, tables, *runtime_objects()], folder / "model.so")
-    except FlextuneError:
-        return None
+    tables = compile_c(program_text(model.program, signature), folder / "program.o")
+    return link([*objects, tables, *runtime_objects()], folder / "model.so")
 
 
 def _kernel_objects(kernels: Any, target: Target, folder: Path, parts: int = 2) -> list[Path]:

@@ -98,9 +98,10 @@ def compile_model(
             "weight_bytes": signature.weight_bytes,
             "activation_bytes": signature.activation_bytes,
         }
+        runtime: dict[str, JsonValue] = {"runtime": str(signature.runtime), "notes": [*built.executable.notes]}
         written: dict[str, JsonValue] = {"output": str(saved), "headers": [*headers], "target": signature.target}
         accuracy: dict[str, JsonValue] = {"accuracy": accuracy_json(found)} if found is not None else {}
-        print_json({"model": str(model), **written, "db": path, **memory, "tasks": tasks, **accuracy})
+        print_json({"model": str(model), **written, "db": path, **memory, **runtime, "tasks": tasks, **accuracy})
         return
     for task in built.tasks:
         if task.reason:
@@ -111,7 +112,9 @@ def compile_model(
         weights, activations = size(signature.weight_bytes), size(signature.activation_bytes)
         print(f"memory: {weights} of weights, at most {activations} of activations at a time")
     else:
-        print("memory: not planned; the model is no straight line and runs on TVM's virtual machine")
+        print("memory: not planned")
+    for note in built.executable.notes:
+        print(f"note: {note}")
     if found is not None:
         print("\n".join(("accuracy", *accuracy_lines(found))))
     for path in headers:

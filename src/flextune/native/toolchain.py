@@ -42,6 +42,15 @@ def compiler_command() -> tuple[str, ...]:
     )
 
 
+def has_compiler() -> bool:
+    """Whether there is a compiler at all; whether it works is another question."""
+    try:
+        compiler_command()
+    except EnvironmentFault:
+        return False
+    return True
+
+
 def include_folder() -> Path:
     """The folder of `flextune_model.h` and of the runtime's sources."""
     return Path(str(files("flextune.native")))
@@ -120,8 +129,13 @@ def _digest(source: str, command: tuple[str, ...]) -> str:
 
 
 def _atomically(path: Path, make: Callable[[Path], object]) -> None:
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    os.close(handle)
+    try:
+        handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"cannot write in {path.parent}: {error.strerror}; set FLEXTUNE_CACHE to a writable folder with room"
+        ) from error
     try:
         make(Path(partial))
         os.replace(partial, path)
@@ -130,6 +144,10 @@ def _atomically(path: Path, make: Callable[[Path], object]) -> None:
 
 
 def _run(command: Sequence[str], text: str | None = None) -> None:
-    outcome = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    try:
+        outcome = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise EnvironmentFault(f"{command[0]} cannot be run: {error.strerror or error}") from error
     if outcome.returncode != 0:
-        raise BuildError(f"{command[0]} failed: {outcome.stderr.strip()[-500:]}")
+        said = outcome.stderr.strip()[-500:] or f"it ended with {outcome.returncode} and said nothing"
+        raise BuildError(f"the C compiler {command[0]} failed: {said}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from tvm.target import codegen
 
-from flextune.platforms.x86.build import compile_executable, export_library, tvm_target
+from flextune.platforms.x86.build import compile_executable, export_library, tvm_target, write_object
 from flextune.target.target import Target
 
 INSTRUCTION_FEATURES = ("sse", "ssse", "avx", "fma", "bmi", "f16c", "amx", "vaes", "vpclmul", "gfni", "lzcnt", "popcnt")
@@ -23,7 +23,7 @@ class X86Compiler:
     def write_object(self, module: Any, target: Target, path: Path) -> Path:
         executable = compile_executable(module, target, checked=False)
         (objects,) = executable.mod._collect_dso_modules()
-        objects.write_to_file(str(path))
+        write_object(objects, path)
         return path
 
     def write_library(self, executable: Any, path: Path) -> None:
