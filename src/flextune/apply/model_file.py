@@ -57,7 +57,10 @@ def read_signature(source: Path) -> Signature:
         if _checksum(stream, size - TRAILER.size) != checksum:
             raise UsageError(f"{source} is damaged (its checksum does not match); compile or copy it again")
         stream.seek(size - TRAILER.size - length)
-        return Signature.from_json(stream.read(length).decode())
+        try:
+            return Signature.from_json(stream.read(length).decode())
+        except (UsageError, UnicodeDecodeError) as error:
+            raise UsageError(f"{source} was changed after it was compiled: {error}; compile it again") from None
 
 
 def _write(stream: BinaryIO, library: Path, weights: np.ndarray, signature: Signature) -> None:

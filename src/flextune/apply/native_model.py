@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from flextune.errors import BuildError, EnvironmentFault, UsageError
+from flextune.importing.values import ValueSpec
 
 
 class NativeModel:
@@ -33,6 +34,20 @@ class NativeModel:
     def activation_bytes(self) -> int:
         """Size of the block that holds everything between inputs and outputs."""
         return int(self._library.flextune_activation_bytes(self._model))
+
+    @property
+    def ports(self) -> tuple[tuple[ValueSpec, ...], tuple[ValueSpec, ...]]:
+        """The inputs and the outputs, as the library has them."""
+        library, tensor = self._library, _Tensor()
+        counts = library.flextune_input_count(self._model), library.flextune_output_count(self._model)
+        found: list[tuple[ValueSpec, ...]] = []
+        for count, describe in zip(counts, (library.flextune_input, library.flextune_output), strict=True):
+            specs = []
+            for index in range(count):
+                describe(self._model, index, ctypes.byref(tensor))
+                specs.append(tensor.spec)
+            found.append(tuple(specs))
+        return found[0], found[1]
 
     def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """Read the inputs and write the outputs, all contiguous and of the model's types."""
@@ -77,6 +92,23 @@ class NativeModel:
         return str(self._library.flextune_last_error().decode(errors="replace"))
 
 
+class _Tensor(ctypes.Structure):
+    """`flextune_tensor` of `flextune_model.h`."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("dtype", ctypes.c_char_p),
+        ("rank", ctypes.c_int32),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("bytes", ctypes.c_size_t),
+    )
+
+    @property
+    def spec(self) -> ValueSpec:
+        name, dtype = (text.decode(errors="replace") for text in (self.name, self.dtype))
+        return ValueSpec(name, tuple(self.shape[: self.rank]), dtype)
+
+
 def _addresses(arrays: Sequence[np.ndarray]) -> ctypes.Array[ctypes.c_void_p]:
     pointers = [array.__array_interface__["data"][0] for array in arrays]
     return (ctypes.c_void_p * max(len(pointers), 1))(*pointers)
@@ -91,6 +123,10 @@ def _library(path: Path) -> ctypes.CDLL:
     library.flextune_close.argtypes = [ctypes.c_void_p]
     library.flextune_run.argtypes = [ctypes.c_void_p] * 3
     library.ft_run_timed.argtypes = [ctypes.c_void_p] * 4
+    for describe in (library.flextune_input, library.flextune_output):
+        describe.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Tensor)]
+    for count in (library.flextune_input_count, library.flextune_output_count):
+        count.argtypes = [ctypes.c_void_p]
     library.flextune_set_threads.argtypes = [ctypes.c_void_p, ctypes.c_int]
     library.flextune_activation_bytes.argtypes = [ctypes.c_void_p]
     library.flextune_activation_bytes.restype = ctypes.c_size_t

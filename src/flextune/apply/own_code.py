@@ -39,6 +39,11 @@ class SavedCode:
 
     def open(self, signature: Signature) -> NativeModel:
         machine = NativeModel(self.path, signature.kernels)
+        if machine.ports != (signature.inputs, signature.outputs):
+            raise UsageError(
+                f"{self.path} was changed after it was compiled: its code takes and gives other tensors than its "
+                "signature says; compile it again"
+            )
         machine.set_threads(signature.threads)
         return machine
 

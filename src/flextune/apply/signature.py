@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from typing import Any
 
+from flextune.apply.program import dlpack_type
+from flextune.errors import UsageError
 from flextune.importing.values import ValueSpec
 
 
@@ -44,20 +48,60 @@ class Signature:
 
     @classmethod
     def from_json(cls, text: str) -> Signature:
-        raw = json.loads(text)
-        inputs, outputs = (
-            tuple(ValueSpec(spec["name"], tuple(spec["shape"]), spec["dtype"]) for spec in raw[side])
-            for side in ("inputs", "outputs")
-        )
+        """Inverse of `to_json`; `UsageError` where a field is missing, or is not what it can be."""
+        try:
+            raw = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"its signature is not JSON: {error}") from None
+        if not isinstance(raw, dict):
+            raise UsageError("its signature is not a JSON object")
         return cls(
-            raw["name"],
-            inputs,
-            outputs,
-            raw["target"],
-            int(raw["threads"]),
-            Runtime(raw["runtime"]),
-            tuple(raw["instructions"]),
-            tuple(raw["kernels"]),
-            raw["weight_bytes"],
-            raw["activation_bytes"],
+            _field(raw, "name", _is_text),
+            tuple(map(_value_spec, _field(raw, "inputs", _is_list))),
+            tuple(map(_value_spec, _field(raw, "outputs", _is_list))),
+            _field(raw, "target", _is_text),
+            _field(raw, "threads", lambda value: _is_count(value) and value > 0),
+            Runtime(_field(raw, "runtime", lambda value: _is_text(value) and value in list(Runtime))),
+            tuple(_field(raw, "instructions", _are_texts)),
+            tuple(_field(raw, "kernels", _are_texts)),
+            _field(raw, "weight_bytes", _is_count),
+            _field(raw, "activation_bytes", lambda value: value is None or _is_count(value)),
         )
+
+
+def _field(raw: Mapping[str, Any], name: str, fits: Callable[[Any], bool]) -> Any:
+    if name not in raw or not fits(raw[name]):
+        raise UsageError(f"its signature has {raw.get(name)!r:.80} as {name!r}")
+    return raw[name]
+
+
+def _value_spec(raw: object) -> ValueSpec:
+    if not isinstance(raw, dict):
+        raise UsageError(f"its signature has {raw!r:.80} as an input or output")
+    shape = _field(raw, "shape", lambda sizes: _is_list(sizes) and all(map(_is_count, sizes)))
+    return ValueSpec(_field(raw, "name", _is_text), tuple(shape), _field(raw, "dtype", _is_element))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _is_element(value: object) -> bool:
+    """Whether this names an element type that programs have."""
+    try:
+        dlpack_type(str(value))
+    except (KeyError, TypeError, ValueError, SyntaxError):
+        return False
+    return _is_text(value)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 import flextune
 from flextune.apply.build import Build
-from flextune.apply.model_file import read_signature
+from flextune.apply.model_file import TRAILER, read_signature
 from flextune.apply.processor import check_instructions
 from flextune.apply.signature import Signature
 from flextune.errors import EnvironmentFault, FlextuneError, UsageError
@@ -72,6 +74,54 @@ def test_files_that_are_no_executables_are_refused(library: Path, tmp_path: Path
             flextune.load(path)
     with pytest.raises(UsageError, match="no compiled model"):
         flextune.load(tmp_path / "missing.so")
+
+
+def with_signature(library: Path, path: Path, text: bytes) -> Path:
+    """The library with another signature, and the checksum that belongs to it."""
+    whole = library.read_bytes()
+    _, length, magic = TRAILER.unpack(whole[-TRAILER.size :])
+    content = whole[: len(whole) - TRAILER.size - length] + text
+    path.unlink(missing_ok=True)  # it may be mapped
+    path.write_bytes(content + TRAILER.pack(zlib.crc32(content), len(text), magic))
+    return path
+
+
+WRONG = (None, True, 1.5, -1, "x", [], [1], {}, [[]], [None], "handle", 2**70, ["a\0b"])
+
+
+def test_every_field_of_a_changed_signature_is_checked(library: Path, tmp_path: Path) -> None:
+    """Whatever stands in a field, it is one message, or another signature that says what the code does."""
+    kept = json.loads(read_signature(library).to_json())
+    refused = 0
+    for name in kept:
+        for value in ("missing", *WRONG):
+            changed = {field: other for field, other in {**kept, name: value}.items() if other != "missing"}
+            with_signature(library, tmp_path / "m.so", json.dumps(changed).encode())
+            try:
+                flextune.load(tmp_path / "m.so").unload()
+            except FlextuneError:
+                refused += 1
+    assert refused > 8 * len(kept)
+
+
+def test_changed_inputs_and_outputs_are_refused(library: Path, tmp_path: Path) -> None:
+    """Smaller shapes would have the code write beyond what it is given."""
+    kept = json.loads(read_signature(library).to_json())
+    for side in ("inputs", "outputs"):
+        changes = [[], [*kept[side], kept[side][0]]]
+        for name in ("name", "shape", "dtype"):
+            changes += [[{**kept[side][0], name: value}] for value in (*WRONG, "float64", [1], [1, 1, 1, 1])]
+        for change in (each for each in changes if each != kept[side]):
+            with_signature(library, tmp_path / "m.so", json.dumps({**kept, side: change}).encode())
+            with pytest.raises(UsageError, match=r"m\.so was changed after it was compiled: .*compile it again"):
+                flextune.load(tmp_path / "m.so")
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"1", b"\xff\xfe", b"[" * 100_000])
+def test_signatures_that_are_none_are_refused(text: bytes, library: Path, tmp_path: Path) -> None:
+    with_signature(library, tmp_path / "m.so", text)
+    with pytest.raises(UsageError, match=r"m\.so was changed after it was compiled"):
+        flextune.load(tmp_path / "m.so")
 
 
 def test_saving_into_no_folder_is_refused_and_leaves_nothing(build: Build, tmp_path: Path) -> None:
