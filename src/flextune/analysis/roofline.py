@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from flextune.analysis.report import ProgramAnalysis
 from flextune.target import kinds
@@ -33,10 +33,21 @@ class Roofline:
         return asdict(self)
 
 
-def roofline(analysis: ProgramAnalysis, target: Target, peaks: Peaks) -> Roofline:
-    """The bound for `analysis` on a machine with `peaks`; a program without operations is limited by memory."""
-    peak = peaks.for_dtype(analysis.dtype)
-    compute, memory = analysis.flops / peak, analysis.bytes / peaks.memory_bytes_per_sec
+class Bounds(Protocol):
+    """Seconds that computing and moving the data take at the machine's peaks; `flextune.trial.cost.Cost` has them."""
+
+    @property
+    def compute(self) -> float: ...
+    @property
+    def memory(self) -> float: ...
+
+
+def roofline(analysis: ProgramAnalysis, target: Target, peaks: Peaks, cost: Bounds) -> Roofline:
+    """What the platform's estimate for `analysis` at `peaks` says; a program without operations is limited by memory.
+
+    UsageError where no peak was measured for its dtype.
+    """
+    peak, compute, memory = peaks.for_dtype(analysis.dtype), cost.compute, cost.memory
     return Roofline(
         bound_secs=max(compute, memory),
         limited_by="compute" if compute > memory else "memory",

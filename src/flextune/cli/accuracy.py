@@ -50,7 +50,7 @@ def accuracy(
     wanted.check(chosen)
     if wanted.is_float32:
         raise UsageError("flextune accuracy compares with float32: give another --precision, such as bf16")
-    partition = read_partition(model, read_shapes(shape))
+    partition = read_partition(model, read_shapes(shape), chosen)
     samples = read_samples(inputs, partition.model.inputs)
     layerwise = LayerwiseModel(partition, chosen)
     reached = True

@@ -21,12 +21,15 @@ def analyze(
     from flextune.analysis.roofline import roofline
     from flextune.analysis.table import render_table
     from flextune.cli.inputs import peaks_of, read_target
+    from flextune.platforms.estimator import TargetEstimator
     from flextune.workload.parse import parse_workload
+    from flextune.workload.work import Work
 
     problem, chosen = parse_workload(workload), read_target(target)
     analysis = analyze_program(problem.prim_func())
     known = peaks_of(chosen) if peaks else None
-    bound = roofline(analysis, chosen, known) if known else None
+    work = Work(analysis.flops, analysis.bytes, analysis.dtype)
+    bound = roofline(analysis, chosen, known, TargetEstimator(chosen, known).cost(work)) if known else None
     if as_json:
         facts = {"workload": str(problem), "target": str(chosen), **analysis.as_dict()}
         print_json({**facts, "roofline": bound.as_dict() if bound else None})

@@ -68,7 +68,7 @@ def compile_model(
             chosen = recorded_target(for_target, database, path)
     computed = Precision.parse(precision)
     computed.check(chosen)
-    partition = read_partition(model, read_shapes(shape), without or (), computed)
+    partition = read_partition(model, read_shapes(shape), chosen, without or (), computed)
     decided: Partition = partition
     schedules: dict[str, Schedule] = {}
     known: Shipped | None = None

@@ -47,7 +47,7 @@ def inspect(
     if svg is not None:
         check_output(svg, model, *([db] if db else []))
     chosen = read_target(target)
-    partition = read_partition(model, read_shapes(shape), without or (), Precision.parse(precision))
+    partition = read_partition(model, read_shapes(shape), chosen, without or (), Precision.parse(precision))
     if db is not None:
         partition = _decided(partition, db, chosen)
     view = view_of(partition)

@@ -11,6 +11,7 @@ from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.optimization.in_turns import Limits
 from flextune.optimization.model import compare
 from flextune.plan.partition import Partition, partition_model
+from flextune.platforms.estimator import plan_estimator
 from flextune.target.target import Target
 from flextune.trial.decision import Shipped
 
@@ -18,13 +19,20 @@ _COMPARED_SECS = 5.0
 
 
 def read_partition(
-    path: Path, shapes: Mapping[str, tuple[int, ...]], without: Sequence[str] = (), precision: Precision = FLOAT32
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    target: Target,
+    without: Sequence[str] = (),
+    precision: Precision = FLOAT32,
 ) -> Partition:
-    """The model file, lowered, fused and split into tasks. Raises `ModelError`; UsageError for an unknown pass."""
+    """The model file, lowered, fused for the target and split into tasks.
+
+    Raises `ModelError`; UsageError for an unknown pass.
+    """
     from flextune.plan.fusion.switcher import check_passes
 
     check_passes(without)
-    return partition_model(load_model(path, shapes), without, precision)
+    return partition_model(load_model(path, shapes), without, precision, plan_estimator(target))
 
 
 def build_to_ship(

@@ -27,7 +27,7 @@ def tune_model(path: Path, shapes: Mapping[str, tuple[int, ...]], asked: ModelRe
     request, precision = asked.request, Precision.parse(asked.precision)
     target, db = read_target(request.target), database_path(request.db)
     precision.check(target)
-    partition = read_partition(path, shapes, asked.without, precision)
+    partition = read_partition(path, shapes, target, asked.without, precision)
     options = request.options(peaks_of(target))
     with open_database(db) as database, LiveView(request.budget, f"{path}: {len(partition.tasks)} tasks") as view:
         optimized = optimize_model(partition, target, options, database, (view,), asked.began)

@@ -11,6 +11,7 @@ import networkx
 import tvm
 from tvm import relax
 
+from flextune.lowering.estimator import Estimator, host_estimator
 from flextune.lowering.kinds import Kind, kind_of, operator_name
 
 _EXIT = -1
@@ -39,15 +40,22 @@ class Operator:
 
 @dataclass(frozen=True, eq=False)
 class OperatorGraph:
-    """The operators in program order, which is a topological order; `outputs` are those the model returns."""
+    """The operators in program order, which is a topological order; `outputs` are those the model returns.
+
+    `estimator` says how long things take on the target that plans over the graph are made for.
+    """
 
     module: Any
     operators: tuple[Operator, ...]
     outputs: frozenset[int]
+    estimator: Estimator
 
     @classmethod
-    def of(cls, module: tvm.IRModule) -> OperatorGraph | None:
-        """Read `main`; None when it branches, which a plan of one straight program cannot express."""
+    def of(cls, module: tvm.IRModule, estimator: Estimator | None = None) -> OperatorGraph | None:
+        """Read `main`; None when it branches, which a plan of one straight program cannot express.
+
+        Without an estimator, plans are made for this machine.
+        """
         main = module["main"]
         bindings = [binding for block in main.body.blocks for binding in block.bindings]
         if any(isinstance(getattr(binding, "value", None), relax.If | relax.Function) for binding in bindings):
@@ -63,7 +71,7 @@ class OperatorGraph:
             )
             producer[binding.var] = index
         returned = frozenset(producer[v] for v in variables_read(main.body.body) if v in producer)
-        return cls(module, tuple(operators), returned)
+        return cls(module, tuple(operators), returned, estimator or host_estimator())
 
     @cached_property
     def users(self) -> tuple[tuple[int, ...], ...]:

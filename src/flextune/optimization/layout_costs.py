@@ -13,8 +13,8 @@ from flextune.lowering.operator_graph import Operator
 from flextune.plan.fusion.plan import FusionPlan
 from flextune.plan.layouts.assignment import LayoutPair
 from flextune.plan.layouts.operators import CONVOLUTION, WINDOWS, is_depthwise, move_of
-from flextune.target.peaks import Peaks
-from flextune.tuning.switching import LAUNCH_SECS, predicted_secs
+from flextune.platforms.estimator import TargetEstimator
+from flextune.workload.work import Work
 from flextune.workload.workload import Workload
 
 _FEW_CHANNELS = 8
@@ -37,18 +37,22 @@ class LayoutCosts:
 
     plan: FusionPlan
     nhwc_secs: Sequence[float]
-    peaks: Peaks | None
+    estimator: TargetEstimator
     lanes: int
     measured: Mapping[tuple[int, LayoutPair], float] = field(default_factory=dict)
     conversion_ratio: float = 1.0
 
     @classmethod
     def predicted(
-        cls, plan: FusionPlan, workloads: Sequence[Sequence[Workload]], peaks: Peaks | None, layouts: Sequence[Layout]
+        cls,
+        plan: FusionPlan,
+        workloads: Sequence[Sequence[Workload]],
+        estimator: TargetEstimator,
+        layouts: Sequence[Layout],
     ) -> LayoutCosts:
         """From the workloads of every group in NHWC."""
-        secs = [sum(predicted_secs(workload, peaks) for workload in group) for group in workloads]
-        return cls(plan, secs, peaks, min((layout.block for layout in layouts if layout.block), default=0))
+        secs = [sum(map(estimator.workload_secs, group)) for group in workloads]
+        return cls(plan, secs, estimator, min((layout.block for layout in layouts if layout.block), default=0))
 
     def group(self, place: int, pair: LayoutPair) -> float:
         """Seconds of the group at this place in these layouts."""
@@ -60,8 +64,7 @@ class LayoutCosts:
 
     def conversion(self, nbytes: int) -> float:
         """Seconds to read a tensor and write it in another layout, by a kernel of its own."""
-        byte_secs = 1e-10 if self.peaks is None else 1 / self.peaks.memory_bytes_per_sec
-        return self.conversion_ratio * (LAUNCH_SECS + 2 * nbytes * byte_secs)
+        return self.conversion_ratio * self.estimator.secs(Work(bytes=2 * nbytes))
 
     def with_measured(self, measured: Mapping[tuple[int, LayoutPair], float]) -> LayoutCosts:
         """With seconds from builds; the slowest transpose among them says what conversions take at least."""

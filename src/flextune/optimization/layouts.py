@@ -22,10 +22,10 @@ from flextune.plan.layouts.problem import LayoutProblem
 from flextune.plan.layouts.rewriting import with_layouts
 from flextune.plan.options import first_workloads
 from flextune.plan.partition import Partition
+from flextune.platforms.estimator import TargetEstimator
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
 from flextune.trial.decision import LayoutDecision, LayoutTime
-from flextune.tuning.switching import LAUNCH_SECS
 from flextune.workload.workload import Workload
 
 WORTH_BUILDING = 0.998
@@ -72,13 +72,13 @@ def choose_layouts(
     builds follows a third one, of the faster layout for each group and with conversions where they differ. No build
     is begun that `deadline` (of `time.perf_counter`) leaves no time for.
     """
-    layouts = layouts_of(target)
+    layouts, estimator = layouts_of(target), TargetEstimator(target, peaks)
     problem = layout_problem(partition, layouts)
     if problem is None or time.perf_counter() > deadline:
         return LayoutChoice(partition, default)
     began = time.perf_counter()
     trials = [_Trial.of(ALL_NHWC, partition, default)]
-    predicted = LayoutCosts.predicted(problem.plan, trials[0].workloads, peaks, layouts)
+    predicted = LayoutCosts.predicted(problem.plan, trials[0].workloads, estimator, layouts)
     proposed = problem.cheapest(predicted.group, predicted.conversion)
     if not proposed or not _promises(problem, proposed, predicted, trials):
         return LayoutChoice(partition, default, _decision(partition, target, problem, predicted, trials, (), 0))
@@ -90,7 +90,7 @@ def choose_layouts(
         if mixed is not None and _promises(problem, mixed, measured, trials):
             trials.append(_built(partition, mixed, target))
             profiles = _profiles(trials)
-    secs = _model_secs(trials, profiles)
+    secs = _model_secs(trials, profiles, estimator.launch_secs)
     chosen = _fastest(secs)
     decision = _decision(partition, target, problem, predicted, trials, [each.total for each in secs], chosen)
     return LayoutChoice(trials[chosen].partition, trials[chosen].build, decision)
@@ -160,14 +160,16 @@ class _Seconds:
         return self.different + self.common
 
 
-def _model_secs(trials: Sequence[_Trial], profiles: Sequence[Mapping[str, float]]) -> list[_Seconds]:
+def _model_secs(
+    trials: Sequence[_Trial], profiles: Sequence[Mapping[str, float]], launch_secs: float
+) -> list[_Seconds]:
     """The seconds of each build. A kernel that it shares with the first build takes equally long in both.
 
     That, and taking kernels instead of runs, makes the comparison steady: a disturbance meets few kernels, and no
     kernel is different in two builds by chance.
     """
     calls = [_calls(trial, profile) for trial, profile in zip(trials, profiles, strict=True)]
-    return [_seconds(calls[0], mine, profiles[0], own) for mine, own in zip(calls, profiles, strict=True)]
+    return [_seconds(calls[0], mine, profiles[0], own, launch_secs) for mine, own in zip(calls, profiles, strict=True)]
 
 
 def _calls(trial: _Trial, profile: Mapping[str, float]) -> Counter[str]:
@@ -176,10 +178,14 @@ def _calls(trial: _Trial, profile: Mapping[str, float]) -> Counter[str]:
 
 
 def _seconds(
-    first: Counter[str], mine: Counter[str], first_secs: Mapping[str, float], own_secs: Mapping[str, float]
+    first: Counter[str],
+    mine: Counter[str],
+    first_secs: Mapping[str, float],
+    own_secs: Mapping[str, float],
+    launch_secs: float,
 ) -> _Seconds:
     def total(calls: Counter[str]) -> float:
-        return sum(count * (first_secs.get(key, own_secs.get(key, 0.0)) + LAUNCH_SECS) for key, count in calls.items())
+        return sum(count * (first_secs.get(key, own_secs.get(key, 0.0)) + launch_secs) for key, count in calls.items())
 
     return _Seconds(total(mine - first), total(first - mine), total(first & mine))
 

@@ -28,6 +28,7 @@ from flextune.optimization.verdict import verdict
 from flextune.plan.layouts.assignment import ALL_NHWC
 from flextune.plan.options import GroupOptions, group_options
 from flextune.plan.partition import Partition
+from flextune.platforms.estimator import TargetEstimator
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.decision import Decision, GroupDecision
@@ -105,7 +106,7 @@ def optimize_model(
     database.decide(first)
     in_place = workloads_in_place(partition)
     groups = [group.without(in_place) for group in group_options(partition)]
-    switching = Switching.of(groups, _outside(partition, groups), options.peaks)
+    switching = Switching.of(groups, _outside(partition, groups), TargetEstimator(target, options.peaks))
     tasks = model_tasks(partition, switching, in_place)
     kept = _kept_secs(options, reserve + time.perf_counter() - started)
     tuned = tune_tasks(tasks, target, options, database, callbacks, switching.weights, kept)

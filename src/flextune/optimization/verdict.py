@@ -9,10 +9,10 @@ from flextune.database.base import Database
 from flextune.optimization.in_turns import Outcome
 from flextune.optimization.layouts import plan_key
 from flextune.plan.partition import Partition
+from flextune.platforms.estimator import TargetEstimator
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
 from flextune.trial.decision import Shipped, Verdict
-from flextune.tuning.switching import predicted_secs
 
 
 def verdict(partition: Partition, target: Target, found: Outcome, peaks: Peaks | None) -> Verdict | None:
@@ -24,7 +24,8 @@ def verdict(partition: Partition, target: Target, found: Outcome, peaks: Peaks |
     if key is None:
         return None
     tuned_secs = found.secs[found.chosen] if found.chosen else min(found.secs[1:], default=None)
-    predicted = sum(task.count * predicted_secs(task.workload, peaks) for task in partition.tasks)
+    estimator = TargetEstimator(target, peaks)
+    predicted = sum(task.count * estimator.workload_secs(task.workload) for task in partition.tasks)
     return Verdict(
         key=key,
         target_key=target.key,

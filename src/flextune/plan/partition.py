@@ -18,6 +18,7 @@ from tvm import relax
 from flextune.errors import UsageError
 from flextune.importing.model import Model
 from flextune.lowering.calls import CallSite, call_sites
+from flextune.lowering.estimator import Estimator
 from flextune.lowering.lower import fuse_by_default, kernels, relax_operators
 from flextune.lowering.precision.lines import along_lines
 from flextune.lowering.precision.precision import FLOAT32, Precision, with_precision
@@ -93,24 +94,30 @@ class Partition:
         if self.switcher is None or not layouts:
             return self
         plan = self.switcher.by_default(self.without).plan
-        switcher = FusionSwitcher.of(with_layouts(plan, layouts).module, self.without)
+        switcher = FusionSwitcher.of(with_layouts(plan, layouts).module, self.without, plan.graph.estimator)
         assert switcher is not None
         module = with_precision(kernels(switcher.module({})), self.precision)
         parts = replace(partition_module(self.model, module), switcher=switcher, precision=self.precision)
         return replace(parts, without=self.without, layouts=layouts)
 
 
-def partition_model(model: Model, without: Collection[str] = (), precision: Precision = FLOAT32) -> Partition:
+def partition_model(
+    model: Model,
+    without: Collection[str] = (),
+    precision: Precision = FLOAT32,
+    estimator: Estimator | None = None,
+) -> Partition:
     """Lower the model, fuse it by the plan, and split it into tasks; equal functions (up to names) are one task.
 
     `without` names fusion patterns and sources of alternatives to do without (`flextune.plan.fusion`). In another
-    `precision` than float32 the model's inputs and outputs stay what they are.
+    `precision` than float32 the model's inputs and outputs stay what they are. The plan is for the target of the
+    `estimator` (`flextune.platforms.estimator.plan_estimator`), by default this machine.
     """
     operators = relax_operators(model)
     precision = precision.of(model.weight_bytes)
     if not precision.is_float32:
         operators = along_lines(operators)
-    switcher = FusionSwitcher.of(operators, {*without, *precision.without})
+    switcher = FusionSwitcher.of(operators, {*without, *precision.without}, estimator)
     if switcher is None:
         return replace(
             partition_module(model, with_precision(fuse_by_default(operators), precision)), precision=precision

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from flextune.target.peaks import Peaks
 from flextune.target.target import Target
 from flextune.trial.artifact import Artifact
+from flextune.trial.cost import Cost
 from flextune.trial.measurement import Candidate
+from flextune.workload.work import Work
 from flextune.workload.workload import Workload
 
 if TYPE_CHECKING:  # these load TVM, which not every platform needs
@@ -64,5 +67,13 @@ class Platform(Protocol):
 
         The artifact is all that is needed: it may have been built by another process, or on another machine. Raises
         `BuildError` for what is no artifact of this platform.
+        """
+        ...
+
+    def estimate(self, work: Work, target: Target, peaks: Peaks | None = None) -> Cost:
+        """What one well scheduled kernel that does this work takes, unmeasured; in seconds.
+
+        `peaks` are the measured ones of the machine that is this target, where they are known. Fusion, layouts, what
+        a group is made of and the roofline ask this (`flextune.platforms.estimator`); it only decides what is tried.
         """
         ...

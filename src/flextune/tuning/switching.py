@@ -9,13 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from flextune.plan.options import GroupOption, GroupOptions
-from flextune.target.peaks import Peaks
+from flextune.platforms.estimator import TargetEstimator
 from flextune.trial.decision import AlternativeTime, GroupDecision
-from flextune.tuning.task import peak_flops
 from flextune.workload.workload import Workload
-
-LAUNCH_SECS = 2e-6
-"""What one more kernel costs beside its own time: the call, and waking and joining the other threads."""
 
 WORTH_MEASURING = 2.0
 """An option that is predicted to take so many times as long as the best one is not measured."""
@@ -51,23 +47,30 @@ class Switching:
     predicted: Mapping[str, float]
     fixed: Mapping[str, float] = field(default_factory=dict)
     """Workloads outside of any group, with the number of calls."""
+    launch_secs: float = 0.0
+    """What one more kernel costs beside its own time."""
 
     @classmethod
-    def of(cls, groups: Sequence[GroupOptions], fixed: Mapping[str, float], peaks: Peaks | None) -> Switching:
+    def of(cls, groups: Sequence[GroupOptions], fixed: Mapping[str, float], estimator: TargetEstimator) -> Switching:
         """What is predicted from the operations and bytes of each workload, and what follows for measuring."""
+        launch_secs = estimator.launch_secs
+
+        def total(option: GroupOption) -> float:
+            return _total(option, predicted, launch_secs)
+
         workloads = {w.key: w for group in groups for option in group.options for w in option.workloads}
-        predicted = {key: predicted_secs(workload, peaks) for key, workload in workloads.items()}
-        model_secs = sum(group.count * _total(group.options[0], predicted) for group in groups)
+        predicted = {key: estimator.workload_secs(workload) for key, workload in workloads.items()}
+        model_secs = sum(group.count * total(group.options[0]) for group in groups)
         measured = {}
         for group in groups:
-            matters = group.count * _total(group.options[0], predicted) >= MATTERS * model_secs
-            limit = WORTH_MEASURING * min(_total(option, predicted) for option in group.options)
+            matters = group.count * total(group.options[0]) >= MATTERS * model_secs
+            limit = WORTH_MEASURING * min(total(option) for option in group.options)
             measured[group.kind] = tuple(
                 option
                 for number, option in enumerate(group.options)
-                if number == 0 or (matters and _total(option, predicted) <= limit)
+                if number == 0 or (matters and total(option) <= limit)
             )
-        return cls(tuple(groups), measured, predicted, dict(fixed))
+        return cls(tuple(groups), measured, predicted, dict(fixed), launch_secs)
 
     def workloads(self) -> tuple[Workload, ...]:
         """The kernels of all options that are measured, each once; those of default options first."""
@@ -81,7 +84,7 @@ class Switching:
         """By how much the model's time shrinks with each workload's: its calls in options that are in the running."""
         found: dict[str, float] = defaultdict(float, self.fixed)
         for group in self.groups:
-            times = [(_total(option, secs), option) for option in self.measured[group.kind]]
+            times = [(self.option_secs(option, secs), option) for option in self.measured[group.kind]]
             best = min(total for total, _ in times)
             for total, option in times:
                 if total <= WORTH_TUNING * best or not math.isfinite(best):
@@ -96,7 +99,7 @@ class Switching:
 
     def option_secs(self, option: GroupOption, secs: Mapping[str, float]) -> float:
         """Seconds of a group made in this way, launches included; infinity where a kernel's time is not known."""
-        return _total(option, secs)
+        return _total(option, secs, self.launch_secs)
 
     def decisions(
         self, secs: Mapping[str, float], choice: Mapping[str, str], about: Circumstances
@@ -108,11 +111,11 @@ class Switching:
     def _decision(
         self, group: GroupOptions, secs: Mapping[str, float], chosen: str, about: Circumstances
     ) -> GroupDecision:
-        measured = {option.name: _total(option, secs) for option in self.measured[group.kind]}
+        measured = {option.name: self.option_secs(option, secs) for option in self.measured[group.kind]}
         alternatives = tuple(
             AlternativeTime(
                 option.name,
-                _total(option, self.predicted),
+                self.option_secs(option, self.predicted),
                 measured[option.name] if math.isfinite(measured.get(option.name, math.inf)) else None,
                 tuple(workload.key for workload in option.workloads),
             )
@@ -132,24 +135,13 @@ class Switching:
 
     def _fastest(self, group: GroupOptions, secs: Mapping[str, float]) -> GroupOption:
         options = self.measured[group.kind]
-        fastest = min(options, key=lambda option: _total(option, secs))
-        return fastest if _total(fastest, secs) < WORTH_SWITCHING * _total(options[0], secs) else options[0]
+        times = [self.option_secs(option, secs) for option in options]
+        fastest = min(range(len(options)), key=times.__getitem__)
+        return options[fastest if times[fastest] < WORTH_SWITCHING * times[0] else 0]
 
 
-def predicted_secs(workload: Workload, peaks: Peaks | None) -> float:
-    """The roofline time of a workload's operations and bytes (all read from memory), and its launch.
-
-    Without measured peaks, one operation per byte: it still orders options by how much they move.
-    """
-    data = sum(spec.bytes for spec in (*workload.inputs, *workload.outputs))
-    if peaks is None:
-        return LAUNCH_SECS + 1e-10 * data
-    peak = peak_flops(peaks, workload)
-    return LAUNCH_SECS + max(workload.flops / peak if peak else 0.0, data / peaks.memory_bytes_per_sec)
-
-
-def _total(option: GroupOption, secs: Mapping[str, float]) -> float:
-    return sum(secs.get(workload.key, math.inf) + LAUNCH_SECS for workload in option.workloads)
+def _total(option: GroupOption, secs: Mapping[str, float], launch_secs: float) -> float:
+    return sum(secs.get(workload.key, math.inf) + launch_secs for workload in option.workloads)
 
 
 def _reason(chosen: str, alternatives: Sequence[AlternativeTime], how: str) -> str:

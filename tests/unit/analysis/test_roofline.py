@@ -9,16 +9,23 @@ import pytest
 from flextune.analysis.report import analyze
 from flextune.analysis.roofline import roofline
 from flextune.analysis.table import render_table
+from flextune.platforms.estimator import TargetEstimator
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
 from flextune.workload import parse_workload
+from flextune.workload.work import Work
 
 PEAKS = Peaks(float32_flops=1e12, bfloat16_flops=2e12, int8_ops=4e12, memory_bytes_per_sec=1e10)
 TARGET = Target.parse("x86:znver3,cores=2")
 
 
 def bound_of(text: str):
-    return roofline(analyze(parse_workload(text).prim_func()), TARGET, PEAKS)
+    return bound_for(analyze(parse_workload(text).prim_func()))
+
+
+def bound_for(analysis):
+    work = Work(analysis.flops, analysis.bytes, analysis.dtype)
+    return roofline(analysis, TARGET, PEAKS, TargetEstimator(TARGET, PEAKS).cost(work))
 
 
 def test_a_large_gemm_is_limited_by_compute() -> None:
@@ -47,7 +54,7 @@ def test_the_smallest_cache_that_holds_the_data(elements: int, cache: str) -> No
 
 def test_table_shows_loops_reuse_and_bound() -> None:
     analysis = analyze(parse_workload("gemm:m=32,n=16,k=8,epilogue=relu").prim_func())
-    bound = roofline(analysis, TARGET, PEAKS)
+    bound = bound_for(analysis)
     text = render_table(analysis, bound)
     assert "graph        2 blocks, 1 edges, A, B -> relu" in text
     assert "block gemm: 2 spatial and 1 reduce loops, 4.096 k trips" in text

@@ -21,6 +21,7 @@ from flextune.optimization.layouts import choose_layouts, layout_problem, layout
 from flextune.plan.fusion.switcher import pass_names
 from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment, LayoutPair
 from flextune.plan.partition import Partition, partition_model
+from flextune.platforms.estimator import TargetEstimator
 from flextune.target.detect import detect
 from flextune.testing.models import evaluate, random_array
 from tests.unit.plan.layouts.nets import branching
@@ -46,7 +47,7 @@ def default(partition: Partition) -> Build:
 def times(monkeypatch: pytest.MonkeyPatch, *secs: float) -> None:
     """Seconds of the model in each build, in place of measured ones."""
     found = [layouts._Seconds(each, secs[0], 0.0) for each in secs]
-    monkeypatch.setattr(layouts, "_model_secs", lambda trials, _: found[: len(trials)])
+    monkeypatch.setattr(layouts, "_model_secs", lambda trials, *_: found[: len(trials)])
 
 
 def test_the_faster_build_is_chosen_and_found_again(
@@ -127,7 +128,7 @@ def test_damaged_text_is_refused() -> None:
 def test_kernels_that_builds_share_take_equally_long_in_both() -> None:
     first, mine = Counter({"same": 2, "gone": 1, "fewer": 3}), Counter({"same": 2, "new": 1, "fewer": 1})
     secs = layouts._seconds(
-        first, mine, {"same": 1.0, "gone": 4.0, "fewer": 0.5}, {"same": 9.0, "new": 3.0, "fewer": 9.0}
+        first, mine, {"same": 1.0, "gone": 4.0, "fewer": 0.5}, {"same": 9.0, "new": 3.0, "fewer": 9.0}, 2e-6
     )
     assert secs.different == pytest.approx(3.0, abs=1e-4)
     assert secs.in_nhwc == pytest.approx(4.0 + 2 * 0.5, abs=1e-4)
@@ -138,7 +139,7 @@ def test_kernels_that_builds_share_take_equally_long_in_both() -> None:
 def test_measured_transposes_say_what_conversions_take(partition: Partition) -> None:
     assert partition.switcher is not None
     plan = partition.switcher.plan
-    costs = LayoutCosts.predicted(plan, [()] * len(plan.groups), None, layouts_of(detect()))
+    costs = LayoutCosts.predicted(plan, [()] * len(plan.groups), TargetEstimator(detect()), layouts_of(detect()))
     predicted = costs.conversion(4 * 3 * 24 * 24)
     slower = costs.with_measured({(0, LayoutPair()): 3 * predicted, (1, LayoutPair()): 5.0})
     assert slower.conversion(4 * 3 * 24 * 24) == pytest.approx(3 * predicted)

@@ -19,11 +19,14 @@ from flextune.plan.fusion.merged import Product, is_worth_merging
 from flextune.plan.fusion.plan import FusionGroup
 from flextune.plan.options import group_options
 from flextune.plan.partition import Partition, partition_model
+from flextune.platforms.estimator import plan_estimator
 from flextune.target.detect import detect
+from flextune.target.target import Target
 from flextune.testing.models import evaluate, model_of, random_array, value
 
 WITHOUT = ("parts", "winograd")
 WIDE = 400
+FULL_VECTORS = plan_estimator(Target.parse("x86:avx512-generic"))
 ACTIVATIONS = ("", "Relu", "Sigmoid", "Tanh")
 
 
@@ -161,14 +164,16 @@ def test_vectors_that_the_parts_do_not_fill_are_worth_merging() -> None:
     def products(*columns: int) -> list[Product]:
         return [Product(2 * 196 * 512, 4 * (196 + 512), each, 4 * 196 * 512) for each in columns]
 
-    assert is_worth_merging(products(17, 19, 23))
-    assert is_worth_merging(products(4, 8))
-    assert not is_worth_merging(products(64, 96, 16))
-    assert not is_worth_merging(products(768, 768, 768))
+    assert is_worth_merging(products(17, 19, 23), FULL_VECTORS)
+    assert is_worth_merging(products(4, 8), FULL_VECTORS)
+    assert not is_worth_merging(products(64, 96, 16), FULL_VECTORS)
+    assert not is_worth_merging(products(768, 768, 768), FULL_VECTORS)
+    assert not is_worth_merging(products(24, 24, 24), plan_estimator(Target.parse("x86:znver3")))
+    assert is_worth_merging(products(24, 24, 24), FULL_VECTORS)
 
 
 def test_launches_are_worth_merging() -> None:
-    assert is_worth_merging([Product(2 * 8 * 64, 4 * (8 + 64), 64, 4 * 8 * 64)] * 3)
+    assert is_worth_merging([Product(2 * 8 * 64, 4 * (8 + 64), 64, 4 * 8 * 64)] * 3, FULL_VECTORS)
 
 
 def test_what_is_merged_is_one_product_and_views() -> None:

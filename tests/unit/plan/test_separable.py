@@ -17,8 +17,10 @@ from flextune.plan.layouts.assignment import LayoutAssignment
 from flextune.plan.options import GroupOptions, group_options, operator_names
 from flextune.plan.partition import Partition, partition_model
 from flextune.platforms.cpu.rules.separable import RULE
+from flextune.platforms.estimator import TargetEstimator
 from flextune.platforms.x86.rules import generate_space
 from flextune.target.detect import detect
+from flextune.target.target import Target
 from flextune.testing.models import SeparableShape, model_of, random_array, separable_block, value
 from flextune.tuning.switching import Circumstances, Switching
 
@@ -188,7 +190,7 @@ def test_a_pair_that_is_one_kernel_by_default_stays_one_group_for_layouts(tmp_pa
 def test_a_decision_has_both_times_and_a_reason(tmp_path: Path) -> None:
     groups = group_options(partition_model(read(separable_block(MANY), tmp_path)))
     (pair,) = (group for group in groups if group.pattern == "separable")
-    switching = Switching.of(groups, {}, None)
+    switching = Switching.of(groups, {}, TargetEstimator(Target.parse("null:cpu=any,cores=2")))
     secs = {workload.key: 40e-6 for workload in switching.workloads()}
     choice = switching.choice(secs)
     assert choice[pair.kind] == "fused"

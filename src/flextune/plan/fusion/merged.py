@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, prod
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,18 +22,17 @@ import tvm_ffi
 from tvm import relax
 
 from flextune.lowering.emit import Emitter, outer_leaves
+from flextune.lowering.estimator import Estimator
 from flextune.lowering.kinds import Kind
 from flextune.lowering.operator_graph import OperatorGraph, is_constant, variables_read
 from flextune.plan.algorithms.winograd import convolution_facts, winograd_variants
-from flextune.plan.fusion.one_core import BYTES_PER_SEC, FLOPS_PER_SEC, LAUNCH_SECS
 from flextune.plan.fusion.pattern import Group
+from flextune.workload.work import Work
 
 MERGED_PRODUCTS = "merged-products"
 
 WORTH_MERGING = 0.95
 """Products are merged when that is predicted to take at most so much of their time: a new width may fit tiles worse."""
-
-_VECTOR_ELEMENTS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +45,17 @@ class Product:
     shared_bytes: int
 
     @property
-    def secs(self) -> float:
-        """What it takes where vectors along the columns are filled up, as a prediction."""
-        filled = _VECTOR_ELEMENTS * ceil(self.columns / _VECTOR_ELEMENTS)
+    def work(self) -> Work:
         nbytes = self.shared_bytes + self.column_bytes * self.columns
-        return LAUNCH_SECS + max(filled * self.column_flops / FLOPS_PER_SEC, nbytes / BYTES_PER_SEC)
+        return Work(self.columns * self.column_flops, nbytes, columns=self.columns)
 
 
-def is_worth_merging(products: Sequence[Product]) -> bool:
+def is_worth_merging(products: Sequence[Product], estimator: Estimator) -> bool:
     """Whether products that differ in their columns alone are predicted to be clearly faster as one."""
     first = products[0]
     columns = sum(product.columns for product in products)
     merged = Product(first.column_flops, first.column_bytes, columns, first.shared_bytes)
-    return merged.secs <= WORTH_MERGING * sum(product.secs for product in products)
+    return estimator.secs(merged.work) <= WORTH_MERGING * sum(estimator.secs(product.work) for product in products)
 
 
 def mergeable(graph: OperatorGraph, groups: Sequence[Group]) -> Iterator[tuple[Group, ...]]:
@@ -72,7 +69,8 @@ def mergeable(graph: OperatorGraph, groups: Sequence[Group]) -> Iterator[tuple[G
         while len(branches) > 1:
             fitting = [branch for branch in branches if merged_values(graph, (branches[0], branch)) is not None]
             branches = [branch for branch in branches[1:] if branch not in fitting]
-            if len(fitting) > 1 and is_worth_merging([_product(graph, branch) for branch in fitting]):
+            products = [_product(graph, branch) for branch in fitting]
+            if len(fitting) > 1 and is_worth_merging(products, graph.estimator):
                 yield tuple(fitting)
 
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Set
 
 from flextune.lowering.operator_graph import Operator, OperatorGraph, tensor_type
-from flextune.plan.fusion.one_core import BYTES_PER_SEC, FLOPS_PER_SEC
 from flextune.plan.fusion.pattern import FUSED, MAX_OPERATORS, PARTS, Finder, Group, disjoint
+from flextune.workload.work import Work
 
 PATTERN = "separable"
 """The name of the pattern."""
@@ -49,8 +49,9 @@ def preferred_form(graph: OperatorGraph, group: Group) -> str:
     """
     window, product = (graph.operators[index] for index in group if graph.operators[index].name == _CONVOLUTION)
     taps, results = (_weights_of_a_channel(each, window.value.attrs.groups) for each in (window, product))
-    passed = 2 * window.elements * _ELEMENT_BYTES / BYTES_PER_SEC
-    computed = 2 * window.elements * (taps + results) / FLOPS_PER_SEC
+    launch = graph.estimator.secs(Work())
+    passed = graph.estimator.secs(Work(bytes=2 * window.elements * _ELEMENT_BYTES)) - launch
+    computed = graph.estimator.secs(Work(operations=2 * window.elements * (taps + results))) - launch
     return FUSED if passed >= WORTH_FUSING * (passed + computed) else PARTS
 
 

@@ -17,6 +17,7 @@ from tvm import relax
 
 from flextune.errors import UsageError
 from flextune.lowering.emit import Emitter, functions_only, outer_leaves, primitive, value_name
+from flextune.lowering.estimator import Estimator
 from flextune.lowering.operator_graph import OperatorGraph, is_constant
 from flextune.plan.fusion.algorithms import ONLINE, WINOGRAD
 from flextune.plan.fusion.alternatives import Alternative, alternatives, register_rule, registered_rules
@@ -64,10 +65,15 @@ class FusionSwitcher:
     kind_of: tuple[int, ...]
 
     @classmethod
-    def of(cls, module: tvm.IRModule, without: Collection[str] = ()) -> FusionSwitcher | None:
-        """The plan of a Relax module of operators; None when its `main` branches."""
+    def of(
+        cls, module: tvm.IRModule, without: Collection[str] = (), estimator: Estimator | None = None
+    ) -> FusionSwitcher | None:
+        """The plan of a Relax module of operators, for this machine unless an estimator says for what.
+
+        None when its `main` branches.
+        """
         patterns, rules = _split(without)
-        graph = OperatorGraph.of(module)
+        graph = OperatorGraph.of(module, estimator)
         if graph is None:
             return None
         return cls._of_plan(make_plan(graph, patterns), rules)

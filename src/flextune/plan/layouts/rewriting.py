@@ -35,7 +35,7 @@ def with_layouts(plan: FusionPlan, assignment: LayoutAssignment) -> LaidOut:
     """
     writer = _Writer(plan, assignment)
     module = writer.written()
-    graph = OperatorGraph.of(module)
+    graph = OperatorGraph.of(module, plan.graph.estimator)
     assert graph is not None
     index = {operator.variable: operator.index for operator in graph.operators}
     return LaidOut(module, tuple(index.get(writer.results[group.sink]) for group in plan.groups))

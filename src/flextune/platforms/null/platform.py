@@ -14,15 +14,19 @@ from flextune.platforms.base import Kernel
 from flextune.platforms.null.kernel import Fault, NullKernel
 from flextune.schedule.space import SearchSpace
 from flextune.schedule.trace import Trace
+from flextune.target.peaks import Peaks
 from flextune.target.target import Target
 from flextune.trial.artifact import Artifact, CompilerReport
+from flextune.trial.cost import Cost
 from flextune.trial.measurement import Candidate
 from flextune.workload.parse import parse_workload
+from flextune.workload.work import Work
 from flextune.workload.workload import Workload
 
 KIND = "null"
 _RULE = "null"
 _REPORT = CompilerReport(code_bytes=0)
+_LAUNCH_SECS, _BYTE_SECS = 2e-6, 1e-10
 
 
 class NullPlatform:
@@ -63,6 +67,11 @@ class NullPlatform:
         except (ValueError, KeyError, TypeError) as error:
             raise BuildError(f"no null artifact: {artifact.content[:80]!r}: {error}") from error
         return NullKernel(workload, assignment, _fault(assignment))
+
+    def estimate(self, work: Work, target: Target, peaks: Peaks | None = None) -> Cost:
+        """Its bytes alone count."""
+        del target, peaks
+        return Cost(compute=0.0, memory=_BYTE_SECS * work.bytes, launch=_LAUNCH_SECS)
 
 
 def _fault(assignment: Assignment) -> Fault:

@@ -8,6 +8,7 @@ import tvm
 
 from flextune.errors import BuildError
 from flextune.platforms.base import Kernel
+from flextune.platforms.cpu.estimate import cpu_cost
 from flextune.platforms.cpu.shared_library import compiler_reports, load_module, machine_code
 from flextune.platforms.cpu.tvm_kernel import TvmKernel
 from flextune.platforms.x86.build import compile_executable
@@ -15,9 +16,12 @@ from flextune.platforms.x86.intrinsics import register_intrinsics
 from flextune.platforms.x86.rules import generate_space
 from flextune.schedule.apply import ScheduledProgram, apply_trace
 from flextune.schedule.space import SearchSpace
+from flextune.target.peaks import Peaks
 from flextune.target.target import Target
 from flextune.trial.artifact import Artifact
+from flextune.trial.cost import Cost
 from flextune.trial.measurement import Candidate
+from flextune.workload.work import Work
 from flextune.workload.workload import Workload
 
 
@@ -53,6 +57,9 @@ class X86Platform:
             return TvmKernel(module, artifact.packs, artifact.entry)
         except AttributeError as error:
             raise BuildError(f"the {artifact.kind} has no program {artifact.entry!r}") from error
+
+    def estimate(self, work: Work, target: Target, peaks: Peaks | None = None) -> Cost:
+        return cpu_cost(work, target, peaks)
 
 
 def _program(candidate: Candidate) -> ScheduledProgram:

@@ -1,0 +1,46 @@
+"""`Cost`: what a program takes, with where the number comes from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from flextune.errors import UsageError
+
+
+class Unit(StrEnum):
+    """What a cost counts. Costs of different units are never ranked together."""
+
+    SECONDS = "seconds"
+    CYCLES = "cycles"
+    INSTRUCTIONS = "instructions"
+    JOULES = "joules"
+
+
+class CostOrigin(StrEnum):
+    """How a cost was found. Costs of different origins are never ranked together."""
+
+    MEASURED = "measured"
+    SIMULATED = "simulated"
+    MODELLED = "modelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A program's cost by its parts: computing and moving data go on at once, the launch comes on top."""
+
+    compute: float
+    memory: float
+    launch: float
+    unit: Unit = Unit.SECONDS
+    origin: CostOrigin = CostOrigin.MODELLED
+
+    def __post_init__(self) -> None:
+        for name in ("compute", "memory", "launch"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"expected {name} to be a number of {self.unit} from 0 on, got {getattr(self, name)}")
+
+    @property
+    def total(self) -> float:
+        return self.launch + max(self.compute, self.memory)
