@@ -15,11 +15,14 @@ MAY_BE_REFUSED = ("training_dropout", "pow_types", "allowzero", "attention", "ze
 """In the names of tests of what is not supported: see docs/onnx.md."""
 
 
+REPOSITORY = Path(__file__).parents[2]
+
+
 def run_suite(folder: Path, *arguments: str) -> list[dict[str, str]]:
     """The results of the command, which runs the tests in processes of their own."""
     out = folder / "results.json"
-    command = [sys.executable, "-P", "-m", "flextune.testing.onnx_conformance", "--json", str(out), *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=3000)
+    command = [sys.executable, "-m", "onnx_conformance", "--json", str(out), *arguments]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=3000)
     assert out.exists(), ended.stderr
     results: list[dict[str, str]] = json.loads(out.read_text())
     assert ended.returncode == int(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from flextune.apply.program import ALIGNMENT_BYTES
+from flextune.aligned import aligned_empty, is_aligned
 from flextune.errors import UsageError
 from flextune.importing.values import ValueSpec
 
@@ -26,20 +26,16 @@ def element_type(name: str) -> np.dtype[Any]:
     return np.dtype(name)
 
 
-def aligned_empty(spec: ValueSpec) -> np.ndarray:
+def empty_value(spec: ValueSpec) -> np.ndarray:
     """An uninitialised array for a value, placed so that generated code writes it without a copy."""
-    dtype = element_type(spec.dtype)
-    nbytes = math.prod(spec.shape) * dtype.itemsize
-    block = np.empty(nbytes + ALIGNMENT_BYTES, np.uint8)
-    begin = -block.__array_interface__["data"][0] % ALIGNMENT_BYTES
-    return block[begin : begin + nbytes].view(dtype).reshape(spec.shape)
+    return aligned_empty(spec.shape, element_type(spec.dtype))
 
 
 def input_array(spec: ValueSpec, value: object, model: str) -> np.ndarray:
     """The value as a contiguous, aligned array; itself where it is one already. UsageError for a wrong one."""
     array = as_array(value, f"{model}: input {spec.name!r}")
     _check(spec, array, f"{model}: input")
-    if array.flags.c_contiguous and array.__array_interface__["data"][0] % ALIGNMENT_BYTES == 0:
+    if array.flags.c_contiguous and is_aligned(array):
         return array
     return _copy(spec, array)
 
@@ -100,7 +96,7 @@ def _by_tvm_ffi(value: object) -> np.ndarray | None:
 
 
 def _copy(spec: ValueSpec, array: np.ndarray) -> np.ndarray:
-    placed = aligned_empty(spec)
+    placed = empty_value(spec)
     np.copyto(placed, array)
     return placed
 

@@ -14,7 +14,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from flextune.apply.arrays import aligned_empty, apart, input_array, output_array
+from flextune.apply.arrays import apart, empty_value, input_array, output_array
 from flextune.apply.machine import Machine, ModelCode
 from flextune.apply.model_file import read_signature
 from flextune.apply.own_code import SavedCode
@@ -169,7 +169,7 @@ class Executable:
     def _outputs(self, given: Mapping[str, Any]) -> list[np.ndarray]:
         _check_names(given, self.outputs, "output", self.signature.name)
         return [
-            output_array(spec, given[spec.name], self.signature.name) if spec.name in given else aligned_empty(spec)
+            output_array(spec, given[spec.name], self.signature.name) if spec.name in given else empty_value(spec)
             for spec in self.outputs
         ]
 

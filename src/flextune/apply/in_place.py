@@ -21,10 +21,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from flextune.aligned import ALIGNMENT_BYTES
 from flextune.analysis.moves import Concatenation, Move, Slices, moved_by
 from flextune.apply.layout import Layout
 from flextune.apply.memory_plan import Lifetime, least_bytes, plan_memory
-from flextune.apply.program import ALIGNMENT_BYTES, Step
+from flextune.apply.program import Step
 from flextune.apply.straight_line import Buffer, StraightLine
 from flextune.schedule.strided import indexed_parameters
 

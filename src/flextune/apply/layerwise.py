@@ -14,6 +14,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from flextune.aligned import aligned_empty
 from flextune.errors import UsageError
 from flextune.lowering.calls import CallSite, call_sites_of, is_constant
 from flextune.lowering.precision.bfloat16 import from_bfloat16, to_bfloat16
@@ -28,8 +29,6 @@ from flextune.target.target import Target
 from flextune.trial.measurement import Candidate
 from flextune.workload.tir import from_prim_func
 from flextune.workload.workload import Workload
-
-ALIGNMENT_BYTES = 64
 
 _Value = np.ndarray | tuple[np.ndarray, ...]
 
@@ -162,11 +161,8 @@ def _constant(argument: Any, narrow: bool) -> np.ndarray | None:
 
 
 def _aligned(values: np.ndarray | None, shape: Sequence[int], dtype: str) -> Array:
-    """An array that starts at a multiple of `ALIGNMENT_BYTES`, with these values."""
-    count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-    room = np.zeros(count + ALIGNMENT_BYTES, np.uint8)
-    start = -room.ctypes.data % ALIGNMENT_BYTES
-    array: Array = room[start : start + count].view(dtype).reshape(tuple(shape))
+    """An aligned array with these values, or zeros."""
+    array: Array = aligned_empty(shape, dtype, zeros=values is None)
     if values is not None:
         np.copyto(array, values)
     return array

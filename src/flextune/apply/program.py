@@ -11,7 +11,6 @@ from enum import IntEnum
 
 import numpy as np
 
-ALIGNMENT_BYTES = 64
 """What generated code assumes of every tensor."""
 
 

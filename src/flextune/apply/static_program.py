@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import tvm
 
+from flextune.aligned import ALIGNMENT_BYTES
 from flextune.apply.in_place import CopyStep, Decisions, Homes, Part, decide_in_place, lifetimes
 from flextune.apply.memory_plan import plan_memory
-from flextune.apply.program import ALIGNMENT_BYTES, Place, PlacedTensor, Port, Program, Step
+from flextune.apply.program import Place, PlacedTensor, Port, Program, Step
 from flextune.apply.signature import Signature
 from flextune.apply.straight_line import Buffer, StraightLine, read_straight_line
 from flextune.apply.strided_kernels import StridedKernels

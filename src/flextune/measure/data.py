@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from flextune.aligned import aligned_copy
 from flextune.measure.check import poison
 from flextune.platforms.base import Array
 from flextune.workload.workload import Workload
 
 INPUT_SEED = 20_240
-ALIGNMENT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +49,12 @@ def load_data(workload: Workload, folder: Path) -> KernelData:
     originals = _load(folder, "input", len(workload.inputs))
     references = _load(folder, "reference", len(workload.outputs))
     return KernelData(
-        inputs=tuple(map(aligned, originals)),
-        outputs=tuple(map(aligned, references)),
+        inputs=tuple(map(aligned_copy, originals)),
+        outputs=tuple(map(aligned_copy, references)),
         originals=originals,
         references=references,
         poisons=tuple(map(poison, references)),
     )
-
-
-def aligned(array: Array) -> Array:
-    """A writable, contiguous copy that starts at a multiple of `ALIGNMENT` bytes."""
-    room = np.empty(array.nbytes + ALIGNMENT, dtype=np.uint8)
-    start = -room.ctypes.data % ALIGNMENT
-    copy: Array = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
-    np.copyto(copy, array)
-    return copy
 
 
 def _save(folder: Path, prefix: str, arrays: Sequence[Array]) -> None:

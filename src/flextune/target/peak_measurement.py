@@ -22,6 +22,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from flextune.aligned import aligned_empty
 from flextune.target import kinds
 from flextune.target.peak_loops import Loop, PeakLoop
 from flextune.target.peaks import Peaks
@@ -33,7 +34,6 @@ REPEATS = 10
 LIMIT_SECS = 0.8
 """After this long a loop that never ran undisturbed is given up; four loops stay under 10 seconds."""
 
-_ALIGNMENT = 64
 _QUIET_SHARE = 0.97
 
 T = TypeVar("T")
@@ -143,9 +143,9 @@ def _own_memories(size_bytes: int, cpus: Sequence[int | None]) -> list[Memory]:
 
 def aligned_memory(size_bytes: int) -> Memory:
     """Ones, at an address that vectors can be loaded from."""
-    memory = np.ones(size_bytes + _ALIGNMENT, dtype=np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size_bytes]
+    memory: Memory = aligned_empty((size_bytes,), np.uint8)
+    memory.fill(1)
+    return memory
 
 
 def _on_each_core(work: Callable[[int], T], cpus: Sequence[int | None]) -> list[T]:

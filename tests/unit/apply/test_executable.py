@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from flextune.apply.arrays import aligned_empty, apart, as_array, input_array
+from flextune.apply.arrays import apart, as_array, empty_value, input_array
 from flextune.apply.build import Build, compile_model
 from flextune.apply.executable import Executable
 from flextune.apply.signature import Runtime
@@ -117,10 +117,10 @@ def test_bfloat16_tensors_are_seen_without_a_copy() -> None:
 
 def test_aligned_inputs_are_not_copied() -> None:
     spec = ValueSpec("x", (3, 5), "float32")
-    array = aligned_empty(spec)
+    array = empty_value(spec)
     assert input_array(spec, array, "m") is array
     assert input_array(spec, array.view(np.ndarray).T.T, "m").ctypes.data == array.ctypes.data
-    assert aligned_empty(spec).ctypes.data % 64 == 0
+    assert empty_value(spec).ctypes.data % 64 == 0
 
 
 def test_memory_for_outputs_must_fit(executable: Executable) -> None:
@@ -140,7 +140,7 @@ def test_memory_for_outputs_must_fit(executable: Executable) -> None:
 def test_an_output_may_take_the_place_of_an_input(executable: Executable) -> None:
     array = executable.random_inputs(4)["x"]
     want = executable.run({"x": array})["y"]
-    place = aligned_empty(executable.inputs[0])
+    place = empty_value(executable.inputs[0])
     place[...] = array
     executable.run({"x": place}, {"y": place})
     np.testing.assert_array_equal(place, want)

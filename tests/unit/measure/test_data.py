@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flextune.measure.data import ALIGNMENT, aligned, load_data, save_data
+from flextune.aligned import ALIGNMENT_BYTES, aligned_copy
+from flextune.measure.data import load_data, save_data
 from flextune.workload.parse import parse_workload
 
 
@@ -38,8 +39,8 @@ def test_a_spoilt_input_is_restored_and_originals_cannot_be_written(tmp_path: Pa
 @pytest.mark.parametrize("shape", [(), (1,), (3, 5), (1000,)])
 def test_alignment(shape: tuple[int, ...]) -> None:
     array = np.random.default_rng(0).random(shape).astype(np.float32)
-    copy = aligned(array)
-    assert copy.ctypes.data % ALIGNMENT == 0
+    copy = aligned_copy(array)
+    assert copy.ctypes.data % ALIGNMENT_BYTES == 0
     assert copy.flags.c_contiguous
     assert copy.shape == shape
     assert np.array_equal(copy, array)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flextune.aligned import aligned_copy
 from flextune.errors import BuildError
-from flextune.measure.data import aligned
 from flextune.platforms.base import Kernel
 from flextune.platforms.cpu import shared_library
 from flextune.platforms.x86.platform import X86Platform
@@ -33,8 +33,8 @@ def error_of(kernel: Kernel) -> float:
     """The largest difference from the reference."""
     inputs = WORKLOAD.random_inputs(1)
     expected = WORKLOAD.reference(inputs)[0]
-    output = aligned(np.full_like(expected, np.nan))
-    kernel.bind([aligned(array) for array in inputs], [output])
+    output = aligned_copy(np.full_like(expected, np.nan))
+    kernel.bind([aligned_copy(array) for array in inputs], [output])
     kernel.run()
     return float(np.abs(output - expected).max())
 

@@ -21,9 +21,9 @@ from flextune.measure.outcome import cause_of_end
 from flextune.measure.watch import RunLimits
 from flextune.measure.wire import Message
 from flextune.measure.worker_process import Worker
-from flextune.testing.onnx_conformance.cases import Case
-from flextune.testing.onnx_conformance.verdict import TestResult, Verdict
 from flextune.trial.measurement import Status
+from onnx_conformance.cases import Case
+from onnx_conformance.verdict import TestResult, Verdict
 
 LIMITS = RunLimits(timeout_secs=60.0, memory_bytes=8 << 30)
 

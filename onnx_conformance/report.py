@@ -8,9 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from flextune.errors import UsageError
-from flextune.testing.onnx_conformance.cases import MODEL_OPERATORS, Case, Elements
-from flextune.testing.onnx_conformance.causes import cause_of
-from flextune.testing.onnx_conformance.verdict import TestResult, Verdict
+from onnx_conformance.cases import MODEL_OPERATORS, Case, Elements
+from onnx_conformance.causes import cause_of
+from onnx_conformance.verdict import TestResult, Verdict
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 

@@ -14,7 +14,7 @@ import onnx
 
 from flextune.importing.model import load_model
 from flextune.importing.random_weights import with_random_weights
-from flextune.testing.onnx_conformance.cases import Case, Elements
+from onnx_conformance.cases import Case, Elements
 
 FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from flextune.testing.onnx_conformance.verdict import FAULTS, TestResult
+from onnx_conformance.verdict import FAULTS, TestResult
 
 PATTERNS: Sequence[tuple[str, str]] = (
     (r"is not a tensor|is no tensor", "Sequences, optionals and maps: inputs and outputs are tensors"),

@@ -1,4 +1,4 @@
-"""`python -m flextune.testing.onnx_conformance`: the whole suite, or a part of it, and its page in the docs."""
+"""`python -m onnx_conformance`: the whole suite, or a part of it, and its page in the docs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from flextune.torch_import import hide_torch
 
 hide_torch()
 
-from flextune.testing.onnx_conformance.cases import Case, operator_cases, suite_cases  # noqa: E402 - after torch is hidden
-from flextune.testing.onnx_conformance.light import light_cases  # noqa: E402
-from flextune.testing.onnx_conformance.report import update_page  # noqa: E402
-from flextune.testing.onnx_conformance.run import LIMITS, run_isolated  # noqa: E402
-from flextune.testing.onnx_conformance.verdict import FAULTS, TestResult, Verdict  # noqa: E402
+from onnx_conformance.cases import Case, operator_cases, suite_cases  # noqa: E402 - after torch is hidden
+from onnx_conformance.light import light_cases  # noqa: E402
+from onnx_conformance.report import update_page  # noqa: E402
+from onnx_conformance.run import LIMITS, run_isolated  # noqa: E402
+from onnx_conformance.verdict import FAULTS, TestResult, Verdict  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -84,7 +84,7 @@ def _part(text: str) -> tuple[int, int]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m flextune.testing.onnx_conformance", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m onnx_conformance", description=__doc__)
     parser.add_argument("--backend", default="flextune.onnx_backend", help="The module with prepare, run_model, ...")
     parser.add_argument(
         "--files", nargs="+", default=(), metavar="FILE", help="Only node tests of these operators' files."

@@ -13,11 +13,11 @@ import pytest
 
 from flextune.errors import ModelError, UsageError
 from flextune.measure.watch import RunLimits
-from flextune.testing.onnx_conformance.cases import Case, Elements
-from flextune.testing.onnx_conformance.causes import cause_of
-from flextune.testing.onnx_conformance.report import BEGIN, END, update_page
-from flextune.testing.onnx_conformance.run import judged, run_isolated
-from flextune.testing.onnx_conformance.verdict import TestResult, Verdict
+from onnx_conformance.cases import Case, Elements
+from onnx_conformance.causes import cause_of
+from onnx_conformance.report import BEGIN, END, update_page
+from onnx_conformance.run import judged, run_isolated
+from onnx_conformance.verdict import TestResult, Verdict
 
 
 def fine() -> None:
