@@ -16,6 +16,7 @@ import onnx
 
 from flextune.errors import ModelError, UsageError
 from flextune.importing.model import Model, model_from_proto
+from flextune.importing.torch_formulas import with_right_formulas
 from flextune.importing.torch_fused import without_fast_path
 from flextune.torch_import import load_torch
 
@@ -86,11 +87,13 @@ def exported_proto(
     output_names: Sequence[str] | None = None,
 ) -> onnx.ModelProto:
     """An exported program as ONNX. ModelError for one that changes its inputs or buffers, or is not ONNX's."""
-    _check_changes_nothing(program, name)
     with _quiet():
+        functional = with_right_formulas(torch, program)
+        _check_changes_nothing(functional, name)
+        _check_sizes(torch, functional, name)
         try:
             written = torch.onnx.export(
-                program,
+                functional,
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=None if input_names is None else list(input_names),
@@ -104,16 +107,27 @@ def exported_proto(
     return proto
 
 
-def _check_changes_nothing(program: Any, name: str) -> None:
-    with _quiet():
-        signature = program.run_decompositions(
-            {}
-        ).graph_signature  # without decompositions it only makes changes explicit
+def _check_changes_nothing(functional: Any, name: str) -> None:
+    signature = functional.graph_signature
     if changed := [*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()]:
         raise ModelError(
             f"{name} changes {', '.join(changed[:4])} while it runs; only modules in evaluation mode that leave their "
             "inputs and buffers as they are can be compiled"
         )
+
+
+def _check_sizes(torch: Any, program: Any, name: str) -> None:
+    """ModelError unless all inputs and outputs have fixed sizes of at least 1."""
+    given = set(program.graph_signature.user_inputs) | set(program.graph_signature.user_outputs)
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        if node.name not in given or not isinstance(value, torch.Tensor):
+            continue
+        what = f"{name}: {node.name} of shape [{', '.join(map(str, value.shape))}]"
+        if any(not isinstance(size, int) for size in value.shape):
+            raise ModelError(f"{what} has sizes that change; export the module with fixed ones, without dynamic_shapes")
+        if 0 in value.shape:
+            raise ModelError(f"{what} has no elements; give example inputs of at least one element")
 
 
 def _arguments(torch: Any, example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -26,7 +26,7 @@ def compile_graph(
     Whatever goes wrong, the graph itself is what runs, and a warning says why; with `options={"strict": True}` it is
     raised.
     """
-    journal = Journal(operators_of(graph))
+    journal = Journal(operators_of(graph), _is_strict(options))
     try:
         chosen = BackendOptions.of(options)
         torch = load_torch("the backend flextune", EXTRA)
@@ -35,7 +35,7 @@ def compile_graph(
         compiled = CompiledGraph(torch, graph, inputs, chosen, journal)
         compiled.prepare(example_inputs)
     except Exception as error:  # whatever it is, PyTorch can run the graph
-        if _is_strict(options):
+        if journal.is_strict:
             raise
         journal.left("building", reason_of(error))
         return graph.forward  # type: ignore[no-any-return]

@@ -91,9 +91,9 @@ class CompiledGraph:
         return len(self._builds)
 
     def _failed(self, error: Exception) -> None:
-        self._has_failed = True
         if self._options.strict:
             raise error
+        self._has_failed = True
         self._journal.left("calling", reason_of(error))
 
     def _run(self, inputs: Sequence[Any]) -> tuple[Any, ...] | None:

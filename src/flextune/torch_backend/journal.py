@@ -8,7 +8,7 @@ import warnings
 from collections import deque
 from dataclasses import dataclass
 
-from flextune.errors import FlextuneError
+from flextune.errors import FlextuneError, UsageError
 
 LOGGER = logging.getLogger("flextune.torch_backend")
 
@@ -51,13 +51,14 @@ def reason_of(error: BaseException) -> str:
 
 
 class Journal:
-    """Tells of one graph. Every reason is warned of once; `strict` raises instead of warning."""
+    """Tells of one graph. The first reason of each kind is warned of; where it `is_strict`, every one is raised."""
 
-    def __init__(self, operators: str) -> None:
+    def __init__(self, operators: str, is_strict: bool = False) -> None:
         global _COUNT
         with _LOCK:
             self._graph, _COUNT = _COUNT, _COUNT + 1
         self._operators = operators
+        self.is_strict = is_strict
         self._warned: set[str] = set()
 
     def built(self, secs: float) -> None:
@@ -65,7 +66,9 @@ class Journal:
         LOGGER.info("graph %d took %.2f s to build", self._graph, secs)
 
     def left(self, kind: str, reason: str) -> None:
-        """PyTorch runs the graph for this reason. Only the first reason of a kind is told."""
+        """PyTorch runs the graph for this reason; UsageError where that is not wanted."""
+        if self.is_strict:
+            raise UsageError(f"flextune cannot run a graph: {reason}")
         if kind in self._warned:
             return
         self._warned.add(kind)

@@ -60,6 +60,8 @@ class OutputPlan:
     @classmethod
     def of(cls, inputs: Sequence[Any], outputs: Sequence[Any], computed: Sequence[int]) -> OutputPlan:
         """ModelError for outputs that cannot be given in this way."""
+        if any(each.requires_grad for each in outputs):
+            raise ModelError("it records gradients, whatever the mode that it is called in")
         views = {number: view for number, each in enumerate(outputs) if (view := _view_of_input(inputs, each))}
         own = [number for number in computed if number not in views]
         same = {
