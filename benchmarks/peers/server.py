@@ -72,7 +72,7 @@ class Server:
         assert self._data is not None
         workload = self._job.workload
         tolerance = workload.tolerance()
-        allowed = Tolerance(tolerance.relative + call.rounding, tolerance.absolute)
+        allowed = Tolerance(tolerance.relative + call.rounding, tolerance.absolute, tolerance.whole)
         self._data.poison_outputs()
         call.run()
         got, want = call.output(), self._data.references[0]

@@ -12,6 +12,8 @@ import numpy as np
 from flextune.analysis.footprint import Footprint, footprint
 from flextune.analysis.nests import REDUCE, SPATIAL, Nest, Reference, collect_nests
 from flextune.tvm_types import PrimFunc
+from flextune.workload.element_type import BFLOAT16, FLOAT32
+from flextune.workload.stored_elements import bfloat16_buffers, is_among
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,8 @@ def _main_dtype(func: PrimFunc) -> str:
     dtypes = [str(param.ty.dtype) for param in func.params]
     if dtypes and dtypes[-1] == "int32" and any(dtype in ("uint8", "int8") for dtype in dtypes):
         return "uint8"
-    return "bfloat16" if "uint16" in dtypes[:-1] else "float32"
+    stored = bfloat16_buffers(func)
+    return BFLOAT16.name if any(is_among(param, stored) for param in func.params[:-1]) else FLOAT32.name
 
 
 def _item_bytes(dtype: str) -> int:

@@ -53,7 +53,9 @@ def load_data(workload: Workload, folder: Path) -> KernelData:
         outputs=tuple(map(aligned_copy, references)),
         originals=originals,
         references=references,
-        poisons=tuple(map(poison, references)),
+        poisons=tuple(
+            poison(reference, spec.element) for reference, spec in zip(references, workload.outputs, strict=True)
+        ),
     )
 
 

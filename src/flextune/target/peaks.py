@@ -60,6 +60,10 @@ class Peaks:
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"expected a positive rate for {name}, got {getattr(self, name)}")
 
+    def knows(self, dtype: str) -> bool:
+        """Whether a rate is measured for this dtype."""
+        return dtype in _FIELD_OF_DTYPE
+
     def for_dtype(self, dtype: str) -> float:
         """Operations per second on operands of this dtype (`uint8` means u8 x s8 summed in s32)."""
         if dtype not in _FIELD_OF_DTYPE:

@@ -14,6 +14,7 @@ from flextune.platforms.base import Array
 from flextune.schedule.apply import ScheduledProgram, apply_trace
 from flextune.schedule.space import SearchSpace
 from flextune.target.target import Target
+from flextune.workload.element_type import element_type
 
 
 def run_program(
@@ -22,7 +23,8 @@ def run_program(
     """The outputs of a program. Their memory holds a wrong value for every element of `references` before the run."""
     packs = {pack.index: pack for pack in program.packs}
     placed = [packs[index].pack(array) if index in packs else array for index, array in enumerate(inputs)]
-    arguments = [tvm.runtime.tensor(np.ascontiguousarray(array)) for array in (*placed, *map(poison, references))]
+    wrong = [poison(reference, element_type(str(reference.dtype))) for reference in references]
+    arguments = [tvm.runtime.tensor(np.ascontiguousarray(array)) for array in (*placed, *wrong)]
     platforms.compiler(target.kind).compile(program.module, target).jit()["main"](*arguments)
     return [argument.numpy() for argument in arguments[len(inputs) :]]
 

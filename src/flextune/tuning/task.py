@@ -196,9 +196,7 @@ def _cost_model(space: SearchSpace, options: TuneOptions) -> CostModel | None:
 
 def peak_flops(peaks: Peaks | None, workload: Workload) -> float:
     """Operations per second that the machine reaches in the workload's dtype; 0 where that is not known."""
-    if peaks is None or workload.dtype not in ("float32", "bfloat16", "uint8"):
-        return 0.0
-    return peaks.for_dtype(workload.dtype)
+    return peaks.for_dtype(workload.dtype) if peaks is not None and peaks.knows(workload.dtype) else 0.0
 
 
 def mean_secs(measurements: Iterable[Measurement]) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flextune.tvm_types import Tensor
-from flextune.workload.elements import ELEMENT_TYPES
+from flextune.workload.elements import OPERAND_TYPES, as_float32
 from flextune.workload.operator import Operator
 from flextune.workload.parameters import Chain, Choice, Parameter, Params
 from flextune.workload.pointwise import (
@@ -37,7 +37,7 @@ def contraction_parameters(*own: Parameter) -> tuple[Parameter, ...]:
     """
     return (
         *own,
-        Choice("dtype", "float32", choices=tuple(ELEMENT_TYPES), printed=True),
+        Choice("dtype", "float32", choices=tuple(OPERAND_TYPES), printed=True),
         Chain("epilogue", "none", choices=EPILOGUES),
         Choice("weights", "input", choices=("input", "constant")),
     )
@@ -67,7 +67,7 @@ class Contraction(Operator):
 
     @abstractmethod
     def multiply(self, params: Params, data: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """The NumPy counterpart of `contract`, for stored operands."""
+        """The NumPy counterpart of `contract`, for operands widened to float32."""
 
     def multiply_adds(self, params: Params) -> int:
         """Multiply-adds of the result before the epilogue."""
@@ -86,23 +86,23 @@ class Contraction(Operator):
         """Raises `UsageError` when the shapes do not fit together."""
 
     def inputs(self, params: Params) -> tuple[TensorSpec, ...]:
-        element = ELEMENT_TYPES[params.text("dtype")]
+        types = OPERAND_TYPES[params.text("dtype")]
         constant = params.text("weights") == "constant"
         data, weight = self.operands(params)
         return (
-            TensorSpec(*data, element.data),
-            TensorSpec(*weight, element.weight, constant),
+            TensorSpec(*data, types.data),
+            TensorSpec(*weight, types.weight, constant),
             *operand_specs(
                 params.chain("epilogue"),
                 self.result_shape(params),
                 self.channel_axis(params),
-                element.result,
+                types.result,
                 constant_bias=constant,
             ),
         )
 
     def output(self, params: Params) -> TensorSpec:
-        return TensorSpec("out", self.result_shape(params), ELEMENT_TYPES[params.text("dtype")].result)
+        return TensorSpec("out", self.result_shape(params), OPERAND_TYPES[params.text("dtype")].result)
 
     def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Tensor]) -> Tensor:
         result = self.contract(build, params, tensors[0], tensors[1])
@@ -110,7 +110,8 @@ class Contraction(Operator):
         return build_chain(build, result, params.chain("epilogue"), tensors[2:], self.channel_axis(params), axes)
 
     def reference(self, params: Params, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        result = self.multiply(params, arrays[0], arrays[1])
+        types = OPERAND_TYPES[params.text("dtype")]
+        result = self.multiply(params, as_float32(arrays[0], types.data), as_float32(arrays[1], types.weight))
         return compute_chain(result, params.chain("epilogue"), arrays[2:], self.channel_axis(params))
 
     def flops(self, params: Params) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from flextune.tvm_types import Expression, Tensor
+from flextune.workload.element_type import ElementType
 from flextune.workload.tensor import TensorSpec
 
 if TYPE_CHECKING:
@@ -116,16 +117,21 @@ def stage_names(chain: Sequence[str]) -> tuple[str, ...]:
 
 
 def operand_specs(
-    chain: Sequence[str], shape: tuple[int, ...], channel_axis: int, dtype: str, *, constant_bias: bool = False
+    chain: Sequence[str],
+    shape: tuple[int, ...],
+    channel_axis: int,
+    element: ElementType,
+    *,
+    constant_bias: bool = False,
 ) -> tuple[TensorSpec, ...]:
     """The second operands that a chain reads, in order; the residual of an `add` link is called `residual`."""
     specs = []
     for word, stage in zip(chain, stage_names(chain), strict=True):
         operand = POINTWISE[word].operand
         if operand == "channel":
-            specs.append(TensorSpec(f"{stage}_values", (shape[channel_axis],), dtype, constant_bias))
+            specs.append(TensorSpec(f"{stage}_values", (shape[channel_axis],), element, constant_bias))
         elif operand == "same":
-            specs.append(TensorSpec(f"{stage}_values", shape, dtype))
+            specs.append(TensorSpec(f"{stage}_values", shape, element))
     return tuple(specs)
 
 

@@ -13,11 +13,10 @@ from typing import Any
 import tvm
 from tvm import tirx
 
-STORAGE = "uint16"
-ROUND = "tirx.flextune_bfloat16"
+from flextune.workload.element_type import BFLOAT16, QUIET
 
-QUIET = 0x40
-"""The bit that makes a NaN quiet."""
+STORAGE = BFLOAT16.storage
+ROUND = "tirx.flextune_bfloat16"
 
 _PURE = 1
 """TVM's `CallEffectKind` of a function of its arguments alone."""

@@ -21,9 +21,11 @@ from tvm.ir import Call, TensorLoad
 from tvm_ffi.serialization import from_json_graph_str
 
 from flextune.errors import UsageError
+from flextune.tvm_types import Block, Buffer
 from flextune.workload.counting import count_flops, reads_data
-from flextune.workload.elements import random_array
+from flextune.workload.element_type import BFLOAT16, ELEMENT_TYPES, FLOAT32
 from flextune.workload.rounding import register_rounding
+from flextune.workload.stored_elements import bfloat16_buffers, buffer_element, is_among
 from flextune.workload.stored_program import checked_graph
 from flextune.workload.tensor import FLOAT32_ROUNDING, TensorSpec, Tolerance
 from flextune.workload.workload import TIR, Workload, constants_text, program_sha
@@ -37,9 +39,6 @@ _REDUCE_AXIS = 2
 
 _BYTE_SCALE = 1e-4
 """Of a product of two bytes; usual quantised activations have steps near 0.01 and weights near 0.001."""
-
-BFLOAT16_STEP = 2.0**-7
-"""Largest distance of neighbouring bfloat16 numbers (stored as uint16), relative to them."""
 
 
 def from_prim_func(func: Any, name: str, constants: Sequence[int] = ()) -> Workload:
@@ -100,10 +99,10 @@ class TirProgram:
     @property
     def main_dtype(self) -> str:
         """uint8 for sums of products of bytes, bfloat16 for sums over stored bfloat16 numbers, else float32."""
-        types = {spec.dtype for spec in self.inputs}
-        if types >= {"uint8", "int8"} or (types & {"uint8", "int8"} and all("int" in o.dtype for o in self.outputs)):
+        types = {spec.element.name for spec in self.inputs}
+        if types >= {"uint8", "int8"} or (types & {"uint8", "int8"} and all(o.element.is_whole for o in self.outputs)):
             return "uint8"
-        return "bfloat16" if "uint16" in types and self._reduction_length > 1 else "float32"
+        return "bfloat16" if BFLOAT16.name in types and self._reduction_length > 1 else "float32"
 
     @property
     def tolerance(self) -> Tolerance:
@@ -113,13 +112,15 @@ class TirProgram:
         after scaling, may be rounded the other way; so may one that is rounded inside, as the weights of an attention,
         which are at most 1 together and may be rounded before or after they are divided by their sum.
         """
-        types = {spec.dtype for spec in self.outputs}
-        if all(("int" in dtype and dtype != "uint16") or dtype == "bool" for dtype in types):
-            return Tolerance(0.0, 1.0 if types <= {"uint8", "int8"} and self._scales_bytes else 0.0)
-        length = self._reduction_length
-        relative = 2e-5 + 16 * FLOAT32_ROUNDING * math.sqrt(length) + (BFLOAT16_STEP if "uint16" in types else 0.0)
-        absolute = 16 * FLOAT32_ROUNDING * max(16, length) * self._gain
-        return Tolerance(relative, absolute + (BFLOAT16_STEP / 2 if self._rounds_inside else 0.0))
+        elements = {spec.element for spec in self.outputs}
+        whole = 1.0 if self._scales_bytes and any(each.is_whole and each.bits == 8 for each in elements) else 0.0
+        if not any(each.is_float for each in elements):
+            return Tolerance(0.0, 0.0, whole)
+        length, coarsest = self._reduction_length, max(each.step for each in elements)
+        stored = coarsest if coarsest > FLOAT32.step else 0.0
+        relative = 2e-5 + 16 * self._rounding * math.sqrt(length) + stored
+        absolute = 16 * self._rounding * max(16, length) * self._gain
+        return Tolerance(relative, absolute + (BFLOAT16.step / 2 if self._rounds_inside else 0.0), whole)
 
     def random_inputs(self, rng: np.random.Generator) -> list[np.ndarray]:
         """Floats in [-1, 1], or in [0.5, 1.5] when the program takes roots or logarithms, or divides by an input.
@@ -138,7 +139,13 @@ class TirProgram:
 
     @cached_property
     def _specs(self) -> tuple[TensorSpec, ...]:
-        return tuple(_spec(param, position in self.constants) for position, param in enumerate(self.func.params))
+        return tuple(
+            _spec(param, position in self.constants, self._bfloat16) for position, param in enumerate(self.func.params)
+        )
+
+    @cached_property
+    def _bfloat16(self) -> tuple[Buffer, ...]:
+        return bfloat16_buffers(self.func)
 
     @cached_property
     def _output_start(self) -> int:
@@ -162,6 +169,18 @@ class TirProgram:
         return max(1, sum(length for length in lengths if length > 1))
 
     @cached_property
+    def _rounding(self) -> float:
+        """The relative error of one addition in the coarsest type that a block sums in; that of float32 at least."""
+        sums: set[str] = set()
+
+        def visit(block: Block) -> None:
+            if any(int(it.iter_type) == _REDUCE_AXIS for it in block.iter_vars):
+                sums.update(str(region.source.ty.dtype) for region in block.writes)
+
+        tvm_ffi.structural_walk(self.func.body, (s_tir.SBlock, visit))
+        return max(FLOAT32_ROUNDING, *(each.step / 2 for name, each in ELEMENT_TYPES.items() if name in sums), 0.0)
+
+    @cached_property
     def _gain(self) -> int:
         gains: list[int] = []
 
@@ -175,11 +194,14 @@ class TirProgram:
     @cached_property
     def _rounds_inside(self) -> bool:
         """Whether what was computed as float32 inside becomes bfloat16 inside."""
-        own = {buffer: str(buffer.ty.dtype) for buffer in self.func.body.block.alloc_buffers}
+        own = {
+            buffer: BFLOAT16.name if is_among(buffer, self._bfloat16) else str(buffer.ty.dtype)
+            for buffer in self.func.body.block.alloc_buffers
+        }
         found: list[str] = []
 
         def visit(block: Any) -> None:
-            if any(own.get(region.source) == "uint16" for region in block.writes):
+            if any(own.get(region.source) == BFLOAT16.name for region in block.writes):
                 found.extend(own.get(region.source, "") for region in block.reads)
 
         tvm_ffi.structural_walk(self.func.body, (s_tir.SBlock, visit))
@@ -224,14 +246,14 @@ class TirProgram:
         return min(bounds, default=None)
 
     def _random(self, spec: TensorSpec, rng: np.random.Generator) -> np.ndarray:
-        kind = np.dtype(spec.dtype).kind
-        if kind in "iu" and spec.dtype != "uint16" and self._position_bound is not None:
+        element = spec.element
+        if element.is_whole and self._position_bound is not None:
             return rng.integers(0, self._position_bound, spec.shape).astype(spec.dtype)
-        values = random_array(spec.shape, spec.dtype, rng)
-        if kind == "f" and self._scales_bytes:
-            return (values * _BYTE_SCALE / math.sqrt(self._reduction_length)).astype(spec.dtype, copy=False)
-        if kind == "f" and self._has_partial_domain:
-            values = (values * 0.5 + 1).astype(spec.dtype, copy=False)
+        values = element.random(spec.shape, rng)
+        if element.is_float and self._scales_bytes:
+            return element.encode(element.decode(values) * _BYTE_SCALE / math.sqrt(self._reduction_length))
+        if element.is_float and self._has_partial_domain:
+            values = element.encode(element.decode(values) * 0.5 + 1)
         return values
 
 
@@ -249,13 +271,14 @@ def _canonical_body(func: Any) -> str:
     return str(tvm.ir.save_json(from_json_graph_str(json.dumps(tree))))
 
 
-def _spec(param: Any, constant: bool) -> TensorSpec:
+def _spec(param: Any, constant: bool, bfloat16: Sequence[Buffer]) -> TensorSpec:
     shape = getattr(param.ty, "shape", None)
     if shape is None:
         raise UsageError(f"parameter {param.name} of a tir workload is not a tensor")
     if not all(isinstance(extent, tirx.IntImm) for extent in shape):
         raise UsageError(f"parameter {param.name} has the shape {list(shape)}: bind its symbols to numbers first")
-    return TensorSpec(str(param.name), tuple(int(extent) for extent in shape), str(param.ty.dtype), constant)
+    element = buffer_element(param, bfloat16)
+    return TensorSpec(str(param.name), tuple(int(extent) for extent in shape), element, constant)
 
 
 def _written_buffers(func: Any) -> list[Any]:

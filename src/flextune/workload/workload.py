@@ -12,7 +12,6 @@ import numpy as np
 
 from flextune.errors import UsageError
 from flextune.tvm_types import PrimFunc
-from flextune.workload.elements import random_array
 from flextune.workload.parameters import Params, Value, complete
 from flextune.workload.registry import find_operator
 from flextune.workload.tensor import TensorSpec, Tolerance
@@ -125,7 +124,7 @@ class Workload:
         rng = np.random.default_rng(seed)
         if self.operator == TIR:
             return _program(self).random_inputs(rng)
-        return [random_array(spec.shape, spec.dtype, rng) for spec in self.inputs]
+        return [spec.element.random(spec.shape, rng) for spec in self.inputs]
 
     def reference(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """What the outputs must be: by NumPy, or for `tir` by the program as it came, without any schedule."""

@@ -62,7 +62,7 @@ def error_of(job: Job, call: Call) -> float:
     """As a multiple of what is allowed; the outputs start out poisoned by `calls_of`."""
     call.run()
     tolerance = job.workload.tolerance()
-    allowed = Tolerance(tolerance.relative + call.rounding, tolerance.absolute)
+    allowed = Tolerance(tolerance.relative + call.rounding, tolerance.absolute, tolerance.whole)
     want = np.load(job.path / "reference0.npy")
     got = call.output()
     assert got.dtype == want.dtype

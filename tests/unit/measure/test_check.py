@@ -6,7 +6,9 @@ import pytest
 
 from flextune.measure import check
 from flextune.measure.check import check_inputs, check_outputs, poison
+from flextune.workload.element_type import BFLOAT16, BOOL, ELEMENT_TYPES, FLOAT32, ElementType
 from flextune.workload.parse import parse_workload
+from flextune.workload.tensor import Tolerance
 from flextune.workload.workload import Workload
 
 FLOAT = parse_workload("gemm:m=8,n=8,k=8")
@@ -67,23 +69,54 @@ def test_another_shape_or_dtype_is_wrong() -> None:
     assert "is float64[8, 8]" in check_outputs(FLOAT, [right.astype(np.float64)], [right]).error
 
 
-def test_poison_differs_everywhere() -> None:
-    with_nan = np.array([np.nan, 0.0, 1.0], dtype=np.float32)
-    for array in (with_nan, np.arange(256, dtype=np.uint8), np.array([-1, 0, 5], dtype=np.int32)):
-        values = poison(array)
-        assert values.dtype == array.dtype
-        same = (values == array) | ((values != values) & (array != array))
-        assert not same.any()
+@pytest.mark.parametrize("element", ELEMENT_TYPES.values(), ids=str)
+def test_poison_is_wrong_everywhere(element: ElementType) -> None:
+    """Also with the widest tolerance of its kind: a byte may be off by one, a number by a hundredth of it."""
+    rng = np.random.default_rng(0)
+    right = np.concatenate([element.random((300,), rng), np.zeros(1, element.storage), np.ones(1, element.storage)])
+    tolerance = Tolerance(0.01, 0.1, 1.0 if element.bits == 8 and element.is_whole else 0.0)
+    values = poison(right, element)
+    assert values.dtype == right.dtype
+    assert check._differences(element, values, right, 0, tolerance).count == right.size
 
 
-def test_bfloat16_storage_is_compared_by_value() -> None:
+def test_what_is_not_a_number_is_poisoned_by_one() -> None:
+    right = np.array([np.nan, 0.0, 1.0], dtype=np.float32)
+    assert np.array_equal(np.isnan(poison(right, FLOAT32)), [False, True, True])
+
+
+def test_bfloat16_is_compared_by_value() -> None:
     right = np.array([1.0, -2.0, 0.0], dtype=ml_dtypes.bfloat16)
     near = np.nextafter(right, np.array(4, dtype=ml_dtypes.bfloat16))
-    difference = check._differences(near.view(np.uint16), right.view(np.uint16), 0, 0.01, 1e-30)
+    tolerance = Tolerance(0.01, 1e-30)
+    difference = check._differences(BFLOAT16, near.view(np.uint16), right.view(np.uint16), 0, tolerance)
     assert difference.count == 0
     assert difference.max_error < 0.02
-    far = check._differences((right + 1).view(np.uint16), right.view(np.uint16), 0, 0.01, 1e-30)
+    far = check._differences(BFLOAT16, (right + 1).view(np.uint16), right.view(np.uint16), 0, tolerance)
     assert (far.count, far.first) == (3, 0)
+
+
+WHOLE = [each for each in ELEMENT_TYPES.values() if each.is_whole]
+
+
+@pytest.mark.parametrize("element", WHOLE, ids=str)
+def test_whole_numbers_off_by_one_are_wrong(element: ElementType) -> None:
+    """At every magnitude of the type, whatever floats beside them may be off by."""
+    info = np.iinfo(element.storage)
+    right = np.array([info.min, info.max - 1, *(1 << bit for bit in range(element.bits - 1))], element.storage)
+    loose = Tolerance(0.5, 100.0)
+    assert check._differences(element, right.copy(), right, 0, loose) == check._Differences(0, -1, 0.0)
+    assert check._differences(element, right + 1, right, 0, loose) == check._Differences(right.size, 0, 1.0)
+    assert check._differences(element, right + 1, right, 0, Tolerance(0.0, 0.0, 1.0)).count == 0
+    ends = np.array([info.min], element.storage), np.array([info.max], element.storage)
+    assert check._differences(element, *ends, 0, Tolerance(0.0, 0.0, 1.0)).max_error == float(2**element.bits - 1)
+
+
+def test_a_byte_that_is_no_truth_value_is_wrong() -> None:
+    right = np.array([True, False])
+    wrong = np.array([2, 0], np.uint8).view(np.bool_)
+    assert check._differences(BOOL, wrong, right, 0, Tolerance(0.5, 100.0)).count == 1
+    assert check._differences(BOOL, ~right, right, 0, Tolerance(0.5, 100.0)).count == 2
 
 
 def test_an_overwritten_input_is_found() -> None:

@@ -9,7 +9,8 @@ from tvm.ir import TensorLoad
 from flextune.analysis.bfloat16 import narrowed
 from flextune.analysis.element import is_call
 from flextune.tvm_types import Expression
-from flextune.workload.rounding import QUIET, STORAGE, bfloat16_of
+from flextune.workload.element_type import BFLOAT16
+from flextune.workload.rounding import STORAGE, bfloat16_of
 from flextune.workload.tensor_builder import TensorBuilder
 
 
@@ -53,12 +54,9 @@ def _stored(value: Expression) -> Expression | None:
 
 def to_bfloat16(values: np.ndarray) -> np.ndarray:
     """float32 as bfloat16 in uint16: to nearest even; NaN stays NaN."""
-    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    upper = bits >> np.uint32(16)
-    nearest = (bits + (np.uint32(0x7FFF) + (upper & np.uint32(1)))) >> np.uint32(16)
-    return np.asarray(np.where(np.isnan(values), upper | np.uint32(QUIET), nearest).astype(np.uint16))
+    return BFLOAT16.encode(values)
 
 
 def from_bfloat16(stored: np.ndarray) -> np.ndarray:
     """Stored elements as float32; exact."""
-    return np.asarray((stored.astype(np.uint32) << np.uint32(16)).view(np.float32))
+    return BFLOAT16.decode(stored)

@@ -9,7 +9,7 @@ import numpy as np
 
 from flextune.tvm_types import Expression, Tensor
 from flextune.workload.contraction import Contraction, Operand, contraction_parameters, is_exact
-from flextune.workload.elements import multiply_matrices, widen
+from flextune.workload.elements import multiply_matrices
 from flextune.workload.parameters import Choice, Count, Parameter, Params, PerDimension, Size
 from flextune.workload.windows import (
     Window,
@@ -113,7 +113,7 @@ class Convolution(Contraction):
         out = np.empty(self.result_shape(params), dtype=self.output(params).dtype)
         target = channels_last(out, layout)
         for image, result in zip(images, target, strict=True):
-            convolve_image(pad_image(widen(image), window), widen(weight), window, groups, result, is_exact(params))
+            convolve_image(pad_image(image, window), weight, window, groups, result, is_exact(params))
         return out
 
 

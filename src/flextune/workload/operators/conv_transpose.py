@@ -9,7 +9,7 @@ import numpy as np
 
 from flextune.tvm_types import Expression, Tensor
 from flextune.workload.contraction import Contraction, Operand, contraction_parameters, is_exact
-from flextune.workload.elements import multiply_matrices, widen
+from flextune.workload.elements import multiply_matrices
 from flextune.workload.operators.conv import layouts, window_parameters
 from flextune.workload.parameters import Choice, Params, PerDimension, Size
 from flextune.workload.windows import Window, affine, channels_last, layout_shape, read_window, result_axes
@@ -94,10 +94,10 @@ class TransposedConvolution2d(Contraction):
 
     def multiply(self, params: Params, data: np.ndarray, weight: np.ndarray) -> np.ndarray:
         layout, window, exact = params.text("layout"), read_window(params, 2), is_exact(params)
-        kernel = widen(weight if layout == "nhwc" else weight.transpose(2, 3, 0, 1))
+        kernel = weight if layout == "nhwc" else weight.transpose(2, 3, 0, 1)
         out = np.zeros(self.result_shape(params), dtype=self.output(params).dtype)
         for image, result in zip(channels_last(data, layout), channels_last(out, layout), strict=True):
-            _scatter(widen(image), kernel, window, result, exact)
+            _scatter(image, kernel, window, result, exact)
         return out
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from flextune.tvm_types import Expression, Tensor
 from flextune.workload.contraction import Contraction, Operand, contraction_parameters, is_exact
-from flextune.workload.elements import widen
 from flextune.workload.operators.conv import layouts, window_parameters
 from flextune.workload.parameters import Choice, Params, Size
 from flextune.workload.windows import (
@@ -89,10 +88,10 @@ class Depthwise(Contraction):
         layout, window = params.text("layout"), read_window(params, 2)
         kernel = weight[:, :, 0] if layout == "nhwc" else np.moveaxis(weight[:, 0], 0, -1)
         wide = np.int32 if is_exact(params) else np.float32
-        kernel = widen(kernel).astype(wide)
+        kernel = kernel.astype(wide, copy=False)
         out = np.zeros(self.result_shape(params), dtype=wide)
         for image, result in zip(channels_last(data, layout), channels_last(out, layout), strict=True):
-            padded = pad_image(widen(image).astype(wide), window).repeat(params.integer("multiplier"), axis=-1)
+            padded = pad_image(image.astype(wide, copy=False), window).repeat(params.integer("multiplier"), axis=-1)
             for position, slices in window_slices(window):
                 result += padded[slices] * kernel[position]
         return out

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flextune.tvm_types import Tensor
+from flextune.workload.element_type import FLOAT32
 from flextune.workload.operator import Operator
 from flextune.workload.parameters import Chain, Choice, Params, Shape
 from flextune.workload.pointwise import CHAIN_LINKS, build_chain, chain_flops, compute_chain, operand_specs
@@ -33,10 +34,10 @@ class Elementwise(Operator):
 
     def inputs(self, params: Params) -> tuple[TensorSpec, ...]:
         shape = params.shape("shape")
-        return (TensorSpec("data", shape, "float32"), *operand_specs(params.chain("ops"), shape, 0, "float32"))
+        return (TensorSpec("data", shape, FLOAT32), *operand_specs(params.chain("ops"), shape, 0, FLOAT32))
 
     def output(self, params: Params) -> TensorSpec:
-        return TensorSpec("out", params.shape("shape"), "float32")
+        return TensorSpec("out", params.shape("shape"), FLOAT32)
 
     def flops(self, params: Params) -> int:
         return chain_flops(params.chain("ops"), math.prod(params.shape("shape")))

@@ -8,7 +8,7 @@ import numpy as np
 
 from flextune.tvm_types import Expression, Tensor
 from flextune.workload.contraction import Contraction, Operand, contraction_parameters, is_exact
-from flextune.workload.elements import multiply_matrices, widen
+from flextune.workload.elements import multiply_matrices
 from flextune.workload.parameters import Flag, Params, Size
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Gemm(Contraction):
     def multiply(self, params: Params, data: np.ndarray, weight: np.ndarray) -> np.ndarray:
         left = data.T if params.integer("ta") else data
         right = weight.T if params.integer("tb") else weight
-        return multiply_matrices(widen(left), widen(right), exact=is_exact(params))
+        return multiply_matrices(left, right, exact=is_exact(params))
 
 
 class BatchGemm(Contraction):
@@ -76,7 +76,7 @@ class BatchGemm(Contraction):
         right = weight.transpose(0, 2, 1) if params.integer("tb") else weight
         out = np.empty(self.result_shape(params), dtype=self.output(params).dtype)
         for batch in range(out.shape[0]):
-            out[batch] = multiply_matrices(widen(data[batch]), widen(right[batch]), exact=is_exact(params))
+            out[batch] = multiply_matrices(data[batch], right[batch], exact=is_exact(params))
         return out
 
 
@@ -102,7 +102,7 @@ class MatrixVector(Contraction):
         )
 
     def multiply(self, params: Params, data: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        return multiply_matrices(widen(data), widen(weight)[:, None], exact=is_exact(params))[:, 0]
+        return multiply_matrices(data, weight[:, None], exact=is_exact(params))[:, 0]
 
 
 GEMM = Gemm()

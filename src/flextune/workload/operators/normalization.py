@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flextune.tvm_types import Expression, Tensor
+from flextune.workload.element_type import FLOAT32
 from flextune.workload.operator import Operator
 from flextune.workload.operators.reduction import averaged_tolerance
 from flextune.workload.parameters import Choice, Params, Real, Size
@@ -27,10 +28,10 @@ class Softmax(Operator):
     parameters = (Size("rows"), Size("cols"), _FLOAT32)
 
     def inputs(self, params: Params) -> tuple[TensorSpec, ...]:
-        return (TensorSpec("data", params.integers("rows", "cols"), "float32"),)
+        return (TensorSpec("data", params.integers("rows", "cols"), FLOAT32),)
 
     def output(self, params: Params) -> TensorSpec:
-        return TensorSpec("out", params.integers("rows", "cols"), "float32")
+        return TensorSpec("out", params.integers("rows", "cols"), FLOAT32)
 
     def reduction_length(self, params: Params) -> int:
         return params.integer("cols")
@@ -65,13 +66,13 @@ class LayerNorm(Operator):
     def inputs(self, params: Params) -> tuple[TensorSpec, ...]:
         rows, cols = params.integers("rows", "cols")
         return (
-            TensorSpec("data", (rows, cols), "float32"),
-            TensorSpec("gamma", (cols,), "float32"),
-            TensorSpec("beta", (cols,), "float32"),
+            TensorSpec("data", (rows, cols), FLOAT32),
+            TensorSpec("gamma", (cols,), FLOAT32),
+            TensorSpec("beta", (cols,), FLOAT32),
         )
 
     def output(self, params: Params) -> TensorSpec:
-        return TensorSpec("out", params.integers("rows", "cols"), "float32")
+        return TensorSpec("out", params.integers("rows", "cols"), FLOAT32)
 
     def reduction_length(self, params: Params) -> int:
         return params.integer("cols")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flextune.tvm_types import Expression, Tensor
+from flextune.workload.element_type import FLOAT32
 from flextune.workload.operator import Operator
 from flextune.workload.operators.conv import layouts
 from flextune.workload.parameters import Choice, Flag, Params, PerDimension, Size
@@ -59,11 +60,11 @@ class Pool2d(Operator):
 
     def inputs(self, params: Params) -> tuple[TensorSpec, ...]:
         n, c = params.integers("n", "c")
-        return (TensorSpec("data", layout_shape(params.text("layout"), n, self.window(params).extents, c), "float32"),)
+        return (TensorSpec("data", layout_shape(params.text("layout"), n, self.window(params).extents, c), FLOAT32),)
 
     def output(self, params: Params) -> TensorSpec:
         n, c = params.integers("n", "c")
-        return TensorSpec("out", layout_shape(params.text("layout"), n, self.window(params).result, c), "float32")
+        return TensorSpec("out", layout_shape(params.text("layout"), n, self.window(params).result, c), FLOAT32)
 
     def reduction_length(self, params: Params) -> int:
         return math.prod(self.window(params).kernel)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flextune.tvm_types import Expression, Tensor
+from flextune.workload.element_type import FLOAT32
 from flextune.workload.operator import Operator
 from flextune.workload.parameters import Choice, Flag, Params, Size
 from flextune.workload.tensor import FLOAT32_ROUNDING, TensorSpec, Tolerance
@@ -30,10 +31,10 @@ class Reduce(Operator):
     )
 
     def inputs(self, params: Params) -> tuple[TensorSpec, ...]:
-        return (TensorSpec("data", params.integers("m", "n"), "float32"),)
+        return (TensorSpec("data", params.integers("m", "n"), FLOAT32),)
 
     def output(self, params: Params) -> TensorSpec:
-        return TensorSpec("out", (params.integer("n" if params.integer("axis") == 0 else "m"),), "float32")
+        return TensorSpec("out", (params.integer("n" if params.integer("axis") == 0 else "m"),), FLOAT32)
 
     def reduction_length(self, params: Params) -> int:
         return params.integer("m" if params.integer("axis") == 0 else "n")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flextune.tvm_types import Expression, Tensor
+from flextune.workload.element_type import element_type
+from flextune.workload.elements import OPERAND_TYPES
 from flextune.workload.operator import Operator
 from flextune.workload.parameters import Choice, Params, Size
 from flextune.workload.tensor import TensorSpec
@@ -32,11 +34,10 @@ class Scan(Operator):
     )
 
     def inputs(self, params: Params) -> tuple[TensorSpec, ...]:
-        return (TensorSpec("A", params.integers("m", "k"), params.text("dtype")),)
+        return (TensorSpec("A", params.integers("m", "k"), element_type(params.text("dtype"))),)
 
     def output(self, params: Params) -> TensorSpec:
-        dtype = "int32" if params.text("dtype") == "uint8" else "float32"
-        return TensorSpec("out", params.integers("m", "n"), dtype)
+        return TensorSpec("out", params.integers("m", "n"), OPERAND_TYPES[params.text("dtype")].result)
 
     def reduction_length(self, params: Params) -> int:
         return params.integer("k")
