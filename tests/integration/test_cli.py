@@ -19,6 +19,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from flextune.database.store import open_database
+from flextune.trial.record import Evidence
 
 COMMAND = [sys.executable, "-m", "flextune"]
 NULL = "null:cpu=none,cores=1"
@@ -77,7 +78,7 @@ def test_killed_runs_lose_nothing_and_measure_nothing_twice(tmp_path: Path) -> N
     done = flextune(tmp_path, "tune", *SLOW_GEMM, "--strategy", "random")
     assert done.returncode == 0, done.stderr
     with open_database(tmp_path / "r.db") as database:
-        keys = [record.key for record in database.records() if not record.protocol.startswith("final")]
+        keys = [record.key for record in database.records() if record.evidence is Evidence.TRIAL]
     assert len(keys) == len(set(keys)) == json.loads(done.stdout)["trials"] == 270
 
 

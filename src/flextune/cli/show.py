@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flextune.trial.decision import Decision
-    from flextune.trial.record import TuningRecord
+    from flextune.trial.record import Options, TuningRecord
 
 
 def show(
@@ -118,18 +118,39 @@ def _best(record: TuningRecord) -> JsonValue:
         "secs": record.secs,
         "assignment": record.assignment,
         **({"values": configuration(record)} if record.of_objective else {}),
+        "evidence": record.evidence,
+        **({"model": record.model} if record.model else {}),
         "strategy": record.strategy,
+        "strategy_options": _options(record.strategy_options),
+        "cost_model": record.cost_model,
+        "cost_model_options": _options(record.cost_model_options),
+        "pretrained": record.pretrained,
         "seed": record.seed,
         "created": record.created,
         "versions": record.versions,
     }
 
 
+def _options(given: Options | None) -> JsonValue:
+    return None if given is None else dict(given)
+
+
+def _searched(record: TuningRecord) -> str:
+    """Who proposed it: `auto+trees`, with options `cga(population=16)+trees(loss=ranking) pretrained`."""
+    parts = [(record.strategy, record.strategy_options), (record.cost_model, record.cost_model_options)]
+    named = [f"{name}{_in_brackets(given or ())}" for name, given in parts if name]
+    return "+".join(named) + (" pretrained" if record.pretrained else "")
+
+
+def _in_brackets(given: Options) -> str:
+    return f"({','.join(f'{name}={value}' for name, value in given)})" if given else ""
+
+
 def _text(summary: Summary, schedule: bool) -> str:
     lines = [summary.workload, f"  on {summary.target}", f"  {summary.trials} trials, {summary.failed} failed"]
     if best := summary.best:
         value = f"{best.secs:.6g}" if best.of_objective else seconds(best.secs)
-        lines.append(f"  best {value}  id {best.key}  {best.created}  {best.strategy}")
+        lines.append(f"  best {value}  id {best.key}  {best.created}  {_searched(best)}")
         lines.append(f"       {_choices(best)}")
         if schedule and not best.of_objective:
             lines.append(_schedule(best))

@@ -7,11 +7,13 @@ A record is never changed or deleted, so writers never wait for more than one in
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from typing import Final
 
 import sqlalchemy as sql
 
+from flextune.trial.format_1 import values_of_format_1
 from flextune.trial.record import TuningRecord
 
 VERSION: Final = 2
@@ -58,19 +60,27 @@ decisions_table: Final = sql.Table(
 Databases made before this table get it when they are next written to."""
 
 
-def record_identity(record: TuningRecord) -> str:
-    """Hex digest of the whole record: two records are the same when every field is."""
-    return hashlib.sha256(record.to_json().encode()).hexdigest()[:32]
+def record_identity(record: TuningRecord, text: str) -> str:
+    """Hex digest of the whole record, `text`: two records are the same when every field is.
+
+    A record that came from format 1 (only those lack options) keeps the digest it had there, so that it is the same as
+    a row that was written then.
+    """
+    if record.strategy_options is None:
+        old = values_of_format_1(record.json_values())
+        text = json.dumps(old, allow_nan=False, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def record_row(record: TuningRecord) -> dict[str, object]:
     """The row of table `records` for one record; `secs` is NULL for a failed trial."""
+    text = record.to_json()
     return {
-        "identity": record_identity(record),
+        "identity": record_identity(record, text),
         "candidate": record.key,
         "workload_key": record.workload_key,
         "target_key": record.target_key,
         "status": record.status.value,
         "secs": record.secs if math.isfinite(record.secs) else None,
-        "record": record.to_json(),
+        "record": text,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from flextune.apply.build import Build, Schedule, compile_model, workloads_in_place
@@ -32,9 +32,9 @@ from flextune.platforms.estimator import TargetEstimator
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.decision import Decision, GroupDecision
-from flextune.trial.record import TuningRecord
+from flextune.trial.record import Evidence, TuningRecord
 from flextune.tuning.events import Callback
-from flextune.tuning.evidence import FINAL, best_record
+from flextune.tuning.evidence import best_record
 from flextune.tuning.loop import provenance
 from flextune.tuning.options import TuneOptions
 from flextune.tuning.switching import Circumstances, Switching
@@ -267,9 +267,8 @@ def _kept_secs(options: TuneOptions, wanted: float) -> float:
 
 def _record(database: Database, finalists: Mapping[str, Sequence[Finalist]], options: TuneOptions, model: str) -> None:
     about = provenance(options)
-    inside = replace(about, protocol=f"{FINAL}inside {model}, {about.protocol}")
     database.commit_all(
-        TuningRecord.of(finalist.candidate, measurement_of(finalist), inside)
+        TuningRecord.of(finalist.candidate, measurement_of(finalist), about, None, Evidence.IN_MODEL, model)
         for ranked in finalists.values()
         for finalist in ranked
     )

@@ -34,7 +34,7 @@ from flextune.trial.decision import (
     Verdict,
 )
 from flextune.trial.measurement import Status
-from flextune.trial.record import TuningRecord
+from flextune.trial.record import Evidence, TuningRecord
 
 WORKLOAD = "0123456789abcdef"
 TARGET = "x86:cpu=znver4,cores=2,features=sse4+avx2"
@@ -47,6 +47,7 @@ def example_record(
     target_key: str = TARGET,
     seed: int = 0,
     error: str = "",
+    evidence: Evidence = Evidence.TRIAL,
 ) -> TuningRecord:
     """A record of one tile size; `secs=None` is a failed trial."""
     return TuningRecord(
@@ -68,6 +69,9 @@ def example_record(
         versions="flextune=0.1.0",
         seed=seed,
         strategy="random",
+        strategy_options=(("restarts", "2"),),
+        cost_model="trees",
+        evidence=evidence,
         host="example",
         created="2025-01-31T12:00:00+00:00",
     )

@@ -8,14 +8,90 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from flextune.errors import UsageError
 
 FORMAT_1 = 1
+NAMES_1 = dict.fromkeys(
+    (
+        "workload",
+        "body",
+        "constants",
+        "workload_key",
+        "target",
+        "target_key",
+        "trace",
+        "assignment",
+        "status",
+        "run_secs",
+        "error",
+        "build_secs",
+        "elapsed_secs",
+        "max_error",
+        "protocol",
+        "versions",
+        "seed",
+        "strategy",
+        "host",
+        "created",
+    )
+).keys()
+"""The fields of a record, in their order."""
+
+_FINAL, _INSIDE, _PRETRAINED = "final ", "inside ", " (pretrained)"
 
 _LAYOUTS = re.compile(r"layouts of (\d+) groups, (\d+) of them with a choice")
 _MODEL = re.compile(r"the whole model, (\d+) distinct kernels")
+
+
+def migrated_record(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of format 1 as one of format 2. It did not say the options of its strategy and cost model.
+
+    before: strategy "auto+gp (pretrained)", protocol "final inside net, repeats=3"
+    after: strategy "auto", cost_model "gp", pretrained, evidence "in_model", model "net", protocol "repeats=3"
+    """
+    if not isinstance(values["strategy"], str) or not isinstance(values["protocol"], str):
+        return dict(values)  # to be refused with the name of the field
+    return {**values, **_searched(values["strategy"]), **_timed(values["protocol"])}
+
+
+def values_of_format_1(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Inverse of `migrated_record`, with the format; what is missing in `values` has its default."""
+    evidence, cost_model = values.get("evidence", "trial"), values.get("cost_model", "none")
+    inside = f"{_INSIDE}{values.get('model', '')}, " if evidence == "in_model" else ""
+    final = "" if evidence == "trial" else _FINAL
+    searched = values["strategy"] + (f"+{cost_model}" if cost_model else "")
+    strings = {
+        "strategy": searched + (_PRETRAINED if values.get("pretrained") else ""),
+        "protocol": f"{final}{inside}{values['protocol']}",
+    }
+    return {"format": FORMAT_1, **{name: strings.get(name, values[name]) for name in NAMES_1}}
+
+
+@lru_cache
+def _searched(text: str) -> dict[str, Any]:
+    names = text.removesuffix(_PRETRAINED)
+    strategy, _, cost_model = names.partition("+")
+    return {
+        "strategy": strategy if cost_model else names,
+        "strategy_options": None,
+        "cost_model": cost_model,
+        "cost_model_options": None,
+        "pretrained": names != text,
+    }
+
+
+@lru_cache
+def _timed(text: str) -> dict[str, Any]:
+    protocol = text.removeprefix(_FINAL)
+    if protocol == text:
+        return {"evidence": "trial", "model": "", "protocol": text}
+    model, comma, inside = protocol.rpartition(", ")
+    if not comma or not model.startswith(_INSIDE):
+        return {"evidence": "finalist", "model": "", "protocol": protocol}
+    return {"evidence": "in_model", "model": model.removeprefix(_INSIDE), "protocol": inside}
 
 
 def migrated_decision(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,31 +7,59 @@ import difflib
 import json
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from importlib import metadata
 
 from flextune.csp.assignment import Assignment
 from flextune.errors import UsageError
+from flextune.trial.format_1 import FORMAT_1, NAMES_1, migrated_record
 from flextune.trial.measurement import Candidate, Measurement, Status, candidate_key
 from flextune.trial.record_check import check_objective, check_program
 
-RECORD_FORMAT = 1
+RECORD_FORMAT = 2
 OBJECTIVE = "objective:"
 """With this the workload of a record begins that is of no tensor program, but of a function or command that somebody
 minimises: `body` says what was measured, `trace` holds the parameters, and `run_secs` numbers of any sign."""
 
 
+Options = tuple[tuple[str, str], ...]
+"""Names and values that were given; what was not given had its default."""
+
+
+class Evidence(StrEnum):
+    """How a candidate came to its times: what weighs more stands further down."""
+
+    TRIAL = "trial"
+    """Alone, once it was proposed."""
+
+    FINALIST = "finalist"
+    """In turns with the other finalists and the default."""
+
+    IN_MODEL = "in_model"
+    """In its place in a built model, in turns with other builds of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Who measured: what is the same for all records of one tuning run."""
+    """Who measured: what is the same for all records of one tuning run.
+
+    `protocol` says how candidates are timed, `versions` what built them (`installed_versions`), `host` where (its
+    fingerprint). `strategy` proposed them with its options, guided by a cost model with its own, which was `pretrained`
+    or began with nothing. Options of None were not recorded: records of format 1 do not say them.
+    """
 
     protocol: str
     versions: str
     seed: int
     strategy: str
     host: str
+    strategy_options: Options | None = ()
+    cost_model: str = "none"
+    cost_model_options: Options | None = ()
+    pretrained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +67,12 @@ class TuningRecord:
     """One trial as text and numbers; `to_json` and `from_json` round-trip on one line.
 
     `workload`, `body` and `constants` rebuild the workload; `target`, `trace` and `assignment` rebuild the
-    program. `run_secs` holds every raw repeat. `max_error` is infinite when an element was not a number.
+    program. `run_secs` holds every raw repeat. `max_error` is infinite when an element was not a number. `evidence`
+    says what the times stand for, `model` the name of the model they were measured inside (empty otherwise). The rest
+    is as in `Provenance`.
+
+    A field with a default is left out of the text where it has that value. So a field that is added, with a default,
+    leaves the texts of older records, and what tells records apart, as they are.
     """
 
     workload: str
@@ -62,18 +95,33 @@ class TuningRecord:
     strategy: str
     host: str
     created: str
+    strategy_options: Options | None = ()
+    cost_model: str = "none"
+    cost_model_options: Options | None = ()
+    pretrained: bool = False
+    evidence: Evidence = Evidence.TRIAL
+    model: str = ""
 
     def __post_init__(self) -> None:
         if self.status is Status.OK and not self.run_secs:
             raise UsageError("a record with status 'ok' needs at least one time in 'run_secs'")
-        if any(not math.isfinite(secs) or (secs <= 0 and not self.of_objective) for secs in self.run_secs):
+        is_finite = all(map(math.isfinite, self.run_secs))
+        if not is_finite or (min(self.run_secs, default=1.0) <= 0 and not self.of_objective):
             raise UsageError(f"'run_secs' must be positive, finite seconds, got {list(self.run_secs)}")
+        if self.model and self.evidence is not Evidence.IN_MODEL:
+            raise UsageError(f"'model' is {self.model!r}, but 'evidence' is {self.evidence!r}")
         Assignment.parse(self.assignment)
         _check_created(self.created)
 
     @classmethod
     def of(
-        cls, candidate: Candidate, measurement: Measurement, provenance: Provenance, created: datetime | None = None
+        cls,
+        candidate: Candidate,
+        measurement: Measurement,
+        provenance: Provenance,
+        created: datetime | None = None,
+        evidence: Evidence = Evidence.TRIAL,
+        model: str = "",
     ) -> TuningRecord:
         """The record of one measured candidate; `created` is the present moment unless given."""
         moment = (created or datetime.now(UTC)).astimezone(UTC)
@@ -87,8 +135,10 @@ class TuningRecord:
             trace=candidate.trace.to_json(),
             assignment=str(candidate.assignment),
             created=moment.isoformat(timespec="seconds"),
+            evidence=evidence,
+            model=model,
             **_values(measurement, ("status", "run_secs", "error", "build_secs", "elapsed_secs", "max_error")),
-            **_values(provenance, ("protocol", "versions", "seed", "strategy", "host")),
+            **_values(provenance, tuple(each.name for each in dataclasses.fields(Provenance))),
         )
 
     @property
@@ -114,22 +164,42 @@ class TuningRecord:
 
     def to_json(self) -> str:
         """One line of JSON."""
+        return json.dumps(self.json_values(), allow_nan=False, ensure_ascii=False)
+
+    def json_values(self) -> dict[str, object]:
+        """What `to_json` writes, as values."""
         values: dict[str, object] = {"format": RECORD_FORMAT, **_values(self, tuple(_TYPES))}
-        if not math.isfinite(self.max_error):
-            values["max_error"] = None
-        return json.dumps(values, allow_nan=False, ensure_ascii=False)
+        values |= {"max_error": self.max_error if math.isfinite(self.max_error) else None}
+        for name, default in _DEFAULTS.items():
+            if values[name] == default:
+                del values[name]
+            elif isinstance(default, tuple) and values[name] is not None:
+                values[name] = dict(getattr(self, name))
+        return values
 
     @classmethod
     def from_json(cls, text: str) -> TuningRecord:
-        """Inverse of `to_json`.
+        """Inverse of `to_json`, also for records of format 1.
 
         Raises `UsageError` naming the field that is missing, unknown or of the wrong type, and for a program that does
         more than compute.
         """
         values = _json_object(text)
-        _check_format(values.pop("format", None))
-        _check_names(values)
-        fields: dict[str, typing.Any] = {name: _field(name, values[name]) for name in _TYPES}
+        version = values.pop("format", None)
+        if version == FORMAT_1:
+            _check_names(values, NAMES_1, NAMES_1)
+            values = migrated_record(values)
+        elif version != RECORD_FORMAT:
+            raise UsageError(f"expected a tuning record of 'format' {FORMAT_1} or {RECORD_FORMAT}, got {version!r}")
+        _check_names(values, _TYPES.keys(), _REQUIRED)
+        fields = {name: values[name] for name in _TYPES if name in values}  # our own strings, which match sooner
+        for name, value in fields.items():
+            if type(value) is _AS_IT_IS[name]:
+                continue
+            try:
+                fields[name] = _CONVERTERS[name](value)
+            except (TypeError, ValueError, KeyError):
+                raise UsageError(f"field {name!r} of the record: expected {_TYPES[name]}, got {value!r:.80}") from None
         record = cls(**fields)
         if record.of_objective:
             check_objective(record.trace, record.assignment)
@@ -154,7 +224,7 @@ def _values(source: object, names: tuple[str, ...]) -> dict[str, typing.Any]:
     return {name: getattr(source, name) for name in names}
 
 
-def _json_object(text: str) -> dict[str, object]:
+def _json_object(text: str) -> dict[str, typing.Any]:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -164,28 +234,16 @@ def _json_object(text: str) -> dict[str, object]:
     return values
 
 
-def _check_format(version: object) -> None:
-    if version != RECORD_FORMAT:
-        raise UsageError(f"expected a tuning record of 'format' {RECORD_FORMAT}, got {version!r}")
-
-
-def _check_names(values: Mapping[str, object]) -> None:
-    if missing := [name for name in _TYPES if name not in values]:
+def _check_names(values: Mapping[str, object], known: Set[str], required: Set[str]) -> None:
+    if required <= values.keys() <= known:
+        return
+    if missing := [name for name in known if name in required and name not in values]:
         raise UsageError(f"the record lacks {', '.join(map(repr, missing))}")
     for name in values:
-        if name not in _TYPES:
-            close = difflib.get_close_matches(name, list(_TYPES), 1)
+        if name not in known:
+            close = difflib.get_close_matches(name, list(known), 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise UsageError(f"the record has an unknown field {name!r}{hint}")
-
-
-def _field(name: str, value: object) -> object:
-    if name == "max_error" and value is None:
-        return math.inf
-    try:
-        return _CONVERT[_TYPES[name]](value)
-    except (TypeError, ValueError):
-        raise UsageError(f"field {name!r} of the record: expected {_TYPES[name]}, got {value!r:.80}") from None
 
 
 def _text(value: object) -> str:
@@ -212,16 +270,45 @@ def _list(value: object) -> list[object]:
     return value
 
 
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _options(value: object) -> Options | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise TypeError
+    return tuple((name, _text(each)) for name, each in value.items())
+
+
+_STATUS = {status.value: status for status in Status}
 _CONVERT: Mapping[str, typing.Callable[[typing.Any], object]] = {
     "str": _text,
     "str | None": lambda value: None if value is None else _text(value),
     "int": _integer,
     "float": _number,
-    "Status": lambda value: Status(_text(value)),
+    "bool": _truth,
+    "Status": lambda value: _STATUS[_text(value)],
+    "Evidence": lambda value: Evidence(_text(value)),
+    "Options | None": _options,
     "tuple[int, ...]": lambda value: tuple(map(_integer, _list(value))),
     "tuple[float, ...]": lambda value: tuple(map(_number, _list(value))),
 }
 _TYPES: Mapping[str, str] = {field.name: str(field.type) for field in dataclasses.fields(TuningRecord)}
+_CONVERTERS: Mapping[str, typing.Callable[[typing.Any], object]] = {
+    **{name: _CONVERT[text] for name, text in _TYPES.items()},
+    "max_error": lambda value: math.inf if value is None else _number(value),
+}
+_AS_IT_IS = {name: {"str": str, "str | None": str, "int": int, "bool": bool}.get(text) for name, text in _TYPES.items()}
+"""Fields for which a value of this very type needs no conversion: most of them, and there may be many records."""
+
+_DEFAULTS: Mapping[str, object] = {
+    field.name: field.default for field in dataclasses.fields(TuningRecord) if field.default is not dataclasses.MISSING
+}
+_REQUIRED = _TYPES.keys() - _DEFAULTS.keys()
 
 
 def _check_created(created: str) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from flextune.database.base import Database
-from flextune.trial.record import Provenance, TuningRecord
+from flextune.trial.record import Evidence, Provenance, TuningRecord
 from flextune.tuning.events import Event, FinalistMeasured, TrialMeasured
-from flextune.tuning.evidence import FINAL
 
 
 class RecordWriter:
@@ -15,11 +12,14 @@ class RecordWriter:
 
     def __init__(self, database: Database, provenance: Provenance) -> None:
         self._database = database
-        self._trial = provenance
-        self._final = replace(provenance, protocol=FINAL + provenance.protocol)
+        self._provenance = provenance
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, TrialMeasured):
-            self._database.commit(TuningRecord.of(event.candidate, event.measurement, self._trial))
+            self._commit(event, Evidence.TRIAL)
         elif isinstance(event, FinalistMeasured):
-            self._database.commit(TuningRecord.of(event.candidate, event.measurement, self._final))
+            self._commit(event, Evidence.FINALIST)
+
+    def _commit(self, event: TrialMeasured | FinalistMeasured, evidence: Evidence) -> None:
+        record = TuningRecord.of(event.candidate, event.measurement, self._provenance, evidence=evidence)
+        self._database.commit(record)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flextune.trial.record import TuningRecord
-
-FINAL = "final "
-"""The protocol of a comparison of finalists begins with this."""
+from flextune.trial.record import Evidence, TuningRecord
 
 
 def deciding_records(records: Sequence[TuningRecord]) -> list[TuningRecord]:
@@ -17,7 +14,7 @@ def deciding_records(records: Sequence[TuningRecord]) -> list[TuningRecord]:
     else the latest record of every candidate.
     """
     comparison = len(records)
-    while comparison and records[comparison - 1].protocol.startswith(FINAL):
+    while comparison and records[comparison - 1].evidence is not Evidence.TRIAL:
         comparison -= 1
     deciding = records[comparison:] or records
     return list({record.key: record for record in deciding}.values())

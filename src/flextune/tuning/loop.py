@@ -62,8 +62,17 @@ def spend_budget(run: TuningRun, search: TaskSearch) -> None:
 
 def provenance(options: TuneOptions) -> Provenance:
     """Who measures in this run: what all of its records have in common."""
-    strategy = f"{options.strategy}+{options.cost_model}{' (pretrained)' if options.pretrained else ''}"
-    return Provenance(str(options.measure), installed_versions(), options.seed, strategy, host().fingerprint)
+    return Provenance(
+        protocol=str(options.measure),
+        versions=installed_versions(),
+        seed=options.seed,
+        strategy=options.strategy,
+        strategy_options=options.strategy_options,
+        cost_model=options.cost_model,
+        cost_model_options=options.cost_model_options,
+        pretrained=options.pretrained is not None,
+        host=host().fingerprint,
+    )
 
 
 def workload_result(run: TuningRun, search: TaskSearch, database_name: str) -> TuningResult:

@@ -19,6 +19,8 @@ from flextune.measure.command import Command, CommandObjective
 from flextune.measure.function import Check, FunctionObjective
 from flextune.measure.objective import Objective
 from flextune.search.registry import create_strategy
+from flextune.target.host import host
+from flextune.trial.record import Provenance, installed_versions
 from flextune.tuning.budget import Budget
 from flextune.tuning.minimize_options import MinimizeOptions
 from flextune.tuning.minimize_run import MinimizeResult, MinimizeRun, MinimizeTrial
@@ -80,7 +82,16 @@ def minimize(
             options=strategy_options or {},
             trials=None if limit.trials is None else min(limit.trials, size),
         )
-        records = ObjectiveRecords(measured, declared, seed, f"{strategy}+{cost_model}")
+        about = Provenance(
+            protocol=measured.protocol,
+            versions=installed_versions(),
+            seed=seed,
+            strategy=strategy,
+            strategy_options=tuple((strategy_options or {}).items()),
+            cost_model=cost_model,
+            host=host().fingerprint,
+        )
+        records = ObjectiveRecords(measured, declared, about)
         with _opened(db) as database:
             run = MinimizeRun(declared, searcher, measured, limit, started, database, records, on_trial)
             if how.resume:

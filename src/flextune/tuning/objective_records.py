@@ -11,9 +11,8 @@ from flextune.csp.parameter_space import ParameterSpace, parameters_json
 from flextune.database.exchange import configuration
 from flextune.errors import UsageError
 from flextune.measure.objective import Objective
-from flextune.target.host import host
 from flextune.trial.measurement import Measurement
-from flextune.trial.record import OBJECTIVE, TuningRecord, installed_versions
+from flextune.trial.record import OBJECTIVE, Provenance, TuningRecord
 
 
 class ObjectiveRecords:
@@ -23,18 +22,17 @@ class ObjectiveRecords:
     constraints may change, and what was measured before still counts.
     """
 
-    def __init__(self, objective: Objective, space: ParameterSpace, seed: int, strategy: str) -> None:
+    def __init__(self, objective: Objective, space: ParameterSpace, provenance: Provenance) -> None:
         self._objective = objective
         self._space = space
-        self._seed = seed
-        self._strategy = strategy
+        self._provenance = provenance
         self.workload = OBJECTIVE + objective.name
         self.workload_key = hashlib.sha256(f"{self.workload}\n{objective.identity}".encode()).hexdigest()[:16]
-        self.target_key = host().fingerprint
+        self.target_key = provenance.host
 
     def record(self, measurement: Measurement) -> TuningRecord:
         """A measurement as it is kept: auxiliary variables left out."""
-        names = self._space.parameters.variable_names
+        names, about = self._space.parameters.variable_names, self._provenance
         return TuningRecord(
             workload=self.workload,
             body=self._objective.identity,
@@ -50,11 +48,15 @@ class ObjectiveRecords:
             build_secs=measurement.build_secs,
             elapsed_secs=measurement.elapsed_secs,
             max_error=measurement.max_error,
-            protocol=self._objective.protocol,
-            versions=installed_versions(),
-            seed=self._seed,
-            strategy=self._strategy,
-            host=self.target_key,
+            protocol=about.protocol,
+            versions=about.versions,
+            seed=about.seed,
+            strategy=about.strategy,
+            strategy_options=about.strategy_options,
+            cost_model=about.cost_model,
+            cost_model_options=about.cost_model_options,
+            pretrained=about.pretrained,
+            host=about.host,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 

@@ -17,9 +17,9 @@ from flextune.search.registry import create_strategy, strategy_options
 from flextune.search.strategy import SearchStrategy
 from flextune.target.peaks import Peaks
 from flextune.trial.measurement import Candidate, Measurement
-from flextune.trial.record import TuningRecord
+from flextune.trial.record import Evidence, TuningRecord
 from flextune.tuning.description import describe_task
-from flextune.tuning.evidence import FINAL, deciding_records
+from flextune.tuning.evidence import deciding_records
 from flextune.tuning.options import TuneOptions
 from flextune.workload.workload import Workload
 
@@ -69,7 +69,7 @@ class TaskSearch:
         self.recorded = len(inside)
         for start in range(0, len(inside), self._round_trials):
             self.tell(inside[start : start + self._round_trials])
-        if same and same[-1].protocol.startswith(FINAL):
+        if same and same[-1].evidence is not Evidence.TRIAL:
             for record in deciding_records(same):
                 self.revise(record.measurement)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from flextune.testing.databases import example_record
-from flextune.trial.record import TuningRecord
-from flextune.tuning.evidence import FINAL, best_record, deciding_records
+from flextune.trial.record import Evidence, TuningRecord
+from flextune.tuning.evidence import best_record, deciding_records
 
 
 def final(tile: int, secs: float | None) -> TuningRecord:
-    return replace(example_record(tile, secs), protocol=FINAL + "repeats=3")
+    return example_record(tile, secs, evidence=Evidence.FINALIST)
 
 
 def test_without_a_comparison_the_latest_record_of_each_candidate_decides() -> None:

@@ -13,9 +13,9 @@ from flextune.csp import Assignment
 from flextune.database.base import Database
 from flextune.platforms.null.kernel import null_secs
 from flextune.target.peaks import Peaks
+from flextune.trial.record import Evidence
 from flextune.tuning.budget import Budget
 from flextune.tuning.events import Event, RoundFinished, TaskOpened, TrialMeasured
-from flextune.tuning.evidence import FINAL
 from flextune.tuning.loop import spend_budget, tune_workload, workload_result
 from flextune.tuning.options import TuneOptions
 from flextune.tuning.result import REPORTED, TuningResult
@@ -183,7 +183,7 @@ def test_the_default_is_always_among_the_finalists(start: Start) -> None:
 def test_finals_are_recorded_as_the_latest_evidence(start: Start, database: Database) -> None:
     _, result = tune(start(FakeRunner(), OPTIONS))
     records = database.records()
-    assert [record.protocol.startswith(FINAL) for record in records] == [False] * 40 + [True] * 5
+    assert [record.evidence for record in records] == [Evidence.TRIAL] * 40 + [Evidence.FINALIST] * 5
     best = database.best(WORKLOAD.key, TARGET.key)
     assert best is not None
     assert best.measurement.assignment == result.best
