@@ -25,9 +25,9 @@ os.environ.setdefault(
 
 import numpy as np  # noqa: E402
 
+from flextune.aligned import aligned_copy  # noqa: E402
 from flextune.csp import Assignment  # noqa: E402
 from flextune.errors import ScheduleError  # noqa: E402
-from flextune.measure.data import aligned  # noqa: E402
 from flextune.platforms import registry  # noqa: E402
 from flextune.schedule.space import SearchSpace  # noqa: E402
 from flextune.trial.measurement import Candidate  # noqa: E402
@@ -53,7 +53,7 @@ class Bench:
     def __init__(self, workload: Workload, space: SearchSpace) -> None:
         self.workload, self.space = workload, space
         self.platform = registry.get(TARGET.kind)
-        self.inputs = [aligned(array) for array in workload.random_inputs(0)]
+        self.inputs = [aligned_copy(array) for array in workload.random_inputs(0)]
         self.expected = workload.reference(self.inputs)
 
     def seconds(self, assignment: Assignment) -> float | None:
@@ -64,7 +64,7 @@ class Bench:
         except ScheduleError:
             return None
         kernel = self.platform.load(artifact)
-        outputs = [aligned(np.zeros(spec.shape, spec.dtype)) for spec in self.workload.outputs]
+        outputs = [aligned_copy(np.zeros(spec.shape, spec.dtype)) for spec in self.workload.outputs]
         kernel.bind(self.inputs, outputs)
         kernel.run()
         if not all(
