@@ -11,7 +11,7 @@ import typer
 
 from flextune.cli.arguments import DatabasePath, Json
 from flextune.cli.output import JsonValue, print_json, seconds, table
-from flextune.errors import UsageError
+from flextune.errors import FlextuneError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,5 +171,8 @@ def _schedule(record: TuningRecord) -> str:
     from flextune.csp.assignment import Assignment
     from flextune.schedule.trace import Trace
 
-    code = Trace.from_json(record.trace).python(Assignment.parse(record.assignment))
+    try:
+        code = Trace.from_json(record.trace).python(Assignment.parse(record.assignment))
+    except FlextuneError as error:  # of another version, or damaged: the other workloads are shown
+        code = f"the schedule cannot be read: {error}"
     return "\n".join("    " + line for line in code.splitlines())

@@ -43,5 +43,7 @@ def storage_faults(name: str) -> Iterator[None]:
         yield
     except exc.DBAPIError as error:
         raise DatabaseError(f"records database {name}: {advice(str(error.orig))}") from error
+    except UnicodeDecodeError as error:  # names of damaged tables, or what SQLite says of them
+        raise DatabaseError(f"records database {name}: {advice('malformed')}") from error
     except exc.SQLAlchemyError as error:
         raise DatabaseError(f"records database {name}: {error}") from error

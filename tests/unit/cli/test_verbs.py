@@ -211,3 +211,13 @@ def test_replay_of_a_changed_record_ends_with_1(run: Run, tmp_path: Path) -> Non
     assert code == 1
     assert json.loads(out)["status"] == "wrong_output"
     assert "wrong_output" in err
+
+
+def test_show_goes_on_after_a_schedule_that_cannot_be_read(run: Run) -> None:
+    with open_database("r.db") as database:
+        database.commit(replace(example_record(1, workload_key="other"), trace='[{"step": "nothing"}]'))
+        database.commit(replace(example_record(2), trace="[]"))
+    code, out, _ = run("show", "--schedule", "--db", "r.db")
+    assert code == 0
+    assert "the schedule cannot be read: unknown step" in out
+    assert out.count("trials") == 2

@@ -1,3 +1,4 @@
+import random
 import sqlite3
 from pathlib import Path
 
@@ -101,6 +102,28 @@ def test_creation_that_died_in_the_middle_is_completed(tmp_path, done):
         connection.executescript(done)
     with open_database(tmp_path / "r.db") as database:
         assert database.commit(example_record(2))
+
+
+@pytest.mark.filterwarnings("ignore:left out")
+def test_any_damage_is_one_message_or_none(tmp_path):
+    """Bytes changed anywhere, most of them in the header and the schema."""
+    whole = filled(tmp_path / "r.db").read_bytes()
+    rng = random.Random(1)
+    refused = 0
+    for number in range(150):
+        damaged = bytearray(whole)
+        for _ in range(rng.choice((1, 3, 10))):
+            damaged[rng.randrange(rng.choice((200, 4096, len(whole))))] = rng.randrange(256)
+        path = tmp_path / f"{number}.db"
+        path.write_bytes(damaged)
+        try:
+            with open_database(path) as database:
+                database.records()
+                database.best(WORKLOAD, TARGET)
+                database.decisions(Decision)
+        except DatabaseError:
+            refused += 1
+    assert refused > 15
 
 
 def test_truncated_file(tmp_path):
