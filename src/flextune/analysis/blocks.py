@@ -320,6 +320,12 @@ def _access(
 
 
 def _linear(index: Expression, variables: Mapping[Variable, str]) -> tuple[Linear | None, frozenset[str]]:
+    """The coefficients of an index by iterator (None where it is not linear), and all iterators in it."""
+    if isinstance(index, tirx.IntImm):
+        return (), frozenset()
+    if isinstance(index, tirx.Var) and index in variables:  # nearly all indices are; the rest is twenty times slower
+        name = variables[index]
+        return ((name, 1),), frozenset((name,))
     used: set[str] = set()
     names: dict[Variable, str] = {}
     divided: dict[str, Variable] = {}

@@ -34,7 +34,7 @@ def without_copies(function: Any) -> Any:
 
     Functions that are not of the plain form stay as they are.
     """
-    program = read_program(function)
+    program = read_program(function) if _moves_elements(function) else None
     if program is None:
         return function
     copies = [facts for facts in program.blocks if _is_copy(facts)]
@@ -53,6 +53,15 @@ def without_copies(function: Any) -> Any:
     allocated = [buffer for buffer in root.alloc_buffers if buffer not in source]
     block = SBlock([], [], [], root.name_hint, body, alloc_buffers=allocated, annotations=root.annotations)
     return tirx.PrimFunc(list(function.params), SBlockRealize([], True, block), function.ret_type, attrs=function.attrs)
+
+
+def _moves_elements(function: Any) -> bool:
+    """Whether something stores an element as it was read, as every copy does: that is quick to know."""
+    found: list[bool] = []
+    tvm_ffi.structural_walk(
+        function.body, (tirx.BufferStore, lambda store: found.append(isinstance(store.value, TensorLoad)))
+    )
+    return any(found)
 
 
 def _is_copy(facts: BlockFacts) -> bool:

@@ -1,22 +1,21 @@
-"""From a `Model` to Relax operators, simplified and channels last; and from grouped operators to PrimFuncs.
+"""From a `Model` to Relax operators, simplified and channels last.
 
-What is grouped with what is decided in between, by `flextune.plan.fusion`. Later stages see a Relax `main` made of
-`call_tir` bindings whose weights are Relax constants, and one PrimFunc per distinct kernel.
+What is grouped with what is decided next, by `flextune.plan.fusion`, and `flextune.lowering.kernels` lowers the groups.
+Later stages see a Relax `main` made of `call_tir` bindings whose weights are Relax constants, and one PrimFunc per
+distinct kernel.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import math
 import re
 import warnings
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import onnx
 import tvm
-from tvm import relax, tirx
+from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx
 
 from flextune.errors import ModelError
@@ -24,10 +23,9 @@ from flextune.importing.model import Model
 from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.simplify import simplify
 from flextune.lowering.bounds import bounds_as_extremes
-from flextune.lowering.copies import remove_copies
 from flextune.lowering.folding import fold_moved_constants
 from flextune.lowering.image_transposes import sink_image_transposes
-from flextune.lowering.legalization import LEGALIZATIONS
+from flextune.lowering.kernels import last_line, run_passes
 from flextune.lowering.places import with_checked_places
 from flextune.lowering.precision.quantized import integer_products
 
@@ -71,7 +69,7 @@ def _from_onnx(proto: onnx.ModelProto, name: str) -> tvm.IRModule:
 
 def channels_last(module: tvm.IRModule) -> tvm.IRModule:
     """Convolutions and what is between them in NHWC; weights transposed at compile time."""
-    return _run_passes(
+    return run_passes(
         module,
         with_checked_places,
         fold_moved_constants,
@@ -104,64 +102,8 @@ def _calls(module: tvm.IRModule, operator: str) -> bool:
     return bool(found)
 
 
-def kernels(module: tvm.IRModule, entries: Sequence[str] = ("main",)) -> tvm.IRModule:
-    """Every operator as a PrimFunc; those of one primitive function as one PrimFunc."""
-    return _run_passes(
-        module,
-        fold_moved_constants,
-        relax.transform.LegalizeOps(LEGALIZATIONS),
-        relax.transform.DeadCodeElimination(list(entries)),
-        relax.transform.FuseTIR(),
-        relax.transform.DeadCodeElimination(list(entries)),
-        narrow_indices,
-        remove_copies,
-    )
-
-
-def fuse_by_default(module: tvm.IRModule) -> tvm.IRModule:
-    """Operators as PrimFuncs in TVM's own groups, for a `main` that branches: no plan can say what it does."""
-    return _run_passes(
-        module,
-        relax.transform.LegalizeOps(LEGALIZATIONS),
-        relax.transform.AnnotateTIROpPattern(),
-        relax.transform.DeadCodeElimination(["main"]),
-        relax.transform.FuseOps(),
-        relax.transform.FuseTIR(),
-        relax.transform.DeadCodeElimination(["main"]),
-        narrow_indices,
-        remove_copies,
-    )
-
-
-def _run_passes(module: tvm.IRModule, *passes: Callable[[tvm.IRModule], tvm.IRModule]) -> tvm.IRModule:
-    try:
-        for run in passes:
-            module = run(module)
-    except (RuntimeError, TypeError, ValueError) as error:  # what TVM raises on what it cannot express
-        raise ModelError(f"the model cannot be compiled: {_last_line(error)}") from error
-    return module
-
-
-def narrow_indices(module: tvm.IRModule) -> tvm.IRModule:
-    """Indices as int32, as `te.create_prim_func` makes them; functions where that could overflow stay as they are."""
-    narrowed = {}
-    for variable, function in module.functions_items():
-        if isinstance(function, tirx.PrimFunc) and _fits_int32(function):
-            with contextlib.suppress(RuntimeError, TypeError):  # data in int64 is refused by the pass
-                one = tvm.IRModule({"main": function})
-                narrowed[variable] = tirx.transform.ForceNarrowIndexToInt32()(one)["main"]
-    for variable, function in narrowed.items():
-        module.update_func(variable, function)
-    return module
-
-
-def _fits_int32(function: tirx.PrimFunc) -> bool:
-    sizes = [[int(size) for size in p.ty.shape if isinstance(size, tirx.IntImm)] for p in function.params]
-    return all(math.prod(shape) < 2**30 for shape in sizes)
-
-
 def _import_failure(proto: onnx.ModelProto, name: str, operator: str | None, error: Exception) -> str:
-    reason = _readable(_last_line(error))
+    reason = _readable(last_line(error))
     if operator is None:
         return f"model {name!r} cannot be imported: {reason}"
     nodes = [node.name or ", ".join(node.output) for node in proto.graph.node if node.op_type == operator]
@@ -172,7 +114,3 @@ def _readable(reason: str) -> str:
     """TVM's words for shapes and constants as people write them."""
     named = re.sub(r"# Metadata omitted\. .*? to show it\.", "a constant", reason)
     return re.sub(r"R\.shape\((.*?)\)", r"\1", re.sub(r"T\.int64\((-?\d+)\)", r"\1", named))
-
-
-def _last_line(error: Exception) -> str:
-    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)

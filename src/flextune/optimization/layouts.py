@@ -106,7 +106,7 @@ def layout_problem(partition: Partition, layouts: Sequence[Layout]) -> LayoutPro
     """What there is to choose; None where nothing is, where the choice is switched off, and for bfloat16 models."""
     if partition.switcher is None or not partition.precision.is_float32 or LAYOUTS in partition.without:
         return None
-    problem = LayoutProblem.of(partition.switcher.by_default(partition.without).plan, layouts)
+    problem = LayoutProblem.of(partition.switcher.by_default.plan, layouts)
     return problem if any(len(choice.pairs) > 1 for choice in problem.choices) else None
 
 

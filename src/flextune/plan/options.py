@@ -11,7 +11,6 @@ from typing import Any
 
 from flextune.lowering.calls import call_sites_of, results_of
 from flextune.lowering.emit import value_name
-from flextune.lowering.lower import kernels
 from flextune.lowering.operator_graph import OperatorGraph
 from flextune.lowering.precision.precision import with_precision
 from flextune.plan.fusion.alternatives import SEPARATE
@@ -71,7 +70,7 @@ def group_options(partition: Partition) -> tuple[GroupOptions, ...]:
     names = {kind.name: tuple(each.name for each in kind.alternatives if allows(each.name)) for kind in switcher.kinds}
     module, candidates = switcher.candidates(names)
     functions = [each.name for each in candidates]
-    lowered = kernels(module, functions)
+    lowered = partition.kernels.lower(module, functions)
     wide = _wide_variables(partition, switcher, lowered, candidates)
     lowered = with_precision(lowered, partition.precision, functions, wide)
     options: dict[str, list[GroupOption]] = {kind.name: [] for kind in switcher.kinds}
@@ -88,7 +87,7 @@ def first_workloads(partition: Partition) -> tuple[tuple[Workload, ...], ...]:
         return ()
     module, candidates = switcher.candidates({kind.name: (kind.alternatives[0].name,) for kind in switcher.kinds})
     functions = [each.name for each in candidates]
-    lowered = with_precision(kernels(module, functions), partition.precision, functions)
+    lowered = with_precision(partition.kernels.lower(module, functions), partition.precision, functions)
     kinds = [_option(function, partition, lowered, function).workloads for function in functions]
     return tuple(kinds[kind] for kind in switcher.kind_of)
 

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import tvm
@@ -19,7 +20,8 @@ from flextune.errors import UsageError
 from flextune.importing.model import Model
 from flextune.lowering.calls import CallSite, call_sites
 from flextune.lowering.estimator import Estimator
-from flextune.lowering.lower import fuse_by_default, kernels, relax_operators
+from flextune.lowering.kernels import LoweredKernels, fuse_by_default
+from flextune.lowering.lower import relax_operators
 from flextune.lowering.precision.lines import along_lines
 from flextune.lowering.precision.precision import FLOAT32, Precision, with_precision
 from flextune.plan.fusion.switcher import FusionSwitcher
@@ -57,6 +59,7 @@ class Partition:
     for a model that branches), `choice` what was chosen for them here: the default where nothing is said.
     `precision` is what the module computes in, `without` names the passes that the plan was made without.
     `layouts` says which groups of the plan in NHWC are laid out otherwise; `switcher` is that of the model laid out so.
+    `kernels` is shared by all partitions that are made of this one: what one of them lowered, the others need not.
     """
 
     model: Model
@@ -68,6 +71,7 @@ class Partition:
     precision: Precision = FLOAT32
     without: tuple[str, ...] = ()
     layouts: LayoutAssignment = ALL_NHWC
+    kernels: LoweredKernels = field(default_factory=LoweredKernels)
 
     @property
     def flops(self) -> int:
@@ -79,13 +83,13 @@ class Partition:
 
         What is decided about this plan (layouts, by place) stays valid where two of its groups may become one.
         """
-        return self if self.switcher is None else replace(self, switcher=self.switcher.by_default(self.without))
+        return self if self.switcher is None else replace(self, switcher=self.switcher.by_default)
 
     def switched(self, choice: Mapping[str, str]) -> Partition:
         """The same model with its kinds of groups computed as `choice` says (kind -> alternative)."""
         if self.switcher is None or dict(choice) == dict(self.choice):
             return self
-        module = with_precision(kernels(self.switcher.module(choice)), self.precision)
+        module = with_precision(self.kernels.lower(self.switcher.module(choice)), self.precision)
         parts = partition_module(self.model, module)
         return replace(self, module=parts.module, tasks=parts.tasks, fallbacks=parts.fallbacks, choice=dict(choice))
 
@@ -93,12 +97,12 @@ class Partition:
         """The same model with groups of its plan by default in other layouts; `self` is in NHWC throughout."""
         if self.switcher is None or not layouts:
             return self
-        plan = self.switcher.by_default(self.without).plan
+        plan = self.switcher.by_default.plan
         switcher = FusionSwitcher.of(with_layouts(plan, layouts).module, self.without, plan.graph.estimator)
         assert switcher is not None
-        module = with_precision(kernels(switcher.module({})), self.precision)
+        module = with_precision(self.kernels.lower(switcher.module({})), self.precision)
         parts = replace(partition_module(self.model, module), switcher=switcher, precision=self.precision)
-        return replace(parts, without=self.without, layouts=layouts)
+        return replace(parts, without=self.without, layouts=layouts, kernels=self.kernels)
 
 
 def partition_model(
@@ -122,8 +126,9 @@ def partition_model(
         return replace(
             partition_module(model, with_precision(fuse_by_default(operators), precision)), precision=precision
         )
-    module = with_precision(kernels(switcher.module({})), precision)
-    parts = partition_module(model, module)
+    kept = LoweredKernels()
+    module = with_precision(kept.lower(switcher.module({})), precision)
+    parts = replace(partition_module(model, module), kernels=kept)
     return replace(parts, switcher=switcher, precision=precision, without=tuple(without))
 
 
@@ -159,8 +164,14 @@ def _tasks(functions: dict[Workload, list[str]], counts: Counter[str]) -> tuple[
 
 def _workload(name: str, function: Any, sites: tuple[CallSite, ...]) -> Workload | None:
     constants = frozenset.intersection(*(site.constants for site in sites if site.function == name))
+    return _workload_of(function, operators_of(name), tuple(sorted(constants)))
+
+
+@lru_cache(maxsize=1024)
+def _workload_of(function: Any, name: str, constants: tuple[int, ...]) -> Workload | None:
+    """The workload of a function, kept with it; None for what is no workload."""
     try:
-        return from_prim_func(function, operators_of(name), tuple(sorted(constants)))
+        return from_prim_func(function, name, constants)
     except UsageError:
         return None
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from tvm import te, tirx
@@ -60,6 +61,7 @@ class WinogradShape:
         return math.ceil(self.out_height / outputs), _even_tiles(math.ceil(self.out_width / outputs))
 
 
+@lru_cache(maxsize=256)
 def winograd_prim_func(shape: WinogradShape, outputs: int, index_dtype: str = "int32") -> Any:
     """The PrimFunc (data, transformed weights [points, ci, co], result) of F(outputs x outputs, 3 x 3) in float32.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import tvm
@@ -58,11 +59,15 @@ class CandidateFunction:
 
 @dataclass(frozen=True, eq=False)
 class FusionSwitcher:
-    """A model's plan with its kinds of groups; `kind_of` has the kind of each group, in the order of the plan."""
+    """A model's plan with its kinds of groups; `kind_of` has the kind of each group, in the order of the plan.
+
+    `without` names the sources of alternatives that it does without.
+    """
 
     plan: FusionPlan
     kinds: tuple[GroupKind, ...]
     kind_of: tuple[int, ...]
+    without: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -79,7 +84,7 @@ class FusionSwitcher:
         return cls._of_plan(make_plan(graph, patterns), rules)
 
     @classmethod
-    def _of_plan(cls, plan: FusionPlan, rules: Collection[str]) -> FusionSwitcher:
+    def _of_plan(cls, plan: FusionPlan, rules: frozenset[str]) -> FusionSwitcher:
         graph = plan.graph
         keys = [_key(graph, group) for group in plan.groups]
         counts = Counter(keys)
@@ -89,12 +94,13 @@ class FusionSwitcher:
             GroupKind(f"group{positions[key]}", first[key], counts[key], alternatives(graph, first[key], rules))
             for key in counts
         )
-        return cls(plan, kinds, tuple(positions[key] for key in keys))
+        return cls(plan, kinds, tuple(positions[key] for key in keys), rules)
 
-    def by_default(self, without: Collection[str] = ()) -> FusionSwitcher:
+    @cached_property
+    def by_default(self) -> FusionSwitcher:
         """The same kernels, each a group of its own: groups that are parts as long as nothing was measured are apart.
 
-        Layouts are chosen for these; `without` is as for `of`.
+        Layouts are chosen for these.
         """
         graph = self.plan.graph
         groups: list[FusionGroup] = []
@@ -102,7 +108,7 @@ class FusionSwitcher:
             is_parts = self.kinds[kind].alternatives[0].name == PARTS
             groups += parts(graph, group) if is_parts else (group,)
         plan = FusionPlan(graph, tuple(sorted(groups, key=lambda group: group.sink)))
-        return self._of_plan(plan, _split(without)[1])
+        return self._of_plan(plan, self.without)
 
     def module(self, choice: Mapping[str, str]) -> tvm.IRModule:
         """The model with each kind of group computed as chosen (by the kind's name), else in its first way."""

@@ -67,9 +67,11 @@ def test_it_is_the_same_convolution(
 
 
 def run(module: tvm.IRModule, data: np.ndarray) -> np.ndarray:
-    from flextune.lowering.lower import kernels
+    from flextune.lowering.kernels import LoweredKernels
 
-    machine = relax.VirtualMachine(tvm.compile(kernels(module), target=tvm.target.Target({"kind": "llvm"})), tvm.cpu())
+    machine = relax.VirtualMachine(
+        tvm.compile(LoweredKernels().lower(module), target=tvm.target.Target({"kind": "llvm"})), tvm.cpu()
+    )
     return np.asarray(machine["main"](tvm.runtime.tensor(data)).numpy())
 
 

@@ -1,0 +1,176 @@
+"""From grouped operators to PrimFuncs; what was lowered once is kept, and put into the next module as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm import relax, tirx
+
+from flextune.errors import ModelError
+from flextune.lowering.calls import is_call_tir
+from flextune.lowering.copies import remove_copies
+from flextune.lowering.emit import PRIMITIVE
+from flextune.lowering.folding import fold_moved_constants
+from flextune.lowering.legalization import LEGALIZATIONS
+from flextune.lowering.mutation import mutated
+
+ModulePass = Callable[[tvm.IRModule], tvm.IRModule]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kernel:
+    """A primitive function as one PrimFunc, and the type that variables of the function have."""
+
+    function: Any
+    type: Any
+
+
+class LoweredKernels:
+    """The kernels that modules made of one model were lowered to, by the primitive function each was made from.
+
+    The modules of different choices, layouts and candidates share most of their groups. A group is lowered where it is
+    met first; a later module takes the very same PrimFunc. `lower` gives what it would give if nothing were kept, but
+    for the numbers in the names of functions that are in no group.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, Kernel] = {}
+
+    def lower(self, module: tvm.IRModule, entries: Sequence[str] = ("main",)) -> tvm.IRModule:
+        """Every operator of the Relax functions `entries` as a PrimFunc; those of one primitive function as one."""
+        keys = {name.name_hint: _key(function, module) for name, function in _primitives(module)}
+        known = {name: self._kept[key] for name, key in keys.items() if key in self._kept}
+        lowered = run_passes(
+            _with_kernels(module, known),
+            fold_moved_constants,
+            relax.transform.LegalizeOps(LEGALIZATIONS),
+            relax.transform.DeadCodeElimination(list(entries)),
+            relax.transform.FuseTIR(),
+            relax.transform.DeadCodeElimination(list(entries)),
+        )
+        _finish(lowered, known)
+        for name, function in lowered.functions_items():
+            if name.name_hint in keys and isinstance(function, tirx.PrimFunc):
+                self._kept.setdefault(keys[name.name_hint], Kernel(function, name.ty))
+        return lowered
+
+
+def fuse_by_default(module: tvm.IRModule) -> tvm.IRModule:
+    """Operators as PrimFuncs in TVM's own groups, for a `main` that branches: no plan can say what it does."""
+    return run_passes(
+        module,
+        relax.transform.LegalizeOps(LEGALIZATIONS),
+        relax.transform.AnnotateTIROpPattern(),
+        relax.transform.DeadCodeElimination(["main"]),
+        relax.transform.FuseOps(),
+        relax.transform.FuseTIR(),
+        relax.transform.DeadCodeElimination(["main"]),
+        narrow_indices,
+        remove_copies,
+    )
+
+
+def run_passes(module: tvm.IRModule, *passes: ModulePass) -> tvm.IRModule:
+    """One pass after the other. ModelError where TVM cannot express the outcome."""
+    try:
+        for run in passes:
+            module = run(module)
+    except (RuntimeError, TypeError, ValueError) as error:  # what TVM raises on what it cannot express
+        raise ModelError(f"the model cannot be compiled: {last_line(error)}") from error
+    return module
+
+
+def last_line(error: Exception) -> str:
+    """The last line that says anything of what an exception says."""
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+
+
+def narrow_indices(module: tvm.IRModule) -> tvm.IRModule:
+    """Indices as int32, as `te.create_prim_func` makes them; functions where that could overflow stay as they are."""
+    narrowed = {}
+    for variable, function in module.functions_items():
+        if isinstance(function, tirx.PrimFunc) and _fits_int32(function):
+            with contextlib.suppress(RuntimeError, TypeError):  # data in int64 is refused by the pass
+                one = tvm.IRModule({"main": function})
+                narrowed[variable] = tirx.transform.ForceNarrowIndexToInt32()(one)["main"]
+    for variable, function in narrowed.items():
+        module.update_func(variable, function)
+    return module
+
+
+def _fits_int32(function: tirx.PrimFunc) -> bool:
+    sizes = [[int(size) for size in p.ty.shape if isinstance(size, tirx.IntImm)] for p in function.params]
+    return all(math.prod(shape) < 2**30 for shape in sizes)
+
+
+def _finish(module: tvm.IRModule, known: Collection[str]) -> None:
+    """What is done to every PrimFunc by itself, for all but the known ones."""
+    functions = module.functions_items()
+    fresh = {
+        name: function
+        for name, function in functions
+        if isinstance(function, tirx.PrimFunc) and name.name_hint not in known
+    }
+    finished = run_passes(tvm.IRModule(fresh), narrow_indices, remove_copies)
+    for name in fresh:
+        module.update_func(name, finished[name])
+
+
+def _primitives(module: tvm.IRModule) -> Iterator[tuple[Any, Any]]:
+    """The functions of a module that become one kernel each, with their variables."""
+    for name, function in module.functions_items():
+        if isinstance(function, relax.Function) and function.attrs is not None and PRIMITIVE in function.attrs:
+            yield name, function
+
+
+def _key(function: Any, module: tvm.IRModule) -> Hashable:
+    """Equal for equal functions, also where equal PrimFuncs that they call have other names.
+
+    It is the function's JSON, which says what structural equality does not: which of its types are one object. That
+    goes on into the kernel's JSON, and with it into the key of its workload.
+    """
+    called = _called(function)
+    if called:
+        places = {name.name_hint: tvm.ir.GlobalVar(f"called{place}") for place, name in enumerate(called)}
+        function = tvm_ffi.structural_map(function, (tvm.ir.GlobalVar, lambda name: places[name.name_hint]))
+    hashes = tuple(tvm_ffi.structural_hash(module[name]) for name in called)
+    return str(tvm.ir.save_json(function)), hashes
+
+
+def _called(function: Any) -> tuple[Any, ...]:
+    """The PrimFuncs that a Relax function calls, in program order."""
+    values = (binding.value for block in function.body.blocks for binding in block.bindings)
+    return tuple(value.args[0] for value in values if is_call_tir(value))
+
+
+def _with_kernels(module: tvm.IRModule, known: Mapping[str, Kernel]) -> tvm.IRModule:
+    """The module with these primitive functions replaced by kernels, and their calls by such of PrimFuncs."""
+    functions = {name: function for name, function in module.functions_items() if name.name_hint not in known}
+    variables = {name: _variable(name, kernel) for name, kernel in known.items()}
+    kernels = {variables[name]: kernel.function for name, kernel in known.items()}
+    replaced = tvm.IRModule({**functions, **kernels})
+    return mutated(replaced, _Caller(replaced, variables)) if known else module
+
+
+def _variable(name: str, kernel: Kernel) -> Any:
+    variable = tvm.ir.GlobalVar(name)
+    relax.expr._update_type(variable, kernel.type)
+    return variable
+
+
+@relax.expr_functor.mutator
+class _Caller(relax.PyExprMutator):  # type: ignore[misc]
+    def __init__(self, module: tvm.IRModule, variables: Mapping[str, Any]) -> None:
+        super().__init__(module)
+        self._variables = variables
+
+    def visit_call_(self, call: Any) -> Any:
+        call = self.visit_expr_post_order(call)
+        variable = self._variables.get(call.op.name_hint) if isinstance(call.op, tvm.ir.GlobalVar) else None
+        return call if variable is None else relax.call_tir(variable, list(call.args), out_ty=call.ty)

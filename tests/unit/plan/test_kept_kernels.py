@@ -1,0 +1,68 @@
+"""Kept kernels: a module is lowered to the same workloads whatever was lowered before it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+from flextune.importing.model import load_model
+from flextune.lowering.kernels import LoweredKernels
+from flextune.lowering.layout import NCHW, NHWC, blocked
+from flextune.lowering.precision.precision import FLOAT32, Precision
+from flextune.plan.layouts.assignment import LayoutAssignment
+from flextune.plan.layouts.problem import LayoutProblem
+from flextune.plan.options import first_workloads, group_options
+from flextune.plan.partition import ModelTask, Partition, partition_model
+
+LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+CASES = (("squeezenet", FLOAT32), ("shufflenet", FLOAT32), ("resnet50", FLOAT32), ("resnet50", Precision("bfloat16")))
+
+
+def lowered_anew(partition: Partition) -> Partition:
+    """The same partition without anything that was lowered before."""
+    return replace(partition, kernels=LoweredKernels())
+
+
+def choices(partition: Partition) -> list[dict[str, str]]:
+    """One choice with the second option of every group that has one, and one with the last."""
+    groups = group_options(partition)
+    return [
+        {group.kind: group.options[min(place, len(group.options) - 1)].name for group in groups} for place in (1, 99)
+    ]
+
+
+def other_layouts(partition: Partition) -> LayoutAssignment:
+    assert partition.switcher is not None
+    problem = LayoutProblem.of(partition.switcher.by_default.plan, (NHWC, NCHW, blocked(16)))
+    return LayoutAssignment.of({choice.place: choice.pairs[-1] for choice in problem.choices[::2]})
+
+
+def tasks(partition: Partition) -> list[ModelTask]:
+    return sorted(partition.tasks, key=lambda task: (task.workload.key, task.functions))
+
+
+@pytest.mark.parametrize(("name", "precision"), CASES, ids=[f"{name}-{precision}" for name, precision in CASES])
+def test_choices_and_layouts_have_the_workloads_of_a_whole_lowering(name: str, precision: Precision) -> None:
+    partition = partition_model(load_model(LIGHT / f"light_{name}.onnx"), precision=precision)
+    assert group_options(partition) == group_options(lowered_anew(partition))
+    assert first_workloads(partition.by_default()) == first_workloads(lowered_anew(partition).by_default())
+    for choice in choices(partition):
+        switched, anew = partition.switched(choice), lowered_anew(partition).switched(choice)
+        assert tasks(switched) == tasks(anew)
+        assert tasks(switched) != tasks(partition)
+        assert switched.fallbacks == anew.fallbacks
+    if layouts := other_layouts(partition):
+        laid_out, anew = partition.laid_out(layouts), lowered_anew(partition).laid_out(layouts)
+        assert tasks(laid_out) == tasks(anew)
+        assert tasks(laid_out) != tasks(partition)
+        assert group_options(laid_out) == group_options(anew)
+
+
+def test_what_is_kept_is_taken_as_it_is() -> None:
+    partition = partition_model(load_model(LIGHT / "light_squeezenet.onnx"))
+    again = partition.switched({"group0": "fused", "group1": "fused"})
+    functions = {task.workload.key: partition.module[task.name] for task in partition.tasks}
+    assert all(again.module[task.name].same_as(functions[task.workload.key]) for task in again.tasks)
