@@ -3,7 +3,8 @@
 Everything here is loaded on first use, so that `import flextune` stays light.
 
 >>> import flextune
->>> executable = flextune.load("model.so")   # doctest: +SKIP
+>>> executable = flextune.optimize("model.onnx", minutes=2)   # doctest: +SKIP
+>>> executable = flextune.load("model.so")                    # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from flextune.apply.executable import load_executable as load
     from flextune.compat.flexdsa import FlexDSAOptimizer
     from flextune.csp.parameters import Parameter
+    from flextune.database.store import open_database
     from flextune.importing.model import load_model
     from flextune.importing.torch_export import from_torch
+    from flextune.interface import SearchOptions, optimize, tune
     from flextune.measure.command import Command
     from flextune.plan.partition import partition_model
     from flextune.target.detect import detect
@@ -34,14 +37,18 @@ _EXPORTS = {
     "Command": "flextune.measure.command:Command",
     "FlexDSAOptimizer": "flextune.compat.flexdsa:FlexDSAOptimizer",
     "Parameter": "flextune.csp.parameters:Parameter",
+    "SearchOptions": "flextune.interface:SearchOptions",
     "compile_model": "flextune.apply.build:compile_model",
     "detect": "flextune.target.detect:detect",
     "from_torch": "flextune.importing.torch_export:from_torch",
     "load": "flextune.apply.executable:load_executable",
     "load_model": "flextune.importing.model:load_model",
     "minimize": "flextune.tuning.minimize:minimize",
+    "open_database": "flextune.database.store:open_database",
+    "optimize": "flextune.interface:optimize",
     "parse_workload": "flextune.workload.parse:parse_workload",
     "partition_model": "flextune.plan.partition:partition_model",
+    "tune": "flextune.interface:tune",
 }
 
 __all__ = [
@@ -49,6 +56,7 @@ __all__ = [
     "Command",
     "FlexDSAOptimizer",
     "Parameter",
+    "SearchOptions",
     "__version__",
     "compile_model",
     "detect",
@@ -56,8 +64,11 @@ __all__ = [
     "load",
     "load_model",
     "minimize",
+    "open_database",
+    "optimize",
     "parse_workload",
     "partition_model",
+    "tune",
 ]
 
 

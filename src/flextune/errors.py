@@ -42,6 +42,10 @@ class BuildError(FlextuneError):
     """Code generation or linking failed for something that is not a candidate."""
 
 
+class KernelError(BuildError):
+    """A compiler cannot make machine code of a kernel, or has crashed over it."""
+
+
 class EnvironmentFault(FlextuneError):  # noqa: N818 (EnvironmentError is a name of Python for OSError)
     """The machine lacks what is needed (compiler, memory, disk space, library)."""
 

@@ -8,29 +8,39 @@ from pathlib import Path
 import tvm
 
 from flextune.apply.executable import Executable
+from flextune.apply.kernel_objects import InProcess, ObjectWriter, last_line
 from flextune.apply.native_build import build_library, temporary_folder
 from flextune.apply.own_code import BuiltCode
 from flextune.apply.signature import Runtime, Signature
 from flextune.apply.static_program import static_model
 from flextune.apply.virtual_machine import VirtualMachineCode
+from flextune.errors import KernelError
 from flextune.native.toolchain import has_compiler
 from flextune.platforms import registry as platforms
 from flextune.target.target import Target
 
 
-def assemble(module: tvm.IRModule, signature: Signature, target: Target, in_place: bool = True) -> Executable:
-    """Compile Relax `main` over scheduled PrimFuncs. RuntimeError where TVM cannot compile it.
+def assemble(
+    module: tvm.IRModule,
+    signature: Signature,
+    target: Target,
+    in_place: bool = True,
+    writer: ObjectWriter | None = None,
+) -> Executable:
+    """Compile Relax `main` over scheduled PrimFuncs. KernelError where TVM cannot compile it.
 
     Straight-line models get a library with a runtime of its own, in which concatenations and slices are views (unless
     `in_place` is false); others, and all where there is no C compiler, run on TVM's virtual machine, and say why.
     A compiler that fails is a `BuildError`, not a reason.
     """
     signature = replace(signature, instructions=platforms.compiler(target.kind).instructions(target))
-    own = _own(module, signature, target, in_place)
+    own = _own(module, signature, target, in_place, writer or InProcess())
     return own if isinstance(own, Executable) else _on_virtual_machine(module, signature, target, own)
 
 
-def _own(module: tvm.IRModule, signature: Signature, target: Target, in_place: bool) -> Executable | str:
+def _own(
+    module: tvm.IRModule, signature: Signature, target: Target, in_place: bool, writer: ObjectWriter
+) -> Executable | str:
     """The model with a runtime of its own, or why it cannot have one."""
     model = static_model(module, signature, target, in_place)
     if model is None:
@@ -46,7 +56,7 @@ def _own(module: tvm.IRModule, signature: Signature, target: Target, in_place: b
         activation_bytes=program.activation_bytes,
     )
     folder = temporary_folder()
-    library = build_library(model, signature, target, Path(folder.name))
+    library = build_library(model, signature, target, Path(folder.name), writer)
     if library is None:
         return "kernels of the model call TVM's runtime"
     return Executable(BuiltCode(library, model.weights, folder), signature)
@@ -54,5 +64,8 @@ def _own(module: tvm.IRModule, signature: Signature, target: Target, in_place: b
 
 def _on_virtual_machine(module: tvm.IRModule, signature: Signature, target: Target, reason: str) -> Executable:
     compiler = platforms.compiler(target.kind)
-    code = VirtualMachineCode(compiler.compile(module, target), compiler.write_library)
+    try:
+        code = VirtualMachineCode(compiler.compile(module, target), compiler.write_library)
+    except RuntimeError as error:  # TVM's own, whatever went wrong in it
+        raise KernelError(last_line(error)) from error
     return Executable(code, signature, (f"it runs on TVM's virtual machine, because {reason}",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import tvm
@@ -15,12 +16,14 @@ from flextune.apply.executable import Executable
 from flextune.apply.generic import generic_schedule
 from flextune.apply.in_place import decide_in_place
 from flextune.apply.kernel_names import ending, key_of
+from flextune.apply.kernel_objects import InProcess, ObjectWriter
+from flextune.apply.native_build import temporary_folder
 from flextune.apply.program import Step
 from flextune.apply.rewrite import Replacement, replace_functions
 from flextune.apply.signature import Runtime, Signature
 from flextune.apply.straight_line import read_straight_line
 from flextune.apply.threads import default_thread_count
-from flextune.errors import BuildError, FlextuneError
+from flextune.errors import BuildError, FlextuneError, KernelError
 from flextune.importing.values import ValueSpec
 from flextune.plan.partition import ModelTask, Partition
 from flextune.platforms import registry as platforms
@@ -66,20 +69,22 @@ def compile_model(
     target: Target,
     threads: int | None = None,
     in_place: bool = True,
+    writer: ObjectWriter | None = None,
 ) -> Build:
     """Build the model with `schedules` (by workload key); every other task gets its platform's default schedule.
 
     A task without any rule, or whose schedule turns out to be illegal, gets a generic one, and `Build.tasks` says so.
     With no schedules at all this is the model as it is without tuning. Without `in_place` concatenations and slices are
-    copies.
+    copies. `writer` compiles the kernels, by default in this process, which a crash of the compiler then ends.
     """
+    writer = writer or InProcess()
     candidates = {task.name: _scheduled(task, schedules.get(task.workload.key), target) for task in partition.tasks}
     signature = _signature(partition, target, threads or default_thread_count())
     try:
-        executable = assemble(_module(partition, candidates, target), signature, target, in_place)
-    except RuntimeError:  # one group in it cannot be compiled: find it
-        candidates = {name: _buildable(candidate, target) for name, candidate in candidates.items()}
-        executable = _assembled(_module(partition, candidates, target), signature, target, in_place)
+        executable = assemble(_module(partition, candidates, target), signature, target, in_place, writer)
+    except KernelError:  # one group in it cannot be compiled: find it
+        candidates = {name: _buildable(candidate, target, writer) for name, candidate in candidates.items()}
+        executable = _assembled(_module(partition, candidates, target), signature, target, writer, in_place)
     return Build(executable, tuple(_as_called(each.built, executable) for each in candidates.values()))
 
 
@@ -94,7 +99,8 @@ def workloads_in_place(partition: Partition) -> frozenset[str]:
 
 def compile_unscheduled(partition: Partition, target: Target, threads: int | None = None) -> Executable:
     """The model with TVM's own fusion and not one schedule step: what the other builds are made of."""
-    return _assembled(partition.module, _signature(partition, target, threads or default_thread_count()), target)
+    signature = _signature(partition, target, threads or default_thread_count())
+    return _assembled(partition.module, signature, target, InProcess())
 
 
 def kernel_function(partition: Partition, name: str, schedules: Mapping[str, Schedule], target: Target) -> Any:
@@ -142,13 +148,14 @@ def _as_called(built: BuiltTask, executable: Executable) -> BuiltTask:
     return replace(built, origin=Origin.IN_PLACE, reason="")
 
 
-def _buildable(candidate: _Candidate, target: Target) -> _Candidate:
+def _buildable(candidate: _Candidate, target: Target, writer: ObjectWriter) -> _Candidate:
     """The candidate, or a generic one where its function alone cannot be compiled."""
+    kernel = tvm.IRModule({"main": candidate.replacement.function.with_attr("global_symbol", "main")})
     try:
-        platforms.compiler(target.kind).compile(candidate.replacement.function, target)
-    except RuntimeError as error:
-        reason = f"{candidate.built.origin}: {str(error).strip().splitlines()[-1]}"
-        return _generic(candidate.task, target, reason)
+        with temporary_folder() as folder:
+            writer.write(kernel, target, Path(folder) / "kernel.o")
+    except KernelError as error:
+        return _generic(candidate.task, target, f"{candidate.built.origin}: {error}")
     return candidate
 
 
@@ -170,15 +177,17 @@ def _module(partition: Partition, candidates: Mapping[str, _Candidate], target: 
     return replace_functions(partition.module, replacements)
 
 
-def _assembled(module: tvm.IRModule, signature: Signature, target: Target, in_place: bool = True) -> Executable:
+def _assembled(
+    module: tvm.IRModule, signature: Signature, target: Target, writer: ObjectWriter, in_place: bool = True
+) -> Executable:
     """The model, with copies where its kernels cannot be compiled for tensors that are parts of others."""
     try:
-        return assemble(module, signature, target, in_place)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
+        return assemble(module, signature, target, in_place, writer)
+    except KernelError as error:
         if not in_place:
-            raise BuildError(f"the model cannot be compiled: {reason}") from error
-    executable = _assembled(module, signature, target, in_place=False)
+            raise BuildError(f"the model cannot be compiled: {error}") from error
+        reason = str(error)
+    executable = _assembled(module, signature, target, writer, in_place=False)
     executable.notes += (f"concatenations and slices are copies, because in place TVM says: {reason}",)
     return executable
 

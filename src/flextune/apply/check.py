@@ -58,7 +58,12 @@ def check_against_onnxruntime(model: Model, executable: Executable, seed: int = 
 
 def max_relative_error(outputs: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> float:
     """max |output - expected| / max |expected| over all outputs; inf where one is NaN or infinite and the other not."""
-    return max((_relative_error(outputs[name], wanted) for name, wanted in expected.items()), default=0.0)
+    return max(relative_errors(outputs, expected).values(), default=0.0)
+
+
+def relative_errors(outputs: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> dict[str, float]:
+    """max |output - expected| / max |expected| of every output, by name; see `max_relative_error`."""
+    return {name: _relative_error(outputs[name], wanted) for name, wanted in expected.items()}
 
 
 def _relative_error(output: np.ndarray, wanted: np.ndarray) -> float:

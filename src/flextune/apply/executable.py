@@ -7,6 +7,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from flextune.apply.arrays import apart, empty_value, input_array, output_array
+from flextune.apply.handover import Handed, handed_over
 from flextune.apply.machine import Machine, ModelCode
 from flextune.apply.model_file import read_signature
 from flextune.apply.own_code import SavedCode
@@ -111,6 +113,10 @@ class Executable:
         Needs a C compiler (see platforms) where the model runs on TVM's virtual machine.
         """
         return self._code.write(Path(path), self.signature)
+
+    def handed_over(self, folder: Path) -> AbstractContextManager[Handed]:
+        """Where another process of this run finds the model; see `flextune.apply.handover`."""
+        return handed_over(self._code, self.signature, folder)
 
     def benchmark(
         self,

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import tvm
-
+from flextune.apply.kernel_objects import ObjectWriter, write_objects
 from flextune.apply.program_text import program_text
 from flextune.apply.signature import Signature
 from flextune.apply.static_program import StaticModel
 from flextune.errors import EnvironmentFault
 from flextune.native.toolchain import compile_c, link, runtime_objects
-from flextune.platforms import registry as platforms
 from flextune.target.memory import size_text
 from flextune.target.target import Target
 
@@ -27,32 +22,18 @@ LEAST_ROOM_BYTES = 32 << 20
 """For the objects of all kernels and the library that they are linked to, without its weights."""
 
 
-def build_library(model: StaticModel, signature: Signature, target: Target, folder: Path) -> Path | None:
+def build_library(
+    model: StaticModel, signature: Signature, target: Target, folder: Path, writer: ObjectWriter
+) -> Path | None:
     """Compile and link the model into `folder`, without its weights; None when a kernel needs TVM's runtime.
 
-    RuntimeError when TVM cannot compile a kernel; BuildError or EnvironmentFault when the C compiler fails.
+    KernelError when a kernel cannot be compiled; BuildError or EnvironmentFault when the C compiler fails.
     """
-    objects = _kernel_objects(model.kernels, target, folder)
+    objects = write_objects(model.kernels, target, folder, writer)
     if any(symbol in path.read_bytes() for path in objects for symbol in CALLS_INTO_TVM):
         return None
     tables = compile_c(program_text(model.program, signature), folder / "program.o")
     return link([*objects, tables, *runtime_objects()], folder / "model.so")
-
-
-def _kernel_objects(kernels: Any, target: Target, folder: Path, parts: int = 2) -> list[Path]:
-    """The kernels as object files. They are compiled in `parts` at once: most of the time is LLVM's."""
-    compiler = platforms.compiler(target.kind)
-    shares = [share for share in _shares(list(kernels.functions_items()), parts) if share]
-    with ThreadPoolExecutor(parts) as executor:
-        futures = [
-            executor.submit(compiler.write_object, tvm.IRModule(dict(share)), target, folder / f"kernels{index}.o")
-            for index, share in enumerate(shares)
-        ]
-        return [future.result() for future in futures]
-
-
-def _shares(items: Sequence[Any], parts: int) -> list[Sequence[Any]]:
-    return [items[index::parts] for index in range(parts)]
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:

@@ -16,11 +16,11 @@ from flextune.errors import UsageError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BuiltCode:
-    """A library that has just been built, in a temporary folder that lives as long as this, and its weights."""
+    """A library that has just been built, and its weights. Its temporary folder, where given, lives as long as this."""
 
     library: Path
     weights: np.ndarray
-    folder: tempfile.TemporaryDirectory[str]
+    folder: tempfile.TemporaryDirectory[str] | None = None
 
     def open(self, signature: Signature) -> NativeModel:
         machine = NativeModel(self.library, signature.kernels, self.weights)

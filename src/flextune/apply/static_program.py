@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import mmap
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import tvm
 
 from flextune.aligned import ALIGNMENT_BYTES
+from flextune.apply.huge_pages import huge_block
 from flextune.apply.in_place import CopyStep, Decisions, Homes, Part, decide_in_place, lifetimes
 from flextune.apply.memory_plan import plan_memory
 from flextune.apply.program import Place, PlacedTensor, Port, Program, Step
@@ -18,8 +18,6 @@ from flextune.apply.signature import Signature
 from flextune.apply.straight_line import Buffer, StraightLine, read_straight_line
 from flextune.apply.strided_kernels import StridedKernels
 from flextune.target.target import Target
-
-HUGE_PAGE_BYTES = 1 << 21
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,15 +104,3 @@ def _tensor(code: StraightLine, homes: Homes, offsets: dict[Buffer, int], index:
     place = Place.ACTIVATION if buffer.place is None else buffer.place
     offset = offsets.get(buffer, 0) + layout.offset * kind.itemsize
     return PlacedTensor(kind, place, offset, buffer.port, strides)
-
-
-def huge_block(nbytes: int) -> np.ndarray:
-    """Zeroed bytes on huge pages (where the system has them), at a multiple of `HUGE_PAGE_BYTES`."""
-    if nbytes == 0:
-        return np.zeros(0, np.uint8)
-    mapped = mmap.mmap(-1, nbytes + HUGE_PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        mapped.madvise(mmap.MADV_HUGEPAGE)
-    block: np.ndarray = np.frombuffer(mapped, np.uint8)
-    begin = -block.ctypes.data % HUGE_PAGE_BYTES
-    return block[begin : begin + nbytes]

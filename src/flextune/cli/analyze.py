@@ -20,8 +20,9 @@ def analyze(
     from flextune.analysis.report import analyze as analyze_program
     from flextune.analysis.roofline import roofline
     from flextune.analysis.table import render_table
-    from flextune.cli.inputs import peaks_of, read_target
+    from flextune.cli.inputs import read_target
     from flextune.platforms.estimator import TargetEstimator
+    from flextune.target.peaks import peaks_of
     from flextune.workload.parse import parse_workload
     from flextune.workload.work import Work
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +15,7 @@ from flextune.errors import UsageError
 from flextune.target.sizes import size
 
 if TYPE_CHECKING:
-    from flextune.apply.build import Schedule
-    from flextune.plan.partition import Partition
-    from flextune.trial.decision import Shipped
+    pass
 
 
 def compile_model(
@@ -45,16 +44,14 @@ def compile_model(
     the build with default schedules, if this is the machine.
     """
     from flextune.apply.artifact import save_executable
-    from flextune.apply.build import compile_model as build
     from flextune.cli.accuracy import accuracy_json, accuracy_lines, accuracy_of_build
     from flextune.cli.inputs import check_output, database_path, read_shapes, read_target
-    from flextune.cli.models import build_to_ship, read_partition
+    from flextune.cli.models import read_partition
     from flextune.cli.recorded_target import recorded_target
     from flextune.database.store import open_database
     from flextune.lowering.precision.precision import Precision
     from flextune.native.toolchain import write_header
-    from flextune.optimization.model import from_records
-    from flextune.optimization.verdict import recorded_verdict
+    from flextune.optimization.shipping import ship
     from flextune.target.detect import detect
 
     path = database_path(db)
@@ -69,19 +66,11 @@ def compile_model(
     computed = Precision.parse(precision)
     computed.check(chosen)
     partition = read_partition(model, read_shapes(shape), chosen, without or (), computed)
-    decided: Partition = partition
-    schedules: dict[str, Schedule] = {}
-    known: Shipped | None = None
-    if db is not None or Path(path).exists():
-        with open_database(path, must_exist=True) as database:
-            decided, schedules = from_records(partition, database, chosen)
-            known = recorded_verdict(partition, database, chosen)
-    if for_target is not None and not schedules:
+    with open_database(path, must_exist=True) if db is not None or Path(path).exists() else nullcontext() as database:
+        shipment = ship(partition, chosen, database)
+    if for_target is not None and not shipment.recorded:
         raise UsageError(f"{path} holds records of {chosen}, but none of this model's; tune {model} on that machine")
-    if schedules and (known is not None or chosen.key == detect().key):
-        built = build_to_ship(partition, decided, schedules, chosen, known)
-    else:
-        built = build(decided, schedules, chosen)
+    built = shipment.build
     if threads is not None:
         built.executable.set_threads(threads)
     saved = save_executable(built.executable, output)

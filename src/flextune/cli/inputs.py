@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from flextune.errors import FlextuneError, UsageError
+from flextune.errors import UsageError
 from flextune.registry import nearest
 from flextune.settings import default_database_path
 from flextune.target.detect import detect
-from flextune.target.peaks import Peaks, measured_peaks
 from flextune.target.target import Target
 
 
@@ -21,27 +20,6 @@ def is_model(text: str) -> bool:
 def read_target(text: str | None) -> Target:
     """The named target, or this machine."""
     return Target.parse(text) if text else detect()
-
-
-def peaks_of(target: Target, measure_missing: bool = True) -> Peaks | None:
-    """The measured peaks of this machine; None for a target that is another kind of machine.
-
-    Without `measure_missing` also None where they are not cached.
-    """
-    if target.kind != detect().kind:
-        return None
-    try:
-        return measured_peaks(target, measure=None if measure_missing else _not_now)
-    except _NotNowError:
-        return None
-
-
-class _NotNowError(FlextuneError):
-    """Peaks would have to be measured."""
-
-
-def _not_now(target: Target) -> Peaks:
-    raise _NotNowError(str(target))
 
 
 def read_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:

@@ -63,7 +63,7 @@ def inspect(
 
 def _decided(partition: Partition, db: Path, target: Target) -> Partition:
     from flextune.database.store import open_database
-    from flextune.optimization.model import from_records
+    from flextune.optimization.recorded import from_records
 
     with open_database(str(db), must_exist=True) as database:
         return from_records(partition, database, target)[0]

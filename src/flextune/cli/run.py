@@ -64,10 +64,10 @@ def _tune(
     seed: int,
     strategy_options: tuple[tuple[str, str], ...],
 ) -> list[JsonValue]:
-    from flextune.cli.inputs import peaks_of
     from flextune.database.store import open_database
     from flextune.search.registry import check_strategy
     from flextune.target.detect import detect
+    from flextune.target.peaks import peaks_of
     from flextune.tuning.budget import Budget
     from flextune.tuning.options import TuneOptions
 

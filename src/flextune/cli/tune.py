@@ -26,14 +26,9 @@ from flextune.errors import FlextuneError, UsageError
 
 if TYPE_CHECKING:
     from flextune.cli.live import LiveView
-    from flextune.cost.pretrained import PretrainedModel
-    from flextune.measure.pool import WorkerPool
-    from flextune.target.peaks import Peaks
-    from flextune.target.target import Target
+    from flextune.interface import SearchOptions
     from flextune.tuning.budget import Budget
-    from flextune.tuning.options import TuneOptions
     from flextune.tuning.result import TuningResult
-    from flextune.workload.workload import Workload
 
 _WORKLOAD_TRIALS = 64
 _MODEL_MINUTES = 2.0
@@ -101,32 +96,19 @@ class Request:
     cost_model_options: tuple[tuple[str, str], ...] = ()
     pretrained: Path | None = None
 
-    def options(self, peaks: Peaks | None = None) -> TuneOptions:
-        """The run's options. Unknown names and bad options are refused before anything is measured."""
-        from flextune.cost.registry import check_cost_model
-        from flextune.search.registry import check_strategy
-        from flextune.tuning.options import TuneOptions
+    def search(self) -> SearchOptions:
+        """How to search. Unknown names and bad options are refused before anything is measured."""
+        from flextune.interface import SearchOptions
 
-        check_strategy(self.strategy, dict(self.strategy_options))
-        check_cost_model(self.cost_model, dict(self.cost_model_options), self.pretrained is not None)
-        return TuneOptions(
-            self.budget,
+        return SearchOptions(
             self.strategy,
+            dict(self.strategy_options),
             self.cost_model,
+            dict(self.cost_model_options),
+            self.pretrained,
             self.seed,
             self.resume,
-            peaks=peaks,
-            strategy_options=self.strategy_options,
-            cost_model_options=self.cost_model_options,
-            pretrained=self._pretrained(),
         )
-
-    def _pretrained(self) -> PretrainedModel | None:
-        if self.pretrained is None:
-            return None
-        from flextune.cost.model_file import load_model
-
-        return load_model(self.pretrained)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,40 +126,20 @@ class ModelRequest:
 
 def _tune_workload(text: str, request: Request, as_json: bool) -> None:
     from flextune.cli.inputs import database_path, read_target
-    from flextune.measure.pool import WorkerPool
+    from flextune.cli.live import LiveView
+    from flextune.measure.local import local_runner
+    from flextune.measure.options import MeasureOptions
     from flextune.workload.parse import parse_workload
 
-    workload, target, path = parse_workload(text), read_target(request.target), database_path(request.db)
-    options = request.options()
-    with WorkerPool(options.measure, target.cores) as pool:
-        pool.start(target.kind)  # first of all: the workers load TVM while this process does
-        result, view = _tuned(workload, target, options, path, pool)
-    _show_result(result, workload, target, as_json)
+    workload, target, budget = parse_workload(text), read_target(request.target), request.budget
+    with local_runner(MeasureOptions(), target) as runner:  # first of all: workers load TVM while this process does
+        from flextune.interface import tune_within
+
+        with LiveView(budget, str(workload)) as view:
+            path = database_path(request.db)
+            result = tune_within(budget, workload, target, path, request.search(), (view,), runner)
+    print_json(result.to_dict()) if as_json else print(_report(result))
     end_with(result.interrupted, result.best is not None, view)
-
-
-def _tuned(
-    workload: Workload, target: Target, options: TuneOptions, path: str, pool: WorkerPool
-) -> tuple[TuningResult, LiveView]:
-    from flextune.cli.live import LiveView
-    from flextune.database.store import open_database
-    from flextune.tuning.loop import tune_workload
-
-    with open_database(path) as database, LiveView(options.budget, str(workload)) as view:
-        return tune_workload(workload, target, options, database, (view,), path, pool), view
-
-
-def _show_result(result: TuningResult, workload: Workload, target: Target, as_json: bool) -> None:
-    from flextune.cli.inputs import peaks_of
-    from flextune.tuning.task import peak_flops
-
-    # After the run: measuring the peaks for the first time takes seconds, in which a killed run would have nothing.
-    peaks = peaks_of(target, measure_missing=not result.interrupted)
-    result = result.with_peak(peak_flops(peaks, workload))
-    if as_json:
-        print_json(result.to_dict())
-    else:
-        print(_report(result))
 
 
 def _report(result: TuningResult) -> str:

@@ -17,9 +17,9 @@ import onnx
 
 from flextune.apply.build import Build, Schedule, compile_model, kernel_function
 from flextune.apply.executable import Executable
-from flextune.compat.networkx_graph import model_of_graph
+from flextune.compat.any_model import model_of
 from flextune.errors import UsageError
-from flextune.importing.model import Model, load_model, model_from_proto
+from flextune.importing.model import Model
 from flextune.plan.fusion.switcher import check_passes, pass_names
 from flextune.plan.partition import Partition, partition_model
 from flextune.platforms import registry as platforms
@@ -105,23 +105,11 @@ class FlexDSAOptimizer:
         ModelError for a graph that cannot be read.
         """
         target = detect()
-        partition = partition_model(_model_of(graph), self.without)
+        partition = partition_model(model_of(graph), self.without)
         build = compile_model(partition, self._schedules, target)
         view = view_of(partition)
         names = tuple(group.name for group in view.groups)
         return OptimizedGraph(_graph_of(view, build), build, names, partition, self._schedules, target)
-
-
-def _model_of(graph: networkx.DiGraph | Model | onnx.ModelProto | str | Path) -> Model:
-    if isinstance(graph, Model):
-        return graph
-    if isinstance(graph, onnx.ModelProto):
-        return model_from_proto(graph, graph.graph.name or "model")
-    if isinstance(graph, str | Path):
-        return load_model(graph)
-    if isinstance(graph, networkx.Graph):
-        return model_of_graph(graph, str(graph.name) or "graph")
-    raise UsageError(f"expected a networkx graph, an ONNX model or its path, got {type(graph).__name__}")
 
 
 def _graph_of(view: GraphView, build: Build) -> networkx.DiGraph:

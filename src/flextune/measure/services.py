@@ -1,5 +1,5 @@
 """What a worker process can serve, by name: `kernels` are built, checked and timed, `references` are what they must
-compute; others are registered.
+compute, `models` are built whole; others are registered.
 
 A service is named, not imported: its process imports it, and what starts the process need not know it.
 """
@@ -43,6 +43,7 @@ class ServiceFactory(Protocol):
 _SERVICES = {
     "kernels": "flextune.measure.service:KernelService",
     "references": "flextune.measure.references:ReferenceService",
+    "models": "flextune.apply.model_service:ModelService",
 }
 
 

@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from flextune.apply.build import Build, Schedule, compile_model
+from flextune.apply.build import Schedule
 from flextune.apply.profile import profile_in_turns
+from flextune.optimization.contender import Contender, Contest
 from flextune.plan.partition import Partition
 from flextune.schedule.trace import Trace
-from flextune.target.target import Target
 from flextune.trial.measurement import Candidate, Measurement, Status
 from flextune.tuning.switching import WORTH_TUNING, Switching
 from flextune.tuning.task import TaskSearch
@@ -68,30 +68,35 @@ def _choice(switching: Switching, secs: Mapping[str, float], place: int) -> dict
 
 
 def measure_in_model(
-    partition: Partition, tried: Sequence[Variant], target: Target, deadline: float
-) -> tuple[list[Build], dict[str, list[Finalist]]]:
+    partition: Partition, tried: Sequence[Variant], contest: Contest, deadline: float
+) -> tuple[dict[int, Contender], dict[str, list[Finalist]]]:
     """The builds of the variants that there is time for (one at least), and every workload's finalists, fastest first.
 
-    `deadline` is a moment of `time.perf_counter`.
+    Builds are by their variant's place; those that failed are not there. `deadline` is a moment of `time.perf_counter`.
     """
-    builds = []
-    for variant in tried:
+    built: dict[int, Contender] = {}
+    for place, variant in enumerate(tried):
         began = time.perf_counter()
-        builds.append(compile_model(partition.switched(variant.choice), variant.schedules, target))
+        name = f"with finalists {place + 1} of every kernel"
+        contender = contest.enter(name, partition.switched(variant.choice), variant.schedules)
+        if contender is not None:
+            built[place] = contender
         if 3 * time.perf_counter() - 2 * began > deadline:  # another one, and the last build
             break
-    profiles = profile_in_turns(builds, ROUNDS, RUNS_PER_ROUND)
+    profiles = profile_in_turns([contender.opened for contender in built.values()], ROUNDS, RUNS_PER_ROUND)
+    of_place = dict(zip(built, profiles, strict=True))
+    sound = {place: contender for place, contender in built.items() if not contender.failed}
     finalists: dict[str, dict[tuple[Trace, str], Finalist]] = {}
-    for variant, profile in zip(tried, profiles, strict=False):
-        for key, secs in profile.items():
-            candidate = variant.candidates.get(key)
+    for place in sound:
+        for key, secs in of_place[place].items():
+            candidate = tried[place].candidates.get(key)
             if candidate is not None:
                 known = finalists.setdefault(key, {})
-                place = (candidate.trace, str(candidate.assignment))
-                if place not in known or secs < known[place].secs:
-                    known[place] = Finalist(candidate, secs)
+                program = (candidate.trace, str(candidate.assignment))
+                if program not in known or secs < known[program].secs:
+                    known[program] = Finalist(candidate, secs)
     ranked = {key: sorted(known.values(), key=lambda each: each.secs) for key, known in finalists.items()}
-    return builds, ranked
+    return sound, ranked
 
 
 def measurement_of(finalist: Finalist) -> Measurement:

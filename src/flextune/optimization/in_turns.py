@@ -46,7 +46,8 @@ def choose_in_turns(
 ) -> Outcome:
     """The way to use; a call of one is a time in seconds. The first one, unless another is shown to be faster.
 
-    A way that is shown to be slower than the first is not timed any more. Of several faster ones the median decides.
+    A way that is shown to be slower than the first is not timed any more, nor one that fails, whose time is infinite
+    then. Of several faster ones the median decides.
     """
     started, others = clock(), range(1, len(ways))
     times: list[list[float]] = [[] for _ in ways]
@@ -59,12 +60,15 @@ def choose_in_turns(
         for way, once, again in zip(running, there, reversed(back), strict=True):
             times[way].append((once + again) / 2)
         rounds += 1
-        running = [way for way in running if way == 0 or capital(*_score(times[way], times[0])) < limit]
+        running = [way for way in running if way == 0 or _is_in(times[way], times[0], limit)]
     ratios = [_ratio(each, times[0]) for each in times]
-    faster = [way for way in others if capital(*_score(times[0], times[way])) >= limit and ratios[way] < 1]
+    sound = [way for way in others if inf not in times[way]]
+    faster = [way for way in sound if capital(*_score(times[0], times[way])) >= limit and ratios[way] < 1]
     first = statistics.median(times[0]) if times[0] else inf
     chosen = min(faster, key=ratios.__getitem__, default=0)
-    return Outcome(chosen, tuple(first * ratio for ratio in ratios), rounds)
+    return Outcome(
+        chosen, tuple(inf if inf in way else first * r for way, r in zip(times, ratios, strict=True)), rounds
+    )
 
 
 def capital(losses: int, wins: int) -> Fraction:
@@ -85,6 +89,11 @@ def _score(mine: Sequence[float], theirs: Sequence[float]) -> tuple[int, int]:
 def _ratio(mine: Sequence[float], first: Sequence[float]) -> float:
     ratios = [left / right for left, right in zip(mine, first, strict=False)]
     return statistics.median(ratios) if ratios else 1.0
+
+
+def _is_in(mine: Sequence[float], first: Sequence[float], limit: float) -> bool:
+    """Whether a way has neither failed nor been shown to be slower than the first."""
+    return inf not in mine and capital(*_score(mine, first)) < limit
 
 
 def _is_settled(times: Sequence[Sequence[float]], running: Sequence[int], limit: float) -> bool:

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from flextune.apply.build import Build, compile_model
 from flextune.apply.profile import profile_in_turns
 from flextune.database.base import Database
 from flextune.lowering.layout import NCHW, NHWC, Layout, blocked
 from flextune.lowering.operator_graph import leaves
+from flextune.optimization.contender import Contender, Contest
 from flextune.optimization.layout_costs import LayoutCosts
 from flextune.plan.fusion.plan import FusionPlan
 from flextune.plan.fusion.switcher import LAYOUTS
@@ -42,7 +42,7 @@ class LayoutChoice:
     """The model in the layouts to ship it in, its build with default schedules, and what was decided, if anything."""
 
     partition: Partition
-    build: Build
+    contender: Contender
     decision: LayoutDecision | None = None
 
 
@@ -52,26 +52,27 @@ class _Trial:
 
     layouts: LayoutAssignment
     partition: Partition
-    build: Build
+    contender: Contender
     plan: FusionPlan
     workloads: tuple[tuple[Workload, ...], ...]
 
     @classmethod
-    def of(cls, layouts: LayoutAssignment, partition: Partition, build: Build) -> _Trial:
+    def of(cls, layouts: LayoutAssignment, partition: Partition, contender: Contender) -> _Trial:
         plain = partition.by_default()
         assert plain.switcher is not None
-        return cls(layouts, partition, build, plain.switcher.plan, first_workloads(plain))
+        return cls(layouts, partition, contender, plain.switcher.plan, first_workloads(plain))
 
 
 def choose_layouts(
-    partition: Partition, default: Build, target: Target, peaks: Peaks | None, deadline: float
+    partition: Partition, default: Contender, contest: Contest, peaks: Peaks | None, deadline: float
 ) -> LayoutChoice:
     """The layouts of a model; `default` is its build in NHWC with default schedules, which all others must beat.
 
     The assignment of least predicted cost is built if it promises to be faster. From the time of every group in both
     builds follows a third one, of the faster layout for each group and with conversions where they differ. No build
-    is begun that `deadline` (of `time.perf_counter`) leaves no time for.
+    is begun that `deadline` (of `time.perf_counter`) leaves no time for; one that fails is out of the running.
     """
+    target = contest.target
     layouts, estimator = layouts_of(target), TargetEstimator(target, peaks)
     problem = layout_problem(partition, layouts)
     if problem is None or time.perf_counter() > deadline:
@@ -82,18 +83,23 @@ def choose_layouts(
     proposed = problem.cheapest(predicted.group, predicted.conversion)
     if not proposed or not _promises(problem, proposed, predicted, trials):
         return LayoutChoice(partition, default, _decision(partition, target, problem, predicted, trials, (), 0))
-    trials.append(_built(partition, proposed, target))
+    if not _enter(contest, trials, proposed):
+        return LayoutChoice(partition, default)
     profiles = _profiles(trials)
     if 2 * time.perf_counter() - began < deadline:
         measured = _measured(problem, predicted, trials, profiles)
         mixed = _mixture(problem, measured)
         if mixed is not None and _promises(problem, mixed, measured, trials):
-            trials.append(_built(partition, mixed, target))
+            _enter(contest, trials, mixed)
             profiles = _profiles(trials)
+    trials, profiles = _sound(trials, profiles)
     secs = _model_secs(trials, profiles, estimator.launch_secs)
     chosen = _fastest(secs)
     decision = _decision(partition, target, problem, predicted, trials, [each.total for each in secs], chosen)
-    return LayoutChoice(trials[chosen].partition, trials[chosen].build, decision)
+    for number, trial in enumerate(trials[1:], 1):
+        if number != chosen:
+            contest.dismiss(trial.contender)
+    return LayoutChoice(trials[chosen].partition, trials[chosen].contender, decision)
 
 
 def layouts_of(target: Target) -> tuple[Layout, ...]:
@@ -131,9 +137,21 @@ def plan_key(plan: FusionPlan) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _built(partition: Partition, layouts: LayoutAssignment, target: Target) -> _Trial:
-    laid_out = partition.laid_out(layouts)
-    return _Trial.of(layouts, laid_out, compile_model(laid_out, {}, target))
+def _enter(contest: Contest, trials: list[_Trial], layouts: LayoutAssignment) -> bool:
+    """Add the model built in these layouts to the trials, the first of which is in NHWC; whether that went well."""
+    laid_out = trials[0].partition.laid_out(layouts)
+    contender = contest.enter(f"in layouts {layouts}", laid_out, {})
+    if contender is not None:
+        trials.append(_Trial.of(layouts, laid_out, contender))
+    return contender is not None
+
+
+def _sound(
+    trials: Sequence[_Trial], profiles: Sequence[dict[str, float]]
+) -> tuple[list[_Trial], list[dict[str, float]]]:
+    """Without those that failed while they were timed."""
+    kept = [pair for pair in zip(trials, profiles, strict=True) if not pair[0].contender.failed]
+    return [trial for trial, _ in kept], [profile for _, profile in kept]
 
 
 def _promises(problem: LayoutProblem, layouts: LayoutAssignment, costs: LayoutCosts, trials: Sequence[_Trial]) -> bool:
@@ -144,7 +162,7 @@ def _promises(problem: LayoutProblem, layouts: LayoutAssignment, costs: LayoutCo
 
 
 def _profiles(trials: Sequence[_Trial]) -> list[dict[str, float]]:
-    return profile_in_turns([trial.build for trial in trials], _ROUNDS, _RUNS)
+    return profile_in_turns([trial.contender.opened for trial in trials], _ROUNDS, _RUNS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 
-from flextune.apply.build import Build, Schedule, compile_model, workloads_in_place
-from flextune.apply.executable import Executable
-from flextune.csp.assignment import Assignment
+from flextune.apply.build import Build, workloads_in_place
+from flextune.apply.model_runner import ModelRunner
+from flextune.apply.model_service import SECS_PER_TIME
 from flextune.database.base import Database
+from flextune.measure.runner import Runner
+from flextune.optimization.contender import Contender, Contest, FailedBuild, compare, local_models
 from flextune.optimization.in_model import (
     ROUNDS,
     RUNS_PER_ROUND,
@@ -22,19 +24,17 @@ from flextune.optimization.in_model import (
     variants,
     winner,
 )
-from flextune.optimization.in_turns import Limits, Outcome, choose_in_turns
+from flextune.optimization.in_turns import Limits
 from flextune.optimization.layouts import LayoutChoice, choose_layouts, recorded_layouts
+from flextune.optimization.recorded import recorded_schedules
 from flextune.optimization.verdict import verdict
-from flextune.plan.layouts.assignment import ALL_NHWC
 from flextune.plan.options import GroupOptions, group_options
 from flextune.plan.partition import Partition
 from flextune.platforms.estimator import TargetEstimator
-from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.decision import Decision, GroupDecision
 from flextune.trial.record import Evidence, TuningRecord
 from flextune.tuning.events import Callback
-from flextune.tuning.evidence import best_record
 from flextune.tuning.loop import provenance
 from flextune.tuning.options import TuneOptions
 from flextune.tuning.switching import Circumstances, Switching
@@ -54,8 +54,6 @@ _COMPARED_SHARE = 0.1
 _RUNS_PER_COMPARED_ROUND = 4
 """Two that are timed and one before each."""
 
-_SECS_PER_TIME = 0.02
-"""A time is the median of so many runs as fit in here, one at least."""
 LAYOUTS_SHARE = 0.125
 """Of a budget in minutes, for finding the layouts: not tried where one more build would take most of it."""
 
@@ -74,14 +72,48 @@ _UNFORESEEN = 0.02
 
 @dataclass(frozen=True, slots=True)
 class OptimizedModel:
-    """The outcome for a model: the build to ship, its seconds and those of the default build, and what was decided."""
+    """The outcome for a model."""
 
     tasks: TasksResult
     decisions: tuple[Decision, ...]
     build: Build | None
+    """What to ship; None where the run was interrupted, and where there was nothing to tune."""
+    is_tuned: bool
+    """Whether that is another build than the one with default schedules."""
     default_secs: float
     tuned_secs: float
+    """Seconds of a run of the build to ship; infinity where there is none."""
     elapsed_secs: float
+    failures: tuple[FailedBuild, ...] = ()
+    """Builds of the whole model that crashed, hung, computed something else, or could not be made."""
+    reference: str = ""
+    """What the builds' outputs were compared with."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was ended by Ctrl-C."""
+        return self.tasks.interrupted
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """What the steps of a run share. `started` is a moment of `time.perf_counter`, from which the budget counts."""
+
+    target: Target
+    options: TuneOptions
+    database: Database
+    contest: Contest
+    runner: Runner | None
+    started: float
+
+    @property
+    def elapsed_secs(self) -> float:
+        return time.perf_counter() - self.started
+
+    def deadline(self, share: float = 1.0, since: float | None = None) -> float:
+        """The moment at which a share of a budget in minutes is used up; never without one."""
+        minutes = self.options.budget.minutes
+        return math.inf if minutes is None else (self.started if since is None else since) + share * 60 * minutes
 
 
 def optimize_model(
@@ -91,86 +123,96 @@ def optimize_model(
     database: Database,
     callbacks: Sequence[Callback] = (),
     began: float | None = None,
+    models: ModelRunner | None = None,
+    runner: Runner | None = None,
 ) -> OptimizedModel:
     """Tunes a model within the budget and builds it: with default schedules, unless another is shown to be faster.
 
     A budget in minutes counts from `began`, a moment of `time.perf_counter` (the call, by default). Trials, the times
     inside the model and the decisions on groups go to the database, so that `compile` finds them and another run goes
     on from there. An interrupted run keeps what it has, and builds nothing.
+
+    Whole builds are compiled, checked and timed by `models`, kernels by `runner`: processes of this machine, by
+    default. BuildError where the build with default schedules fails.
     """
     started = time.perf_counter() if began is None else began
-    default, build_secs, reserve = _default_build(partition, target, options)
-    laid_out = _laid_out(partition, default, target, options, database, build_secs)
-    whole, partition = partition, laid_out.partition
-    first: list[Decision] = [] if laid_out.decision is None else [laid_out.decision]
+    with local_models(partition, target, options.budget.minutes) if models is None else nullcontext(models) as running:
+        run = _Run(target, options, database, Contest(target, running), runner, started)
+        return _optimized(partition, run, callbacks)
+
+
+def _optimized(partition: Partition, run: _Run, callbacks: Sequence[Callback]) -> OptimizedModel:
+    """The steps of a run, in their order."""
+    options, database, whole = run.options, run.database, partition
+    default, build_secs, reserve = _default_build(partition, run)
+    laid_out = _laid_out(partition, default, run, build_secs)
+    partition, first = laid_out.partition, [] if laid_out.decision is None else [laid_out.decision]
     database.decide(first)
     in_place = workloads_in_place(partition)
     groups = [group.without(in_place) for group in group_options(partition)]
-    switching = Switching.of(groups, _outside(partition, groups), TargetEstimator(target, options.peaks))
+    switching = Switching.of(groups, _outside(partition, groups), TargetEstimator(run.target, options.peaks))
     tasks = model_tasks(partition, switching, in_place)
-    kept = _kept_secs(options, reserve + time.perf_counter() - started)
-    tuned = tune_tasks(tasks, target, options, database, callbacks, switching.weights, kept)
+    kept = _kept_secs(options, reserve + run.elapsed_secs)
+    tuned = tune_tasks(tasks, run.target, options, database, callbacks, switching.weights, kept, run.runner)
     if tuned.interrupted or not tuned.searches:
-        return OptimizedModel(tuned, tuple(first), None, math.inf, math.inf, time.perf_counter() - started)
-    deadline = _deadline(options, started)
-    builds, best, decisions = _choose(partition, target, options, database, switching, tuned, deadline)
-    others = [build for build in (laid_out.build, *builds, best) if build is not None and build is not default]
+        failures = run.contest.failures
+        return OptimizedModel(tuned, tuple(first), None, False, math.inf, math.inf, run.elapsed_secs, failures)
+    contenders, decisions = _choose(partition, run, switching, tuned)
+    others = [each for each in (laid_out.contender, *contenders) if each is not default and not each.failed]
     candidates = [default, *others]
-    left = max(0.0, min(_COMPARED_SECS, deadline - time.perf_counter()))
-    found = compare([build.executable for build in candidates], Limits(secs=left))
-    last = verdict(whole, target, found, options.peaks)
+    left = max(0.0, min(_COMPARED_SECS, run.deadline() - time.perf_counter()))
+    found = compare(candidates, Limits(secs=left))
+    last = verdict(whole, run.target, found, options.peaks, run.contest.failures)
     about_all = [] if last is None else [last]
     database.decide(about_all)
     return OptimizedModel(
         tuned,
         (*first, *decisions, *about_all),
-        candidates[found.chosen],
+        candidates[found.chosen].build,
+        found.chosen > 0,
         found.secs[0],
         found.secs[found.chosen],
-        time.perf_counter() - started,
+        run.elapsed_secs,
+        run.contest.failures,
+        run.contest.reference,
     )
 
 
-def _laid_out(
-    partition: Partition, default: Build, target: Target, options: TuneOptions, database: Database, build_secs: float
-) -> LayoutChoice:
+def _laid_out(partition: Partition, default: Contender, run: _Run, build_secs: float) -> LayoutChoice:
     """The model in the layouts that the records decided, else in those that are found now.
 
     A model most of whose kernels were tuned in NHWC already stays so: what is compared are default schedules.
     """
-    known = recorded_layouts(partition, database, target)
+    known = recorded_layouts(partition, run.database, run.target)
     if known is not None:
         return LayoutChoice(partition.laid_out(known), default)
     now = time.perf_counter()
-    deadline = _deadline(options, now, LAYOUTS_SHARE)
-    is_tuned = 2 * len(recorded_schedules(partition, database, target)) > len(partition.tasks)
+    deadline = run.deadline(LAYOUTS_SHARE, now)
+    is_tuned = 2 * len(recorded_schedules(partition, run.database, run.target)) > len(partition.tasks)
     if is_tuned or now + _LAYOUT_BUILD * build_secs > deadline:
         return LayoutChoice(partition, default)
-    return choose_layouts(partition, default, target, options.peaks, deadline)
+    return choose_layouts(partition, default, run.contest, run.options.peaks, deadline)
 
 
 def _choose(
-    partition: Partition,
-    target: Target,
-    options: TuneOptions,
-    database: Database,
-    switching: Switching,
-    tuned: TasksResult,
-    deadline: float,
-) -> tuple[list[Build], Build | None, list[GroupDecision]]:
-    """The finalists inside the model, as far as time allows; what was chosen is recorded."""
+    partition: Partition, run: _Run, switching: Switching, tuned: TasksResult
+) -> tuple[list[Contender], list[GroupDecision]]:
+    """The best builds by the trials and inside the model, as far as time allows; what was chosen is recorded."""
     alone = {search.task.workload.key: search.best_secs for search in tuned.searches}
     tried = variants(switching, tuned.searches, VARIANTS)
-    builds, finalists = measure_in_model(partition, tried, target, deadline)
+    built, finalists = measure_in_model(partition, tried, run.contest, run.deadline())
     secs = best_secs(finalists, alone)
     choice = switching.choice(secs)
     best = winner(tried, finalists, choice)
-    _record(database, finalists, options, partition.model.name)
-    decisions = switching.decisions(secs, choice, Circumstances(partition.model.name, target.key, "in the model"))
-    database.decide(decisions)
-    if best == tried[0] or time.perf_counter() > deadline:
-        return builds[:1], None, decisions
-    return builds[:1], compile_model(partition.switched(best.choice), best.schedules, target), decisions
+    model = partition.model.name
+    _record(run.database, finalists, run.options, model)
+    decisions = switching.decisions(secs, choice, Circumstances(model, run.target.key, "in the model"))
+    run.database.decide(decisions)
+    by_trials = [built[0]] if 0 in built else []
+    if best == tried[0] or time.perf_counter() > run.deadline():
+        return by_trials, decisions
+    last = run.contest.enter("with the best of every kernel", partition.switched(best.choice), best.schedules)
+    return [*by_trials, *([] if last is None else [last])], decisions
 
 
 def model_tasks(partition: Partition, switching: Switching, in_place: Collection[str]) -> list[TuningTask]:
@@ -189,72 +231,28 @@ def model_tasks(partition: Partition, switching: Switching, in_place: Collection
     ]
 
 
-def choice_of(groups: Sequence[GroupOptions], database: Database, target: Target) -> dict[str, str]:
-    """What the records decided for each kind of group; nothing where they say nothing, which is the default."""
-    decided = {decision.key: decision.chosen for decision in database.decisions(GroupDecision, target.key)}
-    return {
-        group.kind: decided[group.key]
-        for group in groups
-        if decided.get(group.key) in {option.name for option in group.options}
-    }
-
-
-def recorded_schedules(partition: Partition, database: Database, target: Target) -> dict[str, Schedule]:
-    """The best recorded schedule of each task that has one, by workload key."""
-    keys = [task.workload.key for task in partition.tasks]
-    found = {key: best_record(database.records(key, target.key)) for key in keys}
-    return {
-        key: (Trace.from_json(record.trace), Assignment.parse(record.assignment))
-        for key, record in found.items()
-        if record is not None
-    }
-
-
-def from_records(partition: Partition, database: Database, target: Target) -> tuple[Partition, dict[str, Schedule]]:
-    """The model as the records decided on its layouts and groups, and the best recorded schedules of its tasks."""
-    laid_out = partition.laid_out(recorded_layouts(partition, database, target) or ALL_NHWC)
-    decided = laid_out.switched(choice_of(group_options(laid_out), database, target))
-    return decided, recorded_schedules(decided, database, target)
-
-
-def compare(executables: Sequence[Executable], limits: Limits) -> Outcome:
-    """Which executable of one model to use: the first one, unless another is shown to be faster."""
-    inputs = executables[0].random_inputs(0)
-
-    def once(executable: Executable) -> float:
-        return executable.benchmark(inputs, min_runs=1, min_secs=_SECS_PER_TIME, warmup=1).median_secs
-
-    return choose_in_turns([partial(once, each) for each in executables], limits)
-
-
 def _outside(partition: Partition, groups: Sequence[GroupOptions]) -> dict[str, float]:
     """Calls of the workloads that are in no group of the plan."""
     inside = {workload.key for group in groups for workload in group.options[0].workloads}
     return {task.workload.key: float(task.count) for task in partition.tasks if task.workload.key not in inside}
 
 
-def _default_build(partition: Partition, target: Target, options: TuneOptions) -> tuple[Build, float, float]:
+def _default_build(partition: Partition, run: _Run) -> tuple[Contender, float, float]:
     """The build with default schedules, its seconds, and the seconds to expect of builds and runs after the trials."""
     started = time.perf_counter()
-    build = compile_model(partition, {}, target)
+    default = run.contest.first(partition)
     build_secs = time.perf_counter() - started
-    run_secs = build.executable.benchmark(min_runs=3, min_secs=0.0, warmup=1).median_secs
+    run_secs = default.opened.run_secs()
     inside = VARIANTS * (build_secs + ROUNDS * (RUNS_PER_ROUND + 1) * run_secs)
-    return build, build_secs, _BUILDS_TAKE_LONGER * (inside + build_secs) + _comparison_secs(options, run_secs)
+    return default, build_secs, _BUILDS_TAKE_LONGER * (inside + build_secs) + _comparison_secs(run.options, run_secs)
 
 
 def _comparison_secs(options: TuneOptions, run_secs: float) -> float:
     """What a comparison needs that stays unclear, within its share; in any case what its least rounds need."""
     limits = Limits()
-    round_secs = _COMPARED_BUILDS * _RUNS_PER_COMPARED_ROUND * max(run_secs, _SECS_PER_TIME / 2)
+    round_secs = _COMPARED_BUILDS * _RUNS_PER_COMPARED_ROUND * max(run_secs, SECS_PER_TIME / 2)
     share = math.inf if options.budget.minutes is None else _COMPARED_SHARE * 60 * options.budget.minutes
     return max(limits.least_rounds * round_secs, min(_COMPARED_SECS, share, limits.most_rounds * round_secs))
-
-
-def _deadline(options: TuneOptions, started: float, share: float = 1.0) -> float:
-    """The moment at which a share of a budget in minutes is used up; never without one."""
-    minutes = options.budget.minutes
-    return math.inf if minutes is None else started + share * 60 * minutes
 
 
 def _kept_secs(options: TuneOptions, wanted: float) -> float:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from flextune.database.base import Database
+from flextune.optimization.contender import FailedBuild
 from flextune.optimization.in_turns import Outcome
 from flextune.optimization.layouts import plan_key
 from flextune.plan.partition import Partition
@@ -15,15 +18,19 @@ from flextune.target.target import Target
 from flextune.trial.decision import Shipped, Verdict
 
 
-def verdict(partition: Partition, target: Target, found: Outcome, peaks: Peaks | None) -> Verdict | None:
+def verdict(
+    partition: Partition, target: Target, found: Outcome, peaks: Peaks | None, failures: Sequence[FailedBuild] = ()
+) -> Verdict | None:
     """Which build of a model to ship, from the default one and others that took turns with it, in this order.
 
-    None for a model that branches, which has no plan to know it by.
+    `failures` are builds that are out of the running. None for a model that branches, which has no plan to know it by,
+    and where the default build failed while it was timed, so that there is nothing to be faster than.
     """
     key = _key(partition)
-    if key is None:
+    if key is None or not math.isfinite(found.secs[0]):
         return None
-    tuned_secs = found.secs[found.chosen] if found.chosen else min(found.secs[1:], default=None)
+    sound = [secs for secs in found.secs[1:] if math.isfinite(secs)]
+    tuned_secs = found.secs[found.chosen] if found.chosen else min(sound, default=None)
     estimator = TargetEstimator(target, peaks)
     predicted = sum(task.count * estimator.workload_secs(task.workload) for task in partition.tasks)
     return Verdict(
@@ -36,6 +43,7 @@ def verdict(partition: Partition, target: Target, found: Outcome, peaks: Peaks |
         default_secs=found.secs[0],
         tuned_secs=tuned_secs,
         reason=_reason(found, tuned_secs),
+        failures=tuple(map(str, failures)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

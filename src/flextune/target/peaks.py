@@ -98,6 +98,19 @@ def measured_peaks(
         return best
 
 
+def peaks_of(target: Target, *, measure_missing: bool = True) -> Peaks | None:
+    """The measured peaks of this machine; None for a target that is another kind of machine.
+
+    Without `measure_missing` also None where they are not cached.
+    """
+    here = detect()
+    if target.kind != here.kind:
+        return None
+    if measure_missing or _read(_cache_path(target), target)[0] is not None:
+        return measured_peaks(target)
+    return None
+
+
 def measure_in_subprocess(target: Target) -> Peaks:
     """Measures in a fresh process, since TVM reads its thread settings when it is loaded."""
     check_runs_here(target, detect())

@@ -243,7 +243,8 @@ class Verdict(Decision):
     """Whether a model ships tuned or by default. `key` is that of its plan and precision (`optimization/verdict.py`).
 
     The model of `kernels` distinct kernels is predicted to take `predicted_secs` by default; `default_secs` and
-    `tuned_secs` are those of both builds in turns (None where nothing but the default was built).
+    `tuned_secs` are those of both builds in turns (None where nothing but the default was built). `failures` says in
+    words which builds crashed, hung, computed something else, or could not be made.
     """
 
     KIND: ClassVar[str] = "verdict"
@@ -253,6 +254,7 @@ class Verdict(Decision):
     predicted_secs: float
     default_secs: float
     tuned_secs: float | None
+    failures: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.shipped is Shipped.TUNED and self.tuned_secs is None:
@@ -273,7 +275,7 @@ class Verdict(Decision):
 
     def _own_values(self) -> dict[str, object]:
         names = ("shipped", "kernels", "predicted_secs", "default_secs", "tuned_secs")
-        return {name: getattr(self, name) for name in names}
+        return {**{name: getattr(self, name) for name in names}, "failures": list(self.failures)}
 
     @classmethod
     def _of_values(cls, values: Mapping[str, Any], common: Mapping[str, str]) -> Self:
@@ -284,6 +286,7 @@ class Verdict(Decision):
             predicted_secs=_seconds(values["predicted_secs"]),
             default_secs=_seconds(values["default_secs"]),
             tuned_secs=_seconds_if_any(values["tuned_secs"]),
+            failures=tuple(map(str, values.get("failures", ()))),
         )
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flextune.apply.build import Build, compile_model
 from flextune.database.store import open_database
 from flextune.errors import UsageError
 from flextune.importing.model import load_model
 from flextune.lowering.precision.precision import Precision
 from flextune.optimization import layouts
+from flextune.optimization.contender import Contender, Contest
 from flextune.optimization.layout_costs import LayoutCosts
 from flextune.optimization.layouts import choose_layouts, layout_problem, layouts_of, plan_key, recorded_layouts
 from flextune.plan.fusion.switcher import pass_names
@@ -24,6 +24,7 @@ from flextune.plan.partition import Partition, partition_model
 from flextune.platforms.estimator import TargetEstimator
 from flextune.target.detect import detect
 from flextune.testing.models import evaluate, random_array
+from tests.unit.optimization.fake_models import CRASHED, HUNG, WRONG, FakeModels, Fate
 from tests.unit.plan.layouts.nets import branching
 
 
@@ -39,9 +40,19 @@ def partition(path: Path) -> Partition:
     return partition_model(load_model(path))
 
 
-@pytest.fixture(scope="module")
-def default(partition: Partition) -> Build:
-    return compile_model(partition, {}, detect(), threads=1)
+@pytest.fixture
+def models() -> FakeModels:
+    return FakeModels(Fate())
+
+
+@pytest.fixture
+def contest(models: FakeModels) -> Contest:
+    return Contest(detect(), models)
+
+
+@pytest.fixture
+def default(partition: Partition, contest: Contest) -> Contender:
+    return contest.first(partition)
 
 
 def times(monkeypatch: pytest.MonkeyPatch, *secs: float) -> None:
@@ -51,10 +62,10 @@ def times(monkeypatch: pytest.MonkeyPatch, *secs: float) -> None:
 
 
 def test_the_faster_build_is_chosen_and_found_again(
-    partition: Partition, default: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    partition: Partition, default: Contender, contest: Contest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times(monkeypatch, 2.0, 1.0, 3.0)
-    choice = choose_layouts(partition, default, detect(), None, math.inf)
+    choice = choose_layouts(partition, default, contest, None, math.inf)
     assert choice.decision is not None
     assert choice.decision.tried[1].layouts == choice.decision.chosen == choice.partition.layouts != ALL_NHWC
     assert "1000.00 ms against 2000.00 ms" in choice.decision.reason
@@ -63,29 +74,54 @@ def test_the_faster_build_is_chosen_and_found_again(
         assert recorded_layouts(partition, database, detect()) == choice.partition.layouts
     image = random_array(1, 1, 3, 24, 24)
     expected = evaluate(branching(24), {"x": image})
-    np.testing.assert_allclose(choice.build.executable.run({"x": image})["y"], expected[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        choice.contender.build.executable.run({"x": image})["y"], expected[0], rtol=1e-4, atol=1e-4
+    )
 
 
 def test_what_is_hardly_faster_is_not_chosen(
-    partition: Partition, default: Build, monkeypatch: pytest.MonkeyPatch
+    partition: Partition, default: Contender, contest: Contest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times(monkeypatch, 1.0, 0.99, 0.99)
-    choice = choose_layouts(partition, default, detect(), None, math.inf)
-    assert choice.build is default
+    choice = choose_layouts(partition, default, contest, None, math.inf)
+    assert choice.contender is default
     assert choice.partition is partition
     assert choice.decision is not None
     assert choice.decision.chosen == ALL_NHWC
 
 
-def test_no_time_means_no_decision(partition: Partition, default: Build) -> None:
-    assert choose_layouts(partition, default, detect(), None, 0.0).decision is None
+@pytest.mark.parametrize("fate", [Fate(failure=WRONG), Fate(failure=CRASHED), Fate(failure=HUNG, after=2)])
+def test_a_build_that_fails_is_not_chosen_whatever_its_times(
+    partition: Partition, fate: Fate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times(monkeypatch, 2.0, 1.0, 1.0)
+    contest = Contest(detect(), FakeModels(Fate(), fate))
+    default = contest.first(partition)
+    choice = choose_layouts(partition, default, contest, None, math.inf)
+    assert choice.contender is default
+    assert choice.partition is partition
+    assert {failed.failure for failed in contest.failures} == {fate.failure}
+    assert all(failed.name.startswith("in layouts ") for failed in contest.failures)
+
+
+def test_builds_that_are_not_chosen_give_back_their_memory(
+    partition: Partition, default: Contender, contest: Contest, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times(monkeypatch, 2.0, 1.0, 3.0)
+    chosen = choose_layouts(partition, default, contest, None, math.inf).contender.opened
+    kept = [default.opened, chosen]
+    assert [model for model in models.opened if not model.closed] == kept
+
+
+def test_no_time_means_no_decision(partition: Partition, default: Contender, contest: Contest) -> None:
+    assert choose_layouts(partition, default, contest, None, 0.0).decision is None
 
 
 def test_what_is_predicted_not_to_pay_is_not_built(
-    partition: Partition, default: Build, monkeypatch: pytest.MonkeyPatch
+    partition: Partition, default: Contender, contest: Contest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(LayoutCosts, "group", lambda _self, _place, pair: 1.0 if pair.is_default else 1.5)
-    choice = choose_layouts(partition, default, detect(), None, math.inf)
+    choice = choose_layouts(partition, default, contest, None, math.inf)
     assert choice.decision is not None
     assert choice.decision.reason.startswith("predicted")
     assert [each.measured_secs for each in choice.decision.tried] == [None]
@@ -101,10 +137,15 @@ def test_where_nothing_is_chosen(path: Path, partition: Partition) -> None:
 
 @pytest.mark.parametrize("text", ["NCHW:0-9000", "NCHW:999", "NCHW5c>NCHW:1"])
 def test_a_record_that_does_not_fit_is_left_aside(
-    partition: Partition, default: Build, tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+    partition: Partition,
+    default: Contender,
+    contest: Contest,
+    tmp_path: Path,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(LayoutCosts, "group", lambda _self, _place, pair: 1.0 if pair.is_default else 1.5)
-    decision = choose_layouts(partition, default, detect(), None, math.inf).decision
+    decision = choose_layouts(partition, default, contest, None, math.inf).decision
     assert decision is not None
     with open_database(str(tmp_path / "records.db")) as database:
         layouts = LayoutAssignment.parse(text)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from flextune.apply.build import Build
-from flextune.cli import models
-from flextune.cli.models import build_to_ship
+from flextune.apply.model_runner import Failure
 from flextune.database.store import open_database
 from flextune.importing.model import load_model
 from flextune.lowering.precision.precision import Precision
+from flextune.optimization.contender import FailedBuild
 from flextune.optimization.in_turns import Outcome
 from flextune.optimization.verdict import recorded_verdict, verdict
 from flextune.plan.partition import Partition, partition_model
 from flextune.target.detect import detect
 from flextune.trial.decision import Decision, Shipped
+from flextune.trial.measurement import Status
 from tests.unit.plan.layouts.nets import branching
 
 FASTER = Outcome(2, (2e-3, 1.9e-3, 1.5e-3), 12)
@@ -61,28 +62,15 @@ def test_a_model_that_branches_has_no_verdict(partition: Partition) -> None:
     assert verdict(replace(partition, switcher=None), detect(), FASTER, None) is None
 
 
-@pytest.mark.parametrize(
-    ("known", "timed", "shipped"),
-    [(Shipped.TUNED, 0, "tuned"), (Shipped.DEFAULT, 0, "default"), (None, 0, "default"), (None, 1, "tuned")],
-)
-def test_a_known_verdict_is_followed_without_timing(
-    partition: Partition, monkeypatch: pytest.MonkeyPatch, known: Shipped | None, timed: int, shipped: str
-) -> None:
-    class FakeBuild:
-        def __init__(self, name: str) -> None:
-            self.name = self.executable = name
+def test_failures_are_kept_with_the_verdict(partition: Partition) -> None:
+    failed = FailedBuild("with finalists 1 of every kernel", Failure(Status.WRONG_OUTPUT, "an output is off by 3"))
+    decision = verdict(partition, detect(), Outcome(0, (2e-3, math.inf), 8), None, (failed,))
+    assert decision is not None
+    assert decision.shipped is Shipped.DEFAULT
+    assert decision.tuned_secs is None
+    assert decision.failures == ("with finalists 1 of every kernel: wrong_output: an output is off by 3",)
+    assert Decision.from_json(decision.to_json()) == decision
 
-    def build(_partition: Partition, schedules: dict[str, object], _target: object) -> FakeBuild:
-        return FakeBuild("tuned" if schedules else "default")
 
-    compared: list[object] = []
-
-    def compare(executables: object, _limits: object) -> Outcome:
-        compared.append(executables)
-        return Outcome(timed, (1.0, 1.0), 8)
-
-    monkeypatch.setattr(models, "compile_model", build)
-    monkeypatch.setattr(models, "compare", compare)
-    found: Build = build_to_ship(partition, partition, {"key": None}, detect(), known)  # type: ignore[dict-item]
-    assert found.executable == shipped  # type: ignore[comparison-overlap]
-    assert compared == ([] if known else [["default", "tuned"]])
+def test_nothing_is_known_where_the_default_build_failed(partition: Partition) -> None:
+    assert verdict(partition, detect(), Outcome(1, (math.inf, 2e-3), 8), None) is None

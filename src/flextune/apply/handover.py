@@ -1,0 +1,64 @@
+"""A built model on its way to another process of this run: where its library lies, and its weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from flextune.apply.huge_pages import huge_block
+from flextune.apply.machine import ModelCode
+from flextune.apply.own_code import BuiltCode, SavedCode
+from flextune.apply.signature import Runtime, Signature
+
+Handed = Mapping[str, str]
+"""`library`: the path of the library; `weights`: that of its weights, empty where they are in the library's file."""
+
+
+@contextmanager
+def handed_over(code: ModelCode, signature: Signature, folder: Path) -> Iterator[Handed]:
+    """The model for `received` in another process, which has it once the block ends; `folder` takes what is written."""
+    if isinstance(code, SavedCode):
+        yield {"library": str(code.path), "weights": ""}
+    elif isinstance(code, BuiltCode):
+        with _shared(code.weights) as weights:
+            yield {"library": str(code.library), "weights": weights}
+    else:
+        saved = code.write(folder / "model.so", signature)
+        try:
+            yield {"library": str(saved), "weights": ""}
+        finally:
+            saved.unlink(missing_ok=True)
+
+
+def received(handed: Handed, runtime: Runtime) -> ModelCode:
+    """The model that another process hands over."""
+    library = Path(handed["library"])
+    if runtime is Runtime.TVM:
+        from flextune.apply.virtual_machine import SavedVirtualMachineCode  # TVM takes seconds to load
+
+        return SavedVirtualMachineCode(library)
+    return BuiltCode(library, _read(Path(handed["weights"]))) if handed["weights"] else SavedCode(library)
+
+
+@contextmanager
+def _shared(array: np.ndarray) -> Iterator[str]:
+    """A path at which other processes read the bytes of an array; they lie in memory, not on a disk."""
+    memory = os.memfd_create("flextune-weights")
+    try:
+        with open(memory, "wb", closefd=False) as stream:
+            stream.write(array.data)
+        yield f"/proc/{os.getpid()}/fd/{memory}"
+    finally:
+        os.close(memory)
+
+
+def _read(path: Path) -> np.ndarray:
+    """The bytes at a path, placed as weights are."""
+    block = huge_block(path.stat().st_size)
+    with path.open("rb") as stream:
+        stream.readinto(block.data)
+    return block

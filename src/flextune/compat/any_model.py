@@ -1,0 +1,50 @@
+"""Whatever somebody calls a model, as a `Model`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import networkx
+import onnx
+
+from flextune.compat.networkx_graph import model_of_graph
+from flextune.errors import UsageError
+from flextune.importing.model import Model, load_model, model_from_proto
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def model_of(given: Any, shapes: Shapes | None = None, example_inputs: Any = None) -> Model:
+    """An ONNX file or `ModelProto`, a PyTorch module with `example_inputs`, a networkx graph, or a `Model` itself.
+
+    `shapes` fixes the shapes of inputs by name, where the model is ONNX; `example_inputs` are as in
+    `flextune.from_torch`. ModelError for a model that cannot be read, UsageError for anything else.
+    """
+    if isinstance(given, str | Path):
+        return load_model(given, shapes)
+    if isinstance(given, onnx.ModelProto):
+        return model_from_proto(given, given.graph.name or "model", shapes)
+    if shapes:
+        raise UsageError(f"shapes are for ONNX models; the shapes of a {type(given).__name__} are its own")
+    if isinstance(given, Model):
+        return given
+    if isinstance(given, networkx.Graph):
+        return model_of_graph(given, str(given.name) or "graph")
+    if example_inputs is not None or _is_of_torch(given):
+        from flextune.importing.torch_export import from_torch  # torch is large, and not everybody has it
+
+        if example_inputs is None:
+            raise UsageError(
+                "a PyTorch module needs example_inputs: the arguments of one call, as in flextune.from_torch"
+            )
+        return from_torch(given, example_inputs)
+    raise UsageError(
+        "expected an ONNX model or its path, a PyTorch module with example_inputs, or a networkx graph, got "
+        f"{type(given).__name__}"
+    )
+
+
+def _is_of_torch(given: Any) -> bool:
+    return any(base.__module__.partition(".")[0] == "torch" for base in type(given).__mro__)

@@ -1,0 +1,234 @@
+"""The main job from Python: a model or a workload in, tuned on this machine, an executable or a result out.
+
+>>> executable = flextune.optimize("resnet50.onnx", minutes=2)        # doctest: +SKIP
+>>> executable.save("resnet50.so")                                    # doctest: +SKIP
+>>> flextune.tune("gemm:m=512,n=512,k=512", trials=64).best_gflops    # doctest: +SKIP
+
+The command line does its work through the same functions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flextune.apply.executable import Executable
+from flextune.compat.any_model import Shapes, model_of
+from flextune.cost.model_file import load_model as load_cost_model
+from flextune.cost.registry import check_cost_model
+from flextune.database.base import Database
+from flextune.database.store import open_database
+from flextune.lowering.precision.precision import Precision
+from flextune.measure.runner import Runner
+from flextune.optimization.model import OptimizedModel
+from flextune.optimization.shipping import Shipment, optimize_and_ship, ship
+from flextune.plan.fusion.switcher import check_passes
+from flextune.plan.partition import Partition, partition_model
+from flextune.platforms.estimator import plan_estimator
+from flextune.search.registry import check_strategy
+from flextune.settings import default_database_path
+from flextune.target.detect import detect
+from flextune.target.peaks import Peaks, peaks_of
+from flextune.target.target import Target
+from flextune.tuning.budget import Budget
+from flextune.tuning.events import Callback
+from flextune.tuning.loop import tune_workload
+from flextune.tuning.options import TuneOptions
+from flextune.tuning.result import TuningResult
+from flextune.tuning.task import peak_flops
+from flextune.workload.parse import parse_workload
+from flextune.workload.workload import Workload
+
+DatabaseLike = Database | str | Path | None
+"""Records: a database that is open, a file or `postgresql://` URL, or None for `$FLEXTUNE_DB`, else `flextune.db`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How to search: names as `flextune strategies` lists them, with their own options as texts.
+
+    UsageError for unknown names and options. `pretrained` is a file that `flextune pretrain` wrote.
+    """
+
+    strategy: str = "auto"
+    strategy_options: Mapping[str, str] | None = None
+    cost_model: str = "trees"
+    cost_model_options: Mapping[str, str] | None = None
+    pretrained: str | Path | None = None
+    seed: int = 0
+    """Of everything random."""
+    resume: bool = True
+    """Whether recorded trials of the same key are taken for known."""
+
+    def __post_init__(self) -> None:
+        check_strategy(self.strategy, dict(self.strategy_options or {}))
+        check_cost_model(self.cost_model, dict(self.cost_model_options or {}), self.pretrained is not None)
+
+    def tune_options(self, budget: Budget, peaks: Peaks | None = None) -> TuneOptions:
+        """With a budget, and the machine's peaks where they are known."""
+        return TuneOptions(
+            budget,
+            self.strategy,
+            self.cost_model,
+            self.seed,
+            self.resume,
+            peaks=peaks,
+            strategy_options=tuple((self.strategy_options or {}).items()),
+            cost_model_options=tuple((self.cost_model_options or {}).items()),
+            pretrained=None if self.pretrained is None else load_cost_model(Path(self.pretrained)),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Optimization:
+    """All that came of optimising a model.
+
+    `tuned` is None where nothing was to be tuned; `shipment` has the build, and is None where the run was interrupted.
+    """
+
+    partition: Partition
+    tuned: OptimizedModel | None
+    shipment: Shipment | None
+
+
+def optimize(
+    model: Any,
+    minutes: float | None = 2.0,
+    *,
+    example_inputs: Any = None,
+    database: DatabaseLike = None,
+    trials: int | None = None,
+    precision: str = "float32",
+    shapes: Shapes | None = None,
+    without: Collection[str] = (),
+    target: Target | str | None = None,
+    search: SearchOptions | None = None,
+    on_progress: Callback | None = None,
+) -> Executable:
+    """A model tuned on this machine and built: never slower than with default schedules, its outputs checked.
+
+    `model` is the path of an ONNX file, an `onnx.ModelProto`, a `torch.nn.Module` (with `example_inputs`, the arguments
+    of one call), or a networkx graph. Tuning takes `minutes` of wall time, or `trials` in all; with `minutes=0` nothing
+    is tuned, and what the `database` knows is used. Every trial is recorded there, and later calls go on from there.
+    `precision` is what to compute in (`float32` or `bfloat16`), `shapes` fixes dynamic inputs by name, `without` names
+    passes to do without, `target` another description of this machine. `on_progress` is called with every event of the
+    run (`flextune.tuning.events`). Ctrl-C raises KeyboardInterrupt; all finished trials stay recorded.
+
+    ModelError for a model that cannot be read or imported, UsageError for other bad input, BuildError where the
+    machine's compiler fails, EnvironmentFault where the machine lacks something.
+
+    >>> executable = flextune.optimize("squeezenet.onnx", minutes=1)      # doctest: +SKIP
+    >>> outputs = executable.run({"data_0": image})                       # doctest: +SKIP
+    """
+    began = time.perf_counter()
+    budget = None if minutes == 0 and trials is None else Budget(trials, minutes or None)
+    read = model_of(model, shapes, example_inputs)
+    chosen, computed = target_of(target), Precision.parse(precision)
+    computed.check(chosen)
+    check_passes(tuple(without))
+    partition = partition_model(read, without, computed, plan_estimator(chosen))
+    callbacks = () if on_progress is None else (on_progress,)
+    found = optimize_partition(partition, chosen, budget, database, search, callbacks, began)
+    if found.shipment is None:
+        raise KeyboardInterrupt
+    return found.shipment.build.executable
+
+
+def optimize_partition(
+    partition: Partition,
+    target: Target,
+    budget: Budget | None,
+    database: DatabaseLike = None,
+    search: SearchOptions | None = None,
+    callbacks: Collection[Callback] = (),
+    began: float | None = None,
+) -> Optimization:
+    """As `optimize`, of a model that has been read and split into tasks, with all that was found.
+
+    Without a budget nothing is tuned. Its minutes count from `began`, a moment of `time.perf_counter`.
+    """
+    if budget is None:
+        with existing(database) as known:
+            return Optimization(partition, None, ship(partition, target, known))
+    options = (search or SearchOptions()).tune_options(budget, peaks_of(target))
+    with opened(database) as records:
+        tuned, shipment = optimize_and_ship(partition, target, options, records, tuple(callbacks), began)
+        return Optimization(partition, tuned, shipment)
+
+
+def tune(
+    workload: Workload | str,
+    trials: int | None = 64,
+    *,
+    minutes: float | None = None,
+    database: DatabaseLike = None,
+    target: Target | str | None = None,
+    search: SearchOptions | None = None,
+    on_progress: Callback | None = None,
+) -> TuningResult:
+    """The fastest schedule of one workload that a search within the budget finds on this machine.
+
+    `workload` is a text such as `gemm:m=512,n=512,k=512` or what `flextune.parse_workload` makes of one. Every trial is
+    recorded in the `database`, and recorded ones count. The result is never slower than the default schedule, which is
+    measured first and again with the finalists. Ctrl-C ends the search; the result says `interrupted`.
+
+    >>> result = flextune.tune("softmax:rows=1024,columns=1000", trials=32)    # doctest: +SKIP
+    >>> result.best_secs <= result.default_secs                                # doctest: +SKIP
+    True
+    """
+    given = parse_workload(workload) if isinstance(workload, str) else workload
+    callbacks = () if on_progress is None else (on_progress,)
+    return tune_within(Budget(trials, minutes), given, target_of(target), database, search, callbacks)
+
+
+def tune_within(
+    budget: Budget,
+    workload: Workload,
+    target: Target,
+    database: DatabaseLike = None,
+    search: SearchOptions | None = None,
+    callbacks: Collection[Callback] = (),
+    runner: Runner | None = None,
+) -> TuningResult:
+    """As `tune`, with a budget, several callbacks, and perhaps a `runner` that measures, which stays open."""
+    options = (search or SearchOptions()).tune_options(budget)
+    with opened(database) as records:
+        result = tune_workload(workload, target, options, records, tuple(callbacks), name_of(database), runner)
+    # After the run: measuring the peaks for the first time takes seconds, in which a killed run would have nothing.
+    peaks = peaks_of(target, measure_missing=not result.interrupted)
+    return result.with_peak(peak_flops(peaks, workload))
+
+
+def opened(database: DatabaseLike) -> AbstractContextManager[Database]:
+    """The records, created where there are none yet; a database that somebody has opened stays open."""
+    return nullcontext(database) if isinstance(database, Database) else open_database(name_of(database))
+
+
+def existing(database: DatabaseLike) -> AbstractContextManager[Database | None]:
+    """As `opened`, but None where there are no records: nothing is created to read from.
+
+    A file that was named has to be there: DatabaseError.
+    """
+    if database is None and not default_database_path().exists():
+        return nullcontext(None)
+    return (
+        nullcontext(database) if isinstance(database, Database) else open_database(name_of(database), must_exist=True)
+    )
+
+
+def name_of(database: DatabaseLike) -> str:
+    """What to call the records in messages: their path, or nothing for a database that is open."""
+    if isinstance(database, Database):
+        return ""
+    return str(default_database_path() if database is None else database)
+
+
+def target_of(given: Target | str | None) -> Target:
+    """The named target, or this machine."""
+    if given is None or given == "":
+        return detect()
+    return Target.parse(given) if isinstance(given, str) else given
