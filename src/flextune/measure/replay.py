@@ -1,13 +1,17 @@
-"""A measured space as if it were a device: its recorded times in place of measurements, on a clock of its own."""
+"""What was measured before in place of a device, on a clock of its own: spaces of others, and records of our own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import cycle, islice
 
 import numpy as np
 
 from flextune.errors import UsageError
-from flextune.trial.measurement import Measurement, Status
+from flextune.trial.measurement import Candidate, Measurement, Status
+from flextune.trial.record import TuningRecord
 from flextune.trial.tabular import TabularSpace
 
 _UNREADABLE = "not a configuration of the space {name!r}: {values}"
@@ -46,3 +50,36 @@ class ReplayDevice:
         if row is None:
             raise UsageError(_UNREADABLE.format(name=self.space.name, values=assignment))
         return int(row)
+
+
+class ReplayRunner:
+    """A `Runner` that answers with records of the same candidates; of several the latest counts.
+
+    A candidate that was never measured fails: with `run_error`, and a text that says so. `clock_secs` is how long the
+    machine of the records took for all that was asked so far.
+    """
+
+    def __init__(self, records: Iterable[TuningRecord]) -> None:
+        self._recorded = {record.key: record for record in records if not record.of_objective}
+        self.clock_secs = 0.0
+
+    def measure(self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf) -> Iterator[Measurement]:
+        """See `Runner.measure`. All recorded repeats are given, whatever the incumbent is."""
+        del incumbent_secs
+        for candidate in candidates:
+            measurement = self._recalled(candidate)
+            self.clock_secs += measurement.elapsed_secs
+            yield measurement
+
+    def compare(self, candidates: Sequence[Candidate], rounds: int) -> list[Measurement]:
+        """See `Runner.compare`. The recorded repeats, from the first again when there are more rounds."""
+        recalled = [self._recalled(candidate) for candidate in candidates]
+        self.clock_secs += sum(sum(measurement.run_secs) for measurement in recalled)
+        return [replace(each, run_secs=tuple(islice(cycle(each.run_secs), rounds))) for each in recalled]
+
+    def _recalled(self, candidate: Candidate) -> Measurement:
+        record = self._recorded.get(candidate.key)
+        if record is not None:
+            return record.measurement
+        error = f"never measured: there is no record of {candidate.assignment} for {candidate.workload}"
+        return Measurement(candidate.assignment, Status.RUN_ERROR, error=error)

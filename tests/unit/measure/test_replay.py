@@ -1,12 +1,15 @@
 """A measured space answers as a device would, on its own clock."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from flextune.csp.assignment import Assignment
 from flextune.database.spaces import load_space
 from flextune.errors import UsageError
-from flextune.measure.replay import ReplayDevice
+from flextune.measure.replay import ReplayDevice, ReplayRunner
+from flextune.testing.runners import null_candidate, recorded
 from flextune.testing.tables import example_cache, write_table
 from flextune.trial.measurement import Status
 
@@ -40,3 +43,14 @@ def test_what_is_not_in_the_space(space):
         ReplayDevice(space, draws=-1)
     with pytest.raises(UsageError, match="need a generator"):
         ReplayDevice(space, draws=1)
+
+
+def test_records_answer_as_the_machine_did():
+    candidates = [null_candidate(rows) for rows in (1, 2)]
+    again = replace(recorded(candidates[0]), run_secs=(2.0, 3.0), elapsed_secs=7.0)
+    runner = ReplayRunner([*map(recorded, candidates), again])
+    first, second, unknown = runner.measure([*candidates, null_candidate(4)])
+    assert (first.run_secs, second.run_secs) == ((2.0, 3.0), recorded(candidates[1]).run_secs)
+    assert (unknown.status, unknown.error[:15]) == (Status.RUN_ERROR, "never measured:")
+    assert runner.clock_secs == pytest.approx(7.0 + 0.2)
+    assert [each.run_secs for each in runner.compare(candidates[:1], 3)] == [(2.0, 3.0, 2.0)]

@@ -6,11 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from flextune.csp import Assignment
 from flextune.database.base import Database
+from flextune.database.store import open_database
+from flextune.measure.replay import ReplayRunner
 from flextune.platforms.null.kernel import null_secs
 from flextune.target.peaks import Peaks
 from flextune.trial.record import Evidence
@@ -21,6 +24,7 @@ from flextune.tuning.options import TuneOptions
 from flextune.tuning.result import REPORTED, TuningResult
 from flextune.tuning.run import TuningRun
 from flextune.tuning.task import TaskSearch, TuningTask
+from flextune.tuning.tasks import tune_tasks
 from flextune.workload.parse import parse_workload
 
 from .conftest import TARGET, FakeRunner
@@ -254,3 +258,29 @@ def test_the_whole_loop_with_real_workers(database: Database) -> None:
     assert (result.trials, result.failed, result.db) == (12, 0, "records.db")
     assert result.best_secs <= result.default_secs < math.inf
     assert len(database.measured(WORKLOAD.key, TARGET.key)) == 12
+
+
+@pytest.mark.parametrize("strategy", ["random", "cga"])
+def test_the_whole_loop_on_recorded_trials(database: Database, tmp_path: Path, strategy: str) -> None:
+    """The same proposals get the same answers, and what was not measured before is a failure; nothing is started."""
+    options = replace(OPTIONS, strategy=strategy)
+    first = tune_workload(WORKLOAD, TARGET, options, database, runner=FakeRunner())
+    with open_database(tmp_path / "again.db") as again:
+        second = tune_workload(WORKLOAD, TARGET, options, again, runner=ReplayRunner(database.records()))
+        asked = [[record.assignment for record in each.records()] for each in (database, again)]
+    assert asked[0] == asked[1]
+    assert (second.best, second.best_secs, second.failed) == (first.best, first.best_secs, 0)
+    with open_database(tmp_path / "other.db") as other:
+        runner = ReplayRunner(database.records())
+        third = tune_workload(WORKLOAD, TARGET, replace(options, seed=4), other, runner=runner)
+    assert 0 < third.failed < third.trials
+
+
+def test_the_tasks_of_a_model_on_recorded_trials(database: Database, tmp_path: Path) -> None:
+    """Which task gets the next round depends on how long rounds took, so only the first trials are the same."""
+    tasks = [TuningTask(parse_workload(f"gemm:m={size},n=8,k=8"), 2) for size in (8, 16)]
+    first = tune_tasks(tasks, TARGET, OPTIONS, database, runner=FakeRunner())
+    with open_database(tmp_path / "again.db") as again:
+        second = tune_tasks(tasks, TARGET, OPTIONS, again, runner=ReplayRunner(database.records()))
+    assert [task.default_secs for task in second.tasks] == [task.default_secs for task in first.tasks]
+    assert second.trials == first.trials == 40

@@ -1,0 +1,30 @@
+"""Every platform that ships passes the suite."""
+
+from dataclasses import replace
+
+import pytest
+
+from flextune.csp.assignment import Assignment
+from flextune.platforms.null.kernel import Fault
+from flextune.target.detect import detect
+from flextune.target.target import Target
+from flextune.testing.platforms import PlatformSuite
+from flextune.testing.runners import NULL
+
+
+class TestNull(PlatformSuite):
+    name = "null"
+    target = NULL
+
+    def unbuildable(self):
+        return replace(super().unbuildable(), assignment=Assignment({"fault": Fault.BUILD_ERROR}))
+
+
+@pytest.mark.hardware("x86")
+class TestX86(PlatformSuite):
+    name = "x86"
+    target: Target
+
+    @pytest.fixture(autouse=True)
+    def host(self):
+        self.target = detect()
