@@ -19,6 +19,8 @@ from flextune.tuning.events import Callback, Event, FinalistMeasured, RoundFinis
 from flextune.tuning.interruption import Interruption, noticed_interruption
 from flextune.tuning.options import TuneOptions
 from flextune.tuning.task import TaskSearch, TuningTask, mean_secs
+from flextune.workload.work import Work
+from flextune.workload.workload import Workload
 
 _FINALS_AT_MOST = 3
 
@@ -47,6 +49,11 @@ class TuningRun:
         self._started = time.perf_counter() if started is None else started
         self._trial_ends: list[float] = []
         self._interruption = Interruption()
+
+    def bound_secs(self, workload: Workload) -> float:
+        """The least time that a workload's operations can take at the machine's peaks; 0 where these are not known."""
+        peaks = self.options.peaks
+        return 0.0 if peaks is None else self._platform.estimate(Work.of(workload), self._target, peaks).compute
 
     @property
     def elapsed_secs(self) -> float:

@@ -20,7 +20,7 @@ from flextune.tuning.options import TuneOptions
 from flextune.tuning.result import TaskResult
 from flextune.tuning.run import TuningRun
 from flextune.tuning.scheduler import TaskState, expected_gain, next_task, shares
-from flextune.tuning.task import TaskSearch, TuningTask, peak_flops
+from flextune.tuning.task import TaskSearch, TuningTask
 from flextune.tuning.transfer import Transfer
 
 Weights = Callable[[Mapping[str, float]], Mapping[str, float]]
@@ -140,12 +140,11 @@ def _is_done(states: Mapping[str, TaskState], name: str) -> bool:
 
 def _state(run: TuningRun, search: TaskSearch, weight: float) -> TaskState:
     """The scheduler's view; the bound is the time at the machine's peak, 0 where that is not known."""
-    workload, rounds = search.task.workload, tuple(search.round_best_secs)
-    peak = peak_flops(run.options.peaks, workload)
+    rounds = tuple(search.round_best_secs)
     return TaskState(
         weight=weight,
         best_secs=rounds,
-        bound_secs=workload.flops / peak if peak else 0.0,
+        bound_secs=run.bound_secs(search.task.workload),
         round_secs=search.secs_per_round or 1.0,
         exhausted=search.exhausted or run.options.budget.out_of_patience(search.trials_without_gain),
     )

@@ -24,19 +24,16 @@ _BYTES_PER_SEC = 2e10
 
 
 def cpu_cost(work: Work, target: Target, peaks: Peaks | None) -> Cost:
-    """The cost of one kernel that all cores of the target share."""
-    rate = _FLOPS_PER_BIT * target.vector_bits * target.cores if peaks is None else _peak(peaks, work.dtype)
+    """The cost of one kernel that all cores of the target share; by its bytes alone where its dtype has no peak."""
+    rate = _FLOPS_PER_BIT * target.vector_bits * target.cores
+    if peaks is not None:
+        rate = peaks.for_dtype(work.dtype) if peaks.knows(work.dtype) else 0.0
     memory_rate = _BYTES_PER_SEC if peaks is None else peaks.memory_bytes_per_sec
     return Cost(
         compute=work.operations / _filled(work, target) / rate if rate else 0.0,
         memory=work.bytes / memory_rate,
         launch=_CALL_SECS + (_WAKING_SECS if target.cores > 1 else 0.0),
     )
-
-
-def _peak(peaks: Peaks, dtype: str) -> float:
-    """0 where no peak was measured: then the bytes alone say how long it takes."""
-    return peaks.for_dtype(dtype) if dtype in ("float32", "bfloat16", "uint8", "int8") else 0.0
 
 
 def _filled(work: Work, target: Target) -> float:
