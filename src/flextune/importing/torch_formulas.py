@@ -39,6 +39,11 @@ def _formulas(torch: Any) -> dict[Any, Decomposition]:
         aten.expm1.default: lambda x: _expm1(torch, x),
         aten.log_sigmoid.default: lambda x: _log_sigmoid(torch, x),
         aten.log_sigmoid_forward.default: lambda x: (_log_sigmoid(torch, x), torch.zeros_like(x)),
+        aten.logaddexp.default: lambda x, y: _log_add_exp(torch, x, y),
+        aten.logsumexp.default: lambda *given, **named: _log_sum_exp(torch, *given, **named),
+        aten.binary_cross_entropy_with_logits.default: lambda *given, **named: _cross_entropy_of_logits(
+            torch, *given, **named
+        ),
         aten.scaled_dot_product_attention.default: lambda *given, **named: _attention(torch, *given, **named),
         aten.cross_entropy_loss.default: _cross_entropy,
         aten.scatter_reduce.two: lambda *given, **named: _scatter_mean(torch, *given, **named),
@@ -73,6 +78,32 @@ def _expm1(torch: Any, x: Any) -> Any:
 def _log_sigmoid(torch: Any, x: Any) -> Any:
     """log(sigmoid(x)) is log(0) for x = -100, where it should be -100."""
     return x.clamp(max=0) - _log1p(torch, torch.exp(-x.abs()))
+
+
+def _log_add_exp(torch: Any, x: Any, y: Any) -> Any:
+    """log(exp(x) + exp(y)) overflows; the larger one is taken out. Equal ones, which may be infinite, differ by 0."""
+    apart = torch.where(x == y, torch.zeros_like(x - y), (x - y).abs())
+    return torch.maximum(x, y) + _log1p(torch, torch.exp(-apart))
+
+
+def _log_sum_exp(torch: Any, x: Any, axes: Any, keepdim: bool = False) -> Any:
+    """Of a row of -inf it is -inf, not NaN."""
+    largest = x.amax(axes, keepdim=True)
+    taken_out = torch.where(largest.abs() == float("inf"), torch.zeros_like(largest), largest)
+    result = torch.log(torch.exp(x - taken_out).sum(axes, keepdim=True)) + taken_out
+    return result if keepdim else result.squeeze(axes)
+
+
+def _cross_entropy_of_logits(
+    torch: Any, scores: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: int = MEAN
+) -> Any:
+    """By the logarithm of the sigmoid, which is finite where the sigmoid is 0 or 1."""
+    positive = _log_sigmoid(torch, scores)
+    losses = -(
+        target * (positive if pos_weight is None else positive * pos_weight) + (1 - target) * (positive - scores)
+    )
+    losses = losses if weight is None else losses * weight
+    return _reduced(losses, reduction, losses.numel())
 
 
 def _attention(

@@ -60,10 +60,10 @@ class OutputPlan:
     @classmethod
     def of(cls, inputs: Sequence[Any], outputs: Sequence[Any], computed: Sequence[int]) -> OutputPlan:
         """ModelError for outputs that cannot be given in this way."""
-        if any(each.requires_grad for each in outputs):
-            raise ModelError("it records gradients, whatever the mode that it is called in")
         views = {number: view for number, each in enumerate(outputs) if (view := _view_of_input(inputs, each))}
         own = [number for number in computed if number not in views]
+        if any(outputs[number].requires_grad for number in own):
+            raise ModelError("it records gradients, whatever the mode that it is called in")
         same = {
             number: next(other for other in computed if outputs[other] is each)
             for number, each in enumerate(outputs)

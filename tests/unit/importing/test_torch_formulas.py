@@ -120,3 +120,22 @@ def test_scattered_means(torch, include_self: bool) -> None:
         return (x.scatter_reduce(0, index, source, "mean", include_self=include_self),)
 
     assert_built_like_eager(torch, function, torch.randn(3, 5), torch.randn(3, 5), rtol=1e-4, atol=1e-6)
+
+
+def test_sums_of_exponentials_and_losses_of_logits(torch) -> None:
+    loss = torch.nn.functional.binary_cross_entropy_with_logits
+
+    def functions(x, y, target):
+        rows = torch.stack([torch.full_like(x, -INF), x * 100, y])
+        finite = x.clamp(-1e4, 1e4)
+        return (
+            torch.logaddexp(x, y),
+            rows.logsumexp(-1),
+            rows[1:].logsumexp((0, 1), keepdim=True),
+            loss(finite, target),
+            loss(finite, target, pos_weight=torch.tensor(3.0), reduction="none"),
+        )
+
+    x = torch.tensor([0.0, 1e-8, 0.3, -20.0, 100.0, -100.0, 1e30, -INF, 3.0, INF])
+    y = torch.tensor([1.0, 1e-8, -5.0, 30.0, 99.0, 100.0, -1e30, -INF, -INF, 0.0])
+    assert_built_like_eager(torch, functions, x, y, torch.rand(10), rtol=1e-5, atol=1e-6)
