@@ -75,7 +75,7 @@ class Contraction(Operator):
 
     def check(self, params: Params) -> None:
         self.check_shapes(params)
-        if params.text("dtype") != "uint8":
+        if not is_exact(params):
             return
         for word in params.chain("epilogue"):
             if not POINTWISE[word].integers:
@@ -121,4 +121,4 @@ class Contraction(Operator):
 
 def is_exact(params: Params) -> bool:
     """Whether the operands are integers, multiplied and summed without rounding."""
-    return params.text("dtype") == "uint8"
+    return OPERAND_TYPES[params.text("dtype")].result.is_whole

@@ -62,6 +62,6 @@ class Operator(ABC):
         such results differ by less than 1.2 * u * K in 6 standard deviations; allowed is 4 * u * K. A wrong
         element is off by about sqrt(K)/3, and a single missing term by about 1/4: both far above it.
         """
-        if "int" in self.output(params).dtype:
+        if not self.output(params).element.is_float:
             return Tolerance(0.0, 0.0)
         return Tolerance(FLOAT_RELATIVE, 4 * FLOAT32_ROUNDING * max(16, self.reduction_length(params)))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from tvm import te, tirx
 
 from flextune.tvm_types import Expression, PrimFunc, Tensor
+from flextune.workload.element_type import BFLOAT16, INT32, element_type
 from flextune.workload.tensor import TensorSpec
 
 
@@ -58,9 +59,9 @@ class TensorBuilder:
 
     def widened(self, value: Expression) -> Expression:
         """A stored element in the accumulator's type. bfloat16 is the upper half of a float32."""
-        if self.dtype == "uint8":
-            return value.astype("int32")
-        if self.dtype == "bfloat16":
+        if element_type(self.dtype).is_whole:
+            return value.astype(INT32.storage)
+        if self.dtype == BFLOAT16.name:
             return tirx.reinterpret("float32", tirx.shift_left(value.astype("uint32"), tirx.const(16, "uint32")))
         return value
 

@@ -23,7 +23,7 @@ from tvm_ffi.serialization import from_json_graph_str
 from flextune.errors import UsageError
 from flextune.tvm_types import Block, Buffer
 from flextune.workload.counting import count_flops, reads_data
-from flextune.workload.element_type import BFLOAT16, ELEMENT_TYPES, FLOAT32
+from flextune.workload.element_type import BFLOAT16, ELEMENT_TYPES, FLOAT32, INT8, UINT8
 from flextune.workload.rounding import register_rounding
 from flextune.workload.stored_elements import bfloat16_buffers, buffer_element, is_among
 from flextune.workload.stored_program import checked_graph
@@ -36,6 +36,7 @@ GAIN = "flextune.gain"
 _KEPT_ATTRIBUTES = ("global_symbol", "tirx.noalias", "s_tir")
 _PARTIAL_DOMAIN = frozenset(("sqrt", "rsqrt", "log", "log2", "log10", "log1p", "pow"))
 _REDUCE_AXIS = 2
+_BYTES = frozenset((UINT8, INT8))
 
 _BYTE_SCALE = 1e-4
 """Of a product of two bytes; usual quantised activations have steps near 0.01 and weights near 0.001."""
@@ -99,10 +100,10 @@ class TirProgram:
     @property
     def main_dtype(self) -> str:
         """uint8 for sums of products of bytes, bfloat16 for sums over stored bfloat16 numbers, else float32."""
-        types = {spec.element.name for spec in self.inputs}
-        if types >= {"uint8", "int8"} or (types & {"uint8", "int8"} and all(o.element.is_whole for o in self.outputs)):
-            return "uint8"
-        return "bfloat16" if BFLOAT16.name in types and self._reduction_length > 1 else "float32"
+        types = {spec.element for spec in self.inputs}
+        if types >= _BYTES or (types & _BYTES and all(spec.element.is_whole for spec in self.outputs)):
+            return UINT8.name
+        return BFLOAT16.name if BFLOAT16 in types and self._reduction_length > 1 else FLOAT32.name
 
     @property
     def tolerance(self) -> Tolerance:
@@ -113,7 +114,7 @@ class TirProgram:
         which are at most 1 together and may be rounded before or after they are divided by their sum.
         """
         elements = {spec.element for spec in self.outputs}
-        whole = 1.0 if self._scales_bytes and any(each.is_whole and each.bits == 8 for each in elements) else 0.0
+        whole = 1.0 if self._scales_bytes and elements & _BYTES else 0.0
         if not any(each.is_float for each in elements):
             return Tolerance(0.0, 0.0, whole)
         length, coarsest = self._reduction_length, max(each.step for each in elements)
@@ -131,7 +132,11 @@ class TirProgram:
         return [self._random(spec, rng) for spec in self.inputs]
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The outputs of the program as it is, compiled without a schedule for this machine."""
+        """The outputs of the program as it is, compiled without a schedule for this machine.
+
+        By TVM's own code for any CPU: platforms have their functions in code for their own targets only, so that a
+        reference shares none with the kernel that is checked against it.
+        """
         module = tvm.compile(self.func, target=tvm.target.Target({"kind": "llvm"})).jit()
         results = [tvm.runtime.tensor(np.zeros(spec.shape, spec.dtype)) for spec in self.outputs]
         module["main"](*[tvm.runtime.tensor(np.ascontiguousarray(array)) for array in arrays], *results)
@@ -212,7 +217,7 @@ class TirProgram:
         """Whether bytes are made into floats and back, as in a quantised model."""
         casts: list[Any] = []
         tvm_ffi.structural_walk(self.func.body, (tirx.Cast, casts.append))
-        bytes_in = any(spec.dtype in ("uint8", "int8") for spec in self.inputs)
+        bytes_in = any(spec.element in _BYTES for spec in self.inputs)
         return bytes_in and any(str(cast.ty.dtype) == "float32" for cast in casts)
 
     @cached_property
