@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import cast
 
 from flextune.errors import UsageError
@@ -56,6 +55,8 @@ def get(name: str) -> TargetKind:
 
 def load_installed(name: str) -> None:
     """Let an installed package register the platform of this name; does nothing where no package has one."""
+    from importlib.metadata import entry_points  # as slow to load as all else that reads a target
+
     for entry in entry_points(group=ENTRY_POINTS, name=name):
         entry.load()()
 

@@ -29,8 +29,10 @@ from flextune.platforms.base import Array, Kernel
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.artifact import Artifact
+from flextune.trial.cost import CostOrigin, Unit
 from flextune.trial.measurement import Candidate
 from flextune.workload.parse import parse_workload
+from flextune.workload.work import Work
 from flextune.workload.workload import Workload
 
 ILLEGAL = Trace.from_json('[{"step": "mark", "loop": "no_such_loop", "how": "parallel"}]')
@@ -116,6 +118,13 @@ class PlatformSuite:
             times = kernel.time(number, repeats)
             assert len(times) == repeats
             assert all(0 < secs < 60 for secs in times)
+
+    def test_an_estimate_grows_with_the_work(self) -> None:
+        platform, work = registry.get(self.name), Work.of(parse_workload(self.workload))
+        more = Work(10 * work.operations, 10 * work.bytes, work.dtype)
+        costs = [platform.estimate(each, self.target) for each in (Work(), work, more)]
+        assert 0 <= costs[0].total < costs[1].total < costs[2].total
+        assert {(cost.unit, cost.origin) for cost in costs} == {(Unit.SECONDS, CostOrigin.MODELLED)}
 
     def test_what_cannot_be_built_raises(self) -> None:
         with pytest.raises(FlextuneError):
