@@ -49,9 +49,7 @@ PretrainedPath = Annotated[
 ]
 Without = Annotated[
     list[str] | None,
-    typer.Option(
-        "--without", metavar="PASS", help="Do without this fusion pattern, algorithm, or layouts; repeatable."
-    ),
+    typer.Option("--without", metavar="PASS", help="Do without this pass (see `flextune passes`); repeatable."),
 ]
 PrecisionName = Annotated[
     str, typer.Option("--precision", help="float32, or bf16: matrix products of a model from bfloat16 values.")

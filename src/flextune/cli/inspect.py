@@ -26,6 +26,9 @@ _SPACES_SECS = 3.0
 def inspect(
     model: Annotated[Path, typer.Argument(help="An ONNX file.")],
     svg: Annotated[Path | None, typer.Option("--svg", help="Write a picture of the fused graph to this file.")] = None,
+    dump: Annotated[
+        Path | None, typer.Option("--dump", help="Write the model after every pass of its import into this folder.")
+    ] = None,
     spaces: Annotated[bool, typer.Option(help="Count the schedules of each group, as far as that is quick.")] = True,
     target: TargetText = None,
     without: Without = None,
@@ -41,6 +44,7 @@ def inspect(
     from flextune.cli.inputs import check_output, read_shapes, read_target
     from flextune.cli.models import read_partition
     from flextune.lowering.precision.precision import Precision
+    from flextune.plan.passes import dump_passes
     from flextune.report.picture import draw
     from flextune.report.view import view_of
 
@@ -48,6 +52,8 @@ def inspect(
         check_output(svg, model, *([db] if db else []))
     chosen = read_target(target)
     partition = read_partition(model, read_shapes(shape), chosen, without or (), Precision.parse(precision))
+    if dump is not None:
+        dump_passes(partition.model, dump, partition.without)
     if db is not None:
         partition = _decided(partition, db, chosen)
     view = view_of(partition)
@@ -86,7 +92,7 @@ def _contents(partition: Partition) -> _Contents:
 
     graph = OnnxGraph.of(partition.model.proto)
     operators = Counter(node.op_type for node in graph.nodes)
-    simplify(graph)
+    simplify(graph, partition.without)
     used = graph.use_counts()
     constants = {name: array for name, array in graph.constants.items() if used[name]}
     return _Contents(

@@ -28,6 +28,7 @@ from flextune.cli import (
     doctor,
     inspect,
     minimize,
+    passes,
     pretrain,
     records,
     replay,
@@ -101,6 +102,7 @@ app.command("analyze")(analyze.analyze)
 app.command("space")(space.space)
 app.command("inspect")(inspect.inspect)
 app.command("tune")(tune.tune)
+app.command("passes")(passes.passes)
 app.command("strategies")(strategies.strategies)
 app.command("pretrain")(pretrain.pretrain)
 app.command("minimize")(minimize.minimize)

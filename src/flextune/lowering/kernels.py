@@ -78,12 +78,19 @@ def fuse_by_default(module: tvm.IRModule) -> tvm.IRModule:
 
 def run_passes(module: tvm.IRModule, *passes: ModulePass) -> tvm.IRModule:
     """One pass after the other. ModelError where TVM cannot express the outcome."""
-    try:
+    with tvm_errors():
         for run in passes:
             module = run(module)
-    except (RuntimeError, TypeError, ValueError) as error:  # what TVM raises on what it cannot express
-        raise ModelError(f"the model cannot be compiled: {last_line(error)}") from error
     return module
+
+
+@contextlib.contextmanager
+def tvm_errors() -> Iterator[None]:
+    """What TVM raises on what it cannot express becomes a ModelError."""
+    try:
+        yield
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ModelError(f"the model cannot be compiled: {last_line(error)}") from error
 
 
 def last_line(error: Exception) -> str:

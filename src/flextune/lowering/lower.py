@@ -11,6 +11,7 @@ import contextlib
 import io
 import re
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 import onnx
@@ -21,11 +22,12 @@ from tvm.relax.frontend.onnx import from_onnx
 from flextune.errors import ModelError
 from flextune.importing.model import Model
 from flextune.importing.onnx_graph import OnnxGraph
+from flextune.importing.passes import Observer, Pass, replacing, run_passes
 from flextune.importing.simplify import simplify
 from flextune.lowering.bounds import bounds_as_extremes
 from flextune.lowering.folding import fold_moved_constants
 from flextune.lowering.image_transposes import sink_image_transposes
-from flextune.lowering.kernels import last_line, run_passes
+from flextune.lowering.kernels import last_line, tvm_errors
 from flextune.lowering.places import with_checked_places
 from flextune.lowering.precision.quantized import integer_products
 
@@ -36,11 +38,22 @@ TVM has no loops for transposed convolutions in NHWC; what is left of them keeps
 """
 
 
-def relax_operators(model: Model) -> tvm.IRModule:
-    """The model as one Relax `main` of operators, nothing fused yet. ModelError if import fails."""
+def relax_operators(
+    model: Model,
+    without: Collection[str] = (),
+    observe_onnx: Observer[OnnxGraph] | None = None,
+    observe: Observer[tvm.IRModule] | None = None,
+) -> tvm.IRModule:
+    """The model as one Relax `main` of operators, nothing fused yet. ModelError if import fails.
+
+    `without` names passes of the import (`PASSES` of `flextune.importing.simplify` and of this file) to do without;
+    the observers are told what every pass of either kind left.
+    """
     graph = OnnxGraph.of(model.proto)
-    simplify(graph)
-    return channels_last(integer_products(import_onnx(graph, model.name)))
+    simplify(graph, without, observe_onnx)
+    module = import_onnx(graph, model.name)
+    with tvm_errors():
+        return run_passes(PASSES, module, without, observe)
 
 
 def import_onnx(graph: OnnxGraph, name: str) -> tvm.IRModule:
@@ -67,22 +80,10 @@ def _from_onnx(proto: onnx.ModelProto, name: str) -> tvm.IRModule:
         raise ModelError(_import_failure(proto, name, operator.group(1) if operator else None, error)) from error
 
 
-def channels_last(module: tvm.IRModule) -> tvm.IRModule:
-    """Convolutions and what is between them in NHWC; weights transposed at compile time."""
-    return run_passes(
-        module,
-        with_checked_places,
-        fold_moved_constants,
-        bounds_as_extremes,
-        convert_layout,
-        relax.transform.EliminateCommonSubexpr(),
-        fold_moved_constants,
-        relax.transform.FoldConstant(),
-    )
-
-
 def convert_layout(module: tvm.IRModule) -> tvm.IRModule:
-    """Convolutions as `CHANNELS_LAST` says. A model without any, or one that the pass fails on, keeps its layout."""
+    """Convolutions and what is between them in NHWC, their weights transposed at compile time.
+
+    A model without any, or one that the pass fails on, keeps its layout."""
     if not _calls(module, "relax.nn.conv2d"):
         return module
     try:
@@ -114,3 +115,22 @@ def _readable(reason: str) -> str:
     """TVM's words for shapes and constants as people write them."""
     named = re.sub(r"# Metadata omitted\. .*? to show it\.", "a constant", reason)
     return re.sub(r"R\.shape\((.*?)\)", r"\1", re.sub(r"T\.int64\((-?\d+)\)", r"\1", named))
+
+
+_CHECKED = "generated code would read outside of its tensors"
+
+PASSES: tuple[Pass[tvm.IRModule], ...] = (
+    replacing(integer_products),
+    replacing(with_checked_places, _CHECKED),
+    replacing(fold_moved_constants),
+    replacing(bounds_as_extremes),
+    replacing(convert_layout, "plans, schedules and other layouts start from NHWC"),
+    Pass(
+        "common-subexpressions",
+        "Compute what is computed several times once",
+        relax.transform.EliminateCommonSubexpr(),
+    ),
+    replacing(fold_moved_constants),
+    Pass("fold-constant-results", "Replace operators on constants by what they give", relax.transform.FoldConstant()),
+)
+"""On Relax operators, in the order they run."""

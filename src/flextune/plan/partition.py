@@ -113,11 +113,11 @@ def partition_model(
 ) -> Partition:
     """Lower the model, fuse it by the plan, and split it into tasks; equal functions (up to names) are one task.
 
-    `without` names fusion patterns and sources of alternatives to do without (`flextune.plan.fusion`). In another
+    `without` names passes to do without (`flextune.plan.passes`). In another
     `precision` than float32 the model's inputs and outputs stay what they are. The plan is for the target of the
     `estimator` (`flextune.platforms.estimator.plan_estimator`), by default this machine.
     """
-    operators = relax_operators(model)
+    operators = relax_operators(model, without)
     precision = precision.of(model.weight_bytes)
     if not precision.is_float32:
         operators = along_lines(operators)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from flextune.importing.onnx_graph import OnnxGraph
+from flextune.importing.passes import Observer, Pass, in_place, run_passes
 from flextune.importing.simplify.activations import name_activations
 from flextune.importing.simplify.affine import fold_affine
 from flextune.importing.simplify.axes import positive_axes
@@ -27,47 +30,49 @@ from flextune.importing.simplify.slopes import select_slopes
 from flextune.importing.simplify.splits import explicit_splits
 from flextune.importing.simplify.transposed import plain_convolutions
 
-RULES = (
-    refuse_elements,
-    take_branches,
-    upgrade_operators,
-    split_variadic,
-    constant_masks,
-    remove_identities,
-    fold_constants,
-    fold_shapes,
-    written_out_steps,
-    fold_constants,
-    remove_neutral,
-    slice_constant_reads,
-    plain_movement,
-    lift_slices,
-    linear_over_rows,
-    separate_projections,
-    plain_movement,
-    scale_weights,
-    remove_identities,
-    name_activations,
-    positive_axes,
-    explicit_padding,
-    clip_windows,
-    split_negative_pads,
-    pad_by_convolution,
-    explicit_splits,
-    cast_exponents,
-    bounded_shifts,
-    compare_bounds,
-    select_slopes,
-    spell_out_layer_norms,
-    fold_affine,
-    plain_convolutions,
-    full_rank_constants,
-    refuse_misread,
+_REFUSES = "it refuses models that would be computed wrongly"
+_READS = "the importer fails on what it rewrites, or takes it for something else"
+
+PASSES: tuple[Pass[OnnxGraph], ...] = (
+    in_place(refuse_elements, _REFUSES),
+    in_place(take_branches, _READS),
+    in_place(upgrade_operators, _READS),
+    in_place(split_variadic, _READS),
+    in_place(constant_masks, _READS),
+    in_place(remove_identities),
+    in_place(fold_constants, _READS),
+    in_place(fold_shapes, _READS),
+    in_place(written_out_steps, _READS),
+    in_place(fold_constants, _READS),
+    in_place(remove_neutral),
+    in_place(slice_constant_reads),
+    in_place(plain_movement),
+    in_place(lift_slices),
+    in_place(linear_over_rows),
+    in_place(separate_projections),
+    in_place(plain_movement),
+    in_place(scale_weights),
+    in_place(remove_identities),
+    in_place(name_activations),
+    in_place(positive_axes, _READS),
+    in_place(explicit_padding, _READS),
+    in_place(clip_windows, _READS),
+    in_place(split_negative_pads, _READS),
+    in_place(pad_by_convolution),
+    in_place(explicit_splits, _READS),
+    in_place(cast_exponents, _READS),
+    in_place(bounded_shifts, _READS),
+    in_place(compare_bounds, _READS),
+    in_place(select_slopes, _READS),
+    in_place(spell_out_layer_norms, _READS),
+    in_place(fold_affine),
+    in_place(plain_convolutions),
+    in_place(full_rank_constants, _READS),
+    in_place(refuse_misread, _REFUSES),
 )
-"""In the order they run; each takes an `OnnxGraph` and changes it in place."""
+"""In the order they run; some run twice."""
 
 
-def simplify(graph: OnnxGraph) -> None:
-    """Apply every rule once, in order."""
-    for rule in RULES:
-        rule(graph)
+def simplify(graph: OnnxGraph, without: Collection[str] = (), observe: Observer[OnnxGraph] | None = None) -> None:
+    """Apply every pass in order, in place, but for those of `without` that can be switched off."""
+    run_passes(PASSES, graph, without, observe)

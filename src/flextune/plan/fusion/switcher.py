@@ -17,8 +17,10 @@ import tvm_ffi
 from tvm import relax
 
 from flextune.errors import UsageError
+from flextune.importing.simplify import PASSES as IMPORT_PASSES
 from flextune.lowering.emit import Emitter, functions_only, outer_leaves, primitive, value_name
 from flextune.lowering.estimator import Estimator
+from flextune.lowering.lower import PASSES as RELAX_PASSES
 from flextune.lowering.operator_graph import OperatorGraph, is_constant
 from flextune.plan.fusion.algorithms import ONLINE, WINOGRAD
 from flextune.plan.fusion.alternatives import Alternative, alternatives, register_rule, registered_rules
@@ -179,14 +181,18 @@ class FusionSwitcher:
 
 
 def pass_names() -> tuple[str, ...]:
-    """Everything that `--without` can switch off: passes of the plan, sources of alternatives, layouts."""
-    return (*plan_passes(), *(rule.name for rule in registered_rules()), LAYOUTS)
+    """Everything that `--without` can switch off: passes of the import and of the plan, alternatives, layouts."""
+    imports = (each.name for each in (*IMPORT_PASSES, *RELAX_PASSES) if not each.needed)
+    return (*dict.fromkeys(imports), *plan_passes(), *(rule.name for rule in registered_rules()), LAYOUTS)
 
 
 def check_passes(names: Sequence[str]) -> None:
-    """UsageError for a name of nothing that can be switched off."""
+    """UsageError for a name of nothing that can be switched off; for a pass that is needed it says why."""
     known = pass_names()
+    needed = {each.name: each.needed for each in (*IMPORT_PASSES, *RELAX_PASSES) if each.needed}
     for name in names:
+        if name in needed:
+            raise UsageError(f"no model can be imported without the pass {name!r}: {needed[name]}")
         if name not in known:
             raise UsageError(f"unknown pass {name!r}: {nearest(name, known)}")
 

@@ -1,0 +1,65 @@
+"""Every step that a model goes through before it is tuned, by name: what `--without` can switch off, and what not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import tvm
+
+from flextune.importing.model import Model
+from flextune.importing.onnx_graph import OnnxGraph
+from flextune.importing.simplify import PASSES as IMPORT_PASSES
+from flextune.lowering.lower import PASSES as RELAX_PASSES
+from flextune.lowering.lower import relax_operators
+from flextune.plan.fusion.alternatives import registered_rules
+from flextune.plan.fusion.merged import MERGED_PRODUCTS
+from flextune.plan.fusion.pattern import registered
+from flextune.plan.fusion.switcher import LAYOUTS
+
+
+@dataclass(frozen=True, slots=True)
+class PassText:
+    """A pass for people: its stage and name, what it does, and why a model cannot do without it (empty if it can)."""
+
+    stage: str
+    name: str
+    about: str
+    needed: str = ""
+
+
+def listed_passes() -> tuple[PassText, ...]:
+    """All passes in the order they run, each once."""
+    return tuple(dict.fromkeys(_all()))
+
+
+def _all() -> Iterator[PassText]:
+    yield from (PassText("onnx", each.name, each.about, each.needed) for each in IMPORT_PASSES)
+    yield from (PassText("relax", each.name, each.about, each.needed) for each in RELAX_PASSES)
+    yield from (PassText("fusion", each.name, each.description) for each in registered())
+    yield PassText("fusion", MERGED_PRODUCTS, "products that read one tensor as one product, cut by slices")
+    yield from (PassText("alternative", rule.name, rule.description) for rule in registered_rules())
+    yield PassText("layout", LAYOUTS, "groups in other orders of axes than NHWC, where that is measured to be faster")
+
+
+def dump_passes(model: Model, folder: Path, without: Collection[str] = ()) -> tuple[Path, ...]:
+    """Write what every pass of the import leaves, in order: ONNX models, then Relax modules as text.
+
+    Constants of more than a thousand elements are inputs of the ONNX models.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+
+    def path(name: str, ending: str) -> Path:
+        written.append(folder / f"{len(written):02d}_{name}.{ending}")
+        return written[-1]
+
+    def onnx_graph(name: str, graph: OnnxGraph) -> None:
+        path(name, "onnx").write_bytes(graph.skeleton().SerializeToString())
+
+    def relax_module(name: str, module: tvm.IRModule) -> None:
+        path(name, "relax").write_text(module.script(show_meta=False), encoding="utf-8")
+
+    relax_operators(model, without, onnx_graph, relax_module)
+    return tuple(written)
