@@ -58,14 +58,14 @@ class Interpreter:
 
     It starts with the first process that is asked for, and anew should it have died. It forks workers itself, or other
     fork servers that load more. Programs run on `cores` physical cores. What it prints goes to a file in `folder`, for
-    when it does not come up.
+    when it does not come up; temporary files of all its processes are there too.
     """
 
     def __init__(self, cores: int, folder: Path, libraries: Sequence[str] = ()) -> None:
         self.cores = cores
         self.libraries = tuple(libraries)
         self.log = folder / _LOG
-        self._environment = _environment(cores)
+        self._environment = {**_environment(cores), "TMPDIR": str(folder)}  # what a killed worker leaves goes with it
         self._popen: subprocess.Popen[bytes] | None = None
         self._server: ForkServer | None = None
         self._loaded: dict[str, ForkServer] = {}

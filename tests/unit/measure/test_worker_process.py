@@ -252,7 +252,7 @@ def test_when_its_fork_server_is_gone_a_function_has_no_more_processes(forked):
 
 
 ECHO = """
-    import os, time
+    import os, tempfile, time
 
     class Echo:
         loaded = []
@@ -270,6 +270,8 @@ ECHO = """
                 os.abort()
             if request.get("do") == "hang":
                 time.sleep(60)
+            if request.get("do") == "temporary":
+                return {"folder": tempfile.mkdtemp(prefix="flextune-link-")}
             return {**self.made, "loaded": Echo.loaded, "threads": os.environ["TVM_NUM_THREADS"], "do": request["do"]}
 """
 
@@ -302,6 +304,14 @@ def test_a_service_is_replaced_after_a_crash_and_a_hang(echo):
     assert cause_of_end(hang, building=True) == (Status.BUILD_TIMEOUT, "no end after 0.3 s")
     assert echo.call({"do": "nothing"}, 60).reply["pid"] != first
     assert echo.generation == 2
+
+
+def test_what_a_killed_process_leaves_goes_with_its_worker(echo):
+    folder = Path(echo.call({"do": "temporary"}, 60).reply["folder"])
+    assert folder.is_dir()
+    assert echo.call({"do": "crash"}, 60).ending is Ending.DIED
+    echo.close()
+    assert not folder.exists()
 
 
 def test_closing_a_service_ends_all_it_has_started(echo):
