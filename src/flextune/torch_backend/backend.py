@@ -31,6 +31,7 @@ def compile_graph(
         chosen = BackendOptions.of(options)
         torch = load_torch("the backend flextune", EXTRA)
         _say_what_a_mode_does(mode)
+        _say_that_records_are_missing(chosen)
         inputs = GraphInputs.of(torch, example_inputs)
         compiled = CompiledGraph(torch, graph, inputs, chosen, journal)
         compiled.prepare(example_inputs)
@@ -59,6 +60,11 @@ def _say_what_a_mode_does(mode: str | None) -> None:
             f"flextune: mode={mode!r} changes nothing here; options={{'minutes': 1}} tunes a graph before it is built",
             stacklevel=3,
         )
+
+
+def _say_that_records_are_missing(options: BackendOptions) -> None:
+    if options.db is not None and not options.minutes and not options.database.exists():
+        warnings.warn(f"flextune: there is no {options.database}; graphs get default schedules", stacklevel=3)
 
 
 def _is_strict(options: object) -> bool:

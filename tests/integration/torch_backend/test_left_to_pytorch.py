@@ -160,6 +160,13 @@ def test_modes_of_inductor_change_nothing_and_are_told(torch, compiled, newly_bu
     assert newly_built() == 1
 
 
+def test_records_that_are_asked_for_and_missing_are_told(torch, compiled, newly_built) -> None:
+    x = torch.randn(3)
+    with pytest.warns(UserWarning, match="there is no missing.db; graphs get default schedules"):
+        torch.testing.assert_close(compiled(torch.nn.ReLU(), options={"db": "missing.db"})(x), x.relu())
+    assert newly_built() == 1
+
+
 def test_changing_sizes_name_the_way_out(torch, compiled) -> None:
     with pytest.warns(UserWarning, match="dynamic=False"):
         compiled(torch.nn.ReLU(), dynamic=True)(torch.randn(3, 5))
