@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
 
 import onnx
 
@@ -20,44 +21,38 @@ def sort_nodes(graph: onnx.GraphProto, source: str) -> None:
     reads = [[writers[name] for name in names_read(node) if name in writers] for node in nodes]
     if all(before < index for index, needed in enumerate(reads) for before in needed):
         return
-    order = _order(reads)
-    if len(order) < len(nodes):
-        cycle = _cycle(reads, set(range(len(nodes))) - set(order))
-        path = " -> ".join(_label(nodes[index]) for index in [*cycle, cycle[0]])
-        raise ModelError(f"{source} has a cycle: {path}; a model must be a graph without cycles: export it again")
+    try:
+        order = _order(reads)
+    except CycleError as error:
+        path = " -> ".join(_label(nodes[index]) for index in _from_first(error.args[1]))
+        raise ModelError(
+            f"{source} has a cycle: {path}; a model must be a graph without cycles: export it again"
+        ) from None
     del graph.node[:]
     graph.node.extend(nodes[index] for index in order)
 
 
 def _order(reads: Sequence[Sequence[int]]) -> list[int]:
-    """Indices in topological order, the given order kept where it can be; those on and behind cycles are left out."""
-    waiting = [len(set(needed)) for needed in reads]
-    readers: list[list[int]] = [[] for _ in reads]
-    for index, needed in enumerate(reads):
-        for before in set(needed):
-            readers[before].append(index)
-    ready = [index for index in reversed(range(len(reads))) if not waiting[index]]
-    order = []
-    while ready:
-        index = ready.pop()
-        order.append(index)
-        for reader in reversed(readers[index]):
-            waiting[reader] -= 1
-            if not waiting[reader]:
-                ready.append(reader)
+    """Indices in topological order. CycleError if there is none.
+
+    A node comes right after the last one that it waited for where it can, as in the file: level by level
+    (`TopologicalSorter.static_order`), a model would keep more tensors alive at one time.
+    """
+    sorter = TopologicalSorter(dict(enumerate(reads)))
+    sorter.prepare()
+    order: list[int] = []
+    ready: list[int] = []
+    while sorter.is_active():
+        ready += sorted(sorter.get_ready(), reverse=True)
+        order.append(ready.pop())
+        sorter.done(order[-1])
     return order
 
 
-def _cycle(reads: Sequence[Sequence[int]], left: set[int]) -> list[int]:
-    """One cycle among the nodes `left` over by sorting, each before its reader."""
-    path: list[int] = []
-    index = min(left)
-    while index not in path:
-        path.append(index)
-        index = next(before for before in reads[index] if before in left)
-    cycle = path[path.index(index) :][::-1]
-    first = cycle.index(min(cycle))
-    return [*cycle[first:], *cycle[:first]]
+def _from_first(cycle: Sequence[int]) -> list[int]:
+    """A closed path, each node before its reader, turned so that it begins and ends with the node first in the file."""
+    start = cycle.index(min(cycle))
+    return [*cycle[start:-1], *cycle[: start + 1]] if start else list(cycle)
 
 
 def _label(node: onnx.NodeProto) -> str:

@@ -15,7 +15,7 @@ import tvm
 from tvm import te, tirx, topi
 
 from flextune.lowering.convolution import legalize_convolution
-from flextune.lowering.places import PLACES
+from flextune.lowering.gather_scatter import GATHER_SCATTER
 
 Element = Callable[..., Any]
 Legalization = Callable[[Any, Any], Any]
@@ -179,6 +179,6 @@ LEGALIZATIONS: dict[str, Legalization] = {
     }.items()
 }
 LEGALIZATIONS["relax.nn.conv2d"] = legalize_convolution
-LEGALIZATIONS |= PLACES
+LEGALIZATIONS |= GATHER_SCATTER
 LEGALIZATIONS["relax.where"] = _elementwise("where", lambda condition, left, right: tirx.Select(condition, left, right))
 """For `relax.transform.LegalizeOps`; operators that are not here are TVM's."""

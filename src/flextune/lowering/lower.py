@@ -26,9 +26,9 @@ from flextune.importing.passes import Observer, Pass, replacing, run_passes
 from flextune.importing.simplify import simplify
 from flextune.lowering.bounds import bounds_as_extremes
 from flextune.lowering.folding import fold_moved_constants
+from flextune.lowering.gather_scatter import with_checked_indices
 from flextune.lowering.image_transposes import sink_image_transposes
 from flextune.lowering.kernels import last_line, tvm_errors
-from flextune.lowering.places import with_checked_places
 from flextune.lowering.precision.quantized import integer_products
 
 CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"], "relax.nn.conv2d_transpose": ["NCHW", "IOHW"]}
@@ -121,7 +121,7 @@ _CHECKED = "generated code would read outside of its tensors"
 
 PASSES: tuple[Pass[tvm.IRModule], ...] = (
     replacing(integer_products),
-    replacing(with_checked_places, _CHECKED),
+    replacing(with_checked_indices, _CHECKED),
     replacing(fold_moved_constants),
     replacing(bounds_as_extremes),
     replacing(convert_layout, "plans, schedules and other layouts start from NHWC"),

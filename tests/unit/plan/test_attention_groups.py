@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from flextune.apply.build import compile_model
 from flextune.importing.model import Model, load_model
 from flextune.lowering.precision.precision import Precision
-from flextune.plan.algorithms.attention import AttentionShape
+from flextune.plan.algorithms.online_softmax import AttentionShape
 from flextune.plan.options import group_options
 from flextune.plan.partition import Partition, partition_model
 from flextune.target.detect import detect

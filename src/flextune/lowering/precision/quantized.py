@@ -63,7 +63,7 @@ class _Weights:
 
 
 def integer_products(module: tvm.IRModule) -> tvm.IRModule:
-    """Rewrite `main` as the module text shows; a model without quantised operators stays as it is."""
+    """Take products of quantised tensors from integers (see the module text); a model without any stays as it is."""
     calls = [binding.value for block in module["main"].body.blocks for binding in block.bindings]
     if not any(_name(call) == "relax.dequantize" for call in calls) or not is_straight(module["main"]):
         return module

@@ -7,10 +7,10 @@ from functools import partial
 
 from flextune.lowering.emit import Emitter
 from flextune.lowering.operator_graph import OperatorGraph
-from flextune.plan.algorithms.attention import online_softmax_call
+from flextune.plan.algorithms.online_softmax import online_softmax_call
 from flextune.plan.algorithms.winograd import convolution_facts, winograd_call, winograd_variants
 from flextune.plan.fusion.alternatives import Alternative, AlternativeRule
-from flextune.plan.fusion.attention import PATTERN, attention_shape
+from flextune.plan.fusion.attention_pattern import PATTERN, attention_shape
 from flextune.plan.fusion.plan import FusionGroup
 
 

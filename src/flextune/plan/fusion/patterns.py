@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flextune.plan.fusion.attention import PATTERN as ATTENTION
-from flextune.plan.fusion.attention import attention, preferred_form
+from flextune.plan.fusion.attention_pattern import PATTERN as ATTENTION
+from flextune.plan.fusion.attention_pattern import attention, preferred_form
 from flextune.plan.fusion.normalization import window_normalization
 from flextune.plan.fusion.pattern import Pattern, epilogues, register
 from flextune.plan.fusion.producers import producer_consumer, row_reductions

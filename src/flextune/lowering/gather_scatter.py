@@ -1,8 +1,8 @@
-"""Relax operators that read or write at computed places, as loops that stay inside the tensor whatever the places are.
+"""Gather and scatter: Relax operators with computed indices, as loops that stay inside the tensor whatever these are.
 
-TVM's own trust them: one place out of range reads or overwrites memory that is not the tensor's. Here reading out of
+TVM's own trust them: one index out of range reads or overwrites memory that is not the tensor's. Here reading out of
 range gives NaN, or the nearest element where the type has no NaN, and writing out of range changes nothing. (ONNX calls
-such places an error, of which a compiled kernel has no way to tell.)
+such indices an error, of which a compiled kernel has no way to tell.)
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
 
 def _take(builder: Any, call: Any) -> Any:
     """Slices along an axis."""
-    data, places = call.args
-    if call.attrs.axis is None or not hasattr(places.ty, "shape"):
+    data, indices = call.args
+    if call.attrs.axis is None or not hasattr(indices.ty, "shape"):
         return call.op.get_attr("FLegalize")(builder, call)
     axis = int(call.attrs.axis) % len(data.ty.shape)
 
@@ -43,12 +43,12 @@ def _take(builder: Any, call: Any) -> Any:
 
         return te.compute(tuple(call.ty.shape), element, name="take")
 
-    return builder.call_te(compute, data, places, primfunc_name_hint="take")
+    return builder.call_te(compute, data, indices, primfunc_name_hint="take")
 
 
 def _gather_elements(builder: Any, call: Any) -> Any:
-    """Elements whose place along an axis is given."""
-    data, places = call.args
+    """Elements whose index along an axis is given."""
+    data, indices = call.args
     axis = int(call.attrs.axis) % len(data.ty.shape)
 
     def compute(tensor: Any, place: Any) -> Any:
@@ -57,13 +57,13 @@ def _gather_elements(builder: Any, call: Any) -> Any:
 
         return te.compute(tuple(place.shape), element, name="gather_elements")
 
-    return builder.call_te(compute, data, places, primfunc_name_hint="gather_elements")
+    return builder.call_te(compute, data, indices, primfunc_name_hint="gather_elements")
 
 
 def _gather_nd(builder: Any, call: Any) -> Any:
-    """Slices whose places along the axes after the first `batch_dims` ones are given by the last axis of `places`."""
-    data, places = call.args
-    batch, depth = int(call.attrs.batch_dims), places.ty.shape[-1]
+    """Slices whose indices along the axes after the first `batch_dims` ones are given by the last axis of `indices`."""
+    data, indices = call.args
+    batch, depth = int(call.attrs.batch_dims), indices.ty.shape[-1]
     if not isinstance(depth, tirx.IntImm):
         return call.op.get_attr("FLegalize")(builder, call)
 
@@ -77,14 +77,14 @@ def _gather_nd(builder: Any, call: Any) -> Any:
         shape = (*place.shape[:outer], *tensor.shape[batch + int(depth) :])
         return te.compute(shape, element, name="gather_nd")
 
-    return builder.call_te(compute, data, places, primfunc_name_hint="gather_nd")
+    return builder.call_te(compute, data, indices, primfunc_name_hint="gather_nd")
 
 
 def _scatter_elements(builder: Any, call: Any) -> Any:
-    """Updates of elements whose place along an axis is given; a negative one counts from the end."""
-    data, places, updates = call.args
+    """Updates of elements whose index along an axis is given; a negative one counts from the end."""
+    data, indices, updates = call.args
     axis = int(call.attrs.axis) % len(data.ty.shape)
-    if not _is_static(data, places, updates):
+    if not _is_static(data, indices, updates):
         return call.op.get_attr("FLegalize")(builder, call)
 
     def compute(tensor: Any, place: Any, update: Any) -> Any:
@@ -99,13 +99,13 @@ def _scatter_elements(builder: Any, call: Any) -> Any:
         rows = te.compute((math.prod(extents),), element, name="rows")
         return _scattered(tensor, rows, topi.reshape(update, (math.prod(extents), 1)), str(call.attrs.reduction))
 
-    return builder.call_te(compute, data, places, updates, primfunc_name_hint="scatter_elements")
+    return builder.call_te(compute, data, indices, updates, primfunc_name_hint="scatter_elements")
 
 
 def _scatter_nd(builder: Any, call: Any) -> Any:
-    """Updates of slices whose places along the first axes are given by the last axis of `places`."""
-    data, places, updates = call.args
-    if not _is_static(data, places, updates):
+    """Updates of slices whose indices along the first axes are given by the last axis of `indices`."""
+    data, indices, updates = call.args
+    if not _is_static(data, indices, updates):
         return call.op.get_attr("FLegalize")(builder, call)
 
     def compute(tensor: Any, place: Any, update: Any) -> Any:
@@ -122,11 +122,11 @@ def _scatter_nd(builder: Any, call: Any) -> Any:
             tensor, rows, topi.reshape(update, (count, math.prod(shape[depth:]))), str(call.attrs.reduction)
         )
 
-    return builder.call_te(compute, data, places, updates, primfunc_name_hint="scatter_nd")
+    return builder.call_te(compute, data, indices, updates, primfunc_name_hint="scatter_nd")
 
 
 def _read(tensor: Any, asked: dict[int, Any], index: Sequence[Any]) -> Any:
-    """The element of a tensor at `index`, whose axes in `asked` have computed places."""
+    """The element of a tensor at `index`, whose axes in `asked` have computed indices."""
     nearest, inside = list(index), []
     for axis, place in asked.items():
         dtype = str(place.ty)
@@ -140,7 +140,7 @@ def _read(tensor: Any, asked: dict[int, Any], index: Sequence[Any]) -> Any:
 
 
 def _row(place: dict[int, Any], shape: Sequence[int]) -> Any:
-    """The number of the slice at these places of the first axes, -1 if one of them is out of range."""
+    """The number of the slice at these indices of the first axes, -1 if one of them is out of range."""
     inside, row = [], tirx.const(0, "int64")
     for axis, size in enumerate(shape):
         wide = tirx.Cast("int64", place[axis])
@@ -201,7 +201,7 @@ def _is_int(size: Any) -> bool:
     return isinstance(size, tirx.IntImm)
 
 
-PLACES: dict[str, Callable[[Any, Any], Any]] = {
+GATHER_SCATTER: dict[str, Callable[[Any, Any], Any]] = {
     "relax.take": _take,
     "relax.gather_elements": _gather_elements,
     "relax.gather_nd": _gather_nd,
@@ -211,8 +211,8 @@ PLACES: dict[str, Callable[[Any, Any], Any]] = {
 """For `relax.transform.LegalizeOps`."""
 
 
-def with_checked_places(module: tvm.IRModule) -> tvm.IRModule:
-    """No operator trusts its places, also where TVM itself works out what is constant.
+def with_checked_indices(module: tvm.IRModule) -> tvm.IRModule:
+    """No operator trusts its indices, also where TVM itself works out what is constant.
 
     before: take(x, i, mode="fast")   -->   after: take(x, i, mode="nan"), or "clip" where the type has no NaN
     """

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Set
 from typing import Any
 
 from flextune.lowering.operator_graph import OperatorGraph, is_constant, leaves
-from flextune.plan.algorithms.attention import AttentionShape
+from flextune.plan.algorithms.online_softmax import AttentionShape
 from flextune.plan.fusion.pattern import MAX_OPERATORS, Group, is_elementwise, with_epilogue
 from flextune.plan.fusion.products import transposed_result
 
