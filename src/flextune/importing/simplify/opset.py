@@ -2,6 +2,9 @@
 
 From one version of the ONNX operator set to the next, what changes most is that attributes become inputs. The steps
 follow the operators' change log (onnx/docs/Changelog.md).
+
+`onnx.version_converter` is no replacement: `Upsample` and `Resize` of set 10 become a `Resize` that reads other pixels
+(it does not say `asymmetric` and `floor`), and it works on a serialised model, weights and all, of at most 2 GiB.
 """
 
 from __future__ import annotations

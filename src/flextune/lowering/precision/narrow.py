@@ -167,10 +167,10 @@ class _Narrower:
         statements = list(root.body) if isinstance(root.body, tirx.SeqStmt) else [root.body]
         allocated: list[Any] = []
         params = [self._parameter(position, param, allocated) for position, param in enumerate(self.function.params)]
-        for buffer in root.alloc_buffers:
+        for buffer in root.alloc_buffers:  # a tensor that is summed up and then a factor has both forms
             self.forms[buffer] = self._internal(buffer)
             allocated += [form for form in (self.forms[buffer].wide, self.forms[buffer].narrow) if form is not None]
-        body = [
+        body = [  # inputs that nobody writes are rounded at the start, all others right behind their last writer
             _copy(forms) for buffer, forms in self.forms.items() if buffer not in self.writers and _is_double(forms)
         ]
         for facts, statement in zip(self.program.blocks, statements, strict=True):
