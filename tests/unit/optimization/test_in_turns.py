@@ -104,3 +104,30 @@ def test_the_capital_is_the_integral(losses: int, wins: int) -> None:
     chances = np.linspace(0.5, 1, 20001)
     values = 2 * (2 * chances) ** wins * (2 * (1 - chances)) ** losses
     assert float(capital(losses, wins)) == pytest.approx(np.trapezoid(values, chances), rel=1e-4)
+
+
+def test_one_way_alone_is_timed_once() -> None:
+    machine = Machine((2.0,), 0, 0.0)
+    assert outcome(machine) == Outcome(0, (2.0,), 0)
+    assert machine.calls == [1]
+
+
+@pytest.mark.parametrize("fails_at", [0, 1, 5, 17])
+def test_a_way_that_fails_is_never_chosen(fails_at: int) -> None:
+    machine = Machine((1.0, 0.5), 0, 0.01)
+    sound, faster = machine.ways()
+    calls = [0]
+
+    def failing() -> float:
+        calls[0] += 1
+        return math.inf if calls[0] > fails_at else faster()
+
+    found = choose_in_turns([sound, failing], Limits(least_rounds=20), machine.clock)
+    assert found.chosen == 0
+    assert found.secs[1] == math.inf
+    assert calls[0] <= fails_at + 2
+
+
+def test_where_the_first_way_fails_another_is_chosen() -> None:
+    found = choose_in_turns([lambda: math.inf, lambda: 1.0], Limits())
+    assert found.chosen == 1
