@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from flextune.database.store import open_database
     from flextune.importing.model import load_model
     from flextune.importing.torch_export import from_torch
-    from flextune.interface import SearchOptions, optimize, tune
+    from flextune.interface import optimize, tune
     from flextune.measure.command import Command
     from flextune.plan.partition import partition_model
     from flextune.target.detect import detect
     from flextune.tuning.budget import Budget
     from flextune.tuning.minimize import minimize
+    from flextune.tuning.search_options import SearchOptions
     from flextune.workload.parse import parse_workload
 
 __version__ = "0.1.0"
@@ -37,7 +38,7 @@ _EXPORTS = {
     "Command": "flextune.measure.command:Command",
     "FlexDSAOptimizer": "flextune.compat.flexdsa:FlexDSAOptimizer",
     "Parameter": "flextune.csp.parameters:Parameter",
-    "SearchOptions": "flextune.interface:SearchOptions",
+    "SearchOptions": "flextune.tuning.search_options:SearchOptions",
     "compile_model": "flextune.apply.build:compile_model",
     "detect": "flextune.target.detect:detect",
     "from_torch": "flextune.importing.torch_export:from_torch",

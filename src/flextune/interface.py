@@ -10,7 +10,7 @@ The command line does its work through the same functions.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,6 @@ from typing import Any
 
 from flextune.apply.executable import Executable
 from flextune.compat.any_model import Shapes, model_of
-from flextune.cost.model_file import load_model as load_cost_model
-from flextune.cost.registry import check_cost_model
 from flextune.database.base import Database
 from flextune.database.store import open_database
 from flextune.lowering.precision.precision import Precision
@@ -29,58 +27,21 @@ from flextune.optimization.shipping import Shipment, optimize_and_ship, ship
 from flextune.plan.fusion.switcher import check_passes
 from flextune.plan.partition import Partition, partition_model
 from flextune.platforms.estimator import plan_estimator
-from flextune.search.registry import check_strategy
 from flextune.settings import default_database_path
 from flextune.target.detect import detect
-from flextune.target.peaks import Peaks, peaks_of
+from flextune.target.peaks import peaks_of
 from flextune.target.target import Target
 from flextune.tuning.budget import Budget
 from flextune.tuning.events import Callback
 from flextune.tuning.loop import tune_workload
-from flextune.tuning.options import TuneOptions
 from flextune.tuning.result import TuningResult
+from flextune.tuning.search_options import SearchOptions
 from flextune.tuning.task import peak_flops
 from flextune.workload.parse import parse_workload
 from flextune.workload.workload import Workload
 
 DatabaseLike = Database | str | Path | None
 """Records: a database that is open, a file or `postgresql://` URL, or None for `$FLEXTUNE_DB`, else `flextune.db`."""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchOptions:
-    """How to search: names as `flextune strategies` lists them, with their own options as texts.
-
-    UsageError for unknown names and options. `pretrained` is a file that `flextune pretrain` wrote.
-    """
-
-    strategy: str = "auto"
-    strategy_options: Mapping[str, str] | None = None
-    cost_model: str = "trees"
-    cost_model_options: Mapping[str, str] | None = None
-    pretrained: str | Path | None = None
-    seed: int = 0
-    """Of everything random."""
-    resume: bool = True
-    """Whether recorded trials of the same key are taken for known."""
-
-    def __post_init__(self) -> None:
-        check_strategy(self.strategy, dict(self.strategy_options or {}))
-        check_cost_model(self.cost_model, dict(self.cost_model_options or {}), self.pretrained is not None)
-
-    def tune_options(self, budget: Budget, peaks: Peaks | None = None) -> TuneOptions:
-        """With a budget, and the machine's peaks where they are known."""
-        return TuneOptions(
-            budget,
-            self.strategy,
-            self.cost_model,
-            self.seed,
-            self.resume,
-            peaks=peaks,
-            strategy_options=tuple((self.strategy_options or {}).items()),
-            cost_model_options=tuple((self.cost_model_options or {}).items()),
-            pretrained=None if self.pretrained is None else load_cost_model(Path(self.pretrained)),
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,9 +26,9 @@ from flextune.errors import FlextuneError, UsageError
 
 if TYPE_CHECKING:
     from flextune.cli.live import LiveView
-    from flextune.interface import SearchOptions
     from flextune.tuning.budget import Budget
     from flextune.tuning.result import TuningResult
+    from flextune.tuning.search_options import SearchOptions
 
 _WORKLOAD_TRIALS = 64
 _MODEL_MINUTES = 2.0
@@ -98,7 +98,7 @@ class Request:
 
     def search(self) -> SearchOptions:
         """How to search. Unknown names and bad options are refused before anything is measured."""
-        from flextune.interface import SearchOptions
+        from flextune.tuning.search_options import SearchOptions
 
         return SearchOptions(
             self.strategy,
@@ -131,13 +131,14 @@ def _tune_workload(text: str, request: Request, as_json: bool) -> None:
     from flextune.measure.options import MeasureOptions
     from flextune.workload.parse import parse_workload
 
-    workload, target, budget = parse_workload(text), read_target(request.target), request.budget
+    workload, target, search = parse_workload(text), read_target(request.target), request.search()
+    budget = request.budget
     with local_runner(MeasureOptions(), target) as runner:  # first of all: workers load TVM while this process does
         from flextune.interface import tune_within
 
         with LiveView(budget, str(workload)) as view:
             path = database_path(request.db)
-            result = tune_within(budget, workload, target, path, request.search(), (view,), runner)
+            result = tune_within(budget, workload, target, path, search, (view,), runner)
     print_json(result.to_dict()) if as_json else print(_report(result))
     end_with(result.interrupted, result.best is not None, view)
 

@@ -64,7 +64,7 @@ def choose_in_turns(
     ratios = [_ratio(each, times[0]) for each in times]
     sound = [way for way in others if inf not in times[way]]
     faster = [way for way in sound if capital(*_score(times[0], times[way])) >= limit and ratios[way] < 1]
-    first = statistics.median(times[0]) if times[0] else ways[0]()  # one way alone has nothing to beat
+    first = statistics.median(times[0]) if times[0] else inf
     chosen = min(faster, key=ratios.__getitem__, default=0)
     return Outcome(
         chosen, tuple(inf if inf in way else first * r for way, r in zip(times, ratios, strict=True)), rounds

@@ -11,7 +11,7 @@ from flextune.apply import assemble as assembling
 from flextune.apply import native_build
 from flextune.apply.build import compile_model
 from flextune.apply.signature import Runtime
-from flextune.errors import BuildError, EnvironmentFault
+from flextune.errors import BuildError, EnvironmentFault, KernelError
 from flextune.native import toolchain
 from flextune.plan.partition import Partition
 from flextune.target.target import Target
@@ -116,10 +116,10 @@ def test_copies_instead_of_parts_are_said(
 
     real = building.assemble
 
-    def only_copies(module: object, signature: object, target: Target, in_place: bool = True) -> object:
+    def only_copies(module: object, signature: object, target: Target, in_place: bool, writer: object) -> object:
         if in_place:
-            raise RuntimeError("first line\nno stride of this kind")
-        return real(module, signature, target, in_place)
+            raise KernelError("no stride of this kind")
+        return real(module, signature, target, in_place, writer)
 
     monkeypatch.setattr(building, "assemble", only_copies)
     executable = compile_model(partition, {}, target).executable

@@ -106,12 +106,6 @@ def test_the_capital_is_the_integral(losses: int, wins: int) -> None:
     assert float(capital(losses, wins)) == pytest.approx(np.trapezoid(values, chances), rel=1e-4)
 
 
-def test_one_way_alone_is_timed_once() -> None:
-    machine = Machine((2.0,), 0, 0.0)
-    assert outcome(machine) == Outcome(0, (2.0,), 0)
-    assert machine.calls == [1]
-
-
 @pytest.mark.parametrize("fails_at", [0, 1, 5, 17])
 def test_a_way_that_fails_is_never_chosen(fails_at: int) -> None:
     machine = Machine((1.0, 0.5), 0, 0.01)
