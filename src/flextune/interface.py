@@ -182,9 +182,9 @@ def existing(database: DatabaseLike) -> AbstractContextManager[Database | None]:
 
 
 def name_of(database: DatabaseLike) -> str:
-    """What to call the records in messages: their path, or nothing for a database that is open."""
+    """What to call the records in messages: their path or URL."""
     if isinstance(database, Database):
-        return ""
+        return database.name
     return str(default_database_path() if database is None else database)
 
 

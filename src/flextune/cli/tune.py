@@ -134,11 +134,11 @@ def _tune_workload(text: str, request: Request, as_json: bool) -> None:
     workload, target, search = parse_workload(text), read_target(request.target), request.search()
     budget = request.budget
     with local_runner(MeasureOptions(), target) as runner:  # first of all: workers load TVM while this process does
+        from flextune.database.store import open_database
         from flextune.interface import tune_within
 
-        with LiveView(budget, str(workload)) as view:
-            path = database_path(request.db)
-            result = tune_within(budget, workload, target, path, search, (view,), runner)
+        with open_database(database_path(request.db)) as database, LiveView(budget, str(workload)) as view:
+            result = tune_within(budget, workload, target, database, search, (view,), runner)
     print_json(result.to_dict()) if as_json else print(_report(result))
     end_with(result.interrupted, result.best is not None, view)
 

@@ -11,6 +11,7 @@ from flextune.cli.live import LiveView
 from flextune.cli.models import read_partition
 from flextune.cli.output import JsonValue, print_json, rate, seconds, table
 from flextune.cli.tune import ModelRequest, end_with
+from flextune.database.store import open_database
 from flextune.interface import optimize_partition
 from flextune.lowering.precision.precision import Precision
 from flextune.optimization.model import OptimizedModel
@@ -27,8 +28,8 @@ def tune_model(path: Path, shapes: Mapping[str, tuple[int, ...]], asked: ModelRe
     target, db, search = read_target(request.target), database_path(request.db), request.search()
     precision.check(target)
     partition = read_partition(path, shapes, target, asked.without, precision)
-    with LiveView(request.budget, f"{path}: {len(partition.tasks)} tasks") as view:
-        found = optimize_partition(partition, target, request.budget, db, search, (view,), asked.began)
+    with open_database(db) as database, LiveView(request.budget, f"{path}: {len(partition.tasks)} tasks") as view:
+        found = optimize_partition(partition, target, request.budget, database, search, (view,), asked.began)
     optimized = found.tuned
     assert optimized is not None  # there is a budget
     tasks = optimized.tasks

@@ -31,6 +31,9 @@ class Database(ABC):
     `flextune.testing.databases.DatabaseSuite` checks all of this for a class of your own.
     """
 
+    name = ""
+    """What to call it in messages: its path or URL, where it has one."""
+
     @abstractmethod
     def commit_all(self, records: Iterable[TuningRecord]) -> int:
         """Store these records in one step and return how many of them were not stored before."""

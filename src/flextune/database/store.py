@@ -61,7 +61,7 @@ class SqlDatabase(Database):
 
     def __init__(self, engine: sql.Engine, name: str, version: int = VERSION) -> None:
         self._engine = engine
-        self._name = name
+        self.name = name
         self._version = version
 
     def commit_all(self, records: Iterable[TuningRecord]) -> int:
@@ -76,7 +76,7 @@ class SqlDatabase(Database):
             query = query.where(records_table.c.workload_key == workload_key)
         if target_key is not None:
             query = query.where(records_table.c.target_key == target_key)
-        with storage_faults(self._name), self._engine.connect() as connection:
+        with storage_faults(self.name), self._engine.connect() as connection:
             rows = connection.execute(query).all()
         return list(self._readable(rows))
 
@@ -105,7 +105,7 @@ class SqlDatabase(Database):
             query = query.where(decisions_table.c.target_key == target_key)
         if key is not None:
             query = query.where(decisions_table.c.key == key)
-        with storage_faults(self._name), self._engine.connect() as connection:
+        with storage_faults(self.name), self._engine.connect() as connection:
             rows = connection.execute(query).all()
         found = [self._parsed(Decision.from_json, decisions_table, row.id, row.decision) for row in rows]
         asked = (each for each in found if isinstance(each, kind))
@@ -117,7 +117,7 @@ class SqlDatabase(Database):
     @contextmanager
     def _writing(self) -> Iterator[sql.Connection]:
         """One step of writing, with the step to this version where that is still to be made."""
-        with storage_faults(self._name), self._engine.begin() as connection:
+        with storage_faults(self.name), self._engine.begin() as connection:
             if self._version < VERSION:
                 _upgrade(connection)
             yield connection
@@ -126,13 +126,13 @@ class SqlDatabase(Database):
     @cached_property
     def _lacks_decisions(self) -> bool:
         """A database that was not written to since may be from before there were decisions."""
-        with storage_faults(self._name):
+        with storage_faults(self.name):
             return decisions_table.name not in sql.inspect(self._engine).get_table_names()
 
     def _one_by_one(self, query: sql.Select[Any, Any]) -> Iterator[sql.Row[Any, Any]]:
         """The rows of a query of which the first is mostly enough."""
         for number in count():
-            with storage_faults(self._name), self._engine.connect() as connection:
+            with storage_faults(self.name), self._engine.connect() as connection:
                 row = connection.execute(query.limit(1).offset(number)).first()
             if row is None:
                 return
@@ -151,8 +151,8 @@ class SqlDatabase(Database):
             return parse(_clean(text))
         except FlextuneError as error:
             raise DatabaseError(
-                f"records database {self._name}: row {row_id} of {table.name} is damaged: {error}; remove it with "
-                f"`sqlite3 {self._name} 'DELETE FROM {table.name} WHERE id = {row_id}'`"
+                f"records database {self.name}: row {row_id} of {table.name} is damaged: {error}; remove it with "
+                f"`sqlite3 {self.name} 'DELETE FROM {table.name} WHERE id = {row_id}'`"
             ) from error
 
 

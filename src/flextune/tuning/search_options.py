@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flextune.cost.registry import check_cost_model
+from flextune.errors import UsageError
 from flextune.search.registry import check_strategy
 from flextune.target.peaks import Peaks
 from flextune.tuning.budget import Budget
@@ -31,6 +32,8 @@ class SearchOptions:
     """Whether recorded trials of the same key are taken for known."""
 
     def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"the seed must not be negative, got {self.seed}")
         check_strategy(self.strategy, dict(self.strategy_options or {}))
         check_cost_model(self.cost_model, dict(self.cost_model_options or {}), self.pretrained is not None)
 
