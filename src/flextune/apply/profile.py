@@ -11,7 +11,7 @@ from flextune.apply.kernel_names import key_of
 from flextune.apply.model_runner import OpenedModel
 
 
-def profile_in_turns(models: Sequence[OpenedModel], rounds: int, runs: int) -> list[dict[str, float]]:
+def interleaved_profile(models: Sequence[OpenedModel], rounds: int, runs: int) -> list[dict[str, float]]:
     """For each of several builds of one model: workload key -> seconds of one call, over all runs and places.
 
     The builds take turns, so that disturbances meet all alike; of the times the lower quartile counts, because what

@@ -9,7 +9,7 @@ from flextune.apply.build import Build, Schedule, compile_model
 from flextune.apply.check import MAX_RELATIVE_ERROR
 from flextune.apply.model_runner import Failure, LocalModelRunner, ModelLimits, ModelRunner, OpenedModel
 from flextune.errors import BuildError
-from flextune.optimization.in_turns import Limits, Outcome, choose_in_turns
+from flextune.optimization.ab_test import ABTestResult, Limits, interleaved_test
 from flextune.plan.partition import Partition
 from flextune.target.target import Target
 from flextune.trial.measurement import Status
@@ -43,11 +43,11 @@ class FailedBuild:
         return f"{self.name}: {self.failure}"
 
 
-def compare(contenders: Sequence[Contender], limits: Limits) -> Outcome:
+def compare(contenders: Sequence[Contender], limits: Limits) -> ABTestResult:
     """Which build of one model to use: the first one, unless another is shown to be faster."""
     if len(contenders) == 1:
-        return Outcome(0, (contenders[0].opened.run_secs(),), 0)
-    return choose_in_turns([each.opened.run_secs for each in contenders], limits)
+        return ABTestResult(0, (contenders[0].opened.run_secs(),), 0)
+    return interleaved_test([each.opened.run_secs for each in contenders], limits)
 
 
 def local_models(partition: Partition, target: Target, minutes: float | None = None) -> LocalModelRunner:

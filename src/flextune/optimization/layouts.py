@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from flextune.apply.profile import profile_in_turns
+from flextune.apply.profile import interleaved_profile
 from flextune.database.base import Database
 from flextune.lowering.layout import NCHW, NHWC, Layout, blocked
 from flextune.lowering.operator_graph import leaves
@@ -162,7 +162,7 @@ def _promises(problem: LayoutProblem, layouts: LayoutAssignment, costs: LayoutCo
 
 
 def _profiles(trials: Sequence[_Trial]) -> list[dict[str, float]]:
-    return profile_in_turns([trial.contender.opened for trial in trials], _ROUNDS, _RUNS)
+    return interleaved_profile([trial.contender.opened for trial in trials], _ROUNDS, _RUNS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from flextune.apply.model_runner import ModelRunner
 from flextune.apply.model_service import SECS_PER_TIME
 from flextune.database.base import Database
 from flextune.measure.runner import Runner
+from flextune.optimization.ab_test import Limits
 from flextune.optimization.contender import Contender, Contest, FailedBuild, compare, local_models
 from flextune.optimization.in_model import (
     ROUNDS,
@@ -24,7 +25,6 @@ from flextune.optimization.in_model import (
     variants,
     winner,
 )
-from flextune.optimization.in_turns import Limits
 from flextune.optimization.layouts import LayoutChoice, choose_layouts, recorded_layouts
 from flextune.optimization.recorded import recorded_schedules
 from flextune.optimization.verdict import verdict

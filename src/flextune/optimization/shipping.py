@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from flextune.apply.build import Build, Schedule, compile_model
 from flextune.apply.model_runner import ModelRunner
 from flextune.database.base import Database
+from flextune.optimization.ab_test import Limits
 from flextune.optimization.contender import Contest, compare, local_models
-from flextune.optimization.in_turns import Limits
 from flextune.optimization.model import OptimizedModel, optimize_model
 from flextune.optimization.recorded import from_records
 from flextune.optimization.verdict import recorded_verdict

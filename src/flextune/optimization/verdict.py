@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from flextune.database.base import Database
+from flextune.optimization.ab_test import ABTestResult
 from flextune.optimization.contender import FailedBuild
-from flextune.optimization.in_turns import Outcome
 from flextune.optimization.layouts import plan_key
 from flextune.plan.partition import Partition
 from flextune.platforms.estimator import TargetEstimator
@@ -19,7 +19,7 @@ from flextune.trial.decision import Shipped, Verdict
 
 
 def verdict(
-    partition: Partition, target: Target, found: Outcome, peaks: Peaks | None, failures: Sequence[FailedBuild] = ()
+    partition: Partition, target: Target, found: ABTestResult, peaks: Peaks | None, failures: Sequence[FailedBuild] = ()
 ) -> Verdict | None:
     """Which build of a model to ship, from the default one and others that took turns with it, in this order.
 
@@ -64,7 +64,7 @@ def _key(partition: Partition) -> str | None:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _reason(found: Outcome, tuned_secs: float | None) -> str:
+def _reason(found: ABTestResult, tuned_secs: float | None) -> str:
     if tuned_secs is None:
         return "no other build was made"
     times = f"{1e3 * found.secs[0]:.3f} ms by default, {1e3 * tuned_secs:.3f} ms tuned, {found.rounds} rounds in turns"

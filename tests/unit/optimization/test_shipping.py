@@ -17,8 +17,8 @@ from flextune.database.store import open_database
 from flextune.errors import BuildError, DatabaseError
 from flextune.importing.model import load_model
 from flextune.optimization import layouts, shipping
+from flextune.optimization.ab_test import ABTestResult
 from flextune.optimization.contender import Contest
-from flextune.optimization.in_turns import Outcome
 from flextune.optimization.layouts import choose_layouts
 from flextune.optimization.shipping import ship
 from flextune.optimization.verdict import verdict
@@ -29,7 +29,7 @@ from flextune.trial.decision import Shipped
 from tests.unit.optimization.fake_models import CRASHED, HUNG, WRONG, FakeModels, Fate
 from tests.unit.plan.layouts.nets import branching
 
-FASTER, NOT_FASTER = Outcome(1, (2e-3, 1e-3), 8), Outcome(0, (1e-3, 2e-3), 8)
+FASTER, NOT_FASTER = ABTestResult(1, (2e-3, 1e-3), 8), ABTestResult(0, (1e-3, 2e-3), 8)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def decided(partition: Partition, patch: pytest.MonkeyPatch, database: Database 
     return choice.partition
 
 
-def recorded(partition: Partition, path: Path, found: Outcome | None) -> Path:
+def recorded(partition: Partition, path: Path, found: ABTestResult | None) -> Path:
     """A database that holds layouts, and what came of comparing the model in them, if anything."""
     with open_database(str(path)) as database, pytest.MonkeyPatch.context() as patch:
         decided(partition, patch, database)
@@ -84,7 +84,7 @@ def test_every_door_ships_what_tuning_came_to(
     partition: Partition,
     kernels: dict[Shipped, tuple[str, ...]],
     tmp_path: Path,
-    found: Outcome,
+    found: ABTestResult,
     shipped: Shipped,
 ) -> None:
     db = recorded(partition, tmp_path / "records.db", found)

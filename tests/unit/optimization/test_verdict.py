@@ -12,8 +12,8 @@ from flextune.apply.model_runner import Failure
 from flextune.database.store import open_database
 from flextune.importing.model import load_model
 from flextune.lowering.precision.precision import Precision
+from flextune.optimization.ab_test import ABTestResult
 from flextune.optimization.contender import FailedBuild
-from flextune.optimization.in_turns import Outcome
 from flextune.optimization.verdict import recorded_verdict, verdict
 from flextune.plan.partition import Partition, partition_model
 from flextune.target.detect import detect
@@ -21,9 +21,9 @@ from flextune.trial.decision import Decision, Shipped
 from flextune.trial.measurement import Status
 from tests.unit.plan.layouts.nets import branching
 
-FASTER = Outcome(2, (2e-3, 1.9e-3, 1.5e-3), 12)
-NOT_SHOWN = Outcome(0, (2e-3, 1.9e-3, 2.1e-3), 40)
-ALONE = Outcome(0, (2e-3,), 0)
+FASTER = ABTestResult(2, (2e-3, 1.9e-3, 1.5e-3), 12)
+NOT_SHOWN = ABTestResult(0, (2e-3, 1.9e-3, 2.1e-3), 40)
+ALONE = ABTestResult(0, (2e-3,), 0)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def partition(tmp_path_factory: pytest.TempPathFactory) -> Partition:
     ],
 )
 def test_the_latest_verdict_is_found_again(
-    partition: Partition, tmp_path: Path, found: Outcome, chosen: Shipped, tuned_secs: float | None, reason: str
+    partition: Partition, tmp_path: Path, found: ABTestResult, chosen: Shipped, tuned_secs: float | None, reason: str
 ) -> None:
     decision, faster = (verdict(partition, detect(), each, None) for each in (found, FASTER))
     assert decision is not None
@@ -64,7 +64,7 @@ def test_a_model_that_branches_has_no_verdict(partition: Partition) -> None:
 
 def test_failures_are_kept_with_the_verdict(partition: Partition) -> None:
     failed = FailedBuild("with finalists 1 of every kernel", Failure(Status.WRONG_OUTPUT, "an output is off by 3"))
-    decision = verdict(partition, detect(), Outcome(0, (2e-3, math.inf), 8), None, (failed,))
+    decision = verdict(partition, detect(), ABTestResult(0, (2e-3, math.inf), 8), None, (failed,))
     assert decision is not None
     assert decision.shipped is Shipped.DEFAULT
     assert decision.tuned_secs is None
@@ -73,4 +73,4 @@ def test_failures_are_kept_with_the_verdict(partition: Partition) -> None:
 
 
 def test_nothing_is_known_where_the_default_build_failed(partition: Partition) -> None:
-    assert verdict(partition, detect(), Outcome(1, (math.inf, 2e-3), 8), None) is None
+    assert verdict(partition, detect(), ABTestResult(1, (math.inf, 2e-3), 8), None) is None
