@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import tvm
+from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
 from flextune.apply.executable import Executable
 from flextune.apply.kernel_objects import PARTS, ObjectWriter
@@ -26,7 +27,7 @@ from flextune.measure.ending import Ending, Outcome
 from flextune.measure.folder import PrivateFolder
 from flextune.measure.launcher import Interpreter, ServiceLauncher
 from flextune.measure.outcome import cause_of_end, went_well
-from flextune.measure.worker_process import Worker, wait_for
+from flextune.measure.worker_process import Worker, WorkerProcess, wait_for
 from flextune.target.target import Target
 from flextune.trial.measurement import Status
 
@@ -121,6 +122,7 @@ class LocalModelRunner:
         self._numbers = count(1)
         self._data_in = -1
         self._reference = ""
+        self._computing: WorkerProcess | None = None
         with ExitStack() as stack:
             self._folder = PrivateFolder()
             stack.callback(self._folder.close)
@@ -155,6 +157,11 @@ class LocalModelRunner:
     def timing_pid(self) -> int | None:
         """Process number of the one that takes times, if it is there."""
         return self._workers[0].pid
+
+    @property
+    def reference_pid(self) -> int | None:
+        """Process number of the one that computes the reference, if it is there."""
+        return self._referee.pid
 
     def write(self, kernels: tvm.IRModule, target: Target, path: Path, part: int = 0) -> None:
         """See `ObjectWriter.write`."""
@@ -218,12 +225,19 @@ class LocalModelRunner:
         """Have the reference computed while the first build is made."""
         save_arrays(self._folder.path / INPUTS, model.random_inputs(_INPUT_SEED))
         stored = self._folder.path / "model.onnx"
-        stored.write_bytes(model.proto.SerializeToString())
+        try:
+            stored.write_bytes(model.proto.SerializeToString())
+        except EncodeError:  # of 2 GiB or more: a file has no room for it, so there is no reference
+            return
         request = {"action": "reference", "model": str(stored), "folder": str(self._folder.path), "threads": cores}
-        self._referee.ready().send(request, self._limits.reference_secs)
+        self._computing = self._referee.ready()
+        self._computing.send(request, self._limits.reference_secs)
 
     def _take_reference(self) -> None:
-        outcome = self._referee.ended(wait_for(self._referee.ready()))
+        """Wait for it, once; of a process that has died meanwhile there is none."""
+        if self._computing is None:
+            return
+        outcome, self._computing = wait_for(self._computing), None
         self._referee.close()
         (self._folder.path / "model.onnx").unlink()
         self._reference = outcome.reply["source"] if went_well(outcome) else ""
@@ -240,7 +254,9 @@ class LocalModelRunner:
             return
         off = f", which is off by {model.max_error:.2g} from {self._reference}" if self._reference else ""
         self._reference = f"the first build{off}"
-        self.asked(model, "adopt", folder=str(self._folder.path))
+        adopted = self.asked(model, "adopt", folder=str(self._folder.path))
+        if not went_well(adopted):  # nothing would be compared with anything
+            model.failure = failure_of(adopted)
 
 
 @dataclass(slots=True, eq=False)

@@ -17,6 +17,7 @@ import os
 import select
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -31,7 +32,7 @@ _MOST_DESCRIPTORS = 64
 
 
 class ForkServer:
-    """The side of the one who needs workers; it owns the socket."""
+    """The side of the one who needs workers; it owns the socket. Several threads may ask: replies have an order."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
@@ -39,6 +40,7 @@ class ForkServer:
         self._received = b""
         self._pids: list[int] = []
         self._started = 0
+        self._lock = threading.RLock()
 
     @property
     def alive(self) -> bool:
@@ -49,26 +51,29 @@ class ForkServer:
 
     def start(self, requests: int, replies: int, note: str = "") -> int:
         """Ask for a worker with these pipe ends; returns its ticket, which gets no process if the server is gone."""
-        with contextlib.suppress(OSError):
-            socket.send_fds(self._control, [f"start {note}\n".encode()], [requests, replies])
-        self._started += 1
-        return self._started - 1
+        with self._lock:
+            with contextlib.suppress(OSError):
+                socket.send_fds(self._control, [f"start {note}\n".encode()], [requests, replies])
+            self._started += 1
+            return self._started - 1
 
     def pid(self, ticket: int) -> int | None:
         """The process number of a worker, after waiting until it is there; None when the server is gone or hangs."""
-        with contextlib.suppress(OSError, ValueError):
-            while len(self._pids) <= ticket:
-                self._pids.append(self._number())
-        return self._pids[ticket] if ticket < len(self._pids) else None
+        with self._lock:
+            with contextlib.suppress(OSError, ValueError):
+                while len(self._pids) <= ticket:
+                    self._pids.append(self._number())
+            return self._pids[ticket] if ticket < len(self._pids) else None
 
     def reap(self, ticket: int) -> int | None:
         """The exit code of a worker that has ended or was killed; None when the fork server died before."""
-        if self.pid(self._started - 1) is None:  # replies come in the order of requests
+        with self._lock:
+            if self.pid(self._started - 1) is None:  # replies come in the order of requests
+                return None
+            with contextlib.suppress(OSError, ValueError):
+                self._control.sendall(f"reap {self._pids[ticket]}\n".encode())
+                return self._number()
             return None
-        with contextlib.suppress(OSError, ValueError):
-            self._control.sendall(f"reap {self._pids[ticket]}\n".encode())
-            return self._number()
-        return None
 
     def end(self) -> None:
         """Let the fork server end; its workers end with it."""

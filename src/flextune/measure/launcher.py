@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -69,6 +70,7 @@ class Interpreter:
         self._popen: subprocess.Popen[bytes] | None = None
         self._server: ForkServer | None = None
         self._loaded: dict[str, ForkServer] = {}
+        self._lock = threading.Lock()
 
     def server(self) -> ForkServer:
         """The fork server that has the libraries alone."""
@@ -79,13 +81,14 @@ class Interpreter:
 
     def loaded_server(self, note: str) -> ForkServer:
         """A fork server that has also loaded what the note says; it is forked when it is first asked for."""
-        server = self.server()
-        if note not in self._loaded or not self._loaded[note].alive:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                server.start(theirs.fileno(), theirs.fileno(), note)
-            self._loaded[note] = ForkServer(ours)
-        return self._loaded[note]
+        with self._lock:  # workers are started from several threads, and one server is enough for them
+            server = self.server()
+            if note not in self._loaded or not self._loaded[note].alive:
+                ours, theirs = socket.socketpair()
+                with theirs:
+                    server.start(theirs.fileno(), theirs.fileno(), note)
+                self._loaded[note] = ForkServer(ours)
+            return self._loaded[note]
 
     def exit_code(self, within_secs: float) -> int | None:
         """Of its process, should it end within this time."""

@@ -7,11 +7,13 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import tvm
+from google.protobuf.message import EncodeError
 from tvm import tirx
 
 from flextune.apply.build import Build, compile_model
@@ -20,7 +22,8 @@ from flextune.apply.kernel_objects import InProcess
 from flextune.apply.model_runner import LocalModelRunner, ModelLimits
 from flextune.apply.model_service import load_arrays, save_arrays
 from flextune.errors import KernelError
-from flextune.importing.model import load_model
+from flextune.importing.model import Model, load_model
+from flextune.measure.watch import ends_within
 from flextune.plan.partition import Partition, partition_model
 from flextune.target.detect import detect
 from flextune.target.target import Target
@@ -169,6 +172,27 @@ def test_others_are_compared_with_a_first_build_that_is_off(partition: Partition
 
 def test_without_a_reference_in_time_the_first_build_stands_for_it(partition: Partition, right: Build) -> None:
     with LocalModelRunner(detect(), partition.model, 1e-3, ModelLimits(reference_secs=1e-3)) as runner:
+        assert runner.open(right.executable).failure is None
+        assert runner.reference == "the first build"
+
+
+def test_a_reference_whose_process_dies_is_done_without(partition: Partition, right: Build) -> None:
+    with LocalModelRunner(detect(), partition.model, 1e-3, LIMITS) as runner:
+        pid = runner.reference_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        assert ends_within(pid, 60)
+        assert runner.open(right.executable).failure is None
+        assert runner.reference == "the first build"
+
+
+def test_a_model_that_is_too_large_for_a_file_is_tuned_without_reference(partition: Partition, right: Build) -> None:
+    class TooLarge:
+        def SerializeToString(self) -> bytes:
+            raise EncodeError("exceeds maximum protobuf size of 2GB")
+
+    model = SimpleNamespace(proto=TooLarge(), random_inputs=partition.model.random_inputs)
+    with LocalModelRunner(detect(), cast(Model, model), 1e-3, LIMITS) as runner:
         assert runner.open(right.executable).failure is None
         assert runner.reference == "the first build"
 

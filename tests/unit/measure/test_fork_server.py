@@ -4,7 +4,9 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -14,8 +16,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes canno
 
 
 def _work(requests: int, replies: int, note: str) -> None:
-    """Says its note, and ends with the code it is asked for."""
-    os.write(replies, note.encode())
+    """Says its note, or its process number; ends with the code it is asked for."""
+    os.write(replies, (note or str(os.getpid())).encode())
     os._exit(int(os.read(requests, 10)))
 
 
@@ -53,6 +55,27 @@ def test_workers_have_their_own_pipes_and_exit_codes(server: tuple[ForkServer, i
     for _, requests, replies in started:
         os.close(requests)
         os.close(replies)
+
+
+def test_several_threads_may_ask_at_the_same_time(server: tuple[ForkServer, int]) -> None:
+    together = threading.Barrier(8)
+
+    def one_after_the_other(_: int) -> list[bool]:
+        return [is_told() for _ in range(10)]
+
+    def is_told() -> bool:
+        """Whether the server's number of a worker is the one that the worker itself says, and its code its own."""
+        together.wait(30)
+        ticket, requests, replies = _start(server[0], "")
+        said, told = int(os.read(replies, 100)), server[0].pid(ticket)
+        os.write(requests, str(said % 100).encode())
+        code = server[0].reap(ticket)
+        for pipe in (requests, replies):
+            os.close(pipe)
+        return (told, code) == (said, said % 100)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(all(found) for found in threads.map(one_after_the_other, range(8)))
 
 
 def test_a_killed_worker_tells_its_signal(server: tuple[ForkServer, int]) -> None:
