@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from flextune.apply.build import Build, workloads_in_place
 from flextune.apply.model_runner import ModelRunner
 from flextune.apply.model_service import SECS_PER_TIME
 from flextune.database.base import Database
+from flextune.measure.local import local_runner
 from flextune.measure.runner import Runner
 from flextune.optimization.ab_test import Limits
 from flextune.optimization.contender import Contender, Contest, FailedBuild, compare, local_models
@@ -103,7 +104,7 @@ class _Run:
     options: TuneOptions
     database: Database
     contest: Contest
-    runner: Runner | None
+    runner: Runner
     started: float
 
     @property
@@ -136,9 +137,14 @@ def optimize_model(
     default. BuildError where the build with default schedules fails.
     """
     started = time.perf_counter() if began is None else began
-    with local_models(partition, target, options.budget.minutes) if models is None else nullcontext(models) as running:
-        run = _Run(target, options, database, Contest(target, running), runner, started)
-        return _optimized(partition, run, callbacks)
+    with ExitStack() as started_here:  # both load what they need while the first build is lowered
+        if models is None:
+            models = started_here.enter_context(local_models(partition, target, options.budget.minutes))
+        if runner is None:
+            runner = started_here.enter_context(local_runner(options.measure, target))
+        return _optimized(
+            partition, _Run(target, options, database, Contest(target, models), runner, started), callbacks
+        )
 
 
 def _optimized(partition: Partition, run: _Run, callbacks: Sequence[Callback]) -> OptimizedModel:
