@@ -46,13 +46,18 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BuiltTask:
-    """One task of a built model: the origin of its schedule, and why it is not a better one (empty when it is)."""
+    """One task of a built model, and how it was built."""
 
     name: str
+    """What it is called in the model and in reports."""
     workload_key: str
+    """What its records are filed under."""
     count: int
+    """How often the model calls it."""
     origin: Origin
+    """Where its schedule comes from."""
     reason: str = ""
+    """Why it is not a better one; empty when it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,18 +91,20 @@ class ModelRunner(ObjectWriter, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelLimits:
-    """What a build may take before it is killed, in seconds: to be compiled, to be opened, and for its first runs.
-
-    Later runs may take `slowest` times as long as the first build's first run did, and `least_secs` in any case. A
-    reference that is not there after `reference_secs` is done without.
-    """
+    """What a build may take before it is killed."""
 
     compile_secs: float = 600.0
+    """To be compiled."""
     reference_secs: float = 60.0
+    """For the reference to be there; afterwards it is done without."""
     open_secs: float = 120.0
+    """To be opened by the process that runs it."""
     first_run_secs: float = 300.0
+    """For the first run of the first build."""
     slowest: float = 20.0
+    """Later runs may take so many times as long as that one did,"""
     least_secs: float = 10.0
+    """and so many seconds in any case."""
 
 
 class LocalModelRunner:
@@ -266,10 +268,14 @@ class _LocalModel:
     runner: LocalModelRunner
     executable: Executable
     number: int
+    """By which the process that runs builds knows it."""
     generation: int = -1
+    """The process, counted from the first, that has opened it."""
     failure: Failure | None = None
     max_error: float = math.inf
+    """How far its outputs are off; infinite before they have been compared."""
     signature: Mapping[str, object] = field(init=False)
+    """The executable's, as JSON values."""
 
     def __post_init__(self) -> None:
         self.signature = json.loads(self.executable.signature.to_json())

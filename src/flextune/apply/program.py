@@ -45,16 +45,18 @@ class TensorType:
 
 @dataclass(frozen=True, slots=True)
 class PlacedTensor:
-    """A tensor and its place: `offset` bytes into the weights, the activations, or the input or output `port`.
-
-    `strides`, in elements, are None for a tensor that lies densely.
-    """
+    """A tensor and its place in memory."""
 
     type: TensorType
+    """Its shape and element type."""
     place: Place
+    """What memory it lies in: the weights, the activations, an input or an output."""
     offset: int
+    """Bytes into that memory."""
     port: int = 0
+    """The number of the input or output it lies in."""
     strides: tuple[int, ...] | None = None
+    """In elements; None where it lies densely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +80,18 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Everything about a model but its code and the values of its weights.
-
-    `activation_bytes` is the size of the one block that holds all tensors between inputs and outputs; it is the peak
-    of what a run needs.
-    """
+    """Everything about a model but its code and the values of its weights."""
 
     tensors: tuple[PlacedTensor, ...]
+    """All tensors; others refer to them by number."""
     steps: tuple[Step, ...]
+    """What a run does, in order."""
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     weight_bytes: int
+    """The size of the block that holds all constants."""
     activation_bytes: int
+    """The size of the one block that holds all tensors between inputs and outputs: the peak of what a run needs."""
 
     @property
     def kernels(self) -> tuple[str, ...]:

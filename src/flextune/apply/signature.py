@@ -22,23 +22,25 @@ class Runtime(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What an executable takes, gives and was made for. The text form (JSON) is stored with a saved executable.
-
-    `instructions` are the processor features, by LLVM's names, that its code may use. `kernels` are the names of what
-    it calls, in order. `activation_bytes` is the peak of the memory between inputs and outputs, None where TVM decides
-    about it at run time.
-    """
+    """What an executable takes, gives and was made for. The text form (JSON) is stored with a saved executable."""
 
     name: str
+    """The model's."""
     inputs: tuple[ValueSpec, ...]
     outputs: tuple[ValueSpec, ...]
     target: str
+    """What it was built for, as a text."""
     threads: int
+    """How many a run uses."""
     runtime: Runtime = Runtime.TVM
+    """What runs it: code of its own, or TVM's virtual machine."""
     instructions: tuple[str, ...] = ()
+    """The processor features, by LLVM's names, that its code may use."""
     kernels: tuple[str, ...] = ()
+    """The names of what it calls, in order."""
     weight_bytes: int = 0
     activation_bytes: int | None = None
+    """The peak of the memory between inputs and outputs; None where TVM decides about it at run time."""
 
     def with_threads(self, threads: int) -> Signature:
         return replace(self, threads=threads)

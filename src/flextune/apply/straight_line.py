@@ -30,13 +30,18 @@ class Buffer:
 
 @dataclass(slots=True, eq=False)
 class StraightLine:
-    """A model as straight-line code: every tensor's type and buffer, the steps, the constants' values, the results."""
+    """A model as straight-line code."""
 
     functions: Mapping[str, Any]
+    """TIR functions by the names that steps call."""
     tensors: list[tuple[TensorType, Buffer]] = field(default_factory=list)
+    """Every tensor's type, and the buffer it lies in."""
     steps: list[Step] = field(default_factory=list)
+    """Calls in order."""
     constants: list[tuple[Buffer, Any]] = field(default_factory=list)
+    """Buffers of weights, and their values."""
     results: list[int] = field(default_factory=list)
+    """The numbers of the tensors that are the model's outputs."""
 
     def add_tensor(self, kind: TensorType, buffer: Buffer) -> int:
         """The number of a new tensor."""

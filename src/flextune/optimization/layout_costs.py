@@ -30,17 +30,18 @@ _UNUSUAL = 1.001
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayoutCosts:
-    """Seconds of groups by place and layouts; `nhwc_secs` are the predictions in NHWC, `measured` replaces any.
-
-    `lanes` is the size of blocks that are one vector, `conversion_ratio` what conversions take of what is predicted.
-    """
+    """Seconds of groups by place and layouts."""
 
     plan: FusionPlan
     nhwc_secs: Sequence[float]
+    """Predictions in NHWC of the groups, by place."""
     estimator: TargetEstimator
     lanes: int
+    """The size of blocks that are one vector; 0 without layouts in blocks."""
     measured: Mapping[tuple[int, LayoutPair], float] = field(default_factory=dict)
+    """What was measured replaces what is predicted."""
     conversion_ratio: float = 1.0
+    """What conversions take of what is predicted for them."""
 
     @classmethod
     def predicted(

@@ -48,13 +48,17 @@ class LayoutChoice:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Trial:
-    """The model built in some layouts, its own plan by default, and the workloads of the groups by place there."""
+    """The model built in some layouts."""
 
     layouts: LayoutAssignment
     partition: Partition
+    """The model split into tasks in these layouts."""
     contender: Contender
+    """Its build."""
     plan: FusionPlan
+    """What is fused there by default."""
     workloads: tuple[tuple[Workload, ...], ...]
+    """Those of the plan's groups, by place."""
 
     @classmethod
     def of(cls, layouts: LayoutAssignment, partition: Partition, contender: Contender) -> _Trial:

@@ -76,15 +76,19 @@ class OptimizedModel:
     """The outcome for a model."""
 
     tasks: TasksResult
+    """What tuning its kernels found."""
     decisions: tuple[Decision, ...]
+    """On its groups, its layouts and the model as a whole, as they are recorded."""
     build: Build | None
     """What to ship; None where the run was interrupted, and where there was nothing to tune."""
     is_tuned: bool
     """Whether that is another build than the one with default schedules."""
     default_secs: float
+    """Seconds of a run of the build with default schedules."""
     tuned_secs: float
     """Seconds of a run of the build to ship; infinity where there is none."""
     elapsed_secs: float
+    """Wall time of it all."""
     failures: tuple[FailedBuild, ...] = ()
     """Builds of the whole model that crashed, hung, computed something else, or could not be made."""
     reference: str = ""
@@ -98,14 +102,18 @@ class OptimizedModel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Run:
-    """What the steps of a run share. `started` is a moment of `time.perf_counter`, from which the budget counts."""
+    """What the steps of a run share."""
 
     target: Target
     options: TuneOptions
     database: Database
+    """Where trials and decisions are recorded."""
     contest: Contest
+    """All builds of the whole model."""
     runner: Runner
+    """What measures kernels."""
     started: float
+    """A moment of `time.perf_counter`, from which the budget counts."""
 
     @property
     def elapsed_secs(self) -> float:
