@@ -23,16 +23,13 @@ from flextune.apply.check import MAX_RELATIVE_ERROR, OnnxRuntime, max_relative_e
 from flextune.apply.executable import Executable
 from flextune.cli.live import LiveView
 from flextune.cli.output import seconds
-from flextune.database.store import open_database
 from flextune.errors import EnvironmentFault
 from flextune.importing.model import Model, load_model
 from flextune.importing.random_weights import with_random_weights
-from flextune.optimization.model import optimize_model
+from flextune.interface import optimize_partition
 from flextune.plan.partition import partition_model
 from flextune.target.detect import detect
-from flextune.target.peaks import measured_peaks
 from flextune.tuning.budget import Budget
-from flextune.tuning.options import TuneOptions
 
 ROUNDS = 9
 RUNS_PER_ROUND = 8
@@ -49,25 +46,24 @@ def main() -> None:
 
     target = detect()
     print(f"machine  {target}", flush=True)
-    options = TuneOptions(Budget(minutes=arguments.minutes), peaks=measured_peaks(target))
+    budget = Budget(minutes=arguments.minutes)
     model = with_random_weights(load_model(squeezenet()), seed=0)
     model.save(arguments.out / "squeezenet.onnx")
     partition = partition_model(model)
     kernels = sum(task.count for task in partition.tasks)
     print(f"model    {model.name}: {kernels} kernels, {len(partition.tasks)} distinct", flush=True)
 
-    with open_database(arguments.out / "records.db") as database:
-        with LiveView(options.budget, f"tuning {model.name}") as view:
-            tuned = optimize_model(partition, target, options, database, (view,))
-        if tuned.build is None:
-            sys.exit("interrupted; `make demo` goes on from the records that are there")
-    tasks = tuned.tasks
-    print(f"tuned    {tasks.trials} trials, {tasks.failed} failed, {tuned.elapsed_secs:.0f} s", flush=True)
+    with LiveView(budget, f"tuning {model.name}") as view:
+        found = optimize_partition(partition, target, budget, arguments.out / "records.db", callbacks=(view,))
+    if found.tuned is None or found.shipment is None:
+        sys.exit("interrupted; `make demo` goes on from the records that are there")
+    tasks = found.tuned.tasks
+    print(f"tuned    {tasks.trials} trials, {tasks.failed} failed, {found.tuned.elapsed_secs:.0f} s", flush=True)
 
     inputs = model.random_inputs(seed=1)
     unscheduled = compile_unscheduled(partition, target).benchmark(inputs, min_runs=3, min_secs=0.0, warmup=1)
     print(f"before   TVM without schedules: {seconds(statistics.median(unscheduled.run_secs))}", flush=True)
-    before, after = compile_model(partition, {}, target).executable, tuned.build.executable
+    before, after = compile_model(partition, {}, target).executable, found.shipment.build.executable
     runs: dict[str, Run] = {"before": runner(before, inputs), "after": runner(after, inputs)}
     if (peer := onnx_runtime(model, after, inputs)) is not None:
         runs["ONNX Runtime"] = peer
