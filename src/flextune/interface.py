@@ -19,7 +19,8 @@ from typing import Any
 from flextune.apply.executable import Executable
 from flextune.compat.any_model import Shapes, model_of
 from flextune.database.base import Database
-from flextune.database.store import open_database
+from flextune.database.store import database_text, open_database
+from flextune.errors import UsageError
 from flextune.lowering.precision.precision import Precision
 from flextune.measure.runner import Runner
 from flextune.optimization.model import OptimizedModel
@@ -86,14 +87,14 @@ def optimize(
     >>> outputs = executable.run({"data_0": image})                       # doctest: +SKIP
     """
     began = time.perf_counter()
+    callbacks, given_search = callbacks_of(on_progress), search_of(search)
     budget = None if minutes == 0 and trials is None else Budget(trials, minutes or None)
     read = model_of(model, shapes, example_inputs)
     chosen, computed = target_of(target), Precision.parse(precision)
     computed.check(chosen)
-    check_passes(tuple(without))
+    check_passes(without)
     partition = partition_model(read, without, computed, plan_estimator(chosen))
-    callbacks = () if on_progress is None else (on_progress,)
-    found = optimize_partition(partition, chosen, budget, database, search, callbacks, began)
+    found = optimize_partition(partition, chosen, budget, database, given_search, callbacks, began)
     if found.shipment is None:
         raise KeyboardInterrupt
     return found.shipment.build.executable
@@ -142,8 +143,10 @@ def tune(
     True
     """
     given = parse_workload(workload) if isinstance(workload, str) else workload
-    callbacks = () if on_progress is None else (on_progress,)
-    return tune_within(Budget(trials, minutes), given, target_of(target), database, search, callbacks)
+    if not isinstance(given, Workload):
+        raise UsageError(f"expected a workload or its text, as in gemm:m=512,n=512,k=512, got {type(given).__name__}")
+    callbacks = callbacks_of(on_progress)
+    return tune_within(Budget(trials, minutes), given, target_of(target), database, search_of(search), callbacks)
 
 
 def tune_within(
@@ -185,11 +188,27 @@ def name_of(database: DatabaseLike) -> str:
     """What to call the records in messages: their path or URL."""
     if isinstance(database, Database):
         return database.name
-    return str(default_database_path() if database is None else database)
+    return str(default_database_path()) if database is None else database_text(database)
 
 
 def target_of(given: Target | str | None) -> Target:
     """The named target, or this machine."""
     if given is None or given == "":
         return detect()
+    if not isinstance(given, str | Target):
+        raise UsageError(f"expected a target or its text, as `flextune targets` prints it, got {type(given).__name__}")
     return Target.parse(given) if isinstance(given, str) else given
+
+
+def search_of(given: SearchOptions | None) -> SearchOptions:
+    """These options, or the default ones."""
+    if not isinstance(given, SearchOptions | None):
+        raise UsageError(f"search takes a flextune.SearchOptions, got {type(given).__name__}")
+    return given or SearchOptions()
+
+
+def callbacks_of(on_progress: Callback | None) -> tuple[Callback, ...]:
+    """What is called with events."""
+    if on_progress is not None and not callable(on_progress):
+        raise UsageError(f"on_progress must be a function that takes an event, got {type(on_progress).__name__}")
+    return () if on_progress is None else (on_progress,)

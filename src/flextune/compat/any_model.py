@@ -22,6 +22,10 @@ def model_of(given: Any, shapes: Shapes | None = None, example_inputs: Any = Non
     `shapes` fixes the shapes of inputs by name, where the model is ONNX; `example_inputs` are as in
     `flextune.from_torch`. ModelError for a model that cannot be read, UsageError for anything else.
     """
+    if shapes is not None and not isinstance(shapes, Mapping):
+        raise UsageError(f"expected shapes by the names of inputs, as in {{'x': (1, 3, 224, 224)}}, got {shapes!r:.80}")
+    if example_inputs is not None and isinstance(given, str | Path | onnx.ModelProto | Model | networkx.Graph):
+        raise UsageError(f"example_inputs are for PyTorch modules; a {type(given).__name__} says what it takes")
     if isinstance(given, str | Path):
         return load_model(given, shapes)
     if isinstance(given, onnx.ModelProto):

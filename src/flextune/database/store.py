@@ -44,12 +44,19 @@ def open_database(path: str | Path, must_exist: bool = False) -> Database:
 
     With `must_exist` a missing file is a `DatabaseError` instead: reading commands never make an empty database.
     """
-    text = str(path)
+    text = database_text(path)
     if text.startswith(("postgresql://", "postgresql+", "postgres://")):
         return _open_server(text)
     if "://" in text:
         raise DatabaseError(f"records database {text!r}: expected a file name or a postgresql:// URL")
     return _open_file(Path(text), must_exist)
+
+
+def database_text(path: str | Path) -> str:
+    """A file name or URL as text. UsageError for what is neither, of which a file of that name would be made."""
+    if not isinstance(path, str | Path) or not str(path).strip():
+        raise UsageError(f"expected the file name or postgresql:// URL of a records database, got {path!r:.80}")
+    return str(path)
 
 
 class SqlDatabase(Database):

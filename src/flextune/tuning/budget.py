@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from flextune.errors import UsageError
 
@@ -24,9 +25,14 @@ class Budget:
     def __post_init__(self) -> None:
         if self.trials is None and self.minutes is None:
             raise UsageError("a budget needs trials or minutes")
-        for name in ("trials", "minutes", "patience_trials"):
+        for name, kind in (("trials", Integral), ("minutes", Real), ("patience_trials", Integral)):
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
+            if value is None:
+                continue
+            if not isinstance(value, kind) or isinstance(value, bool):
+                wanted = "a whole number" if kind is Integral else "a number"
+                raise UsageError(f"{name.replace('_', ' ')} must be {wanted}, got {value!r:.80}")
+            if not 0 < float(value) < math.inf:
                 raise UsageError(f"{name.replace('_', ' ')} must be positive, got {value}")
 
     def trials_left(self, trials: int) -> int:

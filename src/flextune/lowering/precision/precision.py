@@ -39,6 +39,8 @@ class Precision:
     @classmethod
     def parse(cls, text: str) -> Precision:
         """Inverse of `str`; bf16 means bfloat16. UsageError with the nearest name for any other."""
+        if not isinstance(text, str):
+            raise UsageError(f"expected the name of a precision, float32 or bfloat16, got {text!r:.80}")
         name, _, rest = text.partition(",keep=")
         if name not in _NAMES:
             raise UsageError(f"unknown precision {text!r}: {nearest(name, ('float32', 'bfloat16', 'bf16'))}")

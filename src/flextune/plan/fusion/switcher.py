@@ -7,7 +7,7 @@ transformer share one decision, and so do equal layers of other models.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -186,8 +186,10 @@ def pass_names() -> tuple[str, ...]:
     return (*dict.fromkeys(imports), *plan_passes(), *(rule.name for rule in registered_rules()), LAYOUTS)
 
 
-def check_passes(names: Sequence[str]) -> None:
+def check_passes(names: Collection[str]) -> None:
     """UsageError for a name of nothing that can be switched off; for a pass that is needed it says why."""
+    if isinstance(names, str) or not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+        raise UsageError(f"expected a list of names of passes to do without, got {names!r:.80}")
     known = pass_names()
     needed = {each.name: each.needed for each in (*IMPORT_PASSES, *RELAX_PASSES) if each.needed}
     for name in names:
