@@ -94,6 +94,11 @@ class Executable:
                 self._machine.set_threads(threads)
             self.signature = self.signature.with_threads(threads)
 
+    def open(self) -> None:
+        """Load code and weights now; else the first run does."""
+        with self._lock:
+            self._opened()
+
     def unload(self) -> None:
         """Give back the memory of weights and activations. Runs afterwards raise UsageError."""
         with self._lock:
@@ -191,7 +196,7 @@ def load_executable(path: str | Path, threads: int | None = None) -> Executable:
     executable = Executable(_saved_code(source, signature.runtime), signature)
     if threads is not None:
         executable.set_threads(threads)
-    executable._opened()
+    executable.open()
     return executable
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ from flextune.apply.signature import Runtime, Signature
 Handed = Mapping[str, str]
 """`library`: the path of the library; `weights`: that of its weights, empty where they are in the library's file."""
 
+_numbers = count()
+"""Of files: where two libraries had one path after the other, the system's loader would take the first for both."""
+
 
 @contextmanager
 def handed_over(code: ModelCode, signature: Signature, folder: Path) -> Iterator[Handed]:
@@ -27,7 +31,7 @@ def handed_over(code: ModelCode, signature: Signature, folder: Path) -> Iterator
         with _shared(code.weights) as weights:
             yield {"library": str(code.library), "weights": weights}
     else:
-        saved = code.write(folder / "model.so", signature)
+        saved = code.write(folder / f"model{next(_numbers)}.so", signature)
         try:
             yield {"library": str(saved), "weights": ""}
         finally:

@@ -91,7 +91,7 @@ class ModelService:
     def _opened(self, request: Message) -> dict[str, Any]:
         signature = Signature.from_json(json.dumps(request["signature"]))
         executable = Executable(received(request["code"], signature.runtime), signature)
-        executable.set_threads(signature.threads)
+        executable.open()  # while the library is there: it may be gone once this is answered
         self._open[request["id"]] = executable
         return {}
 

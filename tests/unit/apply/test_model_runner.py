@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tvm
 from google.protobuf.message import EncodeError
+from onnx import TensorProto, helper
 from tvm import tirx
 
 from flextune.apply.build import Build, compile_model
@@ -21,12 +22,14 @@ from flextune.apply.executable import load_executable
 from flextune.apply.kernel_objects import InProcess
 from flextune.apply.model_runner import LocalModelRunner, ModelLimits
 from flextune.apply.model_service import load_arrays, save_arrays
+from flextune.apply.signature import Runtime
 from flextune.errors import KernelError
-from flextune.importing.model import Model, load_model
+from flextune.importing.model import Model, load_model, model_from_proto
 from flextune.measure.watch import ends_within
 from flextune.plan.partition import Partition, partition_model
 from flextune.target.detect import detect
 from flextune.target.target import Target
+from flextune.testing.models import model_of, value
 from flextune.trial.measurement import Status
 from tests.unit.plan.layouts.nets import branching
 
@@ -156,6 +159,28 @@ def test_a_closed_model_is_opened_anew(models: LocalModelRunner, right: Build) -
 def test_saved_models_are_opened_from_their_file(models: LocalModelRunner, right: Build, tmp_path: Path) -> None:
     loaded = load_executable(right.executable.save(tmp_path / "model.so"))
     assert models.open(loaded).failure is None
+
+
+def sorted_by(weight: float) -> Partition:
+    """A model that needs TVM's virtual machine: it finds the largest of weighted inputs."""
+    weights = {"w": np.full((8,), weight, np.float32) * np.arange(1, 9, dtype=np.float32), "k": np.array([3])}
+    nodes = [helper.make_node("Mul", ["x", "w"], ["a"]), helper.make_node("TopK", ["a", "k"], ["v", "i"])]
+    outputs = [value("v", [4, 3]), helper.make_tensor_value_info("i", TensorProto.INT64, [4, 3])]
+    return partition_model(model_from_proto(model_of(nodes, [value("x", [4, 8])], outputs, weights), "sorted"))
+
+
+def test_models_on_the_virtual_machine_are_each_their_own() -> None:
+    right, wrong = sorted_by(1), sorted_by(-1)
+    builds = [compile_model(each, {}, detect(), threads=1) for each in (right, right, wrong)]
+    assert all(build.executable.signature.runtime is Runtime.TVM for build in builds)
+    with LocalModelRunner(detect(), right.model, 1e-3, LIMITS) as runner:
+        first, second, third = (runner.open(build.executable) for build in builds)
+        assert (first.failure, second.failure) == (None, None)
+        assert runner.reference == "ONNX Runtime"
+        assert third.failure is not None
+        assert third.failure.status is Status.WRONG_OUTPUT
+        assert first.run_secs() < math.inf
+        assert first.kernel_secs(1)
 
 
 def test_others_are_compared_with_a_first_build_that_is_off(partition: Partition, right: Build) -> None:
