@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,26 +19,49 @@ class PackedAxes:
     """
 
     operand: int
+    """Which operand of the contraction."""
     outer: tuple[str, ...]
+    """Its iterators in the order of the packed axes."""
     vector: str
+    """The iterator whose neighbours are the lanes of a vector register; one of `outer`."""
     tile: int
+    """Its register tile: so many elements of it are contiguous (with their groups)."""
     group: int = 1
+    """Neighbours along the last outer iterator that a dot product takes together."""
+
+    def shape(self, extents: Mapping[str, int]) -> list[int]:
+        """The packed shape, for extents that are whole tiles and groups."""
+        shape = [extents[n] // self.tile if n == self.vector else extents[n] for n in self.outer]
+        shape[-1] //= self.group
+        return [*shape, self.tile, *([self.group] if self.group > 1 else [])]
+
+    def indices(self, variables: Mapping[str, Any]) -> list[Any]:
+        """Where the element is that has these iterators."""
+        indices = [variables[n] // self.tile if n == self.vector else variables[n] for n in self.outer]
+        last = indices[-1]
+        if self.group > 1:
+            indices[-1] = last // self.group
+        return [*indices, variables[self.vector] % self.tile, *([last % self.group] if self.group > 1 else [])]
 
 
 @dataclass(frozen=True, slots=True)
 class PackedInput:
-    """A constant function parameter that the scheduled program expects in packed form.
-
-    `view` is the shape that the array is seen in first, () for its own.
-    """
+    """A constant function parameter that the scheduled program expects in packed form."""
 
     index: int
+    """Its position among the function's parameters."""
     shape: tuple[int, ...]
+    """Its packed shape."""
     dtype: str
+    """Its element type."""
     permutation: tuple[int, ...]
+    """The order of the axes once each is split in two: axis i into 2i, which counts tiles, and 2i + 1 within one."""
     padding: tuple[int, ...]
+    """Zeros added at the end of each axis before that, so that it is whole tiles."""
     tiles: tuple[int, ...]
+    """The tile of each axis; 1 where it is not tiled."""
     view: tuple[int, ...] = ()
+    """The shape that the array is seen in first, () for its own."""
 
     @classmethod
     def viewed(cls, index: int, shape: tuple[int, ...], dtype: str) -> PackedInput:

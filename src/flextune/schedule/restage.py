@@ -94,8 +94,10 @@ class _Restager:
         self.tiles, self.vector, self.pack, self.constants, self.fuse = tiles, vector, pack, constants, fuse
         self.old = {it.var: _name(it.var) for it in facts.block.iter_vars}
         self.extents = {it.name: it.extent for it in facts.iterators}
+        # Extents are padded to whole register tiles, and the reduction to whole groups where the packing has some
         multiples = {**tiles, pack.outer[-1]: pack.group} if pack is not None and pack.group > 1 else tiles
         self.padded = {name: _round_up(extent, multiples.get(name, 1)) for name, extent in self.extents.items()}
+        # The accumulator L: an element per padded result, vector last, so that a tile is rows of vector registers
         spatial = [it.name for it in facts.spatial if it.name != vector]
         self.order = [*spatial, vector]
         self.source = facts.block.body.buffer
@@ -116,14 +118,15 @@ class _Restager:
         added: list[Any] = [self.local]
         params = list(self.function.params)
         packed_input, packed_buffer, pack_nest = self._pack_operand() if self.pack is not None else (None, None, None)
+        # A constant is packed once, before the first run; any other operand by a nest of this function, in each run
         if packed_input is not None:
             params[packed_input.index] = packed_buffer
         elif pack_nest is not None:
             added.append(packed_buffer)
         fused = self.fuse and bool(self.program.consumers(self.facts))
-        replaced = {}
+        replaced = {}  # buffers that were extended: old -> new
         for facts, statement in zip(self.program.blocks, statements, strict=True):
-            if facts.name in extended:
+            if facts.name in extended:  # a producer computes the padded domain, so that reading it needs no clamp
                 statement, old, new = self._extend(facts, extended[facts.name])
                 replaced[old] = new
                 body.append(statement)
@@ -133,7 +136,7 @@ class _Restager:
                     added.append(self.data.buffer)
                     body.append(self.data.statement)
                 body.append(self._accumulate(packed_buffer))
-                if not fused:
+                if not fused:  # no consumer that could write the result: L is copied to where it belongs
                     body.append(self._store())
             else:
                 body.append(self._redirect(statement) if fused else statement)
@@ -148,6 +151,7 @@ class _Restager:
         return Restaged(function, packed_input)
 
     def _accumulate(self, packed_buffer: Any) -> Any:
+        """The contraction over the padded domain, into L, reading what was packed, copied or extended for it."""
         nest = LoopNest(
             [(name, self.padded[name]) for name in self.order],
             [(it.name, self.padded[it.name]) for it in self.facts.reduce],
@@ -155,15 +159,16 @@ class _Restager:
         target = [nest.vars[name] for name in self.order]
         block = self.facts.block
         regions: list[Any] = []
-        no_clamp = self._unclamped()
+        no_clamp, pack = self._unclamped(), self.pack
 
         def load(node: Any) -> Any:
             if node.source.same_as(self.source):
                 return tirx.BufferLoad(self.local, target)
-            if packed_buffer is not None and node.source.same_as(self._operand_buffer()):
-                indices = self._packed_indices(nest.vars)
+            if pack is not None and node.source.same_as(self._operand_buffer()):
+                indices = pack.indices(nest.vars)
                 regions.append((packed_buffer, indices))
                 return tirx.BufferLoad(packed_buffer, indices)
+            # What has only true elements is read at the last one of them for padded results, which nobody reads
             staged = self.data is not None and node.source.same_as(self.data.source)
             clamp = node.source not in no_clamp and not staged
             indices = [self._substitute(index, nest.vars, clamp) for index in node.indices]
@@ -184,6 +189,7 @@ class _Restager:
         )
 
     def _store(self) -> Any:
+        """The nest that copies the true elements of L to the result."""
         spatial = [it.name for it in self.facts.spatial]
         nest = LoopNest([(name, self.extents[name]) for name in spatial], [])
         source = [nest.vars[name] for name in self.order]
@@ -228,23 +234,8 @@ class _Restager:
         indices: Sequence[Any] = next(load.indices for load in found if load.source.same_as(source))
         return indices
 
-    def _packed_shape(self) -> list[int]:
-        pack = self.pack
-        assert pack is not None
-        shape = [self.padded[n] // pack.tile if n == pack.vector else self.padded[n] for n in pack.outer]
-        shape[-1] //= pack.group
-        return [*shape, pack.tile, *([pack.group] if pack.group > 1 else [])]
-
-    def _packed_indices(self, variables: Mapping[str, Any]) -> list[Any]:
-        pack = self.pack
-        assert pack is not None
-        indices = [variables[n] // pack.tile if n == pack.vector else variables[n] for n in pack.outer]
-        last = indices[-1]
-        if pack.group > 1:
-            indices[-1] = last // pack.group
-        return [*indices, variables[pack.vector] % pack.tile, *([last % pack.group] if pack.group > 1 else [])]
-
     def _pack_operand(self) -> tuple[PackedInput | None, Any, Any]:
+        """The constant's packing or None, the packed buffer, and the nest that packs (None for a constant)."""
         pack = self.pack
         assert pack is not None
         source = self._operand_buffer()
@@ -253,10 +244,11 @@ class _Restager:
             raise ScheduleError(
                 f"operand {access.buffer.name!r} of {self.facts.name!r} is not indexed by plain iterators alone"
             )
-        shape, axes = self._packed_shape(), access.plain_axes()
+        shape, axes = pack.shape(self.padded), access.plain_axes()
         buffer = tirx.decl_buffer(shape, access.buffer.dtype, f"{access.buffer.name}_packed")
         if access.buffer.parameter in self.constants and axes is not None:
             return self._packed_input(access, axes, shape), buffer, None
+        # The nest runs over the packed buffer; `value` is each iterator of the contraction, put together from its parts
         names = [f"p{i}" for i in range(len(shape))]
         nest = LoopNest(list(zip(names, shape, strict=True)), [])
         dims = [nest.vars[n] for n in names]
@@ -268,6 +260,7 @@ class _Restager:
         value[pack.vector] = value[pack.vector] * pack.tile + tail[0]
         indices = [self._substitute(index, value, clamp=False) for index in self._operand_indices(source)]
         load = tirx.BufferLoad(source, indices)
+        # Zero beyond the true extents, so that filling up the reduction changes no sum
         guards = [value[n] < self.extents[n] for n in pack.outer if self.padded[n] != self.extents[n]]
         if guards:
             load = tirx.if_then_else(tirx.all(*guards), load, tirx.const(0, access.buffer.dtype))
@@ -281,6 +274,11 @@ class _Restager:
         return None, buffer, statement
 
     def _packed_input(self, access: Access, axes: Sequence[str | None], shape: list[int]) -> PackedInput:
+        """The same packing as pad, reshape and transpose of the array.
+
+        Padding and reshaping split axis i in two: 2i counts tiles, 2i + 1 the elements of one. The permutation orders
+        these: constant axes, `outer`, the rest (all of length 1), and innermost the tile of the vector and the group.
+        """
         pack = self.pack
         assert pack is not None
         assert access.buffer.parameter is not None
@@ -336,6 +334,10 @@ class _Restager:
         return found
 
     def _needed_extents(self, access: Access) -> dict[int, int] | None:
+        """The dimensions that the padded domain reads beyond their extents, with what they need; None if not linear.
+
+        An index 2i + k reads up to 2 * (growth of i) + (growth of k) further.
+        """
         needed: dict[int, int] = {}
         for dim, (linear, uses) in enumerate(zip(access.coefficients, access.uses, strict=True)):
             if all(self.padded[n] == self.extents[n] for n in uses):

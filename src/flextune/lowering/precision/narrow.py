@@ -151,6 +151,7 @@ class _Narrower:
         products: bool,
     ) -> None:
         self.function, self.program, self.stored, self.constants = function, program, stored, constants
+        # Per block that is a product of matrices: the buffers it takes in bfloat16
         found = {block.name: product_factors(block) for block in program.blocks} if products else {}
         self.factors = {name: {load.source for load in loads} for name, loads in found.items() if loads}
         self.products = len(self.factors)
@@ -158,6 +159,7 @@ class _Narrower:
         for block in program.blocks:
             self.writers.setdefault(block.block.body.buffer, []).append(block)
         self._round_before_transposes()
+        # A factor needs a bfloat16 buffer, and a float32 one besides if it is read elsewhere or sums grow in it
         self.needed: set[Any] = set().union(*self.factors.values())
         self.read_wide = self._read_wide()
         self.forms: dict[Any, _Forms] = {}
@@ -210,13 +212,13 @@ class _Narrower:
 
     def _parameter(self, position: int, param: Any, allocated: list[Any]) -> Any:
         """The new parameter; a second buffer for the same tensor is added to `allocated`."""
-        if position in self.stored:
+        if position in self.stored:  # bfloat16 outside; inside a float32 buffer too where sums are accumulated in it
             narrow = _narrow_like(param, str(param.name))
             wide = _wide_like(param) if not self._stores_rounded(param) else None
             self.forms[param] = _Forms(wide, narrow)
             allocated += [wide] if wide is not None else []
             return narrow
-        if position in self.constants and param in self.needed and param not in self.read_wide:
+        if position in self.constants and param in self.needed and param not in self.read_wide:  # rounded by the caller
             narrow = _narrow_like(param, str(param.name))
             self.forms[param] = _Forms(None, narrow)
             return narrow
@@ -226,6 +228,7 @@ class _Narrower:
         return param
 
     def _internal(self, buffer: Any) -> _Forms:
+        """Float32 but for factors: they are rounded as they are written or, where they are sums, once final."""
         if buffer not in self.needed:
             return _Forms(buffer, None)
         if self._stores_rounded(buffer):
@@ -237,6 +240,7 @@ class _Narrower:
         return all(block.kind is BlockKind.ELEMENTWISE for block in self.writers.get(buffer, []))
 
     def _rewrite(self, facts: BlockFacts, statement: Any) -> Any:
+        """The block with loads of bfloat16 widened and stores to it rounded; the arithmetic between stays float32."""
         factors = self.factors.get(facts.name, set())
 
         def buffer_of(source: Any) -> tuple[Any, bool] | None:

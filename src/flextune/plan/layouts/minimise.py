@@ -1,7 +1,19 @@
 """Exact minimisation of a sum of costs over few values each: variable elimination on a network of pairwise costs.
 
-Bertelè, Brioschi: "Nonserial Dynamic Programming" (1972); Dechter: "Bucket elimination" (1999). The variable with the
-fewest neighbours goes first; what it costs at best, given its neighbours, becomes a table over them.
+A *factor* is a table of costs over a few variables; the network is the sum of its factors. Two variables are
+*neighbours* if a factor has both. To *eliminate* a variable, all factors with it are added up, and the minimum over its
+values becomes a new factor over its neighbours, which are neighbours of each other from then on:
+
+    minimum over x, y, z of f(x, y) + g(x, z)  =  minimum over y, z of h(y, z),   h(y, z) = minimum over x of f + g
+
+When none is left, values are read back in reverse order: each variable takes the best value, given its neighbours that
+were eliminated later. The *elimination order* decides how large the factors become: the most neighbours that a variable
+has when its turn comes is the order's *induced width* w, and the largest table has (values per variable) ^ (w + 1)
+entries. The best order is NP-hard to find; here the variable with the smallest table goes next (greedy, "min-weight").
+A chain has width 1, a chain with shortcuts (ResNet) 2.
+
+Bertelè, Brioschi: "Nonserial Dynamic Programming" (1972); Dechter: "Bucket elimination: a unifying framework for
+reasoning" (1999), sections 2 and 4.
 """
 
 from __future__ import annotations
@@ -38,7 +50,7 @@ class CostNetwork:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Table:
-    """Costs over the values of `variables`, one axis each."""
+    """A factor: costs over the values of `variables`, one axis each."""
 
     variables: tuple[int, ...]
     costs: Costs
@@ -63,6 +75,7 @@ def _eliminated(
     tables: list[list[_Table]], near: list[set[int]], sizes: Sequence[int], most_entries: int
 ) -> tuple[int, ...] | None:
     """`tables` holds each table at one of its variables, `near` the neighbours of each; both are used up."""
+    # entries[v]: the size of the table that eliminating v now would make (its values times those of its neighbours)
     entries = [size * math.prod(sizes[other] for other in others) for size, others in zip(sizes, near, strict=True)]
     left, found = set(range(len(sizes))), []
     while left:
@@ -74,8 +87,8 @@ def _eliminated(
         joined = _joined(variable, _taken(variable, others, tables), sizes)
         found.append((variable, joined))
         if not others and not math.isfinite(joined.costs.min()):
-            return None
-        for other in others:
+            return None  # the last variable of a connected part: all its assignments are forbidden
+        for other in others:  # the new table connects the neighbours with each other
             near[other] |= others
             near[other] -= {variable, other}
             entries[other] = sizes[other] * math.prod(sizes[each] for each in near[other])
@@ -111,6 +124,7 @@ def _aligned(table: _Table, scope: tuple[int, ...], sizes: Sequence[int]) -> Cos
 
 
 def _values(eliminated: Sequence[tuple[int, _Table]], count: int) -> tuple[int, ...] | None:
+    """The best value of each variable, last eliminated first: then the others in its table have values already."""
     values = [0] * count
     for variable, table in reversed(eliminated):
         known = tuple(values[other] for other in table.variables[1:])

@@ -1,4 +1,9 @@
-"""Which axis of a reduction to vectorise over, and what follows from that choice before anything is searched."""
+"""Which axis of a reduction to vectorise over, and what follows from that choice before anything is searched.
+
+Lanes of a vector register are neighbours along one spatial axis of the result: y[j:j+16] += a * b[j:j+16].
+An operand that does not use the axis is the same for all lanes (broadcast); one that does should have it contiguous, or
+is *packed*: copied into an order in which it is. Each spatial axis is tried, the most suitable one is taken.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +15,10 @@ from flextune.platforms.cpu.limits import CpuLimits, DotIntrinsic
 from flextune.platforms.cpu.rules.fusion import EpilogueChain, epilogue_chain, stage_of
 
 _LEAST_REUSE = 4
+"""Results that must read an element of an operand for a copy in another order to pay, where it is made in every run."""
 _MAX_EXTENT = 1 << 30  # padded to whole tiles, loops still count in 32 bits
 _MAX_STRIDE = 4
+"""Of elements of neighbouring lanes (as in pooling with strides): beyond, each lane reads a cache line of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +26,25 @@ class Anchor:
     """A reduction block and all choices about it that are not searched."""
 
     facts: BlockFacts
+    """The block."""
     chain: EpilogueChain
+    """The elementwise blocks behind it that can be computed with each tile."""
     vector: str
+    """The spatial iterator whose neighbours are the lanes of a vector register."""
     packed: int | None
+    """Which operand may be copied into an order in which `vector` is contiguous."""
     must_pack: bool
+    """Whether it has to be; otherwise packing is searched."""
     ragged: bool
+    """Whether the tile need not divide the extent of `vector`."""
     intrinsic: DotIntrinsic | None
+    """The dot product that computes the tile, if any."""
     constant: bool
+    """Whether the packed operand is known when the model is built: then it is packed once, before the first run."""
     uniform: int = 0
+    """So many neighbouring lanes read the same element of a grouped operand; 0 where there is no such operand."""
     gathers: bool = False
+    """Whether an operand is read with a stride between lanes."""
 
     @property
     def last(self) -> BlockFacts | None:
@@ -57,21 +74,26 @@ def _anchor_over(
     users = [i for i, a in enumerate(facts.operands) if axis.name in a.iterators]
     if axis.extent < 2 or (not users and facts.kind is BlockKind.CONTRACTION):
         return None
+    # Grouped convolutions: lanes read the same element of an operand as long as they stay within `uniform` neighbours
     groups = {i: facts.operands[i].uniform_within(axis.name) for i in users}
     uniform = math.gcd(*(g for g in groups.values() if g is not None)) if users else 0
     users = [i for i in users if groups[i] is None]
+    # One operand at most is packed: one that is not contiguous along the axis if there is such, else the last (weights)
     packable = [i for i in users if _packable(facts, i, axis.name)]
     strided = [i for i in users if facts.operands[i].stride_of(axis.name) != 1]
     packed = next((i for i in packable if i in strided), packable[-1] if packable else None)
     if any(i != packed and not 0 < (facts.operands[i].stride_of(axis.name) or 0) <= _MAX_STRIDE for i in strided):
         return None
+    # Others are read with a small stride; it is not worth packing in every run what few results read again
     gathers = any(i != packed for i in strided)
     strided = [i for i in strided if i == packed]
     constant = packed is not None and _repacked_beforehand(facts.operands[packed], constants)
     reuse = math.prod(it.extent for it in facts.spatial if it.name != axis.name and packed is not None)
     if strided and not constant and reuse < _LEAST_REUSE:
         return None
+    # A last tile that is not whole is possible where everything along the axis is packed or computed in a stage of ours
     ragged = not uniform and all(i == packed or stage_of(program, facts, facts.operands[i]) is not None for i in users)
+    # A dot product reads, for each lane, neighbours along the reduction: only packed weights (operand 1) lie like that
     intrinsic = dot_product(facts, limits) if packed == 1 else None
     if intrinsic is not None and (uniform % intrinsic.lanes or not (constant or strided or _is_shared(facts, packed))):
         intrinsic = None
@@ -120,6 +142,7 @@ def dot_axis(facts: BlockFacts, data: Access, weight: Access) -> str | None:
 
 
 def _suitability(anchor: Anchor, limits: CpuLimits) -> float:
+    """The share of lanes that are filled, less for writing with strides, gathering and tails, more for dot products."""
     extent = anchor.facts.extent(anchor.vector)
     lanes = limits.lanes(anchor.facts.output.dtype)
     full = extent / (math.ceil(extent / lanes) * lanes) if extent >= lanes else extent / lanes
