@@ -266,12 +266,15 @@ class _LocalModel:
     """See `OpenedModel`."""
 
     runner: LocalModelRunner
+    """Whose processes run it."""
     executable: Executable
+    """What is to be opened there."""
     number: int
     """By which the process that runs builds knows it."""
     generation: int = -1
     """The process, counted from the first, that has opened it."""
     failure: Failure | None = None
+    """The first one; None as long as all went well."""
     max_error: float = math.inf
     """How far its outputs are off; infinite before they have been compared."""
     signature: Mapping[str, object] = field(init=False)

@@ -87,7 +87,9 @@ class Program:
     steps: tuple[Step, ...]
     """What a run does, in order."""
     inputs: tuple[Port, ...]
+    """In the order of the model's."""
     outputs: tuple[Port, ...]
+    """In the order of the model's; one tensor may be several."""
     weight_bytes: int
     """The size of the block that holds all constants."""
     activation_bytes: int

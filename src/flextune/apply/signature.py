@@ -27,7 +27,9 @@ class Signature:
     name: str
     """The model's."""
     inputs: tuple[ValueSpec, ...]
+    """Names, shapes and element types of what it takes."""
     outputs: tuple[ValueSpec, ...]
+    """The same of what it gives."""
     target: str
     """What it was built for, as a text."""
     threads: int
@@ -39,6 +41,7 @@ class Signature:
     kernels: tuple[str, ...] = ()
     """The names of what it calls, in order."""
     weight_bytes: int = 0
+    """The size of its constants."""
     activation_bytes: int | None = None
     """The peak of the memory between inputs and outputs; None where TVM decides about it at run time."""
 

@@ -33,9 +33,11 @@ class LayoutCosts:
     """Seconds of groups by place and layouts."""
 
     plan: FusionPlan
+    """The groups that choose."""
     nhwc_secs: Sequence[float]
     """Predictions in NHWC of the groups, by place."""
     estimator: TargetEstimator
+    """Says what conversions between layouts take."""
     lanes: int
     """The size of blocks that are one vector; 0 without layouts in blocks."""
     measured: Mapping[tuple[int, LayoutPair], float] = field(default_factory=dict)

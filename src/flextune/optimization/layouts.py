@@ -51,6 +51,7 @@ class _Trial:
     """The model built in some layouts."""
 
     layouts: LayoutAssignment
+    """Those that are tried."""
     partition: Partition
     """The model split into tasks in these layouts."""
     contender: Contender

@@ -105,7 +105,9 @@ class _Run:
     """What the steps of a run share."""
 
     target: Target
+    """For which machine."""
     options: TuneOptions
+    """The budget, and how to search."""
     database: Database
     """Where trials and decisions are recorded."""
     contest: Contest
