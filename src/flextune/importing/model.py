@@ -25,13 +25,18 @@ _MOST_ELEMENTS = 2**31 - 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """A checked model with static input shapes. `notes` says what was decided on the way, one sentence each."""
+    """A checked model with static input shapes."""
 
     name: str
+    """The file's name without its ending, or what the caller names it."""
     proto: onnx.ModelProto
+    """The ONNX model, with its constants inside."""
     inputs: tuple[ValueSpec, ...]
+    """In the order of the graph."""
     outputs: tuple[str, ...]
+    """Names, in the order of the graph."""
     notes: tuple[str, ...] = ()
+    """What was decided while it was read and changed, one sentence each."""
 
     @property
     def weight_bytes(self) -> int:

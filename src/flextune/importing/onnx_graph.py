@@ -24,14 +24,20 @@ MIN_IR_VERSION = 8
 
 @dataclass(slots=True)
 class OnnxGraph:
-    """Nodes in topological order, constants by name, and the values that must keep their names."""
+    """A graph as the simplification's passes change it, in place."""
 
     nodes: list[onnx.NodeProto]
+    """In topological order."""
     constants: dict[str, np.ndarray]
+    """By the name of their value, from wherever ONNX keeps them."""
     inputs: list[onnx.ValueInfoProto]
+    """The model's inputs, without constants."""
     outputs: list[onnx.ValueInfoProto]
+    """The model's outputs: their names must stay."""
     opset: int
+    """The version of the default operator set."""
     name: str
+    """The graph's name."""
 
     @classmethod
     def of(cls, proto: onnx.ModelProto) -> OnnxGraph:

@@ -19,16 +19,24 @@ _EXIT = -1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operator:
-    """A binding of `main`: the operators it reads from, each once, and its result; `shape` is () for no tensor."""
+    """One binding of `main`, a call of an operator or kernel, as a node of the graph."""
 
     index: int
+    """Its position among all operators."""
     name: str
+    """Its result's name in Relax."""
     kind: Kind
+    """What fusion may do with it."""
     inputs: tuple[int, ...]
+    """The operators it reads from, each once."""
     shape: tuple[int, ...]
+    """Of its result; () for no tensor."""
     dtype: str
+    """Of its result's elements."""
     variable: Any
+    """What its result is bound to (`relax.Var`)"""
     value: Any
+    """The call that is bound."""
 
     @property
     def elements(self) -> int:

@@ -38,18 +38,20 @@ class GroupOption:
 
 @dataclass(frozen=True, slots=True)
 class GroupOptions:
-    """A kind of group (`kind` names it within its model) that occurs `count` times, and its options, the default first.
-
-    `key` is equal for equal groups of all models: that of the fused kernel, or of all separate ones of merged products
-    together. `operators` says what is in it.
-    """
+    """A kind of group of a model, with all that it can be computed as."""
 
     kind: str
+    """Its name within the model."""
     key: str
+    """Equal for equal groups of all models: that of the fused kernel, or of all separate ones of merged products."""
     operators: str
+    """What is in it, in words."""
     pattern: str
+    """The name of the pattern that found it."""
     count: int
+    """How often it occurs in the model."""
     options: tuple[GroupOption, ...]
+    """The default first."""
 
     def option(self, name: str) -> GroupOption:
         return next(option for option in self.options if option.name == name)

@@ -51,27 +51,28 @@ class ModelTask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Partition:
-    """A lowered model and its workloads, those with most arithmetic first.
-
-    `module` holds Relax `main` and the unscheduled PrimFuncs. `fallbacks` names the functions that are no workload
-    (for instance because their shapes are not static); they are built without any search. Pure reshapes are in
-    neither: they become views. `switcher` has the groups of the fusion plan and what else they can be made of (None
-    for a model that branches), `choice` what was chosen for them here: the default where nothing is said.
-    `precision` is what the module computes in, `without` names the passes that the plan was made without.
-    `layouts` says which groups of the plan in NHWC are laid out otherwise; `switcher` is that of the model laid out so.
-    `kernels` is shared by all partitions that are made of this one: what one of them lowered, the others need not.
-    """
+    """A lowered model and its workloads."""
 
     model: Model
+    """The model that was lowered."""
     module: Any
+    """Relax `main` and the unscheduled PrimFuncs that it calls."""
     tasks: tuple[ModelTask, ...]
+    """Its workloads, those with most arithmetic first; pure reshapes are none: they become views."""
     fallbacks: tuple[str, ...]
+    """Functions that are no workload (shapes that are not static, for instance): built without any search."""
     switcher: FusionSwitcher | None = None
+    """The groups of the fusion plan and what else they can be; None for a model that branches."""
     choice: Mapping[str, str] = field(default_factory=dict)
+    """The chosen alternative by kind of group: the default where nothing is said."""
     precision: Precision = FLOAT32
+    """What the module computes in."""
     without: tuple[str, ...] = ()
+    """The passes that the plan was made without."""
     layouts: LayoutAssignment = ALL_NHWC
+    """Groups of the plan in NHWC that are laid out otherwise; `switcher` is that of the model laid out so."""
     kernels: LoweredKernels = field(default_factory=LoweredKernels)
+    """Shared by all partitions made of this one: what one of them lowered, the others need not."""
 
     @property
     def flops(self) -> int:

@@ -16,13 +16,18 @@ Shape = tuple[int, ...]
 
 @dataclass(slots=True)
 class Links:
-    """A snapshot of a graph's edges. `uses` counts the model's outputs as reads; `readers` does not hold them."""
+    """A snapshot of a graph's edges."""
 
     graph: OnnxGraph
+    """The graph; passes that change it make new links."""
     writers: dict[str, onnx.NodeProto]
+    """The node that computes each value; constants and inputs have none."""
     readers: dict[str, list[onnx.NodeProto]]
+    """The nodes that read each value, the model's outputs left out."""
     uses: Counter[str]
+    """How often each value is read, the model's outputs included."""
     shapes: dict[str, Shape]
+    """Those that shape inference finds."""
 
     @classmethod
     def of(cls, graph: OnnxGraph) -> Links:

@@ -34,14 +34,20 @@ def explicit_padding(graph: OnnxGraph) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """One spatial axis: sizes of input and window (with dilation), stride, padding, what `ceil_mode` needs besides."""
+    """A window (of a convolution or a pool) along one spatial axis."""
 
     size: int
+    """Of the input."""
     extent: int
+    """Of the window, with dilation."""
     stride: int
+    """Between windows."""
     before: int
+    """Padding in front."""
     after: int
+    """Padding behind."""
     beyond: int
+    """What `ceil_mode` needs behind that, for a last window that is not whole."""
 
 
 def _is_implicit(node: onnx.NodeProto) -> bool:

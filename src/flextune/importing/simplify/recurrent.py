@@ -76,18 +76,28 @@ State = tuple[str, ...]
 
 @dataclass(slots=True)
 class _Direction:
-    """The nodes of one direction of a layer; names of its constants, which are transposed to [from, gates * hidden]."""
+    """One direction of a layer, written out node by node. Weights are transposed to [from, gates * hidden]."""
 
     graph: OnnxGraph
+    """Where constants go."""
     nodes: list[onnx.NodeProto]
+    """What is written so far."""
     stem: str
+    """What names of its values begin with."""
     hidden: int
+    """The width of the state."""
     before_reset: bool
+    """Whether a `GRU` multiplies the state by its weights before it is reset (ONNX: `linear_before_reset`)"""
     weights: str
+    """Name of the constant by which inputs are multiplied."""
     state_weights: str
+    """Name of the constant by which the state is multiplied."""
     candidate_weights: str
+    """Name of the part of `state_weights` that is the last gate's: a `GRU`'s candidate."""
     bias: str
+    """Name of what is added to the products with inputs: both biases of ONNX, where these can be added up."""
     state_bias: str
+    """Name of the candidate's bias that is added to the product with the state."""
 
     def node(self, operator: str, *inputs: str, **attributes: int) -> str:
         name = f"{self.stem}_{operator.lower()}_{len(self.nodes)}"

@@ -39,17 +39,23 @@ def plain_convolutions(graph: OnnxGraph) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """One spatial axis: sizes of image and result, and what of the whole result is cut off in front.
+    """A transposed convolution along one spatial axis.
 
-    Places count the positions of the image at which all phases are computed.
+    Its results fall into `stride` *phases*: each is a plain convolution that gives every stride-th result.
     """
 
     size: int
+    """Of the image."""
     result: int
+    """Of the result."""
     stride: int
+    """Results per element of the image."""
     dilation: int
+    """Results between taps of the window."""
     window: int
+    """Taps of the window."""
     cut: int
+    """What is cut off in front of the whole result."""
 
     @property
     def taps(self) -> int:
@@ -62,6 +68,7 @@ class _Axis:
 
     @property
     def places(self) -> int:
+        """The positions of the image at which all phases are computed."""
         return math.ceil((self.cut + self.result) / self.stride) - self.first
 
     @property

@@ -22,16 +22,24 @@ _TRANSFORM_FLOPS_PER_POINT = 4
 
 @dataclass(frozen=True, slots=True)
 class ConvolutionFacts:
-    """One two-dimensional convolution; shapes are NHWC and HWIO, `pads` top, left, bottom, right."""
+    """One two-dimensional convolution."""
 
     data_shape: tuple[int, ...]
+    """In NHWC."""
     weight_shape: tuple[int, ...]
+    """In HWIO."""
     pads: tuple[int, int, int, int]
+    """Zeros added at the top, left, bottom, right."""
     strides: tuple[int, int] = (1, 1)
+    """Down and to the right."""
     dilations: tuple[int, int] = (1, 1)
+    """Down and to the right."""
     groups: int = 1
+    """Of channels, each with weights of its own."""
     dtype: str = "float32"
+    """Of all its elements."""
     constant_weights: bool = True
+    """Whether its weights are known when the model is built."""
 
     @property
     def is_plain(self) -> bool:

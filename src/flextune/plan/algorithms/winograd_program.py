@@ -34,13 +34,18 @@ _FUSABLE_WITH_WHAT_FOLLOWS = 4
 
 @dataclass(frozen=True, slots=True)
 class WinogradShape:
-    """One convolution: data [batch, height, width, ci], weights [3, 3, ci, co], zeros added at the four edges."""
+    """One convolution of data [batch, height, width, ci] with weights [3, 3, ci, co]."""
 
     batch: int
+    """Images."""
     height: int
+    """Of an image, without padding."""
     width: int
+    """Of an image, without padding."""
     ci: int
+    """Input channels."""
     co: int
+    """Output channels."""
     pads: tuple[int, int, int, int]
     """top, left, bottom, right, as in ONNX."""
 

@@ -36,18 +36,20 @@ MAX_OPERATORS = 24
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A way to fuse: its name (for `--without NAME`), what it fuses in words, and how its groups are found.
-
-    Without measurements a group is one kernel, or what `prefer` says. The parts of a `nested` pattern's group are what
-    the patterns after it make of its operators. A pattern that `joins` groups of another one is switched off with it.
-    """
+    """Something that fusion looks for: its groups, and what they become where nothing was measured."""
 
     name: str
+    """For `--without NAME`."""
     description: str
+    """What it fuses, in words."""
     find: Finder
+    """Finds its groups among the operators that no pattern before it took."""
     prefer: Preference | None = None
+    """The alternative that a group becomes without measurements; None: one kernel."""
     nested: bool = False
+    """Whether the parts of its groups are what the patterns after it make of their operators."""
     joins: str | None = None
+    """The pattern whose groups it joins to larger ones, with which it is switched off."""
 
     def is_without(self, names: Collection[str]) -> bool:
         """Whether it is switched off by these names."""
