@@ -23,13 +23,21 @@ class Restage(Step):
     kind: ClassVar[str] = "restage"
     rewrites: ClassVar[bool] = True
     block: str
+    """The contraction's block."""
     tiles: tuple[tuple[str, tuple[Factor, ...]], ...]
+    """The register tile: for each spatial iterator the factors of its size."""
     vector: str
+    """The iterator that is vectorised."""
     operand: int | None = None
+    """The operand to pack, if any."""
     outer: tuple[str, ...] = ()
+    """The iterators of the packed operand, in the order of its axes."""
     group: int = 1
+    """Neighbours along the reduction that a dot product takes together."""
     fuse: bool = True
+    """Whether consumers read the accumulator, so that no block need store it."""
     when: str | None = None
+    """A variable that says whether the operand is packed; None: always."""
 
     def _sizes(self, assignment: Mapping[str, int]) -> dict[str, int]:
         sizes = {}

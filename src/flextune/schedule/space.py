@@ -29,18 +29,20 @@ _DEFAULT_CANDIDATES = 1 << 16
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """All schedules of a workload that the rules allow on a target.
-
-    `default` is the member measured first. `rules` names the rules that made the space, in order; a space that only
-    holds the default schedule (no rule knows the program) has `tunable` False.
-    """
+    """All schedules of a workload that the rules allow on a target."""
 
     workload: Workload
+    """The program."""
     target: Target
+    """What it is scheduled for."""
     trace: Trace
+    """The steps of every member, with variables for what is searched."""
     problem: Problem
+    """The variables with their domains and constraints."""
     default: Assignment
+    """The member measured first."""
     rules: tuple[str, ...]
+    """The rules that made the space, in order."""
 
     @cached_property
     def solutions(self) -> SolutionSet:
@@ -55,21 +57,28 @@ class SearchSpace:
 
 @dataclass
 class Draft:
-    """What rules append to: steps, variables and constraints, and how promising an assignment looks.
-
-    The analytical estimates (higher is better, multiplied) only pick the default member; they never exclude anything.
-    """
+    """What rules append to: steps, variables and constraints, and how promising an assignment looks."""
 
     function: Any
+    """The program, as the steps that rewrite it have left it."""
     program: ProgramFacts
+    """The facts of `function`."""
     target: Target
+    """What is scheduled for."""
     constants: tuple[int, ...]
+    """Positions of the parameters that are known when a model is built."""
     steps: list[Step] = field(default_factory=list)
+    """What the trace will be."""
     variables: list[Variable] = field(default_factory=list)
+    """What is searched, and what follows from it."""
     constraints: list[Constraint] = field(default_factory=list)
+    """What the variables must satisfy."""
     estimates: list[Estimate] = field(default_factory=list)
+    """How promising an assignment is, multiplied: they only pick the default member and never exclude any."""
     rules: list[str] = field(default_factory=list)
+    """The rules that contributed."""
     scheduled: set[str] = field(default_factory=set)
+    """Blocks that a rule has taken care of."""
 
     def variable(self, name: str, values: Sequence[int]) -> str:
         """Add a free variable; returns its name."""

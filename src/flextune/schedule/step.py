@@ -19,18 +19,22 @@ Factor = int | str | None
 
 @dataclass(slots=True)
 class Program:
-    """The function being scheduled. `loops` maps the names given by steps to loops of the schedule.
-
-    Steps that name a processor's instructions are legal for a `target` that has them, and for none without one.
-    """
+    """The function being scheduled."""
 
     function: Any
+    """The PrimFunc, as the steps so far have left it."""
     assignment: Mapping[str, int]
+    """The values of the trace's variables."""
     constants: tuple[int, ...] = ()
+    """Positions of the parameters that are known when a model is built."""
     target: Target | None = None
+    """What instructions steps may name: those that it has, none where it is None."""
     loops: dict[str, Any] = field(default_factory=dict)
+    """Loops of the schedule, by the names that steps gave them."""
     packs: list[PackedInput] = field(default_factory=list)
+    """The constants that the function takes in packed form so far."""
     _schedule: Any = None
+    """TVM's schedule of `function`, made when it is first asked for."""
 
     @property
     def schedule(self) -> Any:

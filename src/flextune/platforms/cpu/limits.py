@@ -10,31 +10,42 @@ from flextune.target.target import Target
 
 @dataclass(frozen=True, slots=True)
 class DotIntrinsic:
-    """A tensor intrinsic: `lanes` accumulators each add a dot product of `group` neighbours along the reduction.
-
-    `code` names registered LLVM text that the kernel must import, if any.
-    """
+    """A tensor intrinsic: several accumulators, to each of which a dot product is added."""
 
     name: str
+    """Under which TVM knows it."""
     data_dtype: str
+    """Element type of the left operand."""
     weight_dtype: str
+    """Element type of the right operand, which is packed."""
     accumulator_dtype: str
+    """Element type of the accumulators."""
     lanes: int
+    """How many accumulators."""
     group: int
+    """Neighbours along the reduction in each dot product."""
     code: str | None = None
+    """The name of registered LLVM text that the kernel must import, if any."""
 
 
 @dataclass(frozen=True, slots=True)
 class CpuLimits:
-    """Vector registers and lanes, caches in bytes (l1, l2 per core; l3 for all), cores, and the tensor intrinsics."""
+    """What of a processor bounds its schedules."""
 
     vector_bits: int
+    """Of one vector register."""
     vector_registers: int
+    """How many there are."""
     l1_bytes: int
+    """First-level data cache of one core."""
     l2_bytes: int
+    """Second-level cache of one core."""
     l3_bytes: int
+    """Third-level cache of all cores together."""
     cores: int
+    """That run one kernel together."""
     intrinsics: tuple[DotIntrinsic, ...] = ()
+    """The tensor intrinsics that it has."""
 
     @classmethod
     def of(cls, target: Target, vector_registers: int, intrinsics: tuple[DotIntrinsic, ...] = ()) -> CpuLimits:

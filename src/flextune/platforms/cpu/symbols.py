@@ -16,11 +16,18 @@ _MAGIC = b"\x7fELF\x02\x01"
 
 @dataclass(frozen=True, slots=True)
 class _Section:
+    """What an ELF section header says, of what is needed here."""
+
     kind: int
+    """`sh_type`."""
     address: int
+    """Where it is in memory."""
     offset: int
+    """Where it is in the file."""
     size: int
+    """In bytes."""
     link: int
+    """The section that belongs to it: of a table of symbols, their names."""
 
 
 def function_bytes(library: bytes, entries: Sequence[str]) -> dict[str, int | None]:

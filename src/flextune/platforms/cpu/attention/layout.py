@@ -22,22 +22,26 @@ LOWEST = -3.4028234663852886e38
 
 @dataclass(frozen=True, slots=True)
 class AttentionTiles:
-    """Sizes of an attention kernel.
-
-    A strip has `rows` query rows, a task `strips` of them; `score_vectors` and `value_vectors` are the widths of the
-    two register tiles. `key_block` keys are taken at once. Keys are packed by each task, or before all tasks
-    (`keys_before`); values are read where they are, or packed by each task (`pack_values`).
-    """
+    """Sizes of an attention kernel."""
 
     rows: int
+    """Query rows of a strip."""
     strips: int
+    """Strips of a task."""
     score_vectors: int
+    """The width of the register tile of scores, in vectors."""
     value_vectors: int
+    """The width of the register tile of results, in vectors."""
     key_block: int
+    """Keys that are taken at once."""
     lanes: int
+    """Elements of a vector."""
     keys_before: int = 0
+    """Whether keys are packed before all tasks, instead of by each."""
     pack_values: int = 0
+    """Whether values are packed by each task, instead of read where they are."""
     unroll: int = 1
+    """Steps of a product that are written out in a row."""
 
     def check(self, facts: AttentionFacts) -> None:
         """ScheduleError where these sizes are none for this attention."""
@@ -53,16 +57,18 @@ class AttentionTiles:
 
 @dataclass(frozen=True, slots=True)
 class KeyBlock:
-    """Some keys of a matrix and the rows of a task that meet them: `size` keys from `start`, rows from `first_row` on.
-
-    `packed` is where the packed keys of the block begin.
-    """
+    """Some keys of a matrix and the rows of a task that meet them."""
 
     batch: Sequence[Expression]
+    """The indices of the matrix."""
     first_row: Expression
+    """The first of the rows."""
     start: Expression
+    """The first of the keys."""
     size: int
+    """How many keys."""
     packed: Expression
+    """Where the packed keys of the block begin."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,14 +18,23 @@ class Attention(Step):
     kind: ClassVar[str] = "attention"
     rewrites: ClassVar[bool] = True
     rows: int | str
+    """As in `AttentionTiles`, like the others: a number, or the variable that has it."""
     strips: int | str
+    """Strips of a task."""
     score_vectors: int | str
+    """The width of the register tile of scores, in vectors."""
     value_vectors: int | str
+    """The width of the register tile of results, in vectors."""
     key_block: int | str
+    """Keys that are taken at once."""
     lanes: int | str
+    """Elements of a vector."""
     keys_before: int | str = 0
+    """Whether keys are packed before all tasks, instead of by each."""
     pack_values: int | str = 0
+    """Whether values are packed by each task."""
     unroll: int | str = 1
+    """Steps of a product that are written out in a row."""
 
     def _tiles(self, assignment: Mapping[str, int]) -> AttentionTiles:
         names = AttentionTiles.__dataclass_fields__

@@ -18,7 +18,7 @@ _LEAST_REUSE = 4
 """Results that must read an element of an operand for a copy in another order to pay, where it is made in every run."""
 _MAX_EXTENT = 1 << 30  # padded to whole tiles, loops still count in 32 bits
 _MAX_STRIDE = 4
-"""Of elements of neighbouring lanes (as in pooling with strides): beyond, too little is used of every cache line that is read."""
+"""Elements between neighbouring lanes (pooling with strides): beyond, too little of each cache line is used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,21 +16,28 @@ _KEY_BLOCKS = (64, 128, 256, 512, 1024, 2048)
 
 @dataclass(frozen=True, slots=True)
 class AttentionShape:
-    """One attention on one kind of core: `matrices` of queries x keys, rows of `depth` and `columns` elements.
-
-    A step of a product takes `group` elements, which are `element_bytes` together.
-    """
+    """One attention on one kind of core."""
 
     matrices: int
+    """How many matrices of queries x keys there are."""
     queries: int
+    """Rows of a matrix."""
     keys: int
+    """Columns of a matrix."""
     depth: int
+    """Elements of a query and of a key."""
     columns: int
+    """Elements of a value and of a result."""
     online: bool
+    """Whether softmax goes by blocks of keys."""
     transposes_keys: bool
+    """Whether a key's elements are apart in memory."""
     limits: CpuLimits
+    """Of the core."""
     element_bytes: int = 4
+    """Bytes of what one step of a product takes: `group` elements together."""
     group: int = 1
+    """Elements that one step of a product takes: 2 of bfloat16, else 1."""
 
     @classmethod
     def of(cls, facts: AttentionFacts, limits: CpuLimits) -> AttentionShape:

@@ -24,17 +24,18 @@ MAX_WASTE_PERCENT = round(100 * (_MAX_WASTE - 1))
 
 @dataclass(frozen=True)
 class TileGeometry:
-    """The tile of `anchor`, in the loops of the block that writes the finished result.
-
-    Names of variables begin with `prefix`. Axes are iterators of the anchor. Blocks in `placed` are no data stages of
-    this tile: another rule says where they are computed.
-    """
+    """The tile of an anchor, in the loops of the block that writes the finished result; axes are the anchor's iterators."""
 
     program: ProgramFacts
+    """All blocks."""
     anchor: Anchor
+    """The reduction."""
     limits: CpuLimits
+    """Of the core."""
     prefix: str = ""
+    """What names of variables begin with."""
     placed: frozenset[str] = frozenset()
+    """Blocks that are no data stages of this tile: another rule says where they are computed."""
 
     def name(self, variable: str) -> str:
         """A variable of this tile."""

@@ -22,20 +22,26 @@ _WEIGHT_OPERAND = 1
 
 @dataclass(frozen=True)
 class WinogradGeometry:
-    """The blocks of one Winograd convolution; see `flextune.plan.algorithms.winograd_program` for what they compute.
-
-    Names of variables begin with `prefix`.
-    """
+    """The blocks of one Winograd convolution; see `flextune.plan.algorithms.winograd_program` for what they compute."""
 
     rows: BlockFacts
+    """The first half of the data's transform: along one axis."""
     spectrum: BlockFacts
+    """The second half, along the other axis."""
     product: BlockFacts
+    """The products with the transformed weights, one matrix product per point."""
     back_rows: BlockFacts
+    """The first half of the transform back."""
     result: BlockFacts
+    """The second half, which writes the result."""
     pad: BlockFacts | None
+    """What adds zeros at the edges, where that is a block."""
     chain: EpilogueChain
+    """The elementwise blocks behind it that can be computed with each tile."""
     limits: CpuLimits
+    """Of the core."""
     prefix: str = ""
+    """What names of variables begin with."""
 
     @classmethod
     def of(
