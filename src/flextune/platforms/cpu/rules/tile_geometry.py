@@ -24,7 +24,10 @@ MAX_WASTE_PERCENT = round(100 * (_MAX_WASTE - 1))
 
 @dataclass(frozen=True)
 class TileGeometry:
-    """The tile of an anchor, in the loops of the block that writes the finished result; axes are the anchor's iterators."""
+    """The tile of an anchor, in the loops of the block that writes the finished result.
+
+    Axes are iterators of the anchor.
+    """
 
     program: ProgramFacts
     """All blocks."""
