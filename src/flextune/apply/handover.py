@@ -14,10 +14,12 @@ from flextune.apply.huge_pages import huge_block
 from flextune.apply.machine import ModelCode
 from flextune.apply.own_code import BuiltCode, SavedCode
 from flextune.apply.signature import Runtime, Signature
+from flextune.native.toolchain import has_compiler
 
 Handed = Mapping[str, str]
 """`library`: the path of the library; `weights`: that of its weights, empty where they are in the library's file."""
 
+_UNLINKED = ".vm"
 _numbers = count()
 """Of files: where two libraries had one path after the other, the system's loader would take the first for both."""
 
@@ -31,21 +33,34 @@ def handed_over(code: ModelCode, signature: Signature, folder: Path) -> Iterator
         with _shared(code.weights) as weights:
             yield {"library": str(code.library), "weights": weights}
     else:
-        saved = code.write(folder / f"model{next(_numbers)}.so", signature)
+        files = _written(code, signature, folder / f"model{next(_numbers)}.so")
         try:
-            yield {"library": str(saved), "weights": ""}
+            yield {"library": str(files[0]), "weights": ""}
         finally:
-            saved.unlink(missing_ok=True)
+            for file in files:
+                file.unlink(missing_ok=True)
 
 
 def received(handed: Handed, runtime: Runtime) -> ModelCode:
     """The model that another process hands over."""
     library = Path(handed["library"])
     if runtime is Runtime.TVM:
-        from flextune.apply.virtual_machine import SavedVirtualMachineCode  # TVM takes seconds to load
+        # TVM takes seconds to load
+        from flextune.apply.virtual_machine import SavedVirtualMachineCode, UnlinkedVirtualMachineCode
 
+        if library.suffix == _UNLINKED:
+            return UnlinkedVirtualMachineCode(library)
         return SavedVirtualMachineCode(library)
     return BuiltCode(library, _read(Path(handed["weights"]))) if handed["weights"] else SavedCode(library)
+
+
+def _written(code: ModelCode, signature: Signature, path: Path) -> list[Path]:
+    """The files of a model that lies in memory, its library or what stands for it first."""
+    from flextune.apply.virtual_machine import VirtualMachineCode  # TVM takes seconds to load
+
+    if isinstance(code, VirtualMachineCode) and not has_compiler():
+        return code.write_unlinked(path.with_suffix(_UNLINKED))
+    return [code.write(path, signature)]
 
 
 @contextmanager

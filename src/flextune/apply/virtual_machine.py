@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import tvm
+import tvm_ffi
 from tvm import relax
 
 from flextune.apply.model_file import write_model_file
@@ -17,6 +18,9 @@ from flextune.apply.quiet import without_noise
 from flextune.apply.signature import Signature
 from flextune.apply.threads import PoolThreads
 from flextune.errors import BuildError, UsageError
+
+_PROGRAM = "relax.VMExecutable"
+"""TVM's name for what its virtual machine runs, constants included, without the kernels."""
 
 
 class VirtualMachine:
@@ -78,6 +82,32 @@ class VirtualMachineCode:
             with without_noise():
                 self._write_library(self._library, library)
             return write_model_file(library, np.zeros(0, np.uint8), signature, path)
+
+    def write_unlinked(self, path: Path) -> list[Path]:
+        """Write it for `UnlinkedVirtualMachineCode`, which needs no linker; returns all files, `path` first."""
+        module = self._library.mod
+        module.write_to_file(str(path), _PROGRAM)
+        texts = {path.with_suffix(f".{n}.ll"): each for n, each in enumerate(module._collect_dso_modules())}
+        for file, kernels in texts.items():
+            file.write_text(str(kernels.inspect_source("ll")), encoding="utf-8")
+        return [path, *texts]
+
+
+class UnlinkedVirtualMachineCode:
+    """A model that `write_unlinked` wrote, for machines without a C compiler: opening it generates its code."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def open(self, signature: Signature) -> VirtualMachine:
+        module = tvm_ffi.get_global_func(f"ffi.Module.load_from_bytes.{_PROGRAM}")(self._path.read_bytes())
+        for kernels in sorted(self._path.parent.glob(f"{self._path.stem}.*.ll")):
+            module.import_module(tvm.runtime.load_module(str(kernels)))
+        return VirtualMachine(module, signature.threads)
+
+    def write(self, path: Path, signature: Signature) -> Path:
+        del path, signature
+        raise UsageError("an executable that another process handed over cannot be saved")
 
 
 class SavedVirtualMachineCode:

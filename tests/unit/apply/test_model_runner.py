@@ -17,6 +17,7 @@ from google.protobuf.message import EncodeError
 from onnx import TensorProto, helper
 from tvm import tirx
 
+from flextune.apply import assemble, handover
 from flextune.apply.build import Build, compile_model
 from flextune.apply.executable import load_executable
 from flextune.apply.kernel_objects import InProcess
@@ -169,7 +170,10 @@ def sorted_by(weight: float) -> Partition:
     return partition_model(model_from_proto(model_of(nodes, [value("x", [4, 8])], outputs, weights), "sorted"))
 
 
-def test_models_on_the_virtual_machine_are_each_their_own() -> None:
+@pytest.mark.parametrize("has_compiler", [True, False])
+def test_models_on_the_virtual_machine_are_each_their_own(has_compiler: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (assemble, handover):
+        monkeypatch.setattr(module, "has_compiler", lambda: has_compiler)
     right, wrong = sorted_by(1), sorted_by(-1)
     builds = [compile_model(each, {}, detect(), threads=1) for each in (right, right, wrong)]
     assert all(build.executable.signature.runtime is Runtime.TVM for build in builds)
