@@ -14,32 +14,34 @@ from flextune.schedule.packing import PackedInput
 
 @dataclass(frozen=True, slots=True)
 class CompilerReport:
-    """What the compiler said of one program; None where it does not say.
-
-    `registers` are those of one thread, `spills` the values that did not fit into them, `shared_bytes` the memory that
-    a group of threads shares, `code_bytes` the length of the machine code.
-    """
+    """What the compiler said of one program; None where it does not say."""
 
     registers: int | None = None
+    """Of one thread."""
     spills: int | None = None
+    """Values that did not fit into them."""
     shared_bytes: int | None = None
+    """Memory that a group of threads shares."""
     code_bytes: int | None = None
+    """Length of the machine code."""
     warnings: tuple[str, ...] = ()
+    """The compiler's, as it wrote them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One built program; `Platform.load` makes a kernel of it wherever the device is.
-
-    `kind` says what the bytes of `content` are, and `entry` which function of them the program is: programs that were
-    built together may have the content in common. `packs` says how constant inputs are to be laid out for it.
-    """
+    """One built program; `Platform.load` makes a kernel of it wherever the device is."""
 
     kind: str
+    """What the bytes of `content` are."""
     content: bytes
+    """The program, or several that were built together and have it in common."""
     entry: str = "main"
+    """Which function of it the program is."""
     packs: tuple[PackedInput, ...] = ()
+    """How constant inputs are to be laid out for it."""
     report: CompilerReport = CompilerReport()
+    """What the compiler said."""
 
     def to_json(self) -> str:
         """All of it as text; `parse` reads it.

@@ -31,10 +31,15 @@ class Cost:
     """A program's cost by its parts: computing and moving data go on at once, the launch comes on top."""
 
     compute: float
+    """For its arithmetic."""
     memory: float
+    """For moving its data."""
     launch: float
+    """For starting it."""
     unit: Unit = Unit.SECONDS
+    """What the numbers count."""
     origin: CostOrigin = CostOrigin.MODELLED
+    """How they were found."""
 
     def __post_init__(self) -> None:
         for name in ("compute", "memory", "launch"):

@@ -27,20 +27,21 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What all kinds of decisions say; each kind is a class of its own that answers one question.
-
-    `key` names what was decided about (each class says what that is), for the target of `target_key`. `model` is the
-    model that the decision was made for, `reason` says in words why, `created` when (ISO time).
-    """
+    """What all kinds of decisions say; each kind is a class of its own that answers one question."""
 
     KIND: ClassVar[str] = ""
     """The kind's name in `to_json`."""
 
     key: str
+    """What was decided about; each class says what that is."""
     target_key: str
+    """The target that it holds for."""
     model: str
+    """The model that it was made for."""
     reason: str
+    """Why, in words."""
     created: str
+    """When, as ISO time."""
 
     @property
     def subject(self) -> str:
@@ -240,21 +241,22 @@ class Shipped(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict(Decision):
-    """Whether a model ships tuned or by default. `key` is that of its plan and precision (`optimization/verdict.py`).
-
-    The model of `kernels` distinct kernels is predicted to take `predicted_secs` by default; `default_secs` and
-    `tuned_secs` are those of both builds in turns (None where nothing but the default was built). `failures` says in
-    words which builds crashed, hung, computed something else, or could not be made.
-    """
+    """Whether a model ships tuned or by default. `key` is that of its plan and precision (`optimization/verdict.py`)."""
 
     KIND: ClassVar[str] = "verdict"
 
     shipped: Shipped
+    """Which build is shipped."""
     kernels: int
+    """Distinct kernels of the model."""
     predicted_secs: float
+    """What the default build is predicted to take."""
     default_secs: float
+    """Of the default build, in turns with the tuned one."""
     tuned_secs: float | None
+    """Of the tuned build, in turns with the default one; None where nothing but the default was built."""
     failures: tuple[str, ...] = ()
+    """In words, which builds crashed, hung, computed something else, or could not be made."""
 
     def __post_init__(self) -> None:
         if self.shipped is Shipped.TUNED and self.tuned_secs is None:

@@ -52,19 +52,24 @@ def candidate_key(workload_key: str, target_key: str, trace: str, assignment: As
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """The outcome of one trial. `run_secs` holds every raw repeat in seconds, empty unless the program ran.
-
-    `report` is what the compiler said, where the program was compiled; it is not recorded.
-    """
+    """The outcome of one trial."""
 
     assignment: Assignment
+    """The candidate's values."""
     status: Status
+    """How the trial ended."""
     run_secs: tuple[float, ...] = ()
+    """Every raw repeat in seconds; empty unless the program ran."""
     error: str = ""
+    """What went wrong, in words; empty for a trial that is ok."""
     build_secs: float = 0.0
+    """Of building it."""
     elapsed_secs: float = 0.0
+    """Of the whole trial."""
     max_error: float = 0.0
+    """The largest absolute difference from the reference."""
     report: CompilerReport = field(default_factory=CompilerReport)
+    """What the compiler said, where the program was compiled; it is not recorded."""
 
     @property
     def ok(self) -> bool:

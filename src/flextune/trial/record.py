@@ -46,61 +46,89 @@ class Evidence(StrEnum):
 class Provenance:
     """Who measured: what is the same for all records of one tuning run.
 
-    `protocol` says how candidates are timed, `versions` what built them (`installed_versions`), `host` where (its
-    fingerprint). `strategy` proposed them with its options, guided by a cost model with its own, which was `pretrained`
-    or began with nothing. Options of None were not recorded: records of format 1 do not say them.
+    Options of None were not recorded: records of format 1 do not say them.
     """
 
     protocol: str
+    """How candidates are timed."""
     versions: str
+    """What built them (`installed_versions`)"""
     seed: int
+    """Of everything random."""
     strategy: str
+    """What proposed them."""
     host: str
+    """The machine's fingerprint."""
     strategy_options: Options | None = ()
+    """The strategy's, as they were given."""
     cost_model: str = "none"
+    """What guided the strategy."""
     cost_model_options: Options | None = ()
+    """The cost model's, as they were given."""
     pretrained: bool = False
+    """Whether the cost model was pretrained; otherwise it began with nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class TuningRecord:
     """One trial as text and numbers; `to_json` and `from_json` round-trip on one line.
 
-    `workload`, `body` and `constants` rebuild the workload; `target`, `trace` and `assignment` rebuild the
-    program. `run_secs` holds every raw repeat. `max_error` is infinite when an element was not a number. `evidence`
-    says what the times stand for, `model` the name of the model they were measured inside (empty otherwise). The rest
-    is as in `Provenance`.
-
     A field with a default is left out of the text where it has that value. So a field that is added, with a default,
     leaves the texts of older records, and what tells records apart, as they are.
     """
 
     workload: str
+    """The workload's text, which rebuilds it together with `body` and `constants`."""
     body: str | None
+    """The program of a workload that no operator's name describes, as JSON; None for an operator."""
     constants: tuple[int, ...]
+    """Positions of inputs that are known when a model is built."""
     workload_key: str
+    """What equal workloads have in common."""
     target: str
+    """The target's text."""
     target_key: str
+    """What equal targets have in common."""
     trace: str
+    """The steps of the schedule, as JSON."""
     assignment: str
+    """The values of the trace's variables, as text."""
     status: Status
+    """How the trial ended."""
     run_secs: tuple[float, ...]
+    """Every raw repeat in seconds."""
     error: str
+    """What went wrong, in words; empty for a trial that is ok."""
     build_secs: float
+    """Of building the program."""
     elapsed_secs: float
+    """Of the whole trial."""
     max_error: float
+    """The largest absolute difference from the reference; infinite when an element was not a number."""
     protocol: str
+    """As in `Provenance`, like `versions`, `seed`, `strategy` and `host`."""
     versions: str
+    """As in `Provenance`."""
     seed: int
+    """As in `Provenance`."""
     strategy: str
+    """As in `Provenance`."""
     host: str
+    """As in `Provenance`."""
     created: str
+    """When, as ISO time."""
     strategy_options: Options | None = ()
+    """As in `Provenance`, like those of the cost model."""
     cost_model: str = "none"
+    """As in `Provenance`."""
     cost_model_options: Options | None = ()
+    """As in `Provenance`."""
     pretrained: bool = False
+    """As in `Provenance`."""
     evidence: Evidence = Evidence.TRIAL
+    """What the times stand for."""
     model: str = ""
+    """The model they were measured inside; empty otherwise."""
 
     def __post_init__(self) -> None:
         if self.status is Status.OK and not self.run_secs:

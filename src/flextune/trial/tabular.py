@@ -21,17 +21,20 @@ Seconds = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class TabularTrial:
-    """One recorded configuration. Times in seconds; `run_secs` holds every repeat, empty unless it ran.
-
-    `error` is how the file calls the failure. `benchmark_secs` is what running and timing it took in all.
-    """
+    """One recorded configuration. Times are in seconds."""
 
     assignment: Assignment
+    """The configuration."""
     status: Status
+    """How the trial ended."""
     run_secs: tuple[float, ...] = ()
+    """Every repeat; empty unless it ran."""
     error: str = ""
+    """How the file calls the failure."""
     build_secs: float = 0.0
+    """Of building it."""
     benchmark_secs: float = 0.0
+    """What running and timing it took in all."""
 
     @property
     def secs(self) -> float:
