@@ -241,7 +241,10 @@ class Shipped(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict(Decision):
-    """Whether a model ships tuned or by default. `key` is that of its plan and precision (`optimization/verdict.py`)."""
+    """Whether a model ships tuned or by default.
+
+    `key` is that of its plan and precision (`optimization/verdict.py`).
+    """
 
     KIND: ClassVar[str] = "verdict"
 

@@ -20,26 +20,38 @@ class TaskOpened:
 
 @dataclass(frozen=True, slots=True)
 class TrialMeasured:
-    """One trial is over. `trials` and `best_secs` are the task's, this trial included."""
+    """One trial is over."""
 
     task: str
+    """The task's name."""
     candidate: Candidate
+    """What was measured."""
     measurement: Measurement
+    """What came of it."""
     trials: int
+    """The task's so far, this one included."""
     best_secs: float
+    """The task's best time so far, this trial's included."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundFinished:
-    """The strategy was told the measurements of a round. `mean_secs` is over its ok trials, infinity without one."""
+    """The strategy was told the measurements of a round."""
 
     task: str
+    """The task's name."""
     number: int
+    """The round's."""
     trials: int
+    """The task's so far."""
     failed: int
+    """Those of all the task's trials that are not ok."""
     best_secs: float
+    """The task's best time so far."""
     mean_secs: float
+    """Over the round's ok trials; infinity without one."""
     elapsed_secs: float
+    """Wall time of the round."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,18 +18,21 @@ from flextune.target.host import ROOT
 class MinimizeOptions:
     """How trials are made.
 
-    A trial calls or runs the objective `repeats` times, each at most `timeout_secs` long (`build_timeout_secs` for a
-    command's build) and with at most `memory_bytes` of RAM (0: three quarters of what is free when the run starts).
-    `isolated` functions live in a process of their own, so that a crash, a hang or a memory hog costs one trial; what
-    they change is not seen outside. Where processes cannot be forked they run in this one.
+    A crash, a hang or a memory hog of an `isolated` function costs one trial; what it changes is not seen outside.
     """
 
     repeats: int = 1
+    """Calls or runs of the objective in each trial."""
     timeout_secs: float = 60.0
+    """The longest that each of them may take."""
     build_timeout_secs: float = 120.0
+    """The longest that a command's build may take."""
     memory_bytes: int = 0
+    """The most RAM of a trial; 0: three quarters of what is free when the run starts."""
     isolated: bool = True
+    """Whether a function lives in a process of its own; where processes cannot be forked, it runs in this one."""
     resume: bool = True
+    """Whether recorded trials are taken for known."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.repeats, int) or self.repeats < 1:

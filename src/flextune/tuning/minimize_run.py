@@ -47,19 +47,24 @@ class MinimizeTrial:
 
 @dataclass(frozen=True, slots=True)
 class MinimizeResult:
-    """What a run ends with. `history` holds every trial, the `recorded` ones of earlier runs first.
-
-    `interrupted` says that Ctrl-C ended the run.
-    """
+    """What a run ends with."""
 
     name: str
+    """The objective's."""
     strategy: str
+    """What proposed the trials."""
     history: tuple[MinimizeTrial, ...]
+    """Every trial, recorded ones of earlier runs first."""
     space_size: int
+    """Configurations that satisfy the constraints."""
     elapsed_secs: float
+    """Wall time of this run."""
     recorded: int = 0
+    """Trials of earlier runs in `history`."""
     interrupted: bool = False
+    """Whether Ctrl-C ended the run."""
     db: str = ""
+    """Where trials are recorded; empty for nowhere."""
 
     @property
     def trials(self) -> int:

@@ -16,11 +16,17 @@ class TaskProgress:
     """One task's figures; times in seconds, infinite while nothing is measured."""
 
     name: str
+    """The task's."""
     space_size: int
+    """Members of its space."""
     recorded: int = 0
+    """Trials of earlier runs."""
     trials: int = 0
+    """All trials, recorded ones included."""
     first_secs: float = math.inf
+    """The first time measured in this run."""
     best_secs: float = math.inf
+    """The best time, recorded ones included."""
 
 
 @dataclass(slots=True)
@@ -28,11 +34,17 @@ class Progress:
     """A callback that counts: trials, failures by cause, the best time of each task."""
 
     tasks: dict[str, TaskProgress] = field(default_factory=dict)
+    """By name, in the order in which they were opened."""
     failures: Counter[str] = field(default_factory=Counter)
+    """How often each cause occurred."""
     measured: int = 0
+    """Trials of this run."""
     failed: int = 0
+    """Those of them that are not ok."""
     comparing: bool = False
+    """Whether finalists are being compared."""
     current: str = ""
+    """The task of the last event."""
 
     def __call__(self, event: Event) -> None:
         self.current = event.task

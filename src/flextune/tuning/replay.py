@@ -21,18 +21,18 @@ Column = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """What a search found, evaluation by evaluation: arrays of equal length. Times in seconds.
-
-    `rows` are positions among the space's trials. `measured_secs` is what the strategy was told (infinity for a
-    failure), `clock_secs` the simulated time at the end of the evaluation, and `incumbent_secs` the true (mean) time of
-    the configuration that had the best measured time so far, infinity before there is one.
-    """
+    """What a search found, evaluation by evaluation: arrays of equal length. Times are in seconds."""
 
     space: TabularSpace
+    """Where it searched."""
     rows: npt.NDArray[np.intp]
+    """Positions among the space's trials."""
     measured_secs: Column
+    """What the strategy was told; infinity for a failure."""
     clock_secs: Column
+    """The simulated time at the end of the evaluation."""
     incumbent_secs: Column
+    """The true (mean) time of the configuration with the best measured time so far; infinity before there is one."""
 
     def __len__(self) -> int:
         return len(self.rows)

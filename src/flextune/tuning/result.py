@@ -10,27 +10,38 @@ from flextune.schedule.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class TuningResult:
-    """The outcome for one workload. Times are seconds; what was never measured is infinite.
-
-    `trials` and `failed` count recorded trials of the same key too; `trials_per_sec` only those of this run, from the
-    first one's end to the last one's, the final comparison left out.
-    """
+    """The outcome for one workload. Times are seconds; what was never measured is infinite."""
 
     workload: str
+    """Its text."""
     strategy: str
+    """What proposed the candidates."""
     trials: int
+    """All recorded ones of the same key."""
     failed: int
+    """Those of them that are not ok."""
     best_secs: float
+    """The winner's time."""
     best_gflops: float
+    """Its arithmetic per second, in units of 1e9."""
     fraction_of_peak: float
+    """That over what the machine can do; 0 where its peak is not known."""
     default_secs: float
+    """The default schedule's time."""
     elapsed_secs: float
+    """Wall time of this run."""
     trials_per_sec: float
+    """Of this run, from its first trial's end to its last one's: without the final comparison."""
     space_size: int
+    """Schedules that satisfy the constraints."""
     db: str
+    """Where the trials are recorded."""
     best: Assignment | None = field(default=None, compare=False)
+    """The winner's values; None where nothing ran."""
     trace: Trace | None = field(default=None, compare=False)
+    """The steps that they complete."""
     interrupted: bool = False
+    """Whether Ctrl-C ended the run."""
 
     def with_peak(self, peak_flops: float) -> TuningResult:
         """The same with `fraction_of_peak` of a machine that reaches `peak_flops`; unchanged where that is 0."""
@@ -59,20 +70,24 @@ REPORTED = (
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """One task of a model.
-
-    `count` is how often the model runs it, `share` its part of all trials; a task that is not `tunable` has no rule
-    yet and keeps its default schedule.
-    """
+    """One task of a model."""
 
     name: str
+    """The task's."""
     workload: str
+    """The workload's text."""
     count: int
+    """How often the model runs it."""
     trials: int
+    """All recorded ones."""
     best_secs: float
+    """The winner's time."""
     default_secs: float
+    """The default schedule's time."""
     share: float
+    """Its part of all trials."""
     tunable: bool = True
+    """Whether a rule knows its program; otherwise it keeps its default schedule."""
 
     def to_dict(self) -> dict[str, str | int | float]:
         return asdict(self)

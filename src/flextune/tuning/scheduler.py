@@ -19,17 +19,18 @@ _HOPELESS_ROUNDS = 4
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """What the scheduler knows about one task.
-
-    `best_secs` holds the best time after each round, the default's first; `bound_secs` is the roofline time, 0 when
-    unknown; `round_secs` is what a round costs; `weight` is how often the model runs the task.
-    """
+    """What the scheduler knows about one task."""
 
     weight: float
+    """How often the model runs it."""
     best_secs: tuple[float, ...]
+    """The best time after each round, the default's first."""
     bound_secs: float = 0.0
+    """The roofline time; 0 when unknown."""
     round_secs: float = 1.0
+    """What a round costs."""
     exhausted: bool = False
+    """Whether no candidate is left."""
 
 
 def expected_gain(task: TaskState) -> float:

@@ -16,16 +16,18 @@ from flextune.tuning.options import TuneOptions
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
-    """How to search: names as `flextune strategies` lists them, with their own options as texts.
-
-    UsageError for unknown names and options. `pretrained` is a file that `flextune pretrain` wrote.
-    """
+    """How to search: names as `flextune strategies` lists them. UsageError for unknown names and options."""
 
     strategy: str = "auto"
+    """What proposes candidates."""
     strategy_options: Mapping[str, str] | None = None
+    """Its own options, as texts."""
     cost_model: str = "trees"
+    """What predicts them."""
     cost_model_options: Mapping[str, str] | None = None
+    """Its own options, as texts."""
     pretrained: str | Path | None = None
+    """A file that `flextune pretrain` wrote."""
     seed: int = 0
     """Of everything random."""
     resume: bool = True

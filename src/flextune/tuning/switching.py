@@ -43,8 +43,11 @@ class Switching:
     """The groups of a model with those options that deserve measuring, and the predicted seconds of every workload."""
 
     groups: tuple[GroupOptions, ...]
+    """The kinds of groups, with all their options."""
     measured: Mapping[str, tuple[GroupOption, ...]]
+    """By kind of group: the options that deserve measuring, the default first."""
     predicted: Mapping[str, float]
+    """Seconds by workload key."""
     fixed: Mapping[str, float] = field(default_factory=dict)
     """Workloads outside of any group, with the number of calls."""
     launch_secs: float = 0.0

@@ -36,16 +36,24 @@ _FINAL_SECS_PER_TASK = 0.8
 
 @dataclass(frozen=True, slots=True)
 class TasksResult:
-    """The outcome of all tasks. `space_size` sums the tasks' spaces, the other figures are as in `TuningResult`."""
+    """The outcome of all tasks. Figures are as in `TuningResult`."""
 
     tasks: tuple[TaskResult, ...]
+    """One result per task."""
     trials: int
+    """Of all tasks."""
     failed: int
+    """Of all tasks."""
     elapsed_secs: float
+    """Wall time of the run."""
     trials_per_sec: float
+    """Of all tasks."""
     space_size: int
+    """The sum of the tasks' spaces."""
     interrupted: bool
+    """Whether Ctrl-C ended the run."""
     searches: tuple[TaskSearch, ...] = ()
+    """What each task's search knows."""
 
 
 def tune_tasks(
