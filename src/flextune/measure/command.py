@@ -43,22 +43,25 @@ class Command:
     """What is run for a configuration: words with `{name}` in place of values, no shell.
 
     `{folder}` is an empty folder that each trial gets. A word that is one placeholder alone and has an empty value is
-    left out. Truth values read 1 and 0; `{{` and `}}` are braces. `build`, if any, is run first.
-
-    `value` is what counts: `wall`, the seconds of the run; `printed`, the last number that it prints; else a regular
-    expression with one group, whose last match in the output is the number. `expect`, where given, is a regular
-    expression that the output must match, else the answer is wrong. `environment` is added to this process's own.
+    left out. Truth values read 1 and 0; `{{` and `}}` are braces.
 
     >>> Command(("./app", "--tile={tile}")).words(("./app", "--tile={tile}"), {"tile": "8"})
     ('./app', '--tile=8')
     """
 
     run: tuple[str, ...]
+    """What is run and counted."""
     build: tuple[str, ...] = ()
+    """What is run first, if anything."""
     value: str = WALL
+    """What counts: `wall`, the seconds of the run; `printed`, the last number that it prints; else a regular expression
+    with one group, whose last match in the output is the number."""
     expect: str = ""
+    """A regular expression that the output must match, else the answer is wrong; empty for none."""
     environment: tuple[tuple[str, str], ...] = ()
+    """Variables that are added to this process's own."""
     working_folder: str = "."
+    """Where both are run."""
 
     def __post_init__(self) -> None:
         for name in ("run", "build"):
@@ -99,12 +102,19 @@ class CommandObjective:
     """Runs a command `repeats` times per trial. Whatever it leaves running is killed with it."""
 
     command: Command
+    """What is run."""
     parameters: tuple[str, ...]
+    """The names that its placeholders may have."""
     name: str = ""
+    """What records call it; by default what it runs."""
     check: Check | None = None
+    """Looks at each output, if given."""
     repeats: int = 1
+    """Runs of each trial."""
     limits: RunLimits = field(default_factory=RunLimits)
+    """Of a run."""
     build_limits: RunLimits = field(default_factory=RunLimits)
+    """Of a build."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or Path(self.command.run[0]).name)

@@ -18,13 +18,18 @@ INPUT_SEED = 20_240
 
 @dataclass(frozen=True, slots=True)
 class KernelData:
-    """What the kernels of one workload run on: `inputs` and `outputs` are theirs, the others stay as they are."""
+    """What the kernels of one workload run on."""
 
     inputs: tuple[Array, ...]
+    """What kernels read; a wrong one may write to them."""
     outputs: tuple[Array, ...]
+    """What kernels write."""
     originals: tuple[Array, ...]
+    """What the inputs were at the start."""
     references: tuple[Array, ...]
+    """What the outputs must be."""
     poisons: tuple[Array, ...]
+    """Wrong values for every element of the outputs."""
 
     def poison_outputs(self) -> None:
         """Make every output element wrong."""

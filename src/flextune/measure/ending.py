@@ -20,19 +20,22 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a request ended: with a `reply`, or with the worker gone and `text` saying why.
-
-    `code` is the exit code of a worker that died, as `subprocess` has it, where it can be known.
-    `killed_from_outside`: it did not end itself, broke no limit, and was killed as no program kills itself.
-    """
+    """How a request ended: with a reply, or with the worker gone."""
 
     ending: Ending
+    """Which of these."""
     reply: Message = field(default_factory=dict)
+    """What the worker answered."""
     text: str = ""
+    """Why the worker is gone."""
     log_tail: str = ""
+    """The last that it wrote."""
     elapsed_secs: float = 0.0
+    """From the request on."""
     code: int | None = None
+    """The exit code of a worker that died, as `subprocess` has it, where it can be known."""
     killed_from_outside: bool = False
+    """Whether it did not end itself, broke no limit, and was killed as no program kills itself."""
 
 
 def exit_text(code: int | None) -> str:

@@ -16,29 +16,35 @@ _LEAST_REPEATS = 3
 class MeasureOptions:
     """Limits and timing protocol.
 
-    A run is: one checked call; one call that gives `number` (calls per repeat, unless set) so that a repeat lasts at
-    least `min_repeat_secs`; one repeat. A candidate slower than `slow_factor` times the incumbent stops there, one
-    whose n repeats are all slower than the n-th root of that factor stops after n. Others get `repeats` in all, though
-    only three where more would take longer than `repeats_secs`, and as many again when their median is better than the
-    incumbent by no more than `noise` (a fraction).
-
-    `workers` of 0 means one per available core, at most 8. `memory_bytes` is what one candidate may take beyond its
-    inputs and outputs, during its build and during its run.
+    A run is: one checked call; one call that gives `number`, unless set; one repeat. A candidate slower than `slow_factor`
+    times the incumbent stops there, one whose n repeats are all slower than the n-th root of that factor stops after n.
+    Others get `repeats` in all, though only three where more would take longer than `repeats_secs`, and as many again when
+    their median is better than the incumbent by no more than `noise`.
 
     >>> MeasureOptions.parse("repeats=3").repeats
     3
     """
 
     workers: int = 0
+    """Processes that build and run; 0: one per available core, at most 8."""
     build_timeout_secs: float = 15.0
+    """The longest that a build may take."""
     run_timeout_secs: float = 10.0
+    """The longest that a run may take."""
     memory_bytes: int = 1024 * MEBIBYTE
+    """What one candidate may take beyond its inputs and outputs, during its build and during its run."""
     repeats: int = 5
+    """Timed repeats of a run."""
     min_repeat_secs: float = 0.002
+    """What a repeat lasts at least."""
     repeats_secs: float = 0.03
+    """The longest that all repeats should take."""
     number: int = 0
+    """Calls per repeat; 0: so many that it lasts `min_repeat_secs`."""
     slow_factor: float = 1.5
+    """Over the incumbent's time: beyond, measuring stops early."""
     noise: float = 0.02
+    """The fraction by which times differ by chance."""
 
     def __post_init__(self) -> None:
         _at_least(self, 0, ("workers", "number", "min_repeat_secs", "repeats_secs", "noise"))

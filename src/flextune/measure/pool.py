@@ -46,19 +46,33 @@ class _Job:
     """A candidate on its way through the pool."""
 
     number: int
+    """By which workers know it."""
     candidate: Candidate
+    """What is measured."""
     folder: str
+    """Where its workload's inputs and references are."""
     artifact: Message | None = None
+    """The ticket of its artifact, once it is built."""
     slot: Slot | None = None
+    """Where its kernel was loaded last."""
     generation: int = -1
+    """Of the worker in the slot, which is gone when the slot has another."""
     build_secs: float = 0.0
+    """Of building it."""
     elapsed_secs: float = 0.0
+    """Of all its requests."""
     max_error: float = 0.0
+    """The largest difference from the reference so far."""
     run_secs: tuple[float, ...] = ()
+    """The repeats so far."""
     deaths: int = 0
+    """Workers that died while they built it."""
     killed: bool = False
+    """Whether a worker was once killed from outside meanwhile."""
     alone: bool = False
+    """Whether it must be built by itself, after a build together with others failed."""
     failed: Measurement | None = None
+    """What came of it, once it has failed."""
 
     @property
     def kernel_lives(self) -> bool:

@@ -33,12 +33,20 @@ BIND_EARLY_BYTES = 16 << 20
 
 @dataclass(slots=True)
 class _Built:
+    """A kernel that is loaded."""
+
     kernel: Kernel
+    """The kernel."""
     workload: Workload
+    """What it computes."""
     folder: str
+    """Where the inputs and references of the workload are."""
     bound: KernelData | None = None
+    """What its arguments were last bound to."""
     number: int = 0
+    """Calls per repeat, once known."""
     check: OutputCheck = field(default_factory=lambda: OutputCheck(0.0))
+    """The outcome of its checked call."""
 
 
 class KernelService:
