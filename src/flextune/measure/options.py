@@ -16,10 +16,10 @@ _LEAST_REPEATS = 3
 class MeasureOptions:
     """Limits and timing protocol.
 
-    A run is: one checked call; one call that gives `number`, unless set; one repeat. A candidate slower than `slow_factor`
-    times the incumbent stops there, one whose n repeats are all slower than the n-th root of that factor stops after n.
-    Others get `repeats` in all, though only three where more would take longer than `repeats_secs`, and as many again when
-    their median is better than the incumbent by no more than `noise`.
+    A run is: one checked call; one call that gives `number`, unless set; one repeat. A candidate slower than
+    `slow_factor` times the incumbent stops there, one whose n repeats are all slower than the n-th root of that factor
+    stops after n. Others get `repeats` in all, though only three where more would take longer than `repeats_secs`, and
+    as many again when their median is better than the incumbent by no more than `noise`.
 
     >>> MeasureOptions.parse("repeats=3").repeats
     3
