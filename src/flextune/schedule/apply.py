@@ -12,6 +12,7 @@ from flextune.schedule.step import Program
 from flextune.schedule.trace import Trace
 from flextune.schedule.vector_tails import split_vector_tails
 from flextune.target.target import Target
+from flextune.tvm_types import PrimFunc
 from flextune.workload.workload import Workload
 
 
@@ -35,7 +36,7 @@ def apply_trace(
 
 
 def apply_steps(
-    function: Any,
+    function: PrimFunc,
     trace: Trace,
     assignment: Mapping[str, int],
     constants: tuple[int, ...] = (),

@@ -23,13 +23,14 @@ from flextune.analysis.blocks import Access, BlockFacts, BlockKind, ProgramFacts
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, element_region
 from flextune.schedule.packing import PackedInput
+from flextune.tvm_types import Buffer, BufferLoad, Expression, PrimFunc, Statement
 
 
 @dataclass(frozen=True, slots=True)
 class SplitFunction:
     """The rewritten function and the constant parameters that it sees in another shape."""
 
-    function: Any
+    function: PrimFunc
     viewed: tuple[PackedInput, ...]
 
 
@@ -43,7 +44,7 @@ def joined_block_name(buffer: str) -> str:
     return f"{buffer}_joined"
 
 
-def split_groups(function: Any, block: str, axis: str, size: int, constants: Sequence[int]) -> SplitFunction:
+def split_groups(function: PrimFunc, block: str, axis: str, size: int, constants: Sequence[int]) -> SplitFunction:
     """Rewrite `block` as the module text shows: `size` neighbours along spatial iterator `axis` are a group.
 
     Raises `ScheduleError` if the function is not of the plain form or the axis does not consist of such groups.
@@ -60,19 +61,25 @@ def split_groups(function: Any, block: str, axis: str, size: int, constants: Seq
 
 class _Splitter:
     def __init__(
-        self, function: Any, program: ProgramFacts, facts: BlockFacts, axis: str, size: int, constants: tuple[int, ...]
+        self,
+        function: PrimFunc,
+        program: ProgramFacts,
+        facts: BlockFacts,
+        axis: str,
+        size: int,
+        constants: tuple[int, ...],
     ) -> None:
         self.function, self.program, self.facts, self.axis, self.size = function, program, facts, axis, size
         self.constants = constants
-        self.split: dict[Any, tuple[Any, int]] = {}  # buffer -> its split form and the dimension that was split
-        self.views: dict[Any, tuple[Any, int]] = {}
-        self.joined: set[Any] = set()
+        self.split: dict[Buffer, tuple[Buffer, int]] = {}  # buffer -> its split form and the dimension that was split
+        self.views: dict[Buffer, tuple[Buffer, int]] = {}
+        self.joined: set[Buffer] = set()
 
     def run(self) -> SplitFunction:
         root = self.function.body.block
         statements = list(root.body) if isinstance(root.body, tirx.SeqStmt) else [root.body]
         self._view_constant()
-        body: list[Any] = []
+        body: list[Statement] = []
         for facts, statement in zip(self.program.blocks, statements, strict=True):
             axis = self.axis if facts.name == self.facts.name else self._axis_of_consumer(facts)
             if axis is not None:
@@ -107,7 +114,7 @@ class _Splitter:
             if len(readers) == 1:
                 self.views[parameter] = (self._split_buffer(parameter, axes.index(self.axis)), axes.index(self.axis))
 
-    def _split_buffer(self, buffer: Any, dimension: int) -> Any:
+    def _split_buffer(self, buffer: Buffer, dimension: int) -> Buffer:
         shape = [int(extent) for extent in buffer.ty.shape]
         shape[dimension : dimension + 1] = [shape[dimension] // self.size, self.size]
         return tirx.decl_buffer(shape, str(buffer.ty.dtype), str(buffer.name))
@@ -130,7 +137,7 @@ class _Splitter:
         axes = access.plain_axes()
         return axes[dimension] if axes is not None else None
 
-    def _rewritten(self, facts: BlockFacts, axis: str) -> Any:
+    def _rewritten(self, facts: BlockFacts, axis: str) -> Statement:
         """The nest of a block with `axis` split, and its buffer split too where it is inside the function."""
         group = group_axis(axis)
         extents = {it.name: it.extent for it in facts.iterators}
@@ -151,13 +158,13 @@ class _Splitter:
         def placed(tree: Any) -> Any:
             return tvm_ffi.structural_map(tree, (tirx.Var, lambda var: places.get(var, var)))
 
-        def parts(buffer: Any, dimension: int, indices: Sequence[Any]) -> tuple[Any, list[Any]]:
+        def parts(buffer: Buffer, dimension: int, indices: Sequence[Expression]) -> tuple[Buffer, list[Expression]]:
             return buffer, [*indices[:dimension], nest.vars[group], nest.vars[axis], *indices[dimension + 1 :]]
 
         target = self._target(facts, axis)
         regions: list[Any] = []
 
-        def load(node: Any) -> Any:
+        def load(node: BufferLoad) -> BufferLoad:
             indices = [analyzer.simplify(placed(index)) for index in node.indices]
             source, known = node.source, {**self.split, **self.views}.get(node.source)
             if known is not None:
@@ -181,7 +188,7 @@ class _Splitter:
             annotations=facts.block.annotations,
         )
 
-    def _target(self, facts: BlockFacts, axis: str) -> tuple[Any, int] | None:
+    def _target(self, facts: BlockFacts, axis: str) -> tuple[Buffer, int] | None:
         """The split form of what a block writes, noted; None for an element-wise block that writes a parameter."""
         buffer = facts.block.body.buffer
         if facts.output.parameter is not None and facts.kind is BlockKind.ELEMENTWISE:
@@ -191,7 +198,7 @@ class _Splitter:
         self.split[buffer] = (self._split_buffer(buffer, axes.index(axis)), axes.index(axis))
         return self.split[buffer]
 
-    def _joins(self, reader: BlockFacts | None) -> list[Any]:
+    def _joins(self, reader: BlockFacts | None) -> list[Statement]:
         """Copies back of the split buffers that a block reads in another way, or (at the end) that are parameters."""
         found = []
         for old, (new, dimension) in self.split.items():
@@ -201,10 +208,10 @@ class _Splitter:
                 found.append(self._join(old, new, dimension))
         return found
 
-    def _reads(self, reader: BlockFacts, buffer: Any) -> bool:
+    def _reads(self, reader: BlockFacts, buffer: Buffer) -> bool:
         return any(region.source.same_as(buffer) for region in reader.block.reads)
 
-    def _join(self, old: Any, new: Any, dimension: int) -> Any:
+    def _join(self, old: Buffer, new: Buffer, dimension: int) -> Statement:
         shape: Mapping[int, int] = {d: int(extent) for d, extent in enumerate(new.ty.shape)}
         nest = LoopNest([(f"d{d}", extent) for d, extent in shape.items()], [])
         source = list(nest.vars.values())

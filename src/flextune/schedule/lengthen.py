@@ -13,6 +13,8 @@ from typing import Any
 from tvm import tirx
 from tvm.s_tir import SBlockRealize
 
+from flextune.tvm_types import Expression, Statement
+
 _MOST_STEPS = 2**31 - 1
 
 
@@ -33,7 +35,7 @@ def lengthen(schedule: Any, loop: Any, factor: int, *, open_ended: bool) -> None
         schedule.state.replace(schedule.get_sref(loop), _loop(old, extent, body))
 
 
-def _guarded(statement: Any, guard: Any) -> Any:
+def _guarded(statement: Statement, guard: Expression) -> Statement:
     """The statement with `guard` for all of its blocks; None where something else is in it."""
     if isinstance(statement, SBlockRealize):
         always = isinstance(statement.predicate, tirx.IntImm)
@@ -48,5 +50,5 @@ def _guarded(statement: Any, guard: Any) -> Any:
     return None
 
 
-def _loop(old: Any, extent: Any, body: Any) -> Any:
+def _loop(old: Any, extent: Any, body: Statement) -> Statement:
     return tirx.For(old.loop_var, old.min, extent, old.kind, body, old.thread_binding, old.annotations, old.step)

@@ -9,6 +9,8 @@ from tvm import tirx
 from tvm.ir import Range
 from tvm.s_tir import SBlock, SBlockRealize
 
+from flextune.tvm_types import Buffer, BufferRegion, Expression, Statement
+
 
 class LoopNest:
     """Loops with one block inside, iterators bound one to one."""
@@ -20,9 +22,9 @@ class LoopNest:
     def wrap(
         self,
         name: str,
-        body: Any,
-        reads: Sequence[Any],
-        writes: Sequence[Any],
+        body: Statement,
+        reads: Sequence[BufferRegion],
+        writes: Sequence[BufferRegion],
         init: Any = None,
         annotations: Mapping[str, Any] | None = None,
     ) -> Any:
@@ -32,12 +34,12 @@ class LoopNest:
         iterators = [tirx.IterVar(Range(0, extent), self.vars[n], kind) for n, extent, kind in axes]
         loops = [tirx.Var(n, "int32") for n, _, _ in axes]
         block = SBlock(iterators, list(reads), list(writes), name, body, init, annotations=annotations)
-        statement: Any = SBlockRealize(loops, True, block)
+        statement: Statement = SBlockRealize(loops, True, block)
         for loop, (_, extent, _) in zip(reversed(loops), reversed(axes), strict=True):
             statement = tirx.For(loop, 0, extent, tirx.ForKind.SERIAL, statement)
         return statement
 
 
-def element_region(buffer: Any, indices: Sequence[Any]) -> Any:
+def element_region(buffer: Buffer, indices: Sequence[Expression]) -> BufferRegion:
     """The region of one element."""
     return tirx.BufferRegion(buffer, [Range.from_min_extent(index, 1) for index in indices])

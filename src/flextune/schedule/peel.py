@@ -18,6 +18,7 @@ from tvm.s_tir import SBlock, SBlockRealize
 from flextune.analysis.blocks import BlockFacts, BlockKind, read_program
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, element_region
+from flextune.tvm_types import Buffer, BufferLoad, BufferRegion, BufferStore, PrimFunc, Statement
 
 _OPERATORS = (tirx.Add, tirx.Max, tirx.Min)
 
@@ -40,17 +41,17 @@ def peelable(facts: BlockFacts, width: int) -> bool:
     return extent > width and extent % width != 0 and _associative(facts.block.body)
 
 
-def _associative(store: Any) -> bool:
+def _associative(store: BufferStore) -> bool:
     """Whether the stored value is the element itself, combined once with something that does not read it."""
     if not isinstance(store.value, _OPERATORS):
         return False
-    loads: list[Any] = []
+    loads: list[BufferLoad] = []
     tvm_ffi.structural_walk(store.value, (TensorLoad, loads.append))
     own = [load for load in loads if load.source.same_as(store.buffer)]
     return len(own) == 1 and any(own[0].same_as(side) for side in (store.value.a, store.value.b))
 
 
-def peel_tail(function: Any, block: str, width: int) -> Any:
+def peel_tail(function: PrimFunc, block: str, width: int) -> PrimFunc:
     """`function` with reduction `block` split as the module text shows, its innermost reduce axis by `width`.
 
     Raises `ScheduleError` if the block is not `peelable`.
@@ -75,7 +76,7 @@ def peel_tail(function: Any, block: str, width: int) -> Any:
     )
 
 
-def _part(facts: BlockFacts, name: str, start: int, length: int) -> tuple[Any, Any]:
+def _part(facts: BlockFacts, name: str, start: int, length: int) -> tuple[Statement, Buffer]:
     """The nest that reduces `length` elements from `start` on, and its buffer."""
     block, last = facts.block, facts.reduce[-1].name
     source = block.body.buffer
@@ -86,9 +87,9 @@ def _part(facts: BlockFacts, name: str, start: int, length: int) -> tuple[Any, A
         old.var: nest.vars[it.name] + start if it.name == last and start else nest.vars[it.name]
         for old, it in zip(block.iter_vars, facts.iterators, strict=True)
     }
-    reads: list[Any] = []
+    reads: list[BufferRegion] = []
 
-    def load(node: Any) -> Any:
+    def load(node: BufferLoad) -> BufferLoad:
         indices = [_substitute(index, variables) for index in node.indices]
         if node.source.same_as(source):
             return tirx.BufferLoad(buffer, indices)
@@ -109,7 +110,7 @@ def _part(facts: BlockFacts, name: str, start: int, length: int) -> tuple[Any, A
     return statement, buffer
 
 
-def _combine(facts: BlockFacts, main: Any, tail: Any) -> Any:
+def _combine(facts: BlockFacts, main: Buffer, tail: Buffer) -> Statement:
     store = facts.block.body
     nest = LoopNest([(it.name, it.extent) for it in facts.spatial], [])
     variables = {

@@ -26,13 +26,14 @@ from flextune.schedule.nest import LoopNest, element_region
 from flextune.schedule.packing import PackedAxes, PackedInput
 from flextune.schedule.restage_check import check_restage
 from flextune.schedule.zero_fill import ZeroFilled, zero_filled
+from flextune.tvm_types import Buffer, BufferLoad, BufferRegion, Expression, PrimFunc, Statement, Variable
 
 
 @dataclass(frozen=True, slots=True)
 class Restaged:
     """The rewritten function and, when a constant operand was packed, how to pack it."""
 
-    function: Any
+    function: PrimFunc
     packed: PackedInput | None
 
 
@@ -52,7 +53,7 @@ def store_block_name(block: str) -> str:
 
 
 def restage(
-    function: Any,
+    function: PrimFunc,
     block: str,
     tiles: Mapping[str, int],
     vector: str,
@@ -81,7 +82,7 @@ def restage(
 class _Restager:
     def __init__(
         self,
-        function: Any,
+        function: PrimFunc,
         program: ProgramFacts,
         facts: BlockFacts,
         tiles: Mapping[str, int],
@@ -114,8 +115,8 @@ class _Restager:
         statements = list(root.body) if isinstance(root.body, tirx.SeqStmt) else [root.body]
         allocated = list(root.alloc_buffers)
         extended = self._extensible_producers()
-        body: list[Any] = []
-        added: list[Any] = [self.local]
+        body: list[Statement] = []
+        added: list[Buffer] = [self.local]
         params = list(self.function.params)
         packed_input, packed_buffer, pack_nest = self._pack_operand() if self.pack is not None else (None, None, None)
         # A constant is packed once, before the first run; any other operand by a nest of this function, in each run
@@ -150,7 +151,7 @@ class _Restager:
         )
         return Restaged(function, packed_input)
 
-    def _accumulate(self, packed_buffer: Any) -> Any:
+    def _accumulate(self, packed_buffer: Buffer) -> Statement:
         """The contraction over the padded domain, into L, reading what was packed, copied or extended for it."""
         nest = LoopNest(
             [(name, self.padded[name]) for name in self.order],
@@ -161,7 +162,7 @@ class _Restager:
         regions: list[Any] = []
         no_clamp, pack = self._unclamped(), self.pack
 
-        def load(node: Any) -> Any:
+        def load(node: BufferLoad) -> BufferLoad:
             if node.source.same_as(self.source):
                 return tirx.BufferLoad(self.local, target)
             if pack is not None and node.source.same_as(self._operand_buffer()):
@@ -188,7 +189,7 @@ class _Restager:
             annotations=block.annotations,
         )
 
-    def _store(self) -> Any:
+    def _store(self) -> Statement:
         """The nest that copies the true elements of L to the result."""
         spatial = [it.name for it in self.facts.spatial]
         nest = LoopNest([(name, self.extents[name]) for name in spatial], [])
@@ -198,19 +199,19 @@ class _Restager:
         name = store_block_name(self.facts.name)
         return nest.wrap(name, store, [element_region(self.local, source)], [element_region(self.source, indices)])
 
-    def _redirect(self, statement: Any) -> Any:
+    def _redirect(self, statement: Statement) -> Statement:
         """Consumers read the local accumulator, whose dimensions are ordered with the vector last."""
         dims = self._dimension_of_iterator()
 
         def permute(items: Sequence[Any]) -> list[Any]:
             return [items[dims[name]] if dims[name] is not None else 0 for name in self.order]
 
-        def load(node: Any) -> Any:
+        def load(node: BufferLoad) -> BufferLoad:
             if node.source.same_as(self.source):
                 return tirx.BufferLoad(self.local, permute(list(node.indices)))
             return node
 
-        def region(node: Any) -> Any:
+        def region(node: BufferRegion) -> BufferRegion:
             if node.source.same_as(self.source):
                 return tirx.BufferRegion(self.local, permute(list(node.region)))
             return node
@@ -223,18 +224,18 @@ class _Restager:
             raise ScheduleError(f"block {self.facts.name!r} does not write each element at its own iterators")
         return {name: axes.index(name) for name in self.order}
 
-    def _operand_buffer(self) -> Any:
+    def _operand_buffer(self) -> Buffer:
         assert self.pack is not None
         access = self.facts.operands[self.pack.operand]
         return next(r.source for r in self.facts.block.reads if str(r.source.name) == access.buffer.name)
 
-    def _operand_indices(self, source: Any) -> Sequence[Any]:
-        found: list[Any] = []
+    def _operand_indices(self, source: Buffer) -> Sequence[Expression]:
+        found: list[BufferLoad] = []
         tvm_ffi.structural_walk(self.facts.block.body.value, (TensorLoad, found.append))
-        indices: Sequence[Any] = next(load.indices for load in found if load.source.same_as(source))
+        indices: Sequence[Expression] = next(load.indices for load in found if load.source.same_as(source))
         return indices
 
-    def _pack_operand(self) -> tuple[PackedInput | None, Any, Any]:
+    def _pack_operand(self) -> tuple[PackedInput | None, Buffer, Statement | None]:
         """The constant's packing or None, the packed buffer, and the nest that packs (None for a constant)."""
         pack = self.pack
         assert pack is not None
@@ -348,11 +349,11 @@ class _Restager:
             needed[dim] = access.buffer.shape[dim] + growth
         return needed
 
-    def _unclamped(self) -> set[Any]:
+    def _unclamped(self) -> set[Buffer]:
         names = {self.program.block(name).output.name for name in self._extensible_producers()}
         return {r.source for r in self.facts.block.reads if str(r.source.name) in names}
 
-    def _extend(self, facts: BlockFacts, needed: Mapping[int, int]) -> tuple[Any, Any, Any]:
+    def _extend(self, facts: BlockFacts, needed: Mapping[int, int]) -> tuple[Statement, Buffer, Buffer]:
         """The producer's nest over the larger domain; elements beyond the original domain are zero and never used."""
         old = facts.block.body.buffer
         axes = facts.writes[0].plain_axes()
@@ -379,8 +380,8 @@ class _Restager:
         statement = nest.wrap(facts.name, tirx.BufferStore(new, value, indices), reads, [element_region(new, indices)])
         return statement, old, new
 
-    def _substitute(self, tree: Any, variables: Mapping[str, Any], clamp: bool) -> Any:
-        def swap(var: Any) -> Any:
+    def _substitute(self, tree: Any, variables: Mapping[str, Expression], clamp: bool) -> Any:
+        def swap(var: Variable) -> Expression:
             name = self.old.get(var)
             if name is None:
                 return var
@@ -391,7 +392,7 @@ class _Restager:
         return tvm_ffi.structural_map(tree, (tirx.Var, swap))
 
 
-def _name(var: Any) -> str:
+def _name(var: Variable) -> str:
     return str(var.name).removeprefix("v_")
 
 

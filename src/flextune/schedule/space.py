@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from flextune.csp.solutions import random_ranks
 from flextune.errors import InfeasibleError
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
+from flextune.tvm_types import PrimFunc
 from flextune.workload.workload import Workload
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class SearchSpace:
 class Draft:
     """What rules append to: steps, variables and constraints, and how promising an assignment looks."""
 
-    function: Any
+    function: PrimFunc
     """The program, as the steps that rewrite it have left it."""
     program: ProgramFacts
     """The facts of `function`."""
@@ -96,7 +97,7 @@ class Draft:
     def require(self, *constraints: Constraint) -> None:
         self.constraints += constraints
 
-    def rewrite(self, step: Step, function: Any) -> None:
+    def rewrite(self, step: Step, function: PrimFunc) -> None:
         """Add a step that turns the program into `function`; the rules after it see that one."""
         program = read_program(function)
         assert program is not None

@@ -13,6 +13,7 @@ from tvm import s_tir
 from flextune.errors import ScheduleError
 from flextune.schedule.packing import PackedInput
 from flextune.target.target import Target
+from flextune.tvm_types import PrimFunc
 
 Factor = int | str | None
 
@@ -21,7 +22,7 @@ Factor = int | str | None
 class Program:
     """The function being scheduled."""
 
-    function: Any
+    function: PrimFunc
     """The PrimFunc, as the steps so far have left it."""
     assignment: Mapping[str, int]
     """The values of the trace's variables."""

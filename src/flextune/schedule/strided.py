@@ -17,6 +17,8 @@ from tvm import tirx
 from tvm.ir import TensorLoad
 from tvm.s_tir import SBlock
 
+from flextune.tvm_types import Buffer, PrimFunc
+
 
 @dataclass(frozen=True, slots=True)
 class Strided:
@@ -26,7 +28,7 @@ class Strided:
     alignment_bytes: int
 
 
-def indexed_parameters(function: Any) -> frozenset[int]:
+def indexed_parameters(function: PrimFunc) -> frozenset[int]:
     """Positions of the parameters that the function only reads and writes element by element, by their indices.
 
     Others are passed on as a whole, or matched with a buffer of their own strides, and must lie densely.
@@ -49,7 +51,7 @@ def indexed_parameters(function: Any) -> frozenset[int]:
     return frozenset(index for index, buffer in enumerate(function.params) if seen[buffer] == indexed[buffer])
 
 
-def with_strides(function: Any, layouts: Mapping[int, Strided]) -> Any:
+def with_strides(function: PrimFunc, layouts: Mapping[int, Strided]) -> PrimFunc:
     """The function for parameters (by position) that lie as `layouts` says; all of them must be indexed ones."""
     changed = {function.params[index]: _strided(function.params[index], each) for index, each in layouts.items()}
     body = tvm_ffi.structural_map(function.body, (tirx.Var, lambda variable: changed.get(variable, variable)))
@@ -57,7 +59,7 @@ def with_strides(function: Any, layouts: Mapping[int, Strided]) -> Any:
     return tirx.PrimFunc(parameters, body, function.ret_type, attrs=function.attrs)
 
 
-def _strided(buffer: Any, layout: Strided) -> Any:
+def _strided(buffer: Buffer, layout: Strided) -> Buffer:
     kind = buffer.ty
     return tirx.decl_buffer(
         kind.shape,

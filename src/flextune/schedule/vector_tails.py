@@ -22,8 +22,10 @@ import tvm_ffi
 from tvm import tirx
 from tvm.s_tir import SBlock, SBlockRealize
 
+from flextune.tvm_types import Block, Buffer, Expression, PrimFunc, Statement, Variable
 
-def split_vector_tails(function: Any) -> Any:
+
+def split_vector_tails(function: PrimFunc) -> PrimFunc:
     """The scheduled function with every guarded vector loop as the module text shows; the same where there is none."""
     parameters = list(function.params)
     body = tvm_ffi.structural_map(function.body, (tirx.For, lambda loop: _split(loop, parameters)))
@@ -32,7 +34,7 @@ def split_vector_tails(function: Any) -> Any:
     return tirx.PrimFunc(list(function.params), body, function.ret_type, attrs=function.attrs)
 
 
-def _split(loop: Any, parameters: list[Any]) -> Any:
+def _split(loop: Statement, parameters: list[Buffer]) -> Statement:
     if loop.kind != tirx.ForKind.VECTORIZED or not isinstance(loop.body, SBlockRealize):
         return loop
     guards = list(_conjuncts(loop.body.predicate))
@@ -51,7 +53,9 @@ def _split(loop: Any, parameters: list[Any]) -> Any:
     return tirx.SeqStmt([vector, *rest]) if rest else vector
 
 
-def _last_vector(loop: Any, of_lanes: list[Any], plain: list[Any], parameters: list[Any]) -> Any:
+def _last_vector(
+    loop: Statement, of_lanes: list[Expression], plain: list[Expression], parameters: list[Buffer]
+) -> Statement:
     """The last whole vector of the axis, which computes some elements twice; None where that is not the same."""
     guard, copy = of_lanes[0], _Copy(loop)
     places = [place for place, value in enumerate(loop.body.iter_values) if _reads(value, loop.loop_var)]
@@ -66,14 +70,14 @@ def _last_vector(loop: Any, of_lanes: list[Any], plain: list[Any], parameters: l
     return copy.loop(SBlockRealize(values, _all([copy.renamed(each) for each in plain]), copy.block()), loop.kind)
 
 
-def _may_repeat(block: Any, parameters: list[Any]) -> bool:
+def _may_repeat(block: Block, parameters: list[Buffer]) -> bool:
     """Whether elements may be computed again: what they were computed from is still there.
 
     TVM may put the result of a block into the memory of what it reads for the last time, unless one of them is a
     parameter. Indices into accumulators in registers must be constants, which these are not.
     """
 
-    def is_parameter(buffer: Any) -> bool:
+    def is_parameter(buffer: Buffer) -> bool:
         return any(buffer.same_as(parameter) for parameter in parameters)
 
     read, written = ([region.source for region in side] for side in (block.reads, block.writes))
@@ -83,7 +87,7 @@ def _may_repeat(block: Any, parameters: list[Any]) -> bool:
     return apart and in_memory and not updated and block.init is None
 
 
-def _shorter_vectors(loop: Any, of_lanes: list[Any], plain: list[Any]) -> list[Any] | None:
+def _shorter_vectors(loop: Statement, of_lanes: list[Expression], plain: list[Expression]) -> list[Statement] | None:
     """The elements that are left, in vectors of descending powers of two; None where their number is not known."""
     guard, lanes = of_lanes[0], int(loop.extent)
     if len(of_lanes) != 1 or _growth(guard, loop.loop_var) != 1 or not isinstance(guard.b, tirx.IntImm):
@@ -105,7 +109,7 @@ def _shorter_vectors(loop: Any, of_lanes: list[Any], plain: list[Any]) -> list[A
     return parts
 
 
-def _lane_by_lane(loop: Any, beyond: list[Any]) -> Any:
+def _lane_by_lane(loop: Statement, beyond: list[Expression]) -> Statement:
     """The loop with its guards, unrolled."""
     copy = _Copy(loop)
     values = [copy.renamed(value) for value in loop.body.iter_values]
@@ -116,19 +120,19 @@ def _lane_by_lane(loop: Any, beyond: list[Any]) -> Any:
 class _Copy:
     """A second form of a vector loop and its block; it shares no variable with the first."""
 
-    def __init__(self, loop: Any) -> None:
+    def __init__(self, loop: Statement) -> None:
         self.source, block = loop, loop.body.block
         self.fresh = {loop.loop_var: tirx.Var(f"{loop.loop_var.name}_tail", loop.loop_var.ty)}
         self.fresh |= {each.var: tirx.Var(str(each.var.name), each.var.ty) for each in block.iter_vars}
 
     @property
-    def lane(self) -> Any:
+    def lane(self) -> Expression:
         return self.fresh[self.source.loop_var]
 
     def renamed(self, tree: Any) -> Any:
         return tvm_ffi.structural_map(tree, (tirx.Var, _replacing(self.fresh)))
 
-    def block(self) -> Any:
+    def block(self) -> Block:
         block = self.source.body.block
         iterators = [tirx.IterVar(each.dom, self.fresh[each.var], each.iter_type) for each in block.iter_vars]
         regions = [
@@ -138,11 +142,11 @@ class _Copy:
         name = f"{block.name_hint}_tail"
         return SBlock(iterators, *regions, name, self.renamed(block.body), annotations=block.annotations)
 
-    def loop(self, body: Any, kind: Any, extent: Any = None) -> Any:
+    def loop(self, body: Statement, kind: Any, extent: Any = None) -> Statement:
         return tirx.For(self.lane, self.source.min, extent or self.source.extent, kind, body)
 
 
-def _conjuncts(guard: Any) -> Iterator[Any]:
+def _conjuncts(guard: Expression) -> Iterator[Expression]:
     if isinstance(guard, tirx.And):
         yield from _conjuncts(guard.a)
         yield from _conjuncts(guard.b)
@@ -150,7 +154,7 @@ def _conjuncts(guard: Any) -> Iterator[Any]:
         yield guard
 
 
-def _growth(guard: Any, variable: Any) -> int | None:
+def _growth(guard: Expression, variable: Variable) -> int | None:
     """By how much the left side of `a < b` grows per step of a variable that the right side does not read."""
     if not isinstance(guard, tirx.LT) or _reads(guard.b, variable):
         return None
@@ -159,7 +163,7 @@ def _growth(guard: Any, variable: Any) -> int | None:
     return step if step > 0 else None
 
 
-def _reads(tree: Any, variable: Any) -> bool:
+def _reads(tree: Any, variable: Variable) -> bool:
     found: list[Any] = []
     tvm_ffi.structural_walk(tree, (tirx.Var, found.append))
     return any(each.same_as(variable) for each in found)
@@ -169,7 +173,7 @@ def _replacing(values: dict[Any, Any]) -> Any:
     return lambda variable: values.get(variable, variable)
 
 
-def _all(guards: list[Any]) -> Any:
+def _all(guards: list[Expression]) -> Expression:
     result = tirx.const(1, "bool")
     for number, guard in enumerate(guards):
         result = guard if number == 0 else tirx.And(result, guard)

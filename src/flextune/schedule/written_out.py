@@ -22,6 +22,7 @@ from tvm.s_tir import SBlock, SBlockRealize
 from flextune.analysis.blocks import BlockFacts, BlockKind, read_program
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, element_region
+from flextune.tvm_types import Block, BufferLoad, BufferRegion, Expression, PrimFunc, Statement
 
 MOST_TERMS = 49
 """Of a sum that is written out: beyond it code grows and nothing is shared."""
@@ -33,7 +34,7 @@ def is_short_sum(facts: BlockFacts) -> bool:
     return facts.kind is BlockKind.CONTRACTION and 1 <= terms <= MOST_TERMS and _starts_at_zero(facts.block)
 
 
-def write_out(function: Any, block: str) -> Any:
+def write_out(function: PrimFunc, block: str) -> PrimFunc:
     """`function` with the sum `block` as the module text shows. Raises `ScheduleError` where it is no short sum."""
     program = read_program(function)
     facts = next((b for b in program.blocks if b.name == block), None) if program is not None else None
@@ -56,12 +57,12 @@ def _spatial_trips(facts: BlockFacts) -> int:
     return trips
 
 
-def _starts_at_zero(block: Any) -> bool:
+def _starts_at_zero(block: Block) -> bool:
     value = block.init.value
     return isinstance(value, tirx.FloatImm | tirx.IntImm) and value.value == 0
 
 
-def _written(facts: BlockFacts) -> Any:
+def _written(facts: BlockFacts) -> Statement:
     """The nest over the spatial iterators alone."""
     store, nest = facts.block.body, LoopNest([(it.name, it.extent) for it in facts.spatial], [])
     variables = {old.var: it.name for old, it in zip(facts.block.iter_vars, facts.iterators, strict=True)}
@@ -71,16 +72,16 @@ def _written(facts: BlockFacts) -> Any:
     own, term = store.value.a, store.value.b
     if not (isinstance(own, TensorLoad) and own.source.same_as(store.buffer)):
         term = own
-    reads: list[Any] = []
+    reads: list[BufferRegion] = []
 
     def placed(tree: Any, places: Mapping[str, Any]) -> Any:
         return tvm_ffi.structural_map(tree, (tirx.Var, lambda var: places.get(variables.get(var, ""), var)))
 
-    def at(steps: tuple[int, ...]) -> Any:
+    def at(steps: tuple[int, ...]) -> Expression:
         names = (it.name for it in facts.reduce)
         places = {**nest.vars, **{n: tirx.const(s, "int32") for n, s in zip(names, steps, strict=True)}}
 
-        def load(node: Any) -> Any:
+        def load(node: BufferLoad) -> BufferLoad:
             indices = [analyzer.simplify(placed(index, places)) for index in node.indices]
             reads.append(element_region(node.source, indices))
             return tirx.BufferLoad(node.source, indices)

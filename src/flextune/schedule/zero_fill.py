@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tvm import tirx
 
 from flextune.schedule.nest import LoopNest, element_region
+from flextune.tvm_types import Buffer, Statement
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ZeroFilled:
     """`statement` copies `source` into `buffer`."""
 
-    source: Any
-    buffer: Any
-    statement: Any
+    source: Buffer
+    buffer: Buffer
+    statement: Statement
 
 
-def zero_filled(source: Any, extents: Mapping[int, int], block: str) -> ZeroFilled:
+def zero_filled(source: Buffer, extents: Mapping[int, int], block: str) -> ZeroFilled:
     """A copy of buffer `source`, made by a block of this name, with the given extents of some dimensions."""
     old = [int(extent) for extent in source.ty.shape]
     shape = [extents.get(dim, extent) for dim, extent in enumerate(old)]
