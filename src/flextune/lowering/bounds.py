@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tvm
 from tvm import relax
 
 from flextune.lowering.mutation import mutated
+from flextune.tvm_types import RelaxCall, RelaxExpr
 
 
 def bounds_as_extremes(module: tvm.IRModule) -> tvm.IRModule:
@@ -21,7 +20,7 @@ def bounds_as_extremes(module: tvm.IRModule) -> tvm.IRModule:
 
 @relax.expr_functor.mutator
 class _Bounds(relax.PyExprMutator):  # type: ignore[misc]
-    def visit_call_(self, call: Any) -> Any:
+    def visit_call_(self, call: RelaxCall) -> RelaxExpr:
         call = self.visit_expr_post_order(call)
         if _name(call) != "relax.where":
             return call
@@ -37,7 +36,7 @@ class _Bounds(relax.PyExprMutator):  # type: ignore[misc]
         extreme = relax.op.maximum if _name(condition) == "relax.greater" else relax.op.minimum
         return extreme(relax.const(number, str(call.ty.dtype)), call.args[2])
 
-    def _value(self, argument: Any) -> Any:
+    def _value(self, argument: RelaxExpr) -> RelaxExpr:
         """What a variable is bound to."""
         found = self.lookup_binding(argument) if isinstance(argument, relax.Var) else argument
         return argument if found is None else found
@@ -46,11 +45,11 @@ class _Bounds(relax.PyExprMutator):  # type: ignore[misc]
 BOUNDS = frozenset({"relax.greater", "relax.less"})
 
 
-def _name(value: Any) -> str:
+def _name(value: RelaxExpr) -> str:
     return str(getattr(getattr(value, "op", None), "name", ""))
 
 
-def _number(value: Any) -> float | None:
+def _number(value: RelaxExpr) -> float | None:
     """The value of a constant with one element that is a number."""
     if not isinstance(value, tvm.ir.GenericConst):
         return None

@@ -9,14 +9,16 @@ from typing import Any
 import tvm
 from tvm import relax
 
+from flextune.tvm_types import RelaxExpr, RelaxVar
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CallSite:
     """One `call_tir` binding: the variable it defines, the called function's name, and its arguments."""
 
-    variable: Any
+    variable: RelaxVar
     function: str
-    arguments: tuple[Any, ...]
+    arguments: tuple[RelaxExpr, ...]
 
     @property
     def constants(self) -> frozenset[int]:
@@ -44,12 +46,12 @@ def results_of(body: Any) -> tuple[Any, ...]:
     return tuple(result.fields) if isinstance(result, relax.Tuple) else (result,)
 
 
-def is_call_tir(value: Any) -> bool:
+def is_call_tir(value: RelaxExpr) -> bool:
     """Whether a bound value is a `call_tir` of a function of the module."""
     return isinstance(value, tvm.ir.Call) and getattr(value.op, "name", "") == "relax.call_tir"
 
 
-def is_constant(value: Any) -> bool:
+def is_constant(value: RelaxExpr) -> bool:
     """Whether an argument is a tensor whose value is known at compile time."""
     return isinstance(value, tvm.ir.GenericConst)
 

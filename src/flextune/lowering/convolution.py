@@ -12,6 +12,7 @@ from typing import Any
 from tvm import relax, te, topi
 
 from flextune.lowering.layout import Layout
+from flextune.tvm_types import Expression, RelaxCall, RelaxExpr, Tensor
 
 _TAPS = "HW"
 
@@ -22,14 +23,14 @@ def weight_layout(data: Layout, result: Layout, depthwise: bool) -> str:
     return f"HWIO{inner}{result.block}o" if result.block else f"HWIO{inner}"
 
 
-def mixed_convolution(builder: relax.BlockBuilder, call: Any) -> Any:
+def mixed_convolution(builder: relax.BlockBuilder, call: RelaxCall) -> RelaxExpr:
     """A `nn.conv2d` whose layouts are a `Layout` each and whose weights are in `weight_layout`, as a PrimFunc."""
     attributes = call.attrs
     data, result = Layout.parse(str(attributes.data_layout)), Layout.parse(str(attributes.out_layout))
     strides, dilation = ([int(size) for size in each] for each in (attributes.strides, attributes.dilation))
     pads, depthwise = [int(size) for size in attributes.padding], int(attributes.groups) > 1
 
-    def compute(tensor: Any, weight: Any) -> Any:
+    def compute(tensor: Tensor, weight: Any) -> Tensor:
         height, width = data.axis(1), data.axis(2)
         before, after = [0] * len(tensor.shape), [0] * len(tensor.shape)
         (before[height], before[width]), (after[height], after[width]) = pads[:2], pads[2:]
@@ -38,7 +39,7 @@ def mixed_convolution(builder: relax.BlockBuilder, call: Any) -> Any:
         blocks = te.reduce_axis((0, weight.shape[2]), "rc")
         inner = te.reduce_axis((0, data.block), "ri") if data.block and not depthwise else None
 
-        def element(*index: Any) -> Any:
+        def element(*index: Expression) -> Expression:
             place = _logical(result, index)
             rows = [place[letter] * strides[axis] + taps[axis] * dilation[axis] for axis, letter in enumerate(_TAPS)]
             channels = place if depthwise else {"C": blocks, "c": inner}
@@ -54,7 +55,7 @@ def mixed_convolution(builder: relax.BlockBuilder, call: Any) -> Any:
     return builder.call_te(compute, *call.args, primfunc_name_hint="conv2d")
 
 
-def legalize_convolution(builder: relax.BlockBuilder, call: Any) -> Any:
+def legalize_convolution(builder: relax.BlockBuilder, call: RelaxCall) -> RelaxExpr:
     """`mixed_convolution` where TVM's own legalisation does not know the layouts."""
     attributes = call.attrs
     layouts = {str(attributes.data_layout), str(attributes.out_layout or attributes.data_layout)}
@@ -63,7 +64,7 @@ def legalize_convolution(builder: relax.BlockBuilder, call: Any) -> Any:
     return mixed_convolution(builder, call)
 
 
-def _logical(layout: Layout, index: Sequence[Any]) -> dict[str, Any]:
+def _logical(layout: Layout, index: Sequence[Expression]) -> dict[str, Any]:
     """Indices by letter; `c` is the place within a block, None without blocks."""
     return {**dict(zip(layout.order, index, strict=False)), "c": index[len(layout.order)] if layout.block else None}
 

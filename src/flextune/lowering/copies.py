@@ -14,6 +14,7 @@ from tvm.ir import TensorLoad
 from tvm.s_tir import SBlock, SBlockRealize
 
 from flextune.analysis.blocks import BlockFacts, BlockKind, read_program
+from flextune.tvm_types import RelaxVar
 
 
 def remove_copies(module: tvm.IRModule) -> tvm.IRModule:
@@ -44,7 +45,7 @@ def without_copies(function: Any) -> Any:
     kept = [statement for facts, statement in zip(program.blocks, root.body, strict=True) if facts not in copies]
     source = {facts.block.body.buffer: facts.block.body.value.source for facts in copies}
 
-    def origin(variable: Any) -> Any:
+    def origin(variable: RelaxVar) -> Any:
         while variable in source:
             variable = source[variable]
         return variable

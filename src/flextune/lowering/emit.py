@@ -14,6 +14,7 @@ from tvm import relax
 
 from flextune.lowering.kinds import Kind
 from flextune.lowering.operator_graph import Operator, OperatorGraph, is_constant, leaves
+from flextune.tvm_types import RelaxExpr, RelaxVar
 
 PRIMITIVE = "Primitive"
 _NAMED_OPERATORS = 6
@@ -26,12 +27,12 @@ class Emitter:
     that holds the value of an operator has its `value_name`.
     """
 
-    def __init__(self, graph: OperatorGraph, builder: relax.BlockBuilder, values: dict[Any, Any]) -> None:
+    def __init__(self, graph: OperatorGraph, builder: relax.BlockBuilder, values: dict[RelaxVar, RelaxExpr]) -> None:
         self.graph = graph
         self.builder = builder
         self.values = values
 
-    def group(self, operators: Sequence[int], instead: Mapping[int, Any] | None = None) -> Any:
+    def group(self, operators: Sequence[int], instead: Mapping[int, Any] | None = None) -> RelaxExpr:
         """One kernel (of views alone: none); returns, and remembers, the value of its last operator.
 
         `instead` gives other expressions for some of the operators. They are over the variables of the graph's `main`
@@ -49,7 +50,7 @@ class Emitter:
         self.values[chosen[-1].variable] = value
         return value
 
-    def plain(self, index: int) -> Any:
+    def plain(self, index: int) -> RelaxExpr:
         """One operator as it is: a view, a tuple, or something that cannot be part of a kernel."""
         operator = self.graph.operators[index]
         value = self.builder.emit(substituted(operator.value, self.values), value_name(operator))
@@ -74,7 +75,7 @@ def outer_leaves(operators: Sequence[Operator]) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def is_scalar(leaf: Any) -> bool:
+def is_scalar(leaf: RelaxExpr) -> bool:
     """Whether a leaf is a constant without dimensions: it becomes an immediate of the kernel."""
     return is_constant(leaf) and len(leaf.ty.shape) == 0
 
@@ -87,7 +88,7 @@ def functions_only(module: tvm.IRModule) -> tvm.IRModule:
 def primitive(operators: Sequence[Operator], outer: Iterable[Any]) -> relax.Function:
     """The group as a function of what it reads from outside."""
     parameters: list[Any] = []
-    values: dict[Any, Any] = {}
+    values: dict[RelaxVar, RelaxExpr] = {}
     for number, leaf in enumerate(outer):
         parameter = relax.Var(f"p{number}", leaf.ty)
         parameters.append(parameter)
@@ -102,7 +103,7 @@ def primitive(operators: Sequence[Operator], outer: Iterable[Any]) -> relax.Func
     return builder.get()["group"].with_attr(PRIMITIVE, True)
 
 
-def substituted(value: Any, values: dict[Any, Any]) -> Any:
+def substituted(value: RelaxExpr, values: dict[RelaxVar, RelaxExpr]) -> RelaxExpr:
     """The expression with its leaves replaced; constants only where `values` has them."""
     if isinstance(value, relax.Var) or is_constant(value):
         return values.get(value, value)

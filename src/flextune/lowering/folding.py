@@ -10,6 +10,7 @@ import tvm
 from tvm import relax
 
 from flextune.lowering.mutation import mutated
+from flextune.tvm_types import RelaxCall, RelaxExpr
 
 TRANSPOSE_TILE = (32, 512)
 """Rows and columns of a tile: 64 KiB of float32, so that its lines and their transposes stay in the L2 cache."""
@@ -26,7 +27,7 @@ def fold_moved_constants(module: tvm.IRModule) -> tvm.IRModule:
 
 @relax.expr_functor.mutator
 class _Folder(relax.PyExprMutator):  # type: ignore[misc]
-    def visit_call_(self, call: Any) -> Any:
+    def visit_call_(self, call: RelaxCall) -> RelaxExpr:
         call = self.visit_expr_post_order(call)
         move = MOVES.get(getattr(call.op, "name", ""))
         source = self._constant(call.args[0]) if move is not None else None
@@ -34,7 +35,7 @@ class _Folder(relax.PyExprMutator):  # type: ignore[misc]
             return call
         return relax.const(np.ascontiguousarray(move(source, call)), str(call.ty.dtype))
 
-    def _constant(self, argument: Any) -> np.ndarray | None:
+    def _constant(self, argument: RelaxExpr) -> np.ndarray | None:
         if isinstance(argument, relax.Var):
             argument = self.lookup_binding(argument)
         if not isinstance(argument, tvm.ir.GenericConst):
@@ -43,7 +44,7 @@ class _Folder(relax.PyExprMutator):  # type: ignore[misc]
         return array
 
 
-def _permute(array: np.ndarray, call: Any) -> np.ndarray:
+def _permute(array: np.ndarray, call: RelaxCall) -> np.ndarray:
     axes = call.attrs.axes
     if array.ndim == 2 and axes is not None and [int(axis) for axis in axes] == [1, 0]:
         return _transposed(array)
@@ -61,7 +62,7 @@ def _transposed(array: np.ndarray) -> np.ndarray:
     return result
 
 
-def _reshape(array: np.ndarray, call: Any) -> np.ndarray:
+def _reshape(array: np.ndarray, call: RelaxCall) -> np.ndarray:
     return array.reshape([int(size) for size in call.ty.shape])
 
 

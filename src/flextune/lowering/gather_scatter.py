@@ -17,8 +17,9 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as script
 
 from flextune.lowering.mutation import mutated
+from flextune.tvm_types import Buffer, Expression, RelaxBuilder, RelaxCall, RelaxExpr, Statement, Tensor
 
-_REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
+_REDUCTIONS: dict[str, Callable[[Expression, Expression], Expression]] = {
     "update": lambda _, new: new,
     "add": lambda old, new: old + new,
     "mul": lambda old, new: old * new,
@@ -27,18 +28,18 @@ _REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def _take(builder: Any, call: Any) -> Any:
+def _take(builder: RelaxBuilder, call: RelaxCall) -> RelaxExpr:
     """Slices along an axis."""
     data, indices = call.args
     if call.attrs.axis is None or not hasattr(indices.ty, "shape"):
         return call.op.get_attr("FLegalize")(builder, call)
     axis = int(call.attrs.axis) % len(data.ty.shape)
 
-    def compute(tensor: Any, place: Any) -> Any:
-        count = len(place.shape)
+    def compute(tensor: Tensor, indices: Tensor) -> Tensor:
+        count = len(indices.shape)
 
-        def element(*index: Any) -> Any:
-            asked = {axis: place(*index[axis : axis + count])}
+        def element(*index: Expression) -> Expression:
+            asked = {axis: indices(*index[axis : axis + count])}
             return _read(tensor, asked, (*index[:axis], None, *index[axis + count :]))
 
         return te.compute(tuple(call.ty.shape), element, name="take")
@@ -46,54 +47,54 @@ def _take(builder: Any, call: Any) -> Any:
     return builder.call_te(compute, data, indices, primfunc_name_hint="take")
 
 
-def _gather_elements(builder: Any, call: Any) -> Any:
+def _gather_elements(builder: RelaxBuilder, call: RelaxCall) -> RelaxExpr:
     """Elements whose index along an axis is given."""
     data, indices = call.args
     axis = int(call.attrs.axis) % len(data.ty.shape)
 
-    def compute(tensor: Any, place: Any) -> Any:
-        def element(*index: Any) -> Any:
-            return _read(tensor, {axis: place(*index)}, index)
+    def compute(tensor: Tensor, indices: Tensor) -> Tensor:
+        def element(*index: Expression) -> Expression:
+            return _read(tensor, {axis: indices(*index)}, index)
 
-        return te.compute(tuple(place.shape), element, name="gather_elements")
+        return te.compute(tuple(indices.shape), element, name="gather_elements")
 
     return builder.call_te(compute, data, indices, primfunc_name_hint="gather_elements")
 
 
-def _gather_nd(builder: Any, call: Any) -> Any:
+def _gather_nd(builder: RelaxBuilder, call: RelaxCall) -> RelaxExpr:
     """Slices whose indices along the axes after the first `batch_dims` ones are given by the last axis of `indices`."""
     data, indices = call.args
     batch, depth = int(call.attrs.batch_dims), indices.ty.shape[-1]
     if not isinstance(depth, tirx.IntImm):
         return call.op.get_attr("FLegalize")(builder, call)
 
-    def compute(tensor: Any, place: Any) -> Any:
-        outer = len(place.shape) - 1
+    def compute(tensor: Tensor, indices: Tensor) -> Tensor:
+        outer = len(indices.shape) - 1
 
-        def element(*index: Any) -> Any:
-            asked = {batch + axis: place(*index[:outer], axis) for axis in range(int(depth))}
+        def element(*index: Expression) -> Expression:
+            asked = {batch + axis: indices(*index[:outer], axis) for axis in range(int(depth))}
             return _read(tensor, asked, (*index[:batch], *[None] * len(asked), *index[outer:]))
 
-        shape = (*place.shape[:outer], *tensor.shape[batch + int(depth) :])
+        shape = (*indices.shape[:outer], *tensor.shape[batch + int(depth) :])
         return te.compute(shape, element, name="gather_nd")
 
     return builder.call_te(compute, data, indices, primfunc_name_hint="gather_nd")
 
 
-def _scatter_elements(builder: Any, call: Any) -> Any:
+def _scatter_elements(builder: RelaxBuilder, call: RelaxCall) -> RelaxExpr:
     """Updates of elements whose index along an axis is given; a negative one counts from the end."""
     data, indices, updates = call.args
     axis = int(call.attrs.axis) % len(data.ty.shape)
     if not _is_static(data, indices, updates):
         return call.op.get_attr("FLegalize")(builder, call)
 
-    def compute(tensor: Any, place: Any, update: Any) -> Any:
-        shape, extents = _sizes(tensor), _sizes(place)
+    def compute(tensor: Tensor, indices: Tensor, update: Tensor) -> Tensor:
+        shape, extents = _sizes(tensor), _sizes(indices)
 
-        def element(position: Any) -> Any:
+        def element(position: Expression) -> Expression:
             index = _index(position, extents)
-            asked = place(*index)
-            asked = tirx.Select(asked < 0, asked + tirx.const(shape[axis], place.dtype), asked)
+            asked = indices(*index)
+            asked = tirx.Select(asked < 0, asked + tirx.const(shape[axis], indices.dtype), asked)
             return _row({each: asked if each == axis else index[each] for each in range(len(shape))}, shape)
 
         rows = te.compute((math.prod(extents),), element, name="rows")
@@ -102,19 +103,19 @@ def _scatter_elements(builder: Any, call: Any) -> Any:
     return builder.call_te(compute, data, indices, updates, primfunc_name_hint="scatter_elements")
 
 
-def _scatter_nd(builder: Any, call: Any) -> Any:
+def _scatter_nd(builder: RelaxBuilder, call: RelaxCall) -> RelaxExpr:
     """Updates of slices whose indices along the first axes are given by the last axis of `indices`."""
     data, indices, updates = call.args
     if not _is_static(data, indices, updates):
         return call.op.get_attr("FLegalize")(builder, call)
 
-    def compute(tensor: Any, place: Any, update: Any) -> Any:
-        *extents, depth = _sizes(place)
+    def compute(tensor: Tensor, indices: Tensor, update: Tensor) -> Tensor:
+        *extents, depth = _sizes(indices)
         shape = _sizes(tensor)
 
-        def element(position: Any) -> Any:
+        def element(position: Expression) -> Expression:
             index = _index(position, extents)
-            return _row({axis: place(*index, axis) for axis in range(depth)}, shape[:depth])
+            return _row({axis: indices(*index, axis) for axis in range(depth)}, shape[:depth])
 
         count = math.prod(extents)
         rows = te.compute((count,), element, name="rows")
@@ -125,36 +126,36 @@ def _scatter_nd(builder: Any, call: Any) -> Any:
     return builder.call_te(compute, data, indices, updates, primfunc_name_hint="scatter_nd")
 
 
-def _read(tensor: Any, asked: dict[int, Any], index: Sequence[Any]) -> Any:
+def _read(tensor: Tensor, asked: dict[int, Expression], index: Sequence[Expression]) -> Expression:
     """The element of a tensor at `index`, whose axes in `asked` have computed indices."""
     nearest, inside = list(index), []
-    for axis, place in asked.items():
-        dtype = str(place.ty)
+    for axis, computed in asked.items():
+        dtype = str(computed.ty)
         size = tirx.Cast(dtype, tensor.shape[axis])
-        nearest[axis] = tirx.Max(tirx.Min(place, size - 1), tirx.const(0, dtype))
-        inside += [place >= 0, place < size]
+        nearest[axis] = tirx.Max(tirx.Min(computed, size - 1), tirx.const(0, dtype))
+        inside += [computed >= 0, computed < size]
     found = tensor(*nearest)
     if not inside or not str(tensor.dtype).startswith("float"):
         return found
     return tirx.Select(tirx.all(*inside), found, tirx.const(math.nan, tensor.dtype))
 
 
-def _row(place: dict[int, Any], shape: Sequence[int]) -> Any:
+def _row(indices: dict[int, Expression], shape: Sequence[int]) -> Expression:
     """The number of the slice at these indices of the first axes, -1 if one of them is out of range."""
     inside, row = [], tirx.const(0, "int64")
     for axis, size in enumerate(shape):
-        wide = tirx.Cast("int64", place[axis])
+        wide = tirx.Cast("int64", indices[axis])
         inside += [wide >= 0, wide < size]
         row = row * size + wide
     return tirx.Select(tirx.all(*inside), row, tirx.const(-1, "int64")) if inside else row
 
 
-def _scattered(tensor: Any, rows: Any, updates: Any, reduction: str) -> Any:
+def _scattered(tensor: Tensor, rows: Tensor, updates: Tensor, reduction: str) -> Tensor:
     """The tensor with `updates`, (count, elements of a row), brought into its rows, one after the other."""
     shape, (count, width) = tuple(tensor.shape), _sizes(updates)
     size, combined = math.prod(_sizes(tensor)), _REDUCTIONS[reduction]
 
-    def loops(ins: Sequence[Any], outs: Sequence[Any]) -> Any:
+    def loops(ins: Sequence[Buffer], outs: Sequence[Buffer]) -> Statement:
         old, row, new, out = map(script.buffer_proxy, (*ins, outs[0]))
         with IRBuilder() as built:
             with script.seq_scope():
@@ -164,10 +165,10 @@ def _scattered(tensor: Any, rows: Any, updates: Any, reduction: str) -> Any:
                     script.serial(0, count) as update,
                     script.If(row[update] >= 0),
                     script.Then(),
-                    script.serial(0, width) as place,
+                    script.serial(0, width) as column,
                 ):
-                    at = row[update] * width + tirx.Cast("int64", place)
-                    out[at] = combined(out[at], new[update * width + place])
+                    at = row[update] * width + tirx.Cast("int64", column)
+                    out[at] = combined(out[at], new[update * width + column])
             return built.get()
 
     return te.extern(
@@ -180,16 +181,16 @@ def _scattered(tensor: Any, rows: Any, updates: Any, reduction: str) -> Any:
     )
 
 
-def _index(position: Any, extents: Sequence[int]) -> list[Any]:
+def _index(position: Expression, extents: Sequence[int]) -> list[Expression]:
     """The index of the element that is `position`-th in a tensor of these extents."""
-    index: list[Any] = []
+    index: list[Expression] = []
     for extent in reversed(extents):
         index.insert(0, position % extent)
         position = position // extent
     return index
 
 
-def _sizes(tensor: Any) -> tuple[int, ...]:
+def _sizes(tensor: Tensor) -> tuple[int, ...]:
     return tuple(map(int, tensor.shape))
 
 
@@ -197,11 +198,11 @@ def _is_static(*values: Any) -> bool:
     return all(hasattr(value.ty, "shape") and all(map(_is_int, value.ty.shape)) for value in values)
 
 
-def _is_int(size: Any) -> bool:
+def _is_int(size: Expression) -> bool:
     return isinstance(size, tirx.IntImm)
 
 
-GATHER_SCATTER: dict[str, Callable[[Any, Any], Any]] = {
+GATHER_SCATTER: dict[str, Callable[[RelaxBuilder, RelaxCall], RelaxExpr]] = {
     "relax.take": _take,
     "relax.gather_elements": _gather_elements,
     "relax.gather_nd": _gather_nd,
@@ -221,7 +222,7 @@ def with_checked_indices(module: tvm.IRModule) -> tvm.IRModule:
 
 @relax.expr_functor.mutator
 class _Checked(relax.PyExprMutator):  # type: ignore[misc]
-    def visit_call_(self, call: Any) -> Any:
+    def visit_call_(self, call: RelaxCall) -> RelaxExpr:
         call = self.visit_expr_post_order(call)
         if getattr(call.op, "name", "") != "relax.take" or call.attrs.mode != "fast":
             return call

@@ -5,8 +5,6 @@ TVM's change of layout knows some operators; around each of the others it puts a
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tvm
 from tvm import relax
@@ -14,6 +12,7 @@ from tvm import relax
 from flextune.lowering.kinds import Kind, kind_of, operator_name
 from flextune.lowering.mutation import mutated
 from flextune.lowering.operator_graph import is_constant, tensor_type
+from flextune.tvm_types import RelaxCall, RelaxExpr
 
 TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
 _RANK = 4
@@ -36,7 +35,7 @@ class _Sinker(relax.PyExprMutator):  # type: ignore[misc]
         super().__init__(module)
         self._module = module
 
-    def visit_call_(self, call: Any) -> Any:
+    def visit_call_(self, call: RelaxCall) -> RelaxExpr:
         call = self.visit_expr_post_order(call)
         if _axes(call) in (TO_NHWC, TO_NCHW):
             source = self._before(call.args[0], TO_NCHW if _axes(call) == TO_NHWC else TO_NHWC)
@@ -46,7 +45,7 @@ class _Sinker(relax.PyExprMutator):  # type: ignore[misc]
         moved = self._moved_call(call)
         return call if moved is None else relax.op.permute_dims(self.builder_.emit(moved), list(TO_NCHW))
 
-    def _moved_call(self, call: Any) -> Any:
+    def _moved_call(self, call: RelaxCall) -> RelaxExpr:
         """The call on tensors in NHWC, if all of its tensors are that before a transpose; None if not."""
         is_images = len(tensor_type(call)[0]) == _RANK and operator_name(call) != "call_tir"
         if not is_images or kind_of(call, self._module) is not Kind.ELEMENTWISE:
@@ -56,7 +55,7 @@ class _Sinker(relax.PyExprMutator):  # type: ignore[misc]
             return None
         return tvm.ir.Call(call.op, arguments, call.attrs, call.ty_args)
 
-    def _moved(self, argument: Any) -> Any:
+    def _moved(self, argument: RelaxExpr) -> RelaxExpr:
         """An operand as it broadcasts onto images in NHWC; None where that takes another transpose."""
         bound = self.lookup_binding(argument) if isinstance(argument, relax.Var) else argument
         if not is_constant(bound):
@@ -67,13 +66,13 @@ class _Sinker(relax.PyExprMutator):  # type: ignore[misc]
         whole = array.reshape((1,) * (_RANK - array.ndim) + array.shape)
         return relax.const(np.ascontiguousarray(whole.transpose(TO_NHWC)), str(argument.ty.dtype))
 
-    def _before(self, argument: Any, axes: tuple[int, ...]) -> Any:
+    def _before(self, argument: RelaxExpr, axes: tuple[int, ...]) -> RelaxExpr:
         """What a transpose by these axes reads; None for any other value."""
         value = self.lookup_binding(argument) if isinstance(argument, relax.Var) else argument
         return value.args[0] if _axes(value) == axes else None
 
 
-def _axes(value: Any) -> tuple[int, ...]:
+def _axes(value: RelaxExpr) -> tuple[int, ...]:
     """The order of a transpose's axes; () for any other expression."""
     if operator_name(value) != "permute_dims" or value.attrs.axes is None:
         return ()

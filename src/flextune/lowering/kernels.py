@@ -19,6 +19,7 @@ from flextune.lowering.emit import PRIMITIVE
 from flextune.lowering.folding import fold_moved_constants
 from flextune.lowering.legalization import LEGALIZATIONS
 from flextune.lowering.mutation import mutated
+from flextune.tvm_types import RelaxCall, RelaxExpr
 
 ModulePass = Callable[[tvm.IRModule], tvm.IRModule]
 
@@ -177,7 +178,7 @@ class _Caller(relax.PyExprMutator):  # type: ignore[misc]
         super().__init__(module)
         self._variables = variables
 
-    def visit_call_(self, call: Any) -> Any:
+    def visit_call_(self, call: RelaxCall) -> RelaxExpr:
         call = self.visit_expr_post_order(call)
         variable = self._variables.get(call.op.name_hint) if isinstance(call.op, tvm.ir.GlobalVar) else None
         return call if variable is None else relax.call_tir(variable, list(call.args), out_ty=call.ty)

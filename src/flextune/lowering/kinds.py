@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
 
 import tvm
+
+from flextune.tvm_types import RelaxExpr
 
 
 class Kind(IntEnum):
@@ -67,7 +68,7 @@ _TVM_KINDS = {
 """TVM's `op_pattern` of a PrimFunc; element-wise and broadcast are one kind here."""
 
 
-def kind_of(value: Any, module: tvm.IRModule) -> Kind:
+def kind_of(value: RelaxExpr, module: tvm.IRModule) -> Kind:
     """The kind of a bound Relax expression; of a `call_tir` by the `op_pattern` of the function it calls."""
     if not isinstance(value, tvm.ir.Call):
         return Kind.OPAQUE
@@ -80,6 +81,6 @@ def kind_of(value: Any, module: tvm.IRModule) -> Kind:
     return _TVM_KINDS.get(int(attributes["op_pattern"]), Kind.OPAQUE)
 
 
-def operator_name(value: Any) -> str:
+def operator_name(value: RelaxExpr) -> str:
     """`nn.conv2d` for a call of `relax.nn.conv2d`; empty for what is no call of an operator."""
     return str(getattr(getattr(value, "op", None), "name", "")).removeprefix("relax.")

@@ -16,25 +16,26 @@ from tvm import te, tirx, topi
 
 from flextune.lowering.convolution import legalize_convolution
 from flextune.lowering.gather_scatter import GATHER_SCATTER
+from flextune.tvm_types import Expression, RelaxBuilder, RelaxCall, RelaxExpr, Tensor
 
-Element = Callable[..., Any]
-Legalization = Callable[[Any, Any], Any]
+Element = Callable[..., Expression]
+Legalization = Callable[[RelaxBuilder, RelaxCall], RelaxExpr]
 
 SPATIAL_AXES = "DHW"
 """Letters of a layout (`NHWC`) that stand for axes a pooling window has."""
 
 
-def maximum(left: Any, right: Any) -> Any:
+def maximum(left: Expression, right: Expression) -> Expression:
     """The larger of two elements, NaN if one of them is NaN."""
     return _extreme(tirx.Max, left, right)
 
 
-def minimum(left: Any, right: Any) -> Any:
+def minimum(left: Expression, right: Expression) -> Expression:
     """The smaller of two elements, NaN if one of them is NaN."""
     return _extreme(tirx.Min, left, right)
 
 
-def _extreme(operation: Element, left: Any, right: Any) -> Any:
+def _extreme(operation: Element, left: Expression, right: Expression) -> Expression:
     if isinstance(right, tirx.FloatImm):
         left, right = right, left
     if isinstance(left, tirx.FloatImm):
@@ -42,17 +43,17 @@ def _extreme(operation: Element, left: Any, right: Any) -> Any:
     return tirx.Select(tirx.isnan(left), left, operation(left, right))
 
 
-def _relu(element: Any) -> Any:
+def _relu(element: Expression) -> Expression:
     return maximum(tirx.const(0, str(element.ty)), element)
 
 
-def _sign(element: Any) -> Any:
+def _sign(element: Expression) -> Expression:
     zero, one = (tirx.const(value, str(element.ty)) for value in (0, 1))
     sign = tirx.Select(zero < element, one, tirx.Select(element < zero, -one, zero))
     return tirx.Select(tirx.isnan(element), element, sign)
 
 
-def _clip(element: Any, low: Any, high: Any) -> Any:
+def _clip(element: Expression, low: Expression, high: Expression) -> Expression:
     dtype = str(element.ty)
     least, most = (tirx.const(float(bound.value), dtype) for bound in (low, high))
     return minimum(most, maximum(least, element))
@@ -61,11 +62,11 @@ def _clip(element: Any, low: Any, high: Any) -> Any:
 def _elementwise(name: str, function: Element) -> Legalization:
     """Elements of the result are `function` of the operands' elements; scalar constants become part of the loop."""
 
-    def legalize(builder: Any, call: Any) -> Any:
+    def legalize(builder: RelaxBuilder, call: RelaxCall) -> RelaxExpr:
         operands = [_immediate(argument) for argument in call.args]
         shape = tuple(call.ty.shape)
 
-        def compute(*tensors: Any) -> Any:
+        def compute(*tensors: Tensor) -> Tensor:
             given = iter(tensors)
             placed = [operand if tvm.ir.is_prim_expr(operand) else next(given) for operand in operands]
             return te.compute(shape, lambda *index: function(*(_element(each, index) for each in placed)), name=name)
@@ -76,14 +77,14 @@ def _elementwise(name: str, function: Element) -> Legalization:
     return legalize
 
 
-def _immediate(argument: Any) -> Any:
+def _immediate(argument: RelaxExpr) -> Any:
     """A constant without dimensions as a number, anything else as it is."""
     if not isinstance(argument, tvm.ir.GenericConst) or argument.value.numpy().ndim:
         return argument
     return tirx.const(argument.value.numpy().item(), str(argument.ty.dtype))
 
 
-def _element(operand: Any, index: Sequence[Any]) -> Any:
+def _element(operand: Tensor, index: Sequence[Expression]) -> Expression:
     """The operand's element at an index of the result, which it is broadcast to."""
     if tvm.ir.is_prim_expr(operand):
         return operand
@@ -91,12 +92,12 @@ def _element(operand: Any, index: Sequence[Any]) -> Any:
     return operand(*(0 if _is_one(size) else place for place, size in zip(own, operand.shape, strict=True)))
 
 
-def _is_one(size: Any) -> bool:
+def _is_one(size: Expression) -> bool:
     return isinstance(size, tirx.IntImm) and int(size) == 1
 
 
 def _reducer(name: str, operation: Element, start: float) -> Any:
-    def identity(dtype: str) -> Any:
+    def identity(dtype: str) -> Expression:
         return tirx.const(start, dtype)
 
     return te.comm_reducer(lambda left, right: _extreme(operation, left, right), identity, name)
@@ -105,15 +106,15 @@ def _reducer(name: str, operation: Element, start: float) -> Any:
 def _extreme_of_axes(name: str, operation: Element, start: float) -> Legalization:
     """`relax.max` and `relax.min` over some axes, or all."""
 
-    def legalize(builder: Any, call: Any) -> Any:
+    def legalize(builder: RelaxBuilder, call: RelaxCall) -> RelaxExpr:
         rank = len(call.args[0].ty.shape)
         axes = range(rank) if call.attrs.axis is None else [int(axis) % rank for axis in call.attrs.axis]
         keep = bool(call.attrs.keepdims)
 
-        def compute(tensor: Any) -> Any:
+        def compute(tensor: Tensor) -> Tensor:
             loops = {axis: te.reduce_axis((0, tensor.shape[axis]), f"r{axis}") for axis in axes}
 
-            def element(*index: Any) -> Any:
+            def element(*index: Expression) -> Expression:
                 rest = iter([place for axis, place in enumerate(index) if not (keep and axis in loops)])
                 full = [loops[axis] if axis in loops else next(rest) for axis in range(rank)]
                 return _reducer(name, operation, start)(tensor(*full), axis=list(loops.values()))
@@ -125,7 +126,7 @@ def _extreme_of_axes(name: str, operation: Element, start: float) -> Legalizatio
     return legalize
 
 
-def _max_pool(builder: Any, call: Any) -> Any:
+def _max_pool(builder: RelaxBuilder, call: RelaxCall) -> RelaxExpr:
     """A largest element per window; what is padded is never the largest."""
     attributes = call.attrs
     axes = [place for place, letter in enumerate(str(attributes.layout)) if letter in SPATIAL_AXES]
@@ -133,7 +134,7 @@ def _max_pool(builder: Any, call: Any) -> Any:
         [int(size) for size in getattr(attributes, name)] for name in ("pool_size", "strides", "dilation", "padding")
     )
 
-    def compute(tensor: Any) -> Any:
+    def compute(tensor: Tensor) -> Tensor:
         before, after = [0] * len(tensor.shape), [0] * len(tensor.shape)
         for place, axis in enumerate(axes):
             before[axis], after[axis] = pads[place], pads[place + len(axes)]
@@ -141,7 +142,7 @@ def _max_pool(builder: Any, call: Any) -> Any:
         padded = topi.nn.pad(tensor, before, after, lowest, name="pad_temp") if any(pads) else tensor
         window = [te.reduce_axis((0, size), f"rv{place}") for place, size in enumerate(sizes)]
 
-        def element(*index: Any) -> Any:
+        def element(*index: Expression) -> Expression:
             full = list(index)
             for place, axis in enumerate(axes):
                 full[axis] = index[axis] * strides[place] + window[place] * dilation[place]
@@ -155,7 +156,7 @@ def _max_pool(builder: Any, call: Any) -> Any:
 def _of_floats(legalize: Legalization) -> Legalization:
     """TVM's own legalisation where the result is no float of static shape, or a pool rounds its size up."""
 
-    def chosen(builder: Any, call: Any) -> Any:
+    def chosen(builder: RelaxBuilder, call: RelaxCall) -> RelaxExpr:
         is_float = str(call.ty.dtype).startswith(("float", "bfloat")) and not getattr(call.attrs, "ceil_mode", False)
         is_static = all(isinstance(size, tirx.IntImm) for size in call.ty.shape)
         return (legalize if is_float and is_static else call.op.get_attr("FLegalize"))(builder, call)

@@ -12,7 +12,6 @@ import io
 import re
 import warnings
 from collections.abc import Collection
-from typing import Any
 
 import onnx
 import tvm
@@ -30,6 +29,7 @@ from flextune.lowering.gather_scatter import with_checked_indices
 from flextune.lowering.image_transposes import sink_image_transposes
 from flextune.lowering.kernels import last_line, tvm_errors
 from flextune.lowering.precision.quantized import integer_products
+from flextune.tvm_types import RelaxExpr
 
 CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"], "relax.nn.conv2d_transpose": ["NCHW", "IOHW"]}
 """Vectors run along channels, which are contiguous in NHWC; pooling, element-wise and concat follow.
@@ -95,7 +95,7 @@ def convert_layout(module: tvm.IRModule) -> tvm.IRModule:
 def _calls(module: tvm.IRModule, operator: str) -> bool:
     found = []
 
-    def visit(expression: Any) -> None:
+    def visit(expression: RelaxExpr) -> None:
         if isinstance(expression, tvm.ir.Call) and getattr(expression.op, "name", "") == operator:
             found.append(expression)
 

@@ -13,6 +13,7 @@ from tvm import relax
 
 from flextune.lowering.estimator import Estimator, host_estimator
 from flextune.lowering.kinds import Kind, kind_of, operator_name
+from flextune.tvm_types import IRModule, RelaxExpr, RelaxVar
 
 _EXIT = -1
 
@@ -33,9 +34,9 @@ class Operator:
     """Of its result; () for no tensor."""
     dtype: str
     """Of its result's elements."""
-    variable: Any
+    variable: RelaxVar
     """What its result is bound to (`relax.Var`)"""
-    value: Any
+    value: RelaxExpr
     """The call that is bound."""
 
     @property
@@ -53,7 +54,7 @@ class OperatorGraph:
     `estimator` says how long things take on the target that plans over the graph are made for.
     """
 
-    module: Any
+    module: IRModule
     operators: tuple[Operator, ...]
     outputs: frozenset[int]
     estimator: Estimator
@@ -130,12 +131,12 @@ class OperatorGraph:
         return found
 
 
-def is_constant(expression: Any) -> bool:
+def is_constant(expression: RelaxExpr) -> bool:
     """Whether an expression is a tensor known at compile time."""
     return isinstance(expression, tvm.ir.GenericConst)
 
 
-def leaves(value: Any) -> Iterator[Any]:
+def leaves(value: RelaxExpr) -> Iterator[RelaxExpr]:
     """Variables and constants in the order they are read; what `call_tir` wraps in a tuple included."""
     if isinstance(value, relax.Var) or is_constant(value):
         yield value
@@ -149,12 +150,12 @@ def leaves(value: Any) -> Iterator[Any]:
         yield from leaves(value.tuple_value if hasattr(value, "tuple_value") else value.tuple)
 
 
-def variables_read(value: Any) -> Iterator[Any]:
+def variables_read(value: RelaxExpr) -> Iterator[Any]:
     """The variables among the leaves of an expression."""
     return (leaf for leaf in leaves(value) if isinstance(leaf, relax.Var))
 
 
-def tensor_type(expression: Any) -> tuple[tuple[int, ...], str]:
+def tensor_type(expression: RelaxExpr) -> tuple[tuple[int, ...], str]:
     """Shape and dtype of a tensor with static shape; ((), "") for anything else."""
     shape = getattr(expression.ty, "shape", None)
     if shape is None or not all(hasattr(size, "value") for size in shape):
@@ -162,6 +163,6 @@ def tensor_type(expression: Any) -> tuple[tuple[int, ...], str]:
     return tuple(int(size) for size in shape), str(expression.ty.dtype)
 
 
-def _name(value: Any) -> str:
+def _name(value: RelaxExpr) -> str:
     name = operator_name(value)
     return str(value.args[0].name_hint) if name == "call_tir" else name or type(value).__name__.lower()

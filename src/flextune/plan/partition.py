@@ -27,6 +27,7 @@ from flextune.lowering.precision.precision import FLOAT32, Precision, with_preci
 from flextune.plan.fusion.switcher import FusionSwitcher
 from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment
 from flextune.plan.layouts.rewriting import with_layouts
+from flextune.tvm_types import IRModule
 from flextune.workload.tir import from_prim_func
 from flextune.workload.workload import Workload
 
@@ -55,7 +56,7 @@ class Partition:
 
     model: Model
     """The model that was lowered."""
-    module: Any
+    module: IRModule
     """Relax `main` and the unscheduled PrimFuncs that it calls."""
     tasks: tuple[ModelTask, ...]
     """Its workloads, those with most arithmetic first; pure reshapes are none: they become views."""

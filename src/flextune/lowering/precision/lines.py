@@ -11,7 +11,6 @@ convolution with one long sum in place of kw short ones. Pairs then fill 21 of 2
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import tvm
@@ -19,6 +18,7 @@ from tvm import relax, tirx
 
 from flextune.lowering.calls import is_constant
 from flextune.lowering.mutation import mutated
+from flextune.tvm_types import RelaxCall, RelaxExpr
 
 _PAIR = 2
 _WORTH = 1.1
@@ -32,12 +32,12 @@ def along_lines(module: tvm.IRModule) -> tvm.IRModule:
 
 @relax.expr_functor.mutator
 class _Lines(relax.PyExprMutator):  # type: ignore[misc]
-    def visit_call_(self, call: Any) -> Any:
+    def visit_call_(self, call: RelaxCall) -> RelaxExpr:
         call = self.visit_expr_post_order(call)
         return _rewritten(call) if _is_plain(call) and _gain(call) >= _WORTH else call
 
 
-def _is_plain(call: Any) -> bool:
+def _is_plain(call: RelaxCall) -> bool:
     if str(getattr(call.op, "name", "")) != "relax.nn.conv2d" or not is_constant(call.args[1]):
         return False
     if not all(isinstance(size, tirx.IntImm) for size in call.args[0].ty.shape):
@@ -48,13 +48,13 @@ def _is_plain(call: Any) -> bool:
     return layouts == ("NHWC", "HWIO", "NHWC") and in_one_piece
 
 
-def _gain(call: Any) -> float:
+def _gain(call: RelaxCall) -> float:
     """Pairs of one line of the window, channels by themselves over all of it together."""
     _, width, channels, _ = (int(size) for size in call.args[1].ty.shape)
     return width * math.ceil(channels / _PAIR) / math.ceil(width * channels / _PAIR)
 
 
-def _rewritten(call: Any) -> Any:
+def _rewritten(call: RelaxCall) -> RelaxExpr:
     (data, weight), attributes = call.args, call.attrs
     images, height, width, channels = (int(size) for size in data.ty.shape)
     taps = np.from_dlpack(weight.value)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import tvm_ffi
 from tvm import te, tirx
@@ -24,6 +23,7 @@ from flextune.analysis.attention import read_attention
 from flextune.analysis.blocks import Access, BlockFacts, BlockKind, Iterator, ProgramFacts, read_program
 from flextune.analysis.moves import is_transpose
 from flextune.lowering.precision.bfloat16 import rounded, widened
+from flextune.tvm_types import Buffer, BufferLoad, BufferRegion, BufferStore, Expression, PrimFunc, Statement
 from flextune.workload.rounding import STORAGE
 
 _THIN_RESULTS = 16
@@ -41,13 +41,13 @@ class Narrowed:
     `products` counts the products of matrices that are now taken from bfloat16.
     """
 
-    function: Any
+    function: PrimFunc
     weights: frozenset[int]
     products: int
 
 
 def narrow_function(
-    function: Any,
+    function: PrimFunc,
     stored: Collection[int],
     constants: Collection[int],
     *,
@@ -68,12 +68,12 @@ def narrow_function(
     return _Narrower(function, program, frozenset(stored), frozenset(constants), takes).run()
 
 
-def _is_half_narrow_attention(function: Any, program: ProgramFacts) -> bool:
+def _is_half_narrow_attention(function: PrimFunc, program: ProgramFacts) -> bool:
     """Whether one product alone of an attention can be taken from bfloat16 (one column), which no kernel does."""
     return sum(bool(product_factors(block)) for block in program.blocks) == 1 and read_attention(function) is not None
 
 
-def _is_light(program: ProgramFacts, constants: Collection[Any], light_bytes: int) -> bool:
+def _is_light(program: ProgramFacts, constants: Collection[Buffer], light_bytes: int) -> bool:
     """Whether all its products are light; see `narrow_function`."""
     found = [(block, loads[1].source) for block in program.blocks if (loads := product_factors(block))]
     return bool(found) and all(
@@ -97,7 +97,7 @@ def _is_single_row(facts: BlockFacts) -> bool:
     return all(it.extent == 1 or it.name in weight.iterators for it in facts.spatial)
 
 
-def plain_program(function: Any) -> ProgramFacts | None:
+def plain_program(function: PrimFunc) -> ProgramFacts | None:
     """The facts of a function that can be rewritten: loop nests that each compute one tensor."""
     program = read_program(function)
     if program is None or any(block.kind is BlockKind.OPAQUE for block in program.blocks):
@@ -105,7 +105,7 @@ def plain_program(function: Any) -> ProgramFacts | None:
     return program
 
 
-def product_factors(facts: BlockFacts) -> tuple[Any, ...]:
+def product_factors(facts: BlockFacts) -> tuple[BufferLoad, ...]:
     """The two loads of a float32 product of matrices whose left one is contiguous along the sum; () for other blocks.
 
     A depthwise convolution is none: nothing that it reads is used by several of its results. Groups of channels are, if
@@ -137,14 +137,14 @@ def _share(data: Access, axis: Iterator) -> int:
 class _Forms:
     """The float32 and the bfloat16 buffer of one tensor; at least one of them."""
 
-    wide: Any | None
-    narrow: Any | None
+    wide: Buffer | None
+    narrow: Buffer | None
 
 
 class _Narrower:
     def __init__(
         self,
-        function: Any,
+        function: PrimFunc,
         program: ProgramFacts,
         stored: frozenset[int],
         constants: frozenset[int],
@@ -155,19 +155,19 @@ class _Narrower:
         found = {block.name: product_factors(block) for block in program.blocks} if products else {}
         self.factors = {name: {load.source for load in loads} for name, loads in found.items() if loads}
         self.products = len(self.factors)
-        self.writers: dict[Any, list[BlockFacts]] = {}
+        self.writers: dict[Buffer, list[BlockFacts]] = {}
         for block in program.blocks:
             self.writers.setdefault(block.block.body.buffer, []).append(block)
         self._round_before_transposes()
         # A factor needs a bfloat16 buffer, and a float32 one besides if it is read elsewhere or sums grow in it
-        self.needed: set[Any] = set().union(*self.factors.values())
+        self.needed: set[Buffer] = set().union(*self.factors.values())
         self.read_wide = self._read_wide()
-        self.forms: dict[Any, _Forms] = {}
+        self.forms: dict[Buffer, _Forms] = {}
 
     def run(self) -> Narrowed:
         root = self.function.body.block
         statements = list(root.body) if isinstance(root.body, tirx.SeqStmt) else [root.body]
-        allocated: list[Any] = []
+        allocated: list[Buffer] = []
         params = [self._parameter(position, param, allocated) for position, param in enumerate(self.function.params)]
         for buffer in root.alloc_buffers:  # a tensor that is summed up and then a factor has both forms
             self.forms[buffer] = self._internal(buffer)
@@ -201,16 +201,16 @@ class _Narrower:
             if all(len(self.program.consumers(producer)) == 1 for producer in producers):
                 self.factors[block.name] = {block.block.body.value.source}
 
-    def _read_wide(self) -> set[Any]:
+    def _read_wide(self) -> set[Buffer]:
         """The buffers that are read elsewhere than as a factor."""
         found = set()
         for block in self.program.blocks:
-            loads: list[Any] = []
+            loads: list[BufferLoad] = []
             tvm_ffi.structural_walk(block.block.body.value, (TensorLoad, loads.append))
             found |= {load.source for load in loads} - self.factors.get(block.name, set())
         return found
 
-    def _parameter(self, position: int, param: Any, allocated: list[Any]) -> Any:
+    def _parameter(self, position: int, param: Buffer, allocated: list[Buffer]) -> Buffer:
         """The new parameter; a second buffer for the same tensor is added to `allocated`."""
         if position in self.stored:  # bfloat16 outside; inside a float32 buffer too where sums are accumulated in it
             narrow = _narrow_like(param, str(param.name))
@@ -227,7 +227,7 @@ class _Narrower:
         allocated += [second] if second is not None else []
         return param
 
-    def _internal(self, buffer: Any) -> _Forms:
+    def _internal(self, buffer: Buffer) -> _Forms:
         """Float32 but for factors: they are rounded as they are written or, where they are sums, once final."""
         if buffer not in self.needed:
             return _Forms(buffer, None)
@@ -235,15 +235,15 @@ class _Narrower:
             return _Forms(None, _narrow_like(buffer, str(buffer.name)))
         return _Forms(buffer, _narrow_like(buffer, f"{buffer.name}_bfloat16"))
 
-    def _stores_rounded(self, buffer: Any) -> bool:
+    def _stores_rounded(self, buffer: Buffer) -> bool:
         """Whether every write of a tensor is final: no sum is accumulated in it (an input has no writes)."""
         return all(block.kind is BlockKind.ELEMENTWISE for block in self.writers.get(buffer, []))
 
-    def _rewrite(self, facts: BlockFacts, statement: Any) -> Any:
+    def _rewrite(self, facts: BlockFacts, statement: Statement) -> Statement:
         """The block with loads of bfloat16 widened and stores to it rounded; the arithmetic between stays float32."""
         factors = self.factors.get(facts.name, set())
 
-        def buffer_of(source: Any) -> tuple[Any, bool] | None:
+        def buffer_of(source: Buffer) -> tuple[Buffer, bool] | None:
             """The buffer to use for `source` in this block, and whether it is the bfloat16 one."""
             forms = self.forms.get(source)
             if forms is None:
@@ -252,18 +252,18 @@ class _Narrower:
                 return forms.narrow, True
             return forms.wide, False
 
-        def load(node: Any) -> Any:
+        def load(node: BufferLoad) -> Expression:
             chosen = buffer_of(node.source)
             if chosen is None or chosen[0].same_as(node.source):
                 return node
             element = tirx.BufferLoad(chosen[0], list(node.indices))
             return widened(element) if chosen[1] else element
 
-        def region(node: Any) -> Any:
+        def region(node: BufferRegion) -> BufferRegion:
             chosen = buffer_of(node.source)
             return node if chosen is None else tirx.BufferRegion(chosen[0], list(node.region))
 
-        def store(node: Any) -> Any:
+        def store(node: BufferStore) -> BufferStore:
             chosen = buffer_of(node.buffer)
             if chosen is None or chosen[0].same_as(node.buffer):
                 return node
@@ -279,7 +279,7 @@ def _is_double(forms: _Forms) -> bool:
     return forms.wide is not None and forms.narrow is not None
 
 
-def _copy(forms: _Forms) -> Any:
+def _copy(forms: _Forms) -> Statement:
     """The nest that rounds the float32 buffer of a tensor into its bfloat16 one."""
     assert forms.wide is not None
     assert forms.narrow is not None
@@ -290,9 +290,9 @@ def _copy(forms: _Forms) -> Any:
     return tvm_ffi.structural_map(function.body.block.body, (tirx.Var, lambda var: renamed.get(var, var)))
 
 
-def _narrow_like(buffer: Any, name: str) -> Any:
+def _narrow_like(buffer: Buffer, name: str) -> Buffer:
     return tirx.decl_buffer(buffer.ty.shape, STORAGE, name)
 
 
-def _wide_like(buffer: Any) -> Any:
+def _wide_like(buffer: Buffer) -> Buffer:
     return tirx.decl_buffer(buffer.ty.shape, "float32", f"{buffer.name}_wide")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flextune.errors import UsageError
 from flextune.registry import nearest
 from flextune.target import kinds
 from flextune.target.target import Target
+from flextune.tvm_types import RelaxVar
 
 if TYPE_CHECKING:
     import tvm
@@ -89,7 +90,7 @@ FLOAT32 = Precision()
 
 
 def with_precision(
-    module: tvm.IRModule, precision: Precision, entries: Sequence[str] = ("main",), wide: Collection[Any] = ()
+    module: tvm.IRModule, precision: Precision, entries: Sequence[str] = ("main",), wide: Collection[RelaxVar] = ()
 ) -> tvm.IRModule:
     """A lowered module whose Relax functions `entries` compute in `precision`; see `rewrite.in_bfloat16`."""
     if precision.is_float32:

@@ -23,6 +23,7 @@ from flextune.lowering.calls import is_constant
 from flextune.lowering.emit import substituted
 from flextune.lowering.precision.rewrite import is_straight
 from flextune.lowering.precision.zero_points import convolution_offset
+from flextune.tvm_types import RelaxCall, RelaxExpr, RelaxVar
 
 BYTE_SHIFT = 128
 """Between a signed byte and its unsigned form."""
@@ -43,7 +44,7 @@ MOVEMENTS = frozenset(
 class _Bytes:
     """A dequantised value: unsigned bytes, the scale and zero point of all of them."""
 
-    value: Any
+    value: RelaxExpr
     scale: float
     zero_point: int
 
@@ -75,7 +76,7 @@ class _Rewriter:
         self.main = module["main"]
         others = {name: function for name, function in module.functions_items() if name.name_hint != "main"}
         self.builder = relax.BlockBuilder(tvm.IRModule(others))
-        self.values: dict[Any, Any] = {}
+        self.values: dict[RelaxVar, RelaxExpr] = {}
         self.bytes: dict[Any, _Bytes] = {}
         self.weights: dict[Any, _Weights] = {}
         self.shifted: set[Any] = set()
@@ -99,7 +100,7 @@ class _Rewriter:
             self.builder.emit_func_output(result)
         return self.builder.get()
 
-    def _binding(self, variable: Any, call: Any) -> None:
+    def _binding(self, variable: RelaxVar, call: RelaxCall) -> None:
         rewrite = {
             "relax.dequantize": self._dequantize,
             "relax.quantize": self._quantize,
@@ -110,12 +111,12 @@ class _Rewriter:
         if rewrite is None or not rewrite(variable, call):
             self.values[variable] = self.builder.emit(self._plain(call))
 
-    def _plain(self, value: Any) -> Any:
+    def _plain(self, value: RelaxExpr) -> RelaxExpr:
         """The expression over what is known by now, with dequantised values in float32."""
         needed = {variable: self._float32(variable) for variable in _variables(value)}
         return substituted(value, {**self.values, **needed})
 
-    def _float32(self, variable: Any) -> Any:
+    def _float32(self, variable: RelaxVar) -> RelaxExpr:
         if variable in self.weights:
             return relax.const(self.weights[variable].dequantized(), "float32")
         if variable not in self.bytes:
@@ -126,10 +127,10 @@ class _Rewriter:
             value = self._emit(relax.op.subtract(value, _number(known.zero_point, value)))
         return self._emit(relax.op.multiply(value, _number(known.scale, value)))
 
-    def _emit(self, expression: Any) -> Any:
+    def _emit(self, expression: RelaxExpr) -> RelaxExpr:
         return self.builder.emit(expression)
 
-    def _dequantize(self, variable: Any, call: Any) -> bool:
+    def _dequantize(self, variable: RelaxVar, call: RelaxCall) -> bool:
         source, scale, zero_point = call.args[0], _array(call.args[1]), _array(call.args[2])
         if scale is None or zero_point is None:
             return False
@@ -150,7 +151,7 @@ class _Rewriter:
         self.bytes[variable] = _Bytes(value, float(scale.reshape(-1)[0]), int(zero_point.reshape(-1)[0]) + shift)
         return True
 
-    def _quantize(self, variable: Any, call: Any) -> bool:
+    def _quantize(self, variable: RelaxVar, call: RelaxCall) -> bool:
         source, scale, zero_point = call.args[0], _array(call.args[1]), _array(call.args[2])
         dtype = str(call.ty.dtype)
         only_dequantized = set(self.readers.get(variable, [])) <= {"relax.dequantize"}
@@ -173,7 +174,7 @@ class _Rewriter:
             self.values[variable] = self._rounded(self._float32(source), wanted)
         return True
 
-    def _rounded(self, value: Any, wanted: _Bytes) -> Any:
+    def _rounded(self, value: RelaxExpr, wanted: _Bytes) -> RelaxExpr:
         """float32 as bytes: to the nearest multiple of the scale, moved by the zero point, within a byte."""
         value = self._emit(relax.op.round(self._emit(relax.op.multiply(value, _number(1.0 / wanted.scale, value)))))
         if wanted.zero_point:
@@ -181,7 +182,7 @@ class _Rewriter:
         value = self._emit(relax.op.minimum(self._emit(relax.op.maximum(value, _scalar(0.0))), _scalar(255.0)))
         return self._emit(relax.op.astype(value, "uint8"))
 
-    def _convolution(self, variable: Any, call: Any) -> bool:
+    def _convolution(self, variable: RelaxVar, call: RelaxCall) -> bool:
         data, weights = self.bytes.get(call.args[0]), self.weights.get(call.args[1])
         attrs = call.attrs
         if data is None or weights is None or weights.axis not in (None, 0):
@@ -205,7 +206,7 @@ class _Rewriter:
         self.values[variable] = self._scaled(product, offset, data.scale * weights.scales.reshape(1, -1, 1, 1))
         return True
 
-    def _matmul(self, variable: Any, call: Any) -> bool:
+    def _matmul(self, variable: RelaxVar, call: RelaxCall) -> bool:
         data, weights = self.bytes.get(call.args[0]), self.weights.get(call.args[1])
         if data is None or weights is None or weights.values.ndim != 2 or weights.axis not in (None, 1):
             return False
@@ -215,14 +216,14 @@ class _Rewriter:
         self.values[variable] = self._scaled(product, offset, scales)
         return True
 
-    def _scaled(self, product: Any, offset: np.ndarray, scales: np.ndarray) -> Any:
+    def _scaled(self, product: Any, offset: np.ndarray, scales: np.ndarray) -> RelaxExpr:
         total = self._emit(product)
         if offset.any():
             total = self._emit(relax.op.subtract(total, relax.const(offset.astype(np.int32), "int32")))
         factor = relax.const(scales.astype(np.float32))
         return self._emit(relax.op.multiply(self._emit(relax.op.astype(total, "float32")), factor))
 
-    def _move(self, variable: Any, call: Any) -> bool:
+    def _move(self, variable: RelaxVar, call: RelaxCall) -> bool:
         """Operators that only move elements, or compare them, on the bytes."""
         source = call.args[0]
         if source in self.weights and _name(call) == "relax.permute_dims":
@@ -234,7 +235,7 @@ class _Rewriter:
         self.bytes[variable] = replace(known, value=moved)
         return True
 
-    def _transpose(self, variable: Any, call: Any) -> bool:
+    def _transpose(self, variable: RelaxVar, call: RelaxCall) -> bool:
         weights = self.weights[call.args[0]]
         rank = weights.values.ndim
         order = list(range(rank))[::-1] if call.attrs.axes is None else [int(axis) % rank for axis in call.attrs.axes]
@@ -242,7 +243,7 @@ class _Rewriter:
         self.weights[variable] = replace(weights, values=np.transpose(weights.values, order), axis=axis)
         return True
 
-    def _concat(self, variable: Any, call: Any) -> bool:
+    def _concat(self, variable: RelaxVar, call: RelaxCall) -> bool:
         fields = list(call.args[0].fields) if isinstance(call.args[0], tvm.ir.Tuple) else []
         parts = [self.bytes[field] for field in fields if field in self.bytes]
         if not parts or len(parts) < len(fields):
@@ -271,7 +272,7 @@ def _weights(constant: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, ax
     return _Weights(values.astype(np.int8), scale.astype(np.float32).reshape(-1), along)
 
 
-def _array(expression: Any) -> np.ndarray | None:
+def _array(expression: RelaxExpr) -> np.ndarray | None:
     if not is_constant(expression):
         return None
     array: np.ndarray = np.from_dlpack(expression.value)
@@ -287,11 +288,11 @@ def _number(value: float, like: Any) -> Any:
     return relax.const(np.full((1,) * len(like.ty.shape), value, np.float32))
 
 
-def _name(value: Any) -> str:
+def _name(value: RelaxExpr) -> str:
     return str(getattr(getattr(value, "op", None), "name", ""))
 
 
-def _variables(value: Any) -> Sequence[Any]:
+def _variables(value: RelaxExpr) -> Sequence[Any]:
     if isinstance(value, relax.Var):
         return [value]
     parts: Sequence[Any] = ()

@@ -19,6 +19,7 @@ from tvm import relax
 
 from flextune.analysis.blocks import read_program
 from flextune.analysis.flow import Flow, read_flow
+from flextune.tvm_types import RelaxExpr
 
 
 def residual_stream(module: tvm.IRModule, sites: Sequence[Any], after: Iterable[Any] = ()) -> frozenset[Any]:
@@ -40,5 +41,5 @@ def residual_stream(module: tvm.IRModule, sites: Sequence[Any], after: Iterable[
     return frozenset(found)
 
 
-def _variables_at(arguments: Sequence[Any], positions: Collection[int]) -> set[Any]:
+def _variables_at(arguments: Sequence[RelaxExpr], positions: Collection[int]) -> set[Any]:
     return {arguments[position] for position in positions if isinstance(arguments[position], relax.Var)}

@@ -23,6 +23,7 @@ from flextune.lowering.emit import substituted
 from flextune.lowering.precision.bfloat16 import to_bfloat16
 from flextune.lowering.precision.narrow import Narrowed, narrow_function
 from flextune.lowering.precision.storage import Storage, storage_of
+from flextune.tvm_types import RelaxConstant, RelaxExpr, RelaxVar
 from flextune.workload.rounding import STORAGE
 
 
@@ -32,7 +33,7 @@ class Layer:
 
     number: int
     function: str
-    variable: Any
+    variable: RelaxVar
 
     def __str__(self) -> str:
         return f"{self.number}:{self.function}"
@@ -42,7 +43,7 @@ def in_bfloat16(
     module: tvm.IRModule,
     entries: Sequence[str] = ("main",),
     keep: Collection[int] = (),
-    wide: Collection[Any] = (),
+    wide: Collection[RelaxVar] = (),
     light_bytes: int = 0,
 ) -> tvm.IRModule:
     """The module with the Relax functions `entries` in bfloat16.
@@ -83,7 +84,7 @@ def _kept_variables(module: tvm.IRModule, keep: Collection[int], light_bytes: in
     return {layer.variable for layer in layers if layer.number in set(keep)}
 
 
-def _constants(arguments: Sequence[Any]) -> frozenset[int]:
+def _constants(arguments: Sequence[RelaxExpr]) -> frozenset[int]:
     return frozenset(index for index, argument in enumerate(arguments) if is_constant(argument))
 
 
@@ -92,7 +93,7 @@ _Key = tuple[str, frozenset[int], frozenset[int], bool]
 
 class _Rewriter:
     def __init__(
-        self, module: tvm.IRModule, builder: relax.BlockBuilder, kept: Collection[Any], light_bytes: int
+        self, module: tvm.IRModule, builder: relax.BlockBuilder, kept: Collection[RelaxVar], light_bytes: int
     ) -> None:
         self.module, self.builder, self.kept, self.light_bytes = module, builder, set(kept), light_bytes
         self._variants: dict[_Key, tuple[Any, Narrowed] | None] = {}
@@ -111,7 +112,7 @@ class _Rewriter:
                 result = self.builder.emit_output(substituted(old.body.body, values))
             self.builder.emit_func_output(result)
 
-    def _value(self, binding: Any, values: dict[Any, Any], storage: Storage) -> Any:
+    def _value(self, binding: Any, values: dict[RelaxVar, RelaxExpr], storage: Storage) -> RelaxExpr:
         call = binding.value
         if not is_call_tir(call):
             return substituted(call, values)
@@ -144,7 +145,7 @@ class _Rewriter:
                 self._variants[key] = (self.builder.add_func(function, name.name_hint), narrowed)
         return self._variants[key]
 
-    def _weight(self, constant: Any) -> Any:
+    def _weight(self, constant: RelaxConstant) -> Any:
         """The constant as bfloat16; one that several kernels share stays one."""
         if constant not in self._weights:
             array: np.ndarray = np.from_dlpack(constant.value)
@@ -166,7 +167,7 @@ def _result_types(kind: Any) -> Any:
     return list(kind.fields) if isinstance(kind, relax.TupleType) else kind
 
 
-def _parameter(variable: Any, storage: Storage) -> Any:
+def _parameter(variable: RelaxVar, storage: Storage) -> Any:
     if variable not in storage:
         return variable
     return relax.Var(variable.name, relax.TensorType(variable.ty.shape, STORAGE))

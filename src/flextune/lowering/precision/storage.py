@@ -19,6 +19,7 @@ from flextune.analysis.moves import Concatenation, move_of
 from flextune.lowering.calls import is_call_tir
 from flextune.lowering.precision.narrow import plain_program
 from flextune.lowering.precision.residual import residual_stream
+from flextune.tvm_types import RelaxExpr, RelaxVar
 
 SMALL_ELEMENTS = 4096
 """Values of fewer elements stay float32: there is no traffic to save, and logits keep their digits.
@@ -33,12 +34,12 @@ class Storage:
 
     stored: frozenset[Any]
 
-    def __contains__(self, variable: Any) -> bool:
+    def __contains__(self, variable: RelaxVar) -> bool:
         return variable in self.stored
 
 
 def storage_of(
-    module: tvm.IRModule, name: str, kept: Collection[Any] = (), wide: Collection[Any] = (), *, inner: bool
+    module: tvm.IRModule, name: str, kept: Collection[RelaxVar] = (), wide: Collection[RelaxVar] = (), *, inner: bool
 ) -> Storage:
     """The storage of function `name`, whose kernels' results `kept` are to stay float32.
 
@@ -65,7 +66,7 @@ def storage_of(
     return Storage(frozenset(stored))
 
 
-def is_plain_call(module: tvm.IRModule, value: Any) -> bool:
+def is_plain_call(module: tvm.IRModule, value: RelaxExpr) -> bool:
     """Whether a bound value is a call of one plain PrimFunc with one result."""
     if not is_call_tir(value) or not hasattr(value.ty, "dtype"):
         return False
@@ -82,18 +83,18 @@ def _joined(module: tvm.IRModule, sites: Sequence[Any]) -> set[Any]:
     return found
 
 
-def _is_view(module: tvm.IRModule, value: Any) -> bool:
+def _is_view(module: tvm.IRModule, value: RelaxExpr) -> bool:
     return bool(relax.analysis.has_reshape_pattern(module[value.args[0]]))
 
 
-def _is_large(variable: Any) -> bool:
+def _is_large(variable: RelaxVar) -> bool:
     shape = getattr(variable.ty, "shape", None)
     if shape is None or str(variable.ty.dtype) != "float32" or not all(hasattr(size, "value") for size in shape):
         return False
     return math.prod(int(size) for size in shape) >= SMALL_ELEMENTS
 
 
-def _variables(value: Any) -> Iterator[Any]:
+def _variables(value: RelaxExpr) -> Iterator[Any]:
     if isinstance(value, relax.Var):
         yield value
     elif isinstance(value, tvm.ir.Call):

@@ -8,6 +8,7 @@ from typing import Any
 from tvm import relax, te
 
 from flextune.analysis.attention import ONLINE
+from flextune.tvm_types import RelaxCall, RelaxExpr
 
 LEAST_ONLINE_KEYS = 512
 """With fewer keys a block of rows has all of its scores and all keys in a core's cache anyway."""
@@ -37,7 +38,7 @@ class AttentionShape:
         return self.has_online and matrix > _CACHED_BYTES
 
 
-def online_softmax_call(builder: relax.BlockBuilder, call: Any) -> Any:
+def online_softmax_call(builder: relax.BlockBuilder, call: RelaxCall) -> RelaxExpr:
     """The `call_tir` that computes what `call`, a softmax of the last axis, does; marked as online (`ONLINE`)."""
     scores = call.args[0]
     shape = tuple(int(extent) for extent in scores.ty.shape)

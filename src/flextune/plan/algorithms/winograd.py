@@ -13,6 +13,7 @@ from tvm import relax
 
 from flextune.plan.algorithms.winograd_program import WinogradShape, winograd_prim_func
 from flextune.plan.algorithms.winograd_transforms import TAPS, VARIANTS, transforms
+from flextune.tvm_types import RelaxCall, RelaxExpr
 
 _CHANNEL_MULTIPLE = 8
 _MOST_ARITHMETIC = 0.8
@@ -85,7 +86,7 @@ def _pays(shape: WinogradShape, outputs: int) -> bool:
     return products + around <= _MOST_ARITHMETIC * direct and weight_bytes * _LEAST_FLOPS_PER_BYTE <= direct
 
 
-def convolution_facts(call: Any) -> ConvolutionFacts | None:
+def convolution_facts(call: RelaxCall) -> ConvolutionFacts | None:
     """What a Relax `nn.conv2d` in NHWC computes; None for any other expression, and for shapes that are not numbers."""
     if getattr(getattr(call, "op", None), "name", "") != "relax.nn.conv2d":
         return None
@@ -109,7 +110,7 @@ def convolution_facts(call: Any) -> ConvolutionFacts | None:
     )
 
 
-def winograd_call(builder: relax.BlockBuilder, call: Any, outputs: int) -> Any:
+def winograd_call(builder: relax.BlockBuilder, call: RelaxCall, outputs: int) -> RelaxExpr:
     """The `call_tir` that computes what the plain convolution `call` does, by F(outputs x outputs, 3 x 3).
 
     The PrimFunc is added to the builder's module; it can be fused with element-wise operators after it, as a
@@ -126,7 +127,7 @@ def winograd_call(builder: relax.BlockBuilder, call: Any, outputs: int) -> Any:
     return relax.call_tir(name, [data, relax.const(transformed, "float32")], relax.TensorType(shape, "float32"))
 
 
-def _static_shape(expression: Any) -> tuple[int, ...] | None:
+def _static_shape(expression: RelaxExpr) -> tuple[int, ...] | None:
     extents: Sequence[Any] = getattr(expression.ty, "shape", None) or ()
     if not extents or not all(isinstance(extent, tvm.tirx.IntImm) for extent in extents):
         return None

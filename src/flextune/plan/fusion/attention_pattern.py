@@ -7,12 +7,12 @@ after:  one kernel
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
-from typing import Any
 
 from flextune.lowering.operator_graph import OperatorGraph, is_constant, leaves
 from flextune.plan.algorithms.online_softmax import AttentionShape
 from flextune.plan.fusion.pattern import MAX_OPERATORS, Group, is_elementwise, with_epilogue
 from flextune.plan.fusion.products import transposed_result
+from flextune.tvm_types import RelaxExpr
 
 PATTERN = "attention"
 """The name of the pattern."""
@@ -94,7 +94,7 @@ def _guard(graph: OperatorGraph, softmax: int, free: Set[int]) -> tuple[int, ...
     return (test.index, choice.index) if fits else ()
 
 
-def _is_zero(expression: Any) -> bool:
+def _is_zero(expression: RelaxExpr) -> bool:
     return is_constant(expression) and len(expression.ty.shape) == 0 and float(expression.value.numpy()) == 0.0
 
 

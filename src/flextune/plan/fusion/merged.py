@@ -27,6 +27,7 @@ from flextune.lowering.kinds import Kind
 from flextune.lowering.operator_graph import OperatorGraph, is_constant, variables_read
 from flextune.plan.algorithms.winograd import convolution_facts, winograd_variants
 from flextune.plan.fusion.pattern import Group
+from flextune.tvm_types import RelaxConstant, RelaxExpr
 from flextune.workload.work import Work
 
 MERGED_PRODUCTS = "merged-products"
@@ -119,7 +120,7 @@ def _key(graph: OperatorGraph, group: Group) -> Hashable | None:
     return data, weight[:-1], anchor.shape[:-1], names
 
 
-def _data(anchor: Any) -> Any:
+def _data(anchor: Any) -> RelaxExpr:
     """What a product with constant weights reads, its last axis and that of the weights being columns; else None."""
     if anchor.dtype != "float32" or anchor.name not in ("matmul", "nn.conv2d"):
         return None
@@ -154,7 +155,7 @@ def _product(graph: OperatorGraph, group: Group) -> Product:
     return Product(2 * rows * depth, 4 * (depth + rows), anchor.shape[-1], 4 * prod(data))
 
 
-def _merged(values: Sequence[Any], places: Mapping[Any, int], columns: Sequence[int]) -> Any:
+def _merged(values: Sequence[RelaxExpr], places: Mapping[Any, int], columns: Sequence[int]) -> RelaxExpr:
     """One expression for several that differ in constants alone; None where they differ in more."""
     first = values[0]
     if is_constant(first):
@@ -181,7 +182,7 @@ def _is_same_call(first: Any, other: Any) -> bool:
     )
 
 
-def _side_by_side(constants: Sequence[Any], columns: Sequence[int]) -> Any:
+def _side_by_side(constants: Sequence[RelaxConstant], columns: Sequence[int]) -> Any:
     """The constants along the columns; equal ones without dimensions stay as they are."""
     arrays: list[np.ndarray] = [np.from_dlpack(constant.value) for constant in constants]
     if arrays[0].ndim == 0 and all(array.dtype == arrays[0].dtype and array == arrays[0] for array in arrays):

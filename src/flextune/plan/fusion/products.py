@@ -6,10 +6,10 @@ before: a = permute_dims(q); b = permute_dims(k); s = matmul(a, b); m = add(s, m
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
-from typing import Any
 
 from flextune.lowering.operator_graph import OperatorGraph
 from flextune.plan.fusion.pattern import MAX_OPERATORS, Group, with_epilogue
+from flextune.tvm_types import RelaxExpr
 
 _TRANSPOSE = "permute_dims"
 
@@ -48,7 +48,7 @@ def transposed_result(graph: OperatorGraph, last: int, free: Set[int]) -> tuple[
     return users if is_transpose and _keeps_rows(graph, users[0]) else ()
 
 
-def _transpose_of(graph: OperatorGraph, reader: int, argument: Any) -> int | None:
+def _transpose_of(graph: OperatorGraph, reader: int, argument: RelaxExpr) -> int | None:
     """The transpose that computes an argument of an operator."""
     sources = (graph.operators[index] for index in graph.operators[reader].inputs)
     return next((s.index for s in sources if s.name == _TRANSPOSE and s.variable.same_as(argument)), None)

@@ -13,6 +13,7 @@ from flextune.lowering.convolution import weight_layout
 from flextune.lowering.kinds import Kind
 from flextune.lowering.layout import NHWC, Layout
 from flextune.lowering.operator_graph import Operator, is_constant, leaves, tensor_type
+from flextune.tvm_types import RelaxExpr
 
 CONVOLUTION = "nn.conv2d"
 WINDOWS = frozenset({"nn.avg_pool2d", "nn.max_pool2d"})
@@ -23,7 +24,7 @@ _REDUCTIONS = frozenset({"max", "mean", "min", "sum"})
 _SPATIAL_AXES = (1, 2)
 _RANK = 4
 
-Read = Callable[[Any], Any]
+Read = Callable[[RelaxExpr], RelaxExpr]
 """An operand as it is in memory, in the layout of the operator."""
 
 
@@ -56,7 +57,7 @@ def is_flexible(operator: Operator) -> bool:
     return operator.kind in (Kind.ELEMENTWISE, Kind.CONCAT) and operator.name != "call_tir"
 
 
-def _reads_images(value: Any) -> bool:
+def _reads_images(value: RelaxExpr) -> bool:
     """Whether variables have four axes, and constants no more."""
     return all(
         len(tensor_type(leaf)[0]) == _RANK or (is_constant(leaf) and len(leaf.ty.shape) <= _RANK)
@@ -71,7 +72,7 @@ def _is_usual(operator: Operator) -> bool:
     return plain and len(attributes.padding) == _RANK and (int(attributes.groups) == 1 or is_depthwise(operator))
 
 
-def in_layout(operator: Operator, data: Layout, result: Layout, read: Read) -> Any:
+def in_layout(operator: Operator, data: Layout, result: Layout, read: Read) -> RelaxExpr:
     """The operator's expression on tensors in these layouts; they are one for all but convolutions.
 
     `read` gives the operands that are variables; constants are converted here.
@@ -91,7 +92,7 @@ def in_layout(operator: Operator, data: Layout, result: Layout, read: Read) -> A
     return tvm.ir.Call(value.op, arguments, value.attrs, value.ty_args)
 
 
-def _operand(argument: Any, layout: Layout, read: Read) -> Any:
+def _operand(argument: RelaxExpr, layout: Layout, read: Read) -> RelaxExpr:
     if isinstance(argument, relax.Var):
         return read(argument)
     if not is_constant(argument) or len(argument.ty.shape) == 0:
@@ -100,11 +101,11 @@ def _operand(argument: Any, layout: Layout, read: Read) -> Any:
     return _constant(layout.convert(array.reshape((1,) * (_RANK - array.ndim) + array.shape)), argument)
 
 
-def _constant(array: np.ndarray, like: Any) -> Any:
+def _constant(array: np.ndarray, like: Any) -> RelaxExpr:
     return relax.const(array, str(like.ty.dtype))
 
 
-def _convolution(operator: Operator, data: Layout, result: Layout, read: Read) -> Any:
+def _convolution(operator: Operator, data: Layout, result: Layout, read: Read) -> RelaxExpr:
     image, weight = operator.value.args
     attributes, depthwise = operator.value.attrs, is_depthwise(operator)
     array = np.from_dlpack(weight.value)
@@ -127,7 +128,7 @@ def _convolution(operator: Operator, data: Layout, result: Layout, read: Read) -
     )
 
 
-def _window(value: Any, layout: Layout, read: Read) -> Any:
+def _window(value: RelaxExpr, layout: Layout, read: Read) -> RelaxExpr:
     attributes = value.attrs
     build = {"relax.nn.max_pool2d": relax.op.nn.max_pool2d, "relax.nn.avg_pool2d": relax.op.nn.avg_pool2d}
     return build[value.op.name](
@@ -143,7 +144,7 @@ def _window(value: Any, layout: Layout, read: Read) -> Any:
     )
 
 
-def moved(image: Any, before: Layout, after: Layout, shape: tuple[int, ...], emit: Read) -> Any:
+def moved(image: RelaxExpr, before: Layout, after: Layout, shape: tuple[int, ...], emit: Read) -> RelaxExpr:
     """An image of this logical shape brought from one layout into another, by reshapes and a transpose.
 
     From blocks of one size to blocks of another by way of NHWC.

@@ -22,6 +22,7 @@ from flextune.plan.fusion.plan import FusionPlan
 from flextune.plan.layouts.assignment import LayoutAssignment, LayoutPair
 from flextune.plan.layouts.choices import GroupChoice, choice_of
 from flextune.plan.layouts.minimise import CostNetwork, Costs, minimise
+from flextune.tvm_types import RelaxVar
 
 GroupCost = Callable[[int, LayoutPair], float]
 """Seconds of the group at this place of the plan in these layouts."""
@@ -110,7 +111,7 @@ class LayoutProblem:
         return found
 
     def _layouts(
-        self, variable: Any, writer: Mapping[Any, int], readers: Mapping[Any, list[tuple[int, bool]]]
+        self, variable: RelaxVar, writer: Mapping[Any, int], readers: Mapping[Any, list[tuple[int, bool]]]
     ) -> tuple[Layout, ...]:
         """Every layout that a tensor may be needed in."""
         found = {NHWC: None}
@@ -120,7 +121,7 @@ class LayoutProblem:
             found |= {(pair.data if as_data else pair.result): None for pair in self.choices[number].pairs}
         return tuple(found)
 
-    def _fixed_reader(self, variable: Any) -> bool:
+    def _fixed_reader(self, variable: RelaxVar) -> bool:
         """Whether something without a choice reads a tensor, or the model returns it."""
         graph, index = self.plan.graph, self._index.get(variable)
         if index is None:
@@ -156,7 +157,7 @@ class _Tensor:
     read_as_it_is: bool
 
     @classmethod
-    def of(cls, variable: Any, layouts: tuple[Layout, ...], read_as_it_is: bool) -> _Tensor:
+    def of(cls, variable: RelaxVar, layouts: tuple[Layout, ...], read_as_it_is: bool) -> _Tensor:
         shape, dtype = tensor_type(variable)
         return cls(shape, math.prod(shape) * tvm.DataType(dtype).bits // 8, layouts, read_as_it_is)
 

@@ -9,6 +9,7 @@ from tvm import relax
 
 from flextune.lowering.layout import Layout
 from flextune.plan.layouts.assignment import LayoutPair
+from flextune.tvm_types import RelaxExpr
 
 _ORDER = ("data_layout", "layout")
 
@@ -28,7 +29,7 @@ def _values(function: relax.Function) -> list[Any]:
     return [binding.value for block in function.body.blocks for binding in block.bindings]
 
 
-def _layout_of(value: Any) -> str | None:
+def _layout_of(value: RelaxExpr) -> str | None:
     attributes = getattr(value, "attrs", None)
     data = next((str(getattr(attributes, name)) for name in _ORDER if hasattr(attributes, name)), None)
     if data is None or not data.startswith(("NHWC", "NCHW")):

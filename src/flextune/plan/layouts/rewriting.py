@@ -14,6 +14,7 @@ from flextune.lowering.operator_graph import Operator, OperatorGraph, tensor_typ
 from flextune.plan.fusion.plan import FusionPlan
 from flextune.plan.layouts.assignment import LayoutAssignment, LayoutPair
 from flextune.plan.layouts.operators import CONVOLUTION, in_layout, move_of, moved
+from flextune.tvm_types import IRModule, RelaxExpr, RelaxVar
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +25,7 @@ class LaidOut:
     where nothing is left of a group.
     """
 
-    module: Any
+    module: IRModule
     results: tuple[int | None, ...]
 
 
@@ -48,7 +49,7 @@ class _Writer:
         self._graph: OperatorGraph = plan.graph
         self._pairs = {index: pair for place, pair in assignment.pairs for index in plan.groups[place].operators}
         self._builder = relax.BlockBuilder(functions_only(plan.graph.module))
-        self._held: dict[Any, dict[Layout, Any]] = {}
+        self._held: dict[RelaxVar, dict[Layout, RelaxExpr]] = {}
         self.results: dict[int, Any] = {}
 
     def written(self) -> tvm.IRModule:
@@ -63,7 +64,7 @@ class _Writer:
             self._builder.emit_func_output(result)
         return self._builder.get()
 
-    def _written(self, operator: Operator) -> dict[Layout, Any]:
+    def _written(self, operator: Operator) -> dict[Layout, RelaxExpr]:
         """The operator's result, by the layout it is in."""
         pair = self._pairs.get(operator.index)
         if pair is None:
@@ -73,7 +74,7 @@ class _Writer:
         value = in_layout(operator, pair.data, pair.result, lambda leaf: self._read(leaf, operator, pair))
         return {pair.result: self._builder.emit(value)}
 
-    def _transposed(self, operator: Operator, pair: LayoutPair, forward: bool) -> dict[Layout, Any]:
+    def _transposed(self, operator: Operator, pair: LayoutPair, forward: bool) -> dict[Layout, RelaxExpr]:
         """A transpose between NCHW and NHWC whose NHWC side is in another layout."""
         (source,) = variables_read(operator.value)
         if forward:
@@ -82,10 +83,10 @@ class _Writer:
         image = self._in(source, pair.data)
         return {NHWC: moved(image, pair.data, NCHW, tensor_type(source)[0], self._builder.emit)}
 
-    def _read(self, leaf: Any, operator: Operator, pair: LayoutPair) -> Any:
+    def _read(self, leaf: RelaxExpr, operator: Operator, pair: LayoutPair) -> RelaxExpr:
         return self._in(leaf, pair.data if operator.name == CONVOLUTION else pair.result)
 
-    def _in(self, variable: Any, layout: Layout) -> Any:
+    def _in(self, variable: RelaxVar, layout: Layout) -> RelaxExpr:
         """A tensor in a layout, brought into it if it is not."""
         held = self._held[variable]
         if layout not in held:
@@ -93,6 +94,6 @@ class _Writer:
             held[layout] = moved(expression, written, layout, tensor_type(variable)[0], self._builder.emit)
         return held[layout]
 
-    def _plain(self, value: Any) -> Any:
+    def _plain(self, value: RelaxExpr) -> RelaxExpr:
         """An expression that reads everything in NHWC."""
         return substituted(value, {variable: self._in(variable, NHWC) for variable in variables_read(value)})
