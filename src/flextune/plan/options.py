@@ -83,7 +83,7 @@ def group_options(partition: Partition) -> tuple[GroupOptions, ...]:
 
 
 def first_workloads(partition: Partition) -> tuple[tuple[Workload, ...], ...]:
-    """The workloads of every group of a partition's plan computed in its first way, by the group's place."""
+    """The workloads of every group of a partition's plan computed as its first alternative, by the group's place."""
     switcher = partition.switcher
     if switcher is None:
         return ()

@@ -101,13 +101,13 @@ class Switching:
         return {group.kind: self._fastest(group, secs).name for group in self.groups}
 
     def option_secs(self, option: GroupOption, secs: Mapping[str, float]) -> float:
-        """Seconds of a group made in this way, launches included; infinity where a kernel's time is not known."""
+        """Seconds of a group with this option, launches included; infinity where a kernel's time is not known."""
         return _total(option, secs, self.launch_secs)
 
     def decisions(
         self, secs: Mapping[str, float], choice: Mapping[str, str], about: Circumstances
     ) -> list[GroupDecision]:
-        """One record per group that could be made in several ways."""
+        """One record per group that has several options."""
         several = [group for group in self.groups if len(group.options) > 1]
         return [self._decision(group, secs, choice[group.kind], about) for group in several]
 

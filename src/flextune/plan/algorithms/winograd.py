@@ -1,4 +1,4 @@
-"""Winograd as another way to compute a 3 x 3 convolution of a model: where it applies, and the call to put instead."""
+"""Winograd as another implementation of a 3 x 3 convolution: where it applies, and the call to put instead."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ Emit = Callable[[Emitter], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alternative:
-    """One way to compute a group."""
+    """One implementation of a group."""
 
     name: str
     emit: Emit
@@ -67,7 +67,7 @@ def registered_rules() -> tuple[AlternativeRule, ...]:
 
 
 def alternatives(graph: OperatorGraph, group: FusionGroup, without: Collection[str] = ()) -> tuple[Alternative, ...]:
-    """Every way to compute a group, the one predicted to be the fastest first: mostly one kernel."""
+    """Every alternative of a group, the one predicted to be the fastest first: mostly one kernel."""
     if group.branches:
         return _of_branches(group)
     rules = [rule for rule in _RULES if rule.name not in without]

@@ -38,7 +38,7 @@ register_rule(ONLINE)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupKind:
-    """Equal groups of a plan: one of them, how many there are, and every way to compute them, the default first."""
+    """Equal groups of a plan: one of them, how many there are, and all alternatives, the default first."""
 
     name: str
     group: FusionGroup
@@ -52,7 +52,7 @@ class GroupKind:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CandidateFunction:
-    """A function, by its name in a module, that computes a kind of group in one way."""
+    """A function, by its name in a module, that computes one alternative of a kind of group."""
 
     name: str
     kind: GroupKind
@@ -113,7 +113,7 @@ class FusionSwitcher:
         return self._of_plan(plan, self.without)
 
     def module(self, choice: Mapping[str, str]) -> tvm.IRModule:
-        """The model with each kind of group computed as chosen (by the kind's name), else in its first way."""
+        """The model with each kind of group computed as chosen (by the kind's name), else as its first alternative."""
         graph, main = self.plan.graph, self.plan.graph.module["main"]
         builder = relax.BlockBuilder(functions_only(graph.module))
         by_sink = {group.sink: (group, kind) for group, kind in zip(self.plan.groups, self.kind_of, strict=True)}

@@ -16,8 +16,6 @@ blocks, and rescaled when a larger score turns up.
 
 from __future__ import annotations
 
-from typing import Any
-
 from tvm import tirx
 from tvm.s_tir import SBlock, SBlockRealize
 
@@ -28,9 +26,10 @@ from flextune.platforms.cpu.attention.packing import load_queries, pack_keys, pa
 from flextune.platforms.cpu.attention.scores import strip_scores, strip_weights
 from flextune.platforms.cpu.attention.statements import PARALLEL, Expression, Statement, index, loop, sequence
 from flextune.platforms.cpu.attention.values import finish_rows, start_rows, strip_values
+from flextune.tvm_types import PrimFunc
 
 
-def attention_kernel(function: Any, tiles: AttentionTiles) -> Any:
+def attention_kernel(function: PrimFunc, tiles: AttentionTiles) -> PrimFunc:
     """The attention that `function` computes, as one kernel. ScheduleError where it is none, or the sizes are wrong."""
     facts = read_attention(function)
     if facts is None:

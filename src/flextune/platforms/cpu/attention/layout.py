@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from tvm import tirx
 from tvm.ir import Range
@@ -15,6 +14,7 @@ from tvm.s_tir import SBlock, SBlockRealize
 from flextune.analysis.attention import AttentionFacts
 from flextune.errors import ScheduleError
 from flextune.platforms.cpu.attention.statements import Expression, Statement, index, line
+from flextune.tvm_types import Buffer, BufferRegion
 
 LOWEST = -3.4028234663852886e38
 """Where a largest score starts from, as in TVM's softmax."""
@@ -141,27 +141,27 @@ class Layout:
     # buffers
 
     @cached_property
-    def packed_keys(self) -> Any:
+    def packed_keys(self) -> Buffer:
         extent = (
             self.matrices * self.padded_keys if self.tiles.keys_before else _round_up(self.key_block, self.tiles.lanes)
         )
         return self._operand("packed_keys", extent * self.depth_steps)
 
     @cached_property
-    def packed_values(self) -> Any:
+    def packed_values(self) -> Buffer:
         return self._operand("packed_values", self.key_steps(self.key_block) * self.padded_columns)
 
     @cached_property
-    def queries(self) -> Any:
+    def queries(self) -> Buffer:
         return self._operand("queries", self.tiles.rows * self.query_stride)
 
     @cached_property
-    def scores(self) -> Any:
+    def scores(self) -> Buffer:
         """Of a strip; then its weights, unless these are rounded."""
         return line("scores", self.tiles.rows * self.score_stride)
 
     @cached_property
-    def weights(self) -> Any:
+    def weights(self) -> Buffer:
         """Of a strip, as the second product takes them."""
         return self._operand("weights", self.tiles.rows * self.weight_stride) if self.group > 1 else self.scores
 
@@ -171,34 +171,34 @@ class Layout:
         return self.score_stride // self.group
 
     @cached_property
-    def largest(self) -> Any:
+    def largest(self) -> Buffer:
         """The largest score of each row of a strip, one per lane."""
         return line("largest", self.tiles.rows * self.tiles.lanes)
 
     @cached_property
-    def factors(self) -> Any:
+    def factors(self) -> Buffer:
         """By row of a strip: one over the sum of weights, or what a new block of keys rescales earlier ones by."""
         return line("factors", self.tiles.rows)
 
     @cached_property
-    def totals(self) -> Any:
+    def totals(self) -> Buffer:
         """By row of a strip: the sum of weights."""
         return line("totals", self.tiles.rows)
 
     @cached_property
-    def kept_results(self) -> Any:
+    def kept_results(self) -> Buffer:
         """Between blocks of keys, by row of the task: weighted sums of values so far."""
         return line("kept_results", self.task_rows * self.padded_columns)
 
     @cached_property
-    def kept_largest(self) -> Any:
+    def kept_largest(self) -> Buffer:
         return line("kept_largest", self.task_rows)
 
     @cached_property
-    def kept_totals(self) -> Any:
+    def kept_totals(self) -> Buffer:
         return line("kept_totals", self.task_rows)
 
-    def own_buffers(self) -> list[Any]:
+    def own_buffers(self) -> list[Buffer]:
         """The buffers of a task."""
         own = [self.queries, self.scores, self.largest, self.factors]
         own += [self.weights] if self.group > 1 else []
@@ -206,7 +206,7 @@ class Layout:
         own += [] if self.tiles.keys_before else [self.packed_keys]
         return own + ([self.packed_values] if self.tiles.pack_values else [])
 
-    def _operand(self, name: str, extent: int) -> Any:
+    def _operand(self, name: str, extent: int) -> Buffer:
         """What a product reads: pairs of bfloat16 are kept as int32."""
         return line(name, extent, dtype="int32" if self.group > 1 else "float32")
 
@@ -247,7 +247,9 @@ def panels(extent: int, vectors: int, lanes: int) -> list[Panels]:
     return [*found, Panels(whole * width, math.ceil(rest / lanes), 1, rest)] if rest else found
 
 
-def block(name: str, body: Statement, reads: Sequence[Any], writes: Sequence[Any], own: Sequence[Any]) -> Statement:
+def block(
+    name: str, body: Statement, reads: Sequence[BufferRegion], writes: Sequence[BufferRegion], own: Sequence[Buffer]
+) -> Statement:
     """A block that reads and writes buffers as a whole, and has buffers of its own."""
     regions = [
         [tirx.BufferRegion(buffer, [Range.from_min_extent(0, extent) for extent in buffer.ty.shape]) for buffer in side]
@@ -256,7 +258,7 @@ def block(name: str, body: Statement, reads: Sequence[Any], writes: Sequence[Any
     return SBlockRealize([], True, SBlock([], *regions, name, body, alloc_buffers=list(own)))
 
 
-def holding(own: Sequence[Any], body: Statement) -> Statement:
+def holding(own: Sequence[Buffer], body: Statement) -> Statement:
     """Statements with local buffers."""
     return block("registers", body, (), (), own)
 

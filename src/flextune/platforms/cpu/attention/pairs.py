@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tvm import tirx
 
 from flextune.platforms.cpu.attention.layout import holding
 from flextune.platforms.cpu.attention.statements import Expression, Statement, index, lanes, line, ramp, sequence
+from flextune.tvm_types import Buffer
 from flextune.workload.rounding import STORAGE, bfloat16_of
 
 DOT_FUNCTION = "flextune_dpbf16ps"
@@ -32,14 +32,14 @@ PairAt = Callable[[Expression, Expression], Expression]
 """The load of a pair of a row or column at a step."""
 
 
-def add_products(sums: Any, place: Expression, pair: Expression, pairs: Expression) -> Statement:
+def add_products(sums: Buffer, place: Expression, pair: Expression, pairs: Expression) -> Statement:
     """sums[place + lane] += the two products of `pair` with lane of `pairs`."""
     at = [ramp(place, LANES)]
     total = tirx.call_pure_extern(f"float32x{LANES}", DOT_FUNCTION, tirx.BufferLoad(sums, at), pair, pairs)
     return tirx.BufferStore(sums, total, at)
 
 
-def pair_products(accumulators: Any, width: int, left: PairAt, right: PairAt) -> Callable[..., Statement]:
+def pair_products(accumulators: Buffer, width: int, left: PairAt, right: PairAt) -> Callable[..., Statement]:
     """For `product_tile`: the pair left(i, k) times the pairs right(k, c) is added to every column c of a vector."""
 
     def add(i: Expression, v: Expression, k: Expression) -> Statement:
@@ -50,7 +50,7 @@ def pair_products(accumulators: Any, width: int, left: PairAt, right: PairAt) ->
     return add
 
 
-def line_of_pairs(name: str, extent: int, scope: str = "global") -> Any:
+def line_of_pairs(name: str, extent: int, scope: str = "global") -> Buffer:
     """A buffer of pairs."""
     return line(name, extent, scope, "int32")
 
@@ -75,7 +75,7 @@ def pairs_across(rows: Sequence[Read], count: int, into: Callable[[Expression], 
 class _Row:
     """A local line of `width` elements, stored ones or float32, and the statements that fill it."""
 
-    buffer: Any
+    buffer: Buffer
     width: int
     filling: tuple[Statement | None, ...]
 
@@ -97,11 +97,11 @@ class _Row:
         return halves[0] if len(halves) == 1 else tirx.Shuffle(halves, [index(lane) for lane in range(self.width)])
 
 
-def _copied(read: Read, count: int, row: Any) -> Statement:
+def _copied(read: Read, count: int, row: Buffer) -> Statement:
     return lanes(count, lambda lane: tirx.BufferStore(row, read(lane), [lane]))
 
 
-def _zeros(row: Any, first: int, width: int) -> Statement | None:
+def _zeros(row: Buffer, first: int, width: int) -> Statement | None:
     if first == width:
         return None
     zero = tirx.const(0, str(row.ty.dtype))

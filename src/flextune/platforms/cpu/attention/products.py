@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from flextune.platforms.cpu.attention.layout import Layout
 from flextune.platforms.cpu.attention.pairs import pair_products
 from flextune.platforms.cpu.attention.statements import Expression, Statement, multiply_add
+from flextune.tvm_types import Buffer
 
 
 def products(
     layout: Layout,
-    accumulators: Any,
+    accumulators: Buffer,
     shape: tuple[int, int, int],
     left: Callable[[Expression, Expression], Expression],
     right: Callable[[Expression, Expression], Expression],

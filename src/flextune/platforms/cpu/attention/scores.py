@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
 
 from tvm import tirx
 
@@ -27,6 +26,7 @@ from flextune.platforms.cpu.attention.statements import (
     sequence,
     vectors,
 )
+from flextune.tvm_types import Buffer
 from flextune.workload.rounding import bfloat16_of
 
 
@@ -136,7 +136,7 @@ def _round_weights(layout: Layout, i: Expression, v: Expression) -> Statement:
     return tirx.BufferStore(layout.weights, pairs, [ramp(place, LANES // 2)])
 
 
-def _raise_largest(layout: Layout, tops: Any, i: Expression, row: Expression) -> Statement:
+def _raise_largest(layout: Layout, tops: Buffer, i: Expression, row: Expression) -> Statement:
     """The largest score so far, and what rescales all that was summed before."""
     first = [index(0)]
     before, now = tirx.BufferLoad(layout.kept_largest, [row]), tirx.BufferLoad(tops, first)

@@ -11,6 +11,8 @@ from typing import Any
 from tvm import tirx
 from tvm.ir import StringImm
 
+from flextune.tvm_types import Buffer
+
 Expression = Any
 Statement = Any
 
@@ -28,7 +30,7 @@ def index(value: int) -> Expression:
     return tirx.const(value, "int32")
 
 
-def line(name: str, extent: int, scope: str = "global", dtype: str = "float32") -> Any:
+def line(name: str, extent: int, scope: str = "global", dtype: str = "float32") -> Buffer:
     """A buffer of one dimension; in scope `local` all places must be constants after unrolling."""
     return tirx.decl_buffer((extent,), dtype, name, scope=scope)
 
@@ -78,7 +80,7 @@ def apart(name: str, body: Statement) -> Statement:
     return tirx.AttrStmt(StringImm(name), "compute_scope", StringImm(name), body)
 
 
-def fold_lanes(buffer: Any, width: int, operation: Callable[..., Expression]) -> Statement:
+def fold_lanes(buffer: Buffer, width: int, operation: Callable[..., Expression]) -> Statement:
     """Combine the `width` (a power of two) elements of a local buffer: each of them becomes the result.
 
     Whole vectors are exchanged: where shorter ones are read from a buffer, LLVM takes it apart into integers.
@@ -94,7 +96,7 @@ def fold_lanes(buffer: Any, width: int, operation: Callable[..., Expression]) ->
 
 
 def product_tile(
-    accumulators: Any,
+    accumulators: Buffer,
     shape: tuple[int, int, int],
     steps: int,
     add: Callable[[Expression, Expression, Expression], Statement],
@@ -124,7 +126,7 @@ def product_tile(
 
 
 def multiply_add(
-    accumulators: Any,
+    accumulators: Buffer,
     shape: tuple[int, int, int],
     left: Callable[[Expression, Expression], Expression],
     right: Callable[[Expression, Expression], Expression],
@@ -147,7 +149,7 @@ def transposed_square(
     width: int,
     load: Callable[[int], Statement],
     store: Callable[[int, Expression], Statement],
-    work: Sequence[Any],
+    work: Sequence[Buffer],
 ) -> Statement:
     """Transpose a square of `width` (a power of two) vectors by shuffles of pairs of them.
 
