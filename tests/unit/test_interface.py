@@ -43,6 +43,8 @@ def small_model() -> ModelProto:
         ({"without": None}, "list of names of passes"),
         ({"without": [1]}, "list of names of passes"),
         ({"shapes": [1]}, "shapes by the names of inputs"),
+        ({"shapes": {"x": 4}}, "shapes by the names of inputs"),
+        ({"shapes": {"x": ("4", 4)}}, "shapes by the names of inputs"),
         ({"example_inputs": (1,)}, "example_inputs are for PyTorch modules"),
         ({"target": 5}, "expected a target or its text"),
         ({"search": {"strategy": "random"}}, "search takes a flextune.SearchOptions, got dict"),
@@ -71,6 +73,20 @@ def test_what_tune_cannot_use_is_named(workload: Any, given: dict[str, Any], mes
     with pytest.raises(UsageError, match=message):
         flextune.tune(workload, **given)
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"seed": "a"}, "seed must be a whole number"),
+        ({"seed": -1}, "not negative"),
+        ({"strategy": None}, "chosen by name, got None"),
+        ({"cost_model": 3}, "chosen by name, got 3"),
+    ],
+)
+def test_search_options_are_checked_as_they_are_made(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        flextune.SearchOptions(**given)
 
 
 @pytest.mark.parametrize("path", [None, 3, "", b"records.db"])

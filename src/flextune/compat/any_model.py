@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import networkx
 import onnx
@@ -22,7 +22,7 @@ def model_of(given: Any, shapes: Shapes | None = None, example_inputs: Any = Non
     `shapes` fixes the shapes of inputs by name, where the model is ONNX; `example_inputs` are as in
     `flextune.from_torch`. ModelError for a model that cannot be read, UsageError for anything else.
     """
-    if shapes is not None and not isinstance(shapes, Mapping):
+    if shapes is not None and not _are_shapes(shapes):
         raise UsageError(f"expected shapes by the names of inputs, as in {{'x': (1, 3, 224, 224)}}, got {shapes!r:.80}")
     if example_inputs is not None and isinstance(given, str | Path | onnx.ModelProto | Model | networkx.Graph):
         raise UsageError(f"example_inputs are for PyTorch modules; a {type(given).__name__} says what it takes")
@@ -47,6 +47,14 @@ def model_of(given: Any, shapes: Shapes | None = None, example_inputs: Any = Non
     raise UsageError(
         "expected an ONNX model or its path, a PyTorch module with example_inputs, or a networkx graph, got "
         f"{type(given).__name__}"
+    )
+
+
+def _are_shapes(given: Any) -> bool:
+    """Whether these are sizes by names; text is a sequence too, but of no sizes."""
+    return isinstance(given, Mapping) and all(
+        isinstance(shape, Sequence) and all(isinstance(size, SupportsIndex) for size in shape)
+        for shape in given.values()
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import SupportsIndex
 
 from flextune.cost.registry import check_cost_model
 from flextune.errors import UsageError
@@ -34,8 +35,11 @@ class SearchOptions:
     """Whether recorded trials of the same key are taken for known."""
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise UsageError(f"the seed must not be negative, got {self.seed}")
+        if not isinstance(self.seed, SupportsIndex) or self.seed < 0:
+            raise UsageError(f"the seed must be a whole number and not negative, got {self.seed!r:.80}")
+        for name in (self.strategy, self.cost_model):
+            if not isinstance(name, str):
+                raise UsageError(f"strategies and cost models are chosen by name, got {name!r:.80}")
         check_strategy(self.strategy, dict(self.strategy_options or {}))
         check_cost_model(self.cost_model, dict(self.cost_model_options or {}), self.pretrained is not None)
 
