@@ -12,6 +12,7 @@ import tvm
 from flextune.errors import KernelError
 from flextune.platforms import registry as platforms
 from flextune.target.target import Target
+from flextune.workload.rounding import register_rounding
 
 PARTS = 2
 """Object files that are made of a model's kernels, at the same time: most of that time is LLVM's."""
@@ -52,6 +53,7 @@ def write_objects(kernels: Any, target: Target, folder: Path, writer: ObjectWrit
 
 def write_object_of_text(kernels: Path, target: str, path: Path) -> None:
     """As `InProcess`, of kernels that another process of this run wrote as TVM's JSON."""
+    register_rounding()  # which the text of a kernel may hold
     InProcess().write(tvm.ir.load_json(kernels.read_text(encoding="utf-8")), Target.parse(target), path)
 
 

@@ -15,7 +15,7 @@ import pytest
 import tvm
 from google.protobuf.message import EncodeError
 from onnx import TensorProto, helper
-from tvm import tirx
+from tvm import te, tirx
 
 from flextune.apply import assemble, handover
 from flextune.apply.build import Build, compile_model
@@ -32,6 +32,7 @@ from flextune.target.detect import detect
 from flextune.target.target import Target
 from flextune.testing.models import model_of, value
 from flextune.trial.measurement import Status
+from flextune.workload.rounding import bfloat16_of
 from tests.unit.plan.layouts.nets import branching
 
 pytestmark = pytest.mark.xdist_group("model_runner")
@@ -137,6 +138,15 @@ def test_kernels_are_compiled_in_other_processes(models: LocalModelRunner, parti
     expected = right.executable.run(inputs)
     for name, output in built.executable.run(inputs).items():
         np.testing.assert_array_equal(output, expected[name])
+
+
+def test_the_first_kernel_that_a_process_compiles_may_round_to_bfloat16(partition: Partition, tmp_path: Path) -> None:
+    given = te.placeholder((16,), "float32")
+    function = te.create_prim_func([given, te.compute((16,), lambda i: bfloat16_of(given[i]))])
+    kernels = tvm.IRModule({"k": function.with_attr("global_symbol", "k")})
+    with LocalModelRunner(detect(), partition.model, 1e-3, LIMITS) as runner:
+        runner.write(kernels, detect(), tmp_path / "k.o")
+    assert (tmp_path / "k.o").stat().st_size > 0
 
 
 def test_a_kernel_that_does_not_compile_is_an_error_with_the_compilers_words(
