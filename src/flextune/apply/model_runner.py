@@ -134,6 +134,7 @@ class LocalModelRunner:
             self._referee = Worker(launcher, self._folder.path / "reference.log", "")
             for worker in (*self._workers, self._referee):
                 stack.callback(worker.close)
+                worker.start()
             stack.callback(interpreter.close)  # comes first: nobody waits for what it is still loading
             self._ask_for_reference(model, target.cores)
             self._ends = stack.pop_all()
