@@ -185,7 +185,8 @@ def test_process_that_fails_is_an_environment_fault(monkeypatch: pytest.MonkeyPa
 def test_this_host_is_measured_sanely(cache: Path) -> None:
     peaks = measured_peaks(detect())
     assert 1e9 < peaks.float32_flops < 1e15
-    assert peaks.bfloat16_flops >= 0.5 * peaks.float32_flops
-    assert peaks.int8_ops > 0.5 * peaks.float32_flops
+    if peaks.quiet:  # else one rate may have met what another did not
+        assert peaks.bfloat16_flops >= 0.5 * peaks.float32_flops
+        assert peaks.int8_ops > 0.5 * peaks.float32_flops
     assert 1e8 < peaks.memory_bytes_per_sec < 1e13
     assert len(list(cache.glob("peaks-*.json"))) == 1
