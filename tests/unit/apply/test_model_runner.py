@@ -210,7 +210,10 @@ def test_others_are_compared_with_a_first_build_that_is_off(partition: Partition
 
 
 def test_without_a_reference_in_time_the_first_build_stands_for_it(partition: Partition, right: Build) -> None:
-    with LocalModelRunner(detect(), partition.model, 1e-3, ModelLimits(reference_secs=1e-3)) as runner:
+    with LocalModelRunner(detect(), partition.model, 1e-3, ModelLimits(reference_secs=0.2)) as runner:
+        pid = runner.reference_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)  # it never answers
         assert runner.open(right.executable).failure is None
         assert runner.reference == "the first build"
 
