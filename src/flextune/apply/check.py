@@ -20,14 +20,8 @@ class OnnxRuntime:
     """A model in ONNX Runtime on the CPU with a fixed number of threads."""
 
     def __init__(self, model: Model, threads: int) -> None:
-        runtime = _onnxruntime()
-        options = runtime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = threads
         self._outputs = list(model.outputs)
-        self._session = runtime.InferenceSession(
-            model.proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = onnxruntime_session(model.proto.SerializeToString(), threads)
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
@@ -44,6 +38,15 @@ class OnnxRuntime:
             self._session.run(None, inputs)
             run_secs.append(time.perf_counter() - start)
         return Latency(tuple(run_secs))
+
+
+def onnxruntime_session(model: bytes | str, threads: int) -> Any:
+    """A session on the CPU of a model, given as bytes or as a path. EnvironmentFault without ONNX Runtime."""
+    runtime = _onnxruntime()
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def check_against_onnxruntime(model: Model, executable: Executable, seed: int = 0) -> float:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from flextune.apply.check import onnxruntime_session
+
 
 def reference_outputs(model: Path, inputs: Mapping[str, np.ndarray], threads: int) -> tuple[dict[str, np.ndarray], str]:
     """The outputs of an ONNX file by name, and what computed them: ONNX Runtime, or ONNX's own evaluator on NumPy."""
@@ -18,9 +20,5 @@ def reference_outputs(model: Path, inputs: Mapping[str, np.ndarray], threads: in
         from onnx.reference import ReferenceEvaluator
 
         return dict(zip(names, ReferenceEvaluator(proto).run(names, dict(inputs)), strict=True)), "ONNX's evaluator"
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads, 3
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime_session(str(model), threads)
     return dict(zip(names, session.run(names, dict(inputs)), strict=True)), "ONNX Runtime"
