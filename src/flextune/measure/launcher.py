@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import json
 import os
 import signal
@@ -207,6 +208,7 @@ def can_fork() -> bool:
 def _serve_forks_of(function: Function, control: socket.socket, parent: int) -> None:
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends us
+    gc.freeze()  # garbage of the parent's that a worker collected would hide as much of what the function takes
     serve_forks(control, lambda requests, replies, _note: _call_when_asked(function, requests, replies))
 
 

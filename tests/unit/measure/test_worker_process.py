@@ -1,6 +1,7 @@
 """Worker processes: a crash costs a call, every reply is that of its request, and nothing of them stays behind."""
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -161,6 +162,29 @@ def test_what_a_function_keeps_counts_against_its_memory(forked):
     limits = RunLimits(timeout_secs=20, memory_bytes=150 << 20)
     endings = [call_within(worker, {}, limits).ending for _ in range(3)]
     assert endings == [Ending.REPLY, Ending.REPLY, Ending.MEMORY]
+
+
+def test_garbage_of_the_parent_does_not_hide_what_a_function_takes(forked):
+    class Cycle:
+        def __init__(self):
+            self.itself = self
+            self.memory = b"1" * (100 << 20)
+
+    def function(request):
+        gc.collect()
+        kept = b"1" * (60 << 20)
+        time.sleep(10.0)
+        return {"kept": len(kept)}
+
+    gc.collect()
+    gc.disable()
+    try:
+        Cycle()
+        worker = forked(function)
+        limits = RunLimits(timeout_secs=20, memory_bytes=50 << 20)
+        assert call_within(worker, {}, limits).ending == Ending.MEMORY
+    finally:
+        gc.enable()
 
 
 def returns(request):
