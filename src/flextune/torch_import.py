@@ -7,9 +7,9 @@ torch gets it all the same, from here, and only here.
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from flextune.errors import UsageError
+from flextune.torch_types import Torch
 
 
 def hide_torch() -> None:
@@ -17,7 +17,7 @@ def hide_torch() -> None:
     sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # how Python spells it
 
 
-def load_torch(purpose: str, extra: str = "rl") -> Any:
+def load_torch(purpose: str, extra: str = "rl") -> Torch:
     """The module, also where it was hidden. Where it is missing, `UsageError` says what needs it and what to install.
 
     What TVM has decided about torch while it was hidden stays as it is.

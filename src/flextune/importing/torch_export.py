@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any
+from typing import TypeAlias
 
 import onnx
 
@@ -19,16 +19,20 @@ from flextune.importing.model import Model, model_from_proto
 from flextune.importing.torch_formulas import with_right_formulas
 from flextune.importing.torch_fused import without_fast_path
 from flextune.torch_import import load_torch
+from flextune.torch_types import ExportedProgram, Torch, TorchModule, TorchTensor
 
 OPSET = 20
 """What torch.onnx writes and TVM's importer reads without conversion."""
 
 EXTRA = "torch"
 
+ExampleInputs: TypeAlias = "TorchTensor | tuple[object, ...] | list[object] | Mapping[str, object]"
+"""The arguments of one call: a tensor, several by position, or by name."""
+
 
 def from_torch(
-    module: Any,
-    example_inputs: Any,
+    module: TorchModule | ExportedProgram,
+    example_inputs: ExampleInputs,
     *,
     name: str | None = None,
     input_names: Sequence[str] | None = None,
@@ -55,7 +59,9 @@ def from_torch(
     return exported_model(torch, program, label, input_names, output_names)
 
 
-def trace(torch: Any, module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], name: str) -> Any:
+def trace(
+    torch: Torch, module: TorchModule, arguments: tuple[object, ...], keywords: dict[str, object], name: str
+) -> ExportedProgram:
     """The module's graph for inputs of these shapes, in evaluation mode. ModelError when it cannot be traced."""
     with _evaluating(module), without_fast_path(torch), torch.no_grad(), _quiet():
         try:
@@ -68,8 +74,8 @@ def trace(torch: Any, module: Any, arguments: tuple[Any, ...], keywords: dict[st
 
 
 def exported_model(
-    torch: Any,
-    program: Any,
+    torch: Torch,
+    program: ExportedProgram,
     name: str,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
@@ -80,8 +86,8 @@ def exported_model(
 
 
 def exported_proto(
-    torch: Any,
-    program: Any,
+    torch: Torch,
+    program: ExportedProgram,
     name: str,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
@@ -107,7 +113,7 @@ def exported_proto(
     return proto
 
 
-def _check_changes_nothing(functional: Any, name: str) -> None:
+def _check_changes_nothing(functional: ExportedProgram, name: str) -> None:
     signature = functional.graph_signature
     if changed := [*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()]:
         raise ModelError(
@@ -116,7 +122,7 @@ def _check_changes_nothing(functional: Any, name: str) -> None:
         )
 
 
-def _check_sizes(torch: Any, program: Any, name: str) -> None:
+def _check_sizes(torch: Torch, program: ExportedProgram, name: str) -> None:
     """ModelError unless all inputs and outputs have fixed sizes of at least 1."""
     given = set(program.graph_signature.user_inputs) | set(program.graph_signature.user_outputs)
     for node in program.graph.nodes:
@@ -130,7 +136,7 @@ def _check_sizes(torch: Any, program: Any, name: str) -> None:
             raise ModelError(f"{what} has no elements; give example inputs of at least one element")
 
 
-def _arguments(torch: Any, example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _arguments(torch: Torch, example_inputs: ExampleInputs) -> tuple[tuple[object, ...], dict[str, object]]:
     if isinstance(example_inputs, torch.Tensor):
         return (example_inputs,), {}
     if isinstance(example_inputs, Mapping):
@@ -149,7 +155,7 @@ def _require_onnxscript() -> None:
 
 
 @contextmanager
-def _evaluating(module: Any) -> Iterator[None]:
+def _evaluating(module: TorchModule) -> Iterator[None]:
     """The module in evaluation mode; each of its parts gets back the mode it had."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()

@@ -7,30 +7,31 @@ operators with eager PyTorch on 0, tiny, large and infinite numbers and NaN, and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
-Decomposition = Callable[..., Any]
+from flextune.torch_types import ExportedProgram, GraphNode, Torch, TorchOperator, TorchTensor
+
+Decomposition = Callable[..., TorchTensor]
 
 NONE, MEAN = 0, 1
 """How PyTorch numbers the reductions of losses; 2 is the sum."""
 
 
-def with_right_formulas(torch: Any, program: Any) -> Any:
+def with_right_formulas(torch: Torch, program: ExportedProgram) -> ExportedProgram:
     """The exported program in functional form, with decompositions in place of what would be exported wrongly."""
     used = {node.target for node in program.graph.nodes if node.op == "call_function" and _is_wrong(torch, node)}
     table = {operator: formula for operator, formula in _formulas(torch).items() if operator in used}
     return program.run_decompositions(table)
 
 
-def _is_wrong(torch: Any, node: Any) -> bool:
+def _is_wrong(torch: Torch, node: GraphNode) -> bool:
     """Attention is, where there is a mask; other operators always are."""
     if node.target is not torch.ops.aten.scaled_dot_product_attention.default:
         return True
     return len(node.args) > 3 or node.kwargs.get("attn_mask") is not None
 
 
-def _formulas(torch: Any) -> dict[Any, Decomposition]:
+def _formulas(torch: Torch) -> dict[TorchOperator, Decomposition]:
     aten = torch.ops.aten
     return {
         aten.sign.default: _sign,
@@ -50,12 +51,12 @@ def _formulas(torch: Any) -> dict[Any, Decomposition]:
     }
 
 
-def _sign(x: Any) -> Any:
+def _sign(x: TorchTensor) -> TorchTensor:
     """0 for NaN."""
     return (x > 0).to(x.dtype) - (x < 0).to(x.dtype)
 
 
-def _log1p(torch: Any, x: Any) -> Any:
+def _log1p(torch: Torch, x: TorchTensor) -> TorchTensor:
     """log(1 + x) keeps nothing of a small x. There it is 2 artanh(s), s = x / (2 + x), by its series."""
     x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
     small = x.clamp(-0.25, 0.25)
@@ -65,7 +66,7 @@ def _log1p(torch: Any, x: Any) -> Any:
     return torch.where(x.abs() < 0.25, series, torch.log(1 + x))
 
 
-def _expm1(torch: Any, x: Any) -> Any:
+def _expm1(torch: Torch, x: TorchTensor) -> TorchTensor:
     """exp(x) - 1 keeps nothing of a small x. There it is the Taylor series."""
     x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
     small = x.clamp(-0.5, 0.5)
@@ -75,18 +76,18 @@ def _expm1(torch: Any, x: Any) -> Any:
     return torch.where(x.abs() < 0.5, series * small, torch.exp(x) - 1)
 
 
-def _log_sigmoid(torch: Any, x: Any) -> Any:
+def _log_sigmoid(torch: Torch, x: TorchTensor) -> TorchTensor:
     """log(sigmoid(x)) is log(0) for x = -100, where it should be -100."""
     return x.clamp(max=0) - _log1p(torch, torch.exp(-x.abs()))
 
 
-def _log_add_exp(torch: Any, x: Any, y: Any) -> Any:
+def _log_add_exp(torch: Torch, x: TorchTensor, y: TorchTensor) -> TorchTensor:
     """log(exp(x) + exp(y)) overflows; the larger one is taken out. Equal ones, which may be infinite, differ by 0."""
     apart = torch.where(x == y, torch.zeros_like(x - y), (x - y).abs())
     return torch.maximum(x, y) + _log1p(torch, torch.exp(-apart))
 
 
-def _log_sum_exp(torch: Any, x: Any, axes: Any, keepdim: bool = False) -> Any:
+def _log_sum_exp(torch: Torch, x: TorchTensor, axes: Sequence[int], keepdim: bool = False) -> TorchTensor:
     """Of a row of -inf it is -inf, not NaN."""
     largest = x.amax(axes, keepdim=True)
     taken_out = torch.where(largest.abs() == float("inf"), torch.zeros_like(largest), largest)
@@ -95,8 +96,13 @@ def _log_sum_exp(torch: Any, x: Any, axes: Any, keepdim: bool = False) -> Any:
 
 
 def _cross_entropy_of_logits(
-    torch: Any, scores: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: int = MEAN
-) -> Any:
+    torch: Torch,
+    scores: TorchTensor,
+    target: TorchTensor,
+    weight: TorchTensor | None = None,
+    pos_weight: TorchTensor | None = None,
+    reduction: int = MEAN,
+) -> TorchTensor:
     """By the logarithm of the sigmoid, which is finite where the sigmoid is 0 or 1."""
     positive = _log_sigmoid(torch, scores)
     losses = -(
@@ -107,17 +113,17 @@ def _cross_entropy_of_logits(
 
 
 def _attention(
-    torch: Any,
-    query: Any,
-    key: Any,
-    value: Any,
-    attn_mask: Any = None,
+    torch: Torch,
+    query: TorchTensor,
+    key: TorchTensor,
+    value: TorchTensor,
+    attn_mask: TorchTensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
     *,
     scale: float | None = None,
     enable_gqa: bool = False,
-) -> Any:
+) -> TorchTensor:
     """Rows of a query that are masked completely give 0, not the NaN of a softmax without any finite score."""
     if enable_gqa:
         key = key.repeat_interleave(query.size(-3) // key.size(-3), -3)
@@ -137,13 +143,13 @@ def _attention(
 
 
 def _cross_entropy(
-    scores: Any,
-    target: Any,
-    weight: Any = None,
+    scores: TorchTensor,
+    target: TorchTensor,
+    weight: TorchTensor | None = None,
     reduction: int = MEAN,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
-) -> Any:
+) -> TorchTensor:
     """With all of its arguments: smoothed labels, weights of the classes, classes that are ignored."""
     axis = 1 if scores.dim() > 1 else 0
     classes = scores.size(axis)
@@ -164,15 +170,22 @@ def _cross_entropy(
     return _reduced(losses, reduction, shares.sum())
 
 
-def _reduced(losses: Any, reduction: int, count: Any) -> Any:
+def _reduced(losses: TorchTensor, reduction: int, count: int | TorchTensor) -> TorchTensor:
     if reduction == NONE:
         return losses
     return losses.sum() / count if reduction == MEAN else losses.sum()
 
 
 def _scatter_mean(
-    torch: Any, x: Any, axis: int, index: Any, source: Any, reduce: str, *, include_self: bool = True
-) -> Any:
+    torch: Torch,
+    x: TorchTensor,
+    axis: int,
+    index: TorchTensor,
+    source: TorchTensor,
+    reduce: str,
+    *,
+    include_self: bool = True,
+) -> TorchTensor:
     """The mean by sums and counts; other reductions stay as they are."""
     if reduce != "mean" or not x.is_floating_point():
         return NotImplemented

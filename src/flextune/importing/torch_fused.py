@@ -5,10 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+
+from flextune.torch_types import GraphModule, GraphNode, Torch, TorchOperator, TorchTensor
+
+PlainFunction = Callable[..., TorchTensor | tuple[TorchTensor, TorchTensor | None]]
+"""What stands in for a fused kernel: takes the same arguments, gives the same results."""
 
 
-def spelled_out(torch: Any, graph: Any) -> Any:
+def spelled_out(torch: Torch, graph: GraphModule) -> GraphModule:
     """A copy of an `fx.GraphModule` in which fused kernels are plain operations; the same module where there are none.
 
     Calls with a mask stay as they are.
@@ -25,7 +29,7 @@ def spelled_out(torch: Any, graph: Any) -> Any:
 
 
 @contextmanager
-def without_fast_path(torch: Any) -> Iterator[None]:
+def without_fast_path(torch: Torch) -> Iterator[None]:
     """Inside, PyTorch's transformer modules compute by plain operations."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -35,24 +39,24 @@ def without_fast_path(torch: Any) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-def _plain_functions(torch: Any) -> dict[Any, Callable[..., Any]]:
+def _plain_functions(torch: Torch) -> dict[TorchOperator, PlainFunction]:
     functional = torch.nn.functional
 
     def attention(
-        query: Any,
-        key: Any,
-        value: Any,
+        query: TorchTensor,
+        key: TorchTensor,
+        value: TorchTensor,
         embed_dim: int,
         heads: int,
-        qkv_weight: Any,
-        qkv_bias: Any,
-        out_weight: Any,
-        out_bias: Any,
-        mask: Any = None,
+        qkv_weight: TorchTensor,
+        qkv_bias: TorchTensor,
+        out_weight: TorchTensor,
+        out_bias: TorchTensor,
+        mask: TorchTensor | None = None,
         need_weights: bool = True,
         average_weights: bool = True,
-        mask_type: Any = None,
-    ) -> tuple[Any, Any]:
+        mask_type: int | None = None,
+    ) -> tuple[TorchTensor, TorchTensor | None]:
         """`torch._native_multi_head_attention`, which is called for self-attention only."""
         del key, value, mask, mask_type
         batch, length, _ = query.shape
@@ -64,34 +68,34 @@ def _plain_functions(torch: Any) -> dict[Any, Callable[..., Any]]:
         return functional.linear(mixed, out_weight, out_bias), shown
 
     def encoder_layer(
-        source: Any,
+        source: TorchTensor,
         embed_dim: int,
         heads: int,
-        qkv_weight: Any,
-        qkv_bias: Any,
-        out_weight: Any,
-        out_bias: Any,
+        qkv_weight: TorchTensor,
+        qkv_bias: TorchTensor,
+        out_weight: TorchTensor,
+        out_bias: TorchTensor,
         use_gelu: bool,
         norm_first: bool,
         epsilon: float,
-        weight_1: Any,
-        bias_1: Any,
-        weight_2: Any,
-        bias_2: Any,
-        inner_weight: Any,
-        inner_bias: Any,
-        outer_weight: Any,
-        outer_bias: Any,
-        mask: Any = None,
-        mask_type: Any = None,
-    ) -> Any:
+        weight_1: TorchTensor,
+        bias_1: TorchTensor,
+        weight_2: TorchTensor,
+        bias_2: TorchTensor,
+        inner_weight: TorchTensor,
+        inner_bias: TorchTensor,
+        outer_weight: TorchTensor,
+        outer_bias: TorchTensor,
+        mask: TorchTensor | None = None,
+        mask_type: int | None = None,
+    ) -> TorchTensor:
         """`torch._transformer_encoder_layer_fwd`: attention, then two linear layers, each with residual and norm."""
         del mask, mask_type
 
-        def first_norm(x: Any) -> Any:
+        def first_norm(x: TorchTensor) -> TorchTensor:
             return functional.layer_norm(x, (embed_dim,), weight_1, bias_1, epsilon)
 
-        def second_norm(x: Any) -> Any:
+        def second_norm(x: TorchTensor) -> TorchTensor:
             return functional.layer_norm(x, (embed_dim,), weight_2, bias_2, epsilon)
 
         x = first_norm(source) if norm_first else source
@@ -109,7 +113,7 @@ def _plain_functions(torch: Any) -> dict[Any, Callable[..., Any]]:
 _MASK_POSITION = {"_native_multi_head_attention": 9, "_transformer_encoder_layer_fwd": 18}
 
 
-def _has_mask(node: Any) -> bool:
+def _has_mask(node: GraphNode) -> bool:
     position = _MASK_POSITION[node.target.__name__]
     mask = node.args[position] if len(node.args) > position else node.kwargs.get("mask")
     return mask is not None
