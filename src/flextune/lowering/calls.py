@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import tvm
 from tvm import relax
 
-from flextune.tvm_types import RelaxExpr, RelaxVar
+from flextune.tvm_types import RelaxBody, RelaxExpr, RelaxVar
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +36,7 @@ def call_sites_of(module: tvm.IRModule, name: str) -> tuple[CallSite, ...]:
     return tuple(_sites_of(module[name].body))
 
 
-def results_of(body: Any) -> tuple[Any, ...]:
+def results_of(body: RelaxBody) -> tuple[RelaxExpr, ...]:
     """What a Relax function or branch gives: one value, or those of a tuple."""
     bound = {binding.var: binding.value for block in body.blocks for binding in block.bindings}
     result = body.body
@@ -56,7 +55,7 @@ def is_constant(value: RelaxExpr) -> bool:
     return isinstance(value, tvm.ir.GenericConst)
 
 
-def _sites_of(body: Any) -> Iterator[CallSite]:
+def _sites_of(body: RelaxBody) -> Iterator[CallSite]:
     for block in body.blocks:
         for binding in block.bindings:
             value = binding.value

@@ -7,7 +7,6 @@ data in NCHW and a result in NHWC are as good as both in one. TVM's own legalisa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tvm import relax, te, topi
 
@@ -15,6 +14,9 @@ from flextune.lowering.layout import Layout
 from flextune.tvm_types import Expression, RelaxCall, RelaxExpr, Tensor
 
 _TAPS = "HW"
+
+Indices = Mapping[str, Expression]
+"""Where an element is: N, H, W and C by letter, and `c` within a block of channels (None without blocks)."""
 
 
 def weight_layout(data: Layout, result: Layout, depthwise: bool) -> str:
@@ -30,7 +32,7 @@ def mixed_convolution(builder: relax.BlockBuilder, call: RelaxCall) -> RelaxExpr
     strides, dilation = ([int(size) for size in each] for each in (attributes.strides, attributes.dilation))
     pads, depthwise = [int(size) for size in attributes.padding], int(attributes.groups) > 1
 
-    def compute(tensor: Tensor, weight: Any) -> Tensor:
+    def compute(tensor: Tensor, weight: Tensor) -> Tensor:
         height, width = data.axis(1), data.axis(2)
         before, after = [0] * len(tensor.shape), [0] * len(tensor.shape)
         (before[height], before[width]), (after[height], after[width]) = pads[:2], pads[2:]
@@ -64,11 +66,10 @@ def legalize_convolution(builder: relax.BlockBuilder, call: RelaxCall) -> RelaxE
     return mixed_convolution(builder, call)
 
 
-def _logical(layout: Layout, index: Sequence[Expression]) -> dict[str, Any]:
-    """Indices by letter; `c` is the place within a block, None without blocks."""
+def _logical(layout: Layout, index: Sequence[Expression]) -> Indices:
     return {**dict(zip(layout.order, index, strict=False)), "c": index[len(layout.order)] if layout.block else None}
 
 
-def _physical(layout: Layout, place: Mapping[str, Any]) -> tuple[Any, ...]:
+def _physical(layout: Layout, place: Indices) -> tuple[Expression, ...]:
     plain = tuple(place[letter] for letter in layout.order)
     return (*plain, place["c"]) if layout.block else plain

@@ -5,8 +5,6 @@ before:  P[i, j] = x[i, j];   C[i, j] += P[i, k] * w[k, j]   -->   after:  C[i, 
 
 from __future__ import annotations
 
-from typing import Any
-
 import tvm
 import tvm_ffi
 from tvm import tirx
@@ -14,7 +12,7 @@ from tvm.ir import TensorLoad
 from tvm.s_tir import SBlock, SBlockRealize
 
 from flextune.analysis.blocks import BlockFacts, BlockKind, read_program
-from flextune.tvm_types import RelaxVar
+from flextune.tvm_types import PrimFunc, Variable
 
 
 def remove_copies(module: tvm.IRModule) -> tvm.IRModule:
@@ -30,7 +28,7 @@ def remove_copies(module: tvm.IRModule) -> tvm.IRModule:
     return module
 
 
-def without_copies(function: Any) -> Any:
+def without_copies(function: PrimFunc) -> PrimFunc:
     """The function without blocks that copy a tensor to one of the same shape inside it; the same one if there is none.
 
     Functions that are not of the plain form stay as they are.
@@ -45,7 +43,7 @@ def without_copies(function: Any) -> Any:
     kept = [statement for facts, statement in zip(program.blocks, root.body, strict=True) if facts not in copies]
     source = {facts.block.body.buffer: facts.block.body.value.source for facts in copies}
 
-    def origin(variable: RelaxVar) -> Any:
+    def origin(variable: Variable) -> Variable:
         while variable in source:
             variable = source[variable]
         return variable
@@ -56,7 +54,7 @@ def without_copies(function: Any) -> Any:
     return tirx.PrimFunc(list(function.params), SBlockRealize([], True, block), function.ret_type, attrs=function.attrs)
 
 
-def _moves_elements(function: Any) -> bool:
+def _moves_elements(function: PrimFunc) -> bool:
     """Whether something stores an element as it was read, as every copy does: that is quick to know."""
     found: list[bool] = []
     tvm_ffi.structural_walk(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import tvm
 from tvm import relax
@@ -32,7 +31,7 @@ class Emitter:
         self.builder = builder
         self.values = values
 
-    def group(self, operators: Sequence[int], instead: Mapping[int, Any] | None = None) -> RelaxExpr:
+    def group(self, operators: Sequence[int], instead: Mapping[int, RelaxExpr] | None = None) -> RelaxExpr:
         """One kernel (of views alone: none); returns, and remembers, the value of its last operator.
 
         `instead` gives other expressions for some of the operators. They are over the variables of the graph's `main`
@@ -63,10 +62,10 @@ def value_name(operator: Operator) -> str:
     return f"v{operator.index}_"
 
 
-def outer_leaves(operators: Sequence[Operator]) -> tuple[Any, ...]:
+def outer_leaves(operators: Sequence[Operator]) -> tuple[RelaxExpr, ...]:
     """What a group reads from outside, each once: variables, and constants that are worth a parameter."""
     inside = {operator.variable for operator in operators}
-    found: list[Any] = []
+    found: list[RelaxExpr] = []
     for operator in operators:
         for leaf in leaves(operator.value):
             known = any(leaf.same_as(other) for other in found)
@@ -85,9 +84,9 @@ def functions_only(module: tvm.IRModule) -> tvm.IRModule:
     return tvm.IRModule({name: function for name, function in module.functions_items() if name.name_hint != "main"})
 
 
-def primitive(operators: Sequence[Operator], outer: Iterable[Any]) -> relax.Function:
+def primitive(operators: Sequence[Operator], outer: Iterable[RelaxExpr]) -> relax.Function:
     """The group as a function of what it reads from outside."""
-    parameters: list[Any] = []
+    parameters: list[RelaxVar] = []
     values: dict[RelaxVar, RelaxExpr] = {}
     for number, leaf in enumerate(outer):
         parameter = relax.Var(f"p{number}", leaf.ty)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import tvm
@@ -66,7 +65,7 @@ def _reshape(array: np.ndarray, call: RelaxCall) -> np.ndarray:
     return array.reshape([int(size) for size in call.ty.shape])
 
 
-MOVES: dict[str, Callable[[np.ndarray, Any], np.ndarray]] = {
+MOVES: dict[str, Callable[[np.ndarray, RelaxCall], np.ndarray]] = {
     "relax.permute_dims": _permute,
     "relax.reshape": _reshape,
     "relax.expand_dims": _reshape,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import tvm
 from tvm import relax, te, tirx, topi
@@ -194,7 +193,7 @@ def _sizes(tensor: Tensor) -> tuple[int, ...]:
     return tuple(map(int, tensor.shape))
 
 
-def _is_static(*values: Any) -> bool:
+def _is_static(*values: RelaxExpr) -> bool:
     return all(hasattr(value.ty, "shape") and all(map(_is_int, value.ty.shape)) for value in values)
 
 

@@ -6,7 +6,6 @@ import contextlib
 import math
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import tvm
 import tvm_ffi
@@ -19,7 +18,7 @@ from flextune.lowering.emit import PRIMITIVE
 from flextune.lowering.folding import fold_moved_constants
 from flextune.lowering.legalization import LEGALIZATIONS
 from flextune.lowering.mutation import mutated
-from flextune.tvm_types import RelaxCall, RelaxExpr
+from flextune.tvm_types import GlobalVariable, PrimFunc, RelaxCall, RelaxExpr, RelaxFunction, RelaxType
 
 ModulePass = Callable[[tvm.IRModule], tvm.IRModule]
 
@@ -28,8 +27,8 @@ ModulePass = Callable[[tvm.IRModule], tvm.IRModule]
 class Kernel:
     """A primitive function as one PrimFunc, and the type that variables of the function have."""
 
-    function: Any
-    type: Any
+    function: PrimFunc
+    type: RelaxType
 
 
 class LoweredKernels:
@@ -130,14 +129,14 @@ def _finish(module: tvm.IRModule, known: Collection[str]) -> None:
         module.update_func(name, finished[name])
 
 
-def _primitives(module: tvm.IRModule) -> Iterator[tuple[Any, Any]]:
+def _primitives(module: tvm.IRModule) -> Iterator[tuple[GlobalVariable, RelaxFunction]]:
     """The functions of a module that become one kernel each, with their variables."""
     for name, function in module.functions_items():
         if isinstance(function, relax.Function) and function.attrs is not None and PRIMITIVE in function.attrs:
             yield name, function
 
 
-def _key(function: Any, module: tvm.IRModule) -> Hashable:
+def _key(function: RelaxFunction, module: tvm.IRModule) -> Hashable:
     """Equal for equal functions, also where equal PrimFuncs that they call have other names.
 
     It is the function's JSON, which says what structural equality does not: which of its types are one object. That
@@ -151,7 +150,7 @@ def _key(function: Any, module: tvm.IRModule) -> Hashable:
     return str(tvm.ir.save_json(function)), hashes
 
 
-def _called(function: Any) -> tuple[Any, ...]:
+def _called(function: RelaxFunction) -> tuple[GlobalVariable, ...]:
     """The PrimFuncs that a Relax function calls, in program order."""
     values = (binding.value for block in function.body.blocks for binding in block.bindings)
     return tuple(value.args[0] for value in values if is_call_tir(value))
@@ -166,7 +165,7 @@ def _with_kernels(module: tvm.IRModule, known: Mapping[str, Kernel]) -> tvm.IRMo
     return mutated(replaced, _Caller(replaced, variables)) if known else module
 
 
-def _variable(name: str, kernel: Kernel) -> Any:
+def _variable(name: str, kernel: Kernel) -> GlobalVariable:
     variable = tvm.ir.GlobalVar(name)
     relax.expr._update_type(variable, kernel.type)
     return variable
@@ -174,7 +173,7 @@ def _variable(name: str, kernel: Kernel) -> Any:
 
 @relax.expr_functor.mutator
 class _Caller(relax.PyExprMutator):  # type: ignore[misc]
-    def __init__(self, module: tvm.IRModule, variables: Mapping[str, Any]) -> None:
+    def __init__(self, module: tvm.IRModule, variables: Mapping[str, GlobalVariable]) -> None:
         super().__init__(module)
         self._variables = variables
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import tvm
 from tvm import te, tirx, topi
 
 from flextune.lowering.convolution import legalize_convolution
 from flextune.lowering.gather_scatter import GATHER_SCATTER
-from flextune.tvm_types import Expression, RelaxBuilder, RelaxCall, RelaxExpr, Tensor
+from flextune.tvm_types import Expression, Reducer, RelaxBuilder, RelaxCall, RelaxExpr, Tensor
 
 Element = Callable[..., Expression]
 Legalization = Callable[[RelaxBuilder, RelaxCall], RelaxExpr]
@@ -77,7 +76,7 @@ def _elementwise(name: str, function: Element) -> Legalization:
     return legalize
 
 
-def _immediate(argument: RelaxExpr) -> Any:
+def _immediate(argument: RelaxExpr) -> RelaxExpr | Expression:
     """A constant without dimensions as a number, anything else as it is."""
     if not isinstance(argument, tvm.ir.GenericConst) or argument.value.numpy().ndim:
         return argument
@@ -96,7 +95,7 @@ def _is_one(size: Expression) -> bool:
     return isinstance(size, tirx.IntImm) and int(size) == 1
 
 
-def _reducer(name: str, operation: Element, start: float) -> Any:
+def _reducer(name: str, operation: Element, start: float) -> Reducer:
     def identity(dtype: str) -> Expression:
         return tirx.const(start, dtype)
 

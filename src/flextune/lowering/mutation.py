@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tvm
 from tvm import relax
 
+from flextune.tvm_types import RelaxMutator
 
-def mutated(module: tvm.IRModule, mutator: Any) -> tvm.IRModule:
+
+def mutated(module: tvm.IRModule, mutator: RelaxMutator) -> tvm.IRModule:
     """The module with every Relax function rewritten by a `relax.PyExprMutator` that was made for it."""
     for variable, function in module.functions_items():
         if isinstance(function, relax.Function):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import networkx
 import tvm
@@ -13,7 +12,7 @@ from tvm import relax
 
 from flextune.lowering.estimator import Estimator, host_estimator
 from flextune.lowering.kinds import Kind, kind_of, operator_name
-from flextune.tvm_types import IRModule, RelaxExpr, RelaxVar
+from flextune.tvm_types import IRModule, RelaxConstant, RelaxExpr, RelaxVar
 
 _EXIT = -1
 
@@ -69,7 +68,7 @@ class OperatorGraph:
         bindings = [binding for block in main.body.blocks for binding in block.bindings]
         if any(isinstance(getattr(binding, "value", None), relax.If | relax.Function) for binding in bindings):
             return None
-        producer: dict[Any, int] = {}
+        producer: dict[RelaxVar, int] = {}
         operators = []
         for index, binding in enumerate(bindings):
             read = tuple(dict.fromkeys(producer[v] for v in variables_read(binding.value) if v in producer))
@@ -114,7 +113,7 @@ class OperatorGraph:
             index for index in sorted(members) if index in self.outputs or not members.issuperset(self.users[index])
         )
 
-    def constants(self, index: int) -> Iterator[Any]:
+    def constants(self, index: int) -> Iterator[RelaxConstant]:
         """The constants that an operator reads."""
         return (leaf for leaf in leaves(self.operators[index].value) if is_constant(leaf))
 
@@ -150,7 +149,7 @@ def leaves(value: RelaxExpr) -> Iterator[RelaxExpr]:
         yield from leaves(value.tuple_value if hasattr(value, "tuple_value") else value.tuple)
 
 
-def variables_read(value: RelaxExpr) -> Iterator[Any]:
+def variables_read(value: RelaxExpr) -> Iterator[RelaxVar]:
     """The variables among the leaves of an expression."""
     return (leaf for leaf in leaves(value) if isinstance(leaf, relax.Var))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from flextune.errors import ScheduleError
 from flextune.schedule.packing import PackedInput
@@ -12,7 +11,7 @@ from flextune.schedule.step import Program
 from flextune.schedule.trace import Trace
 from flextune.schedule.vector_tails import split_vector_tails
 from flextune.target.target import Target
-from flextune.tvm_types import PrimFunc
+from flextune.tvm_types import IRModule, PrimFunc
 from flextune.workload.workload import Workload
 
 
@@ -20,7 +19,7 @@ from flextune.workload.workload import Workload
 class ScheduledProgram:
     """A TVM module with one function `main`; `packs` says which constant parameters it expects packed."""
 
-    module: Any
+    module: IRModule
     packs: tuple[PackedInput, ...] = ()
 
 

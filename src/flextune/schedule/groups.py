@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import tvm
 import tvm_ffi
@@ -23,7 +22,7 @@ from flextune.analysis.blocks import Access, BlockFacts, BlockKind, ProgramFacts
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, element_region
 from flextune.schedule.packing import PackedInput
-from flextune.tvm_types import Buffer, BufferLoad, Expression, PrimFunc, Statement
+from flextune.tvm_types import Buffer, BufferLoad, BufferRegion, Expression, PrimFunc, Statement, TirTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +154,14 @@ class _Splitter:
             for old, it in zip(facts.block.iter_vars, facts.iterators, strict=True)
         }
 
-        def placed(tree: Any) -> Any:
+        def placed(tree: TirTree) -> TirTree:
             return tvm_ffi.structural_map(tree, (tirx.Var, lambda var: places.get(var, var)))
 
         def parts(buffer: Buffer, dimension: int, indices: Sequence[Expression]) -> tuple[Buffer, list[Expression]]:
             return buffer, [*indices[:dimension], nest.vars[group], nest.vars[axis], *indices[dimension + 1 :]]
 
         target = self._target(facts, axis)
-        regions: list[Any] = []
+        regions: list[BufferRegion] = []
 
         def load(node: BufferLoad) -> BufferLoad:
             indices = [analyzer.simplify(placed(index)) for index in node.indices]

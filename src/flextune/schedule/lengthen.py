@@ -8,17 +8,15 @@ needed, which it always is, and sets up an SMT solver for that, which takes as l
 
 from __future__ import annotations
 
-from typing import Any
-
 from tvm import tirx
 from tvm.s_tir import SBlockRealize
 
-from flextune.tvm_types import Expression, Statement
+from flextune.tvm_types import Expression, LoopHandle, Schedule, Statement
 
 _MOST_STEPS = 2**31 - 1
 
 
-def lengthen(schedule: Any, loop: Any, factor: int, *, open_ended: bool) -> None:
+def lengthen(schedule: Schedule, loop: LoopHandle, factor: int, *, open_ended: bool) -> None:
     """Makes the steps of `loop` a multiple of `factor`, or just `factor` where the split is not `open_ended`.
 
     Loops of unknown length stay as they are, and so do those that hold anything but loops and blocks, and those whose
@@ -50,5 +48,5 @@ def _guarded(statement: Statement, guard: Expression) -> Statement:
     return None
 
 
-def _loop(old: Any, extent: Any, body: Statement) -> Statement:
+def _loop(old: Statement, extent: Expression, body: Statement) -> Statement:
     return tirx.For(old.loop_var, old.min, extent, old.kind, body, old.thread_binding, old.annotations, old.step)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tvm import tirx
 from tvm.ir import Range
 from tvm.s_tir import SBlock, SBlockRealize
 
-from flextune.tvm_types import Buffer, BufferRegion, Expression, Statement
+from flextune.tvm_types import Annotation, Buffer, BufferRegion, Expression, Statement
 
 
 class LoopNest:
@@ -25,9 +24,9 @@ class LoopNest:
         body: Statement,
         reads: Sequence[BufferRegion],
         writes: Sequence[BufferRegion],
-        init: Any = None,
-        annotations: Mapping[str, Any] | None = None,
-    ) -> Any:
+        init: Statement | None = None,
+        annotations: Mapping[str, Annotation] | None = None,
+    ) -> Statement:
         axes = [(n, e, tirx.IterVar.DataPar) for n, e in self.spatial] + [
             (n, e, tirx.IterVar.CommReduce) for n, e in self.reduce
         ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from flextune.tvm_types import Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class PackedAxes:
         shape[-1] //= self.group
         return [*shape, self.tile, *([self.group] if self.group > 1 else [])]
 
-    def indices(self, variables: Mapping[str, Any]) -> list[Any]:
+    def indices(self, variables: Mapping[str, Expression]) -> list[Expression]:
         """Where the element is that has these iterators."""
         indices = [variables[n] // self.tile if n == self.vector else variables[n] for n in self.outer]
         last = indices[-1]

@@ -8,8 +8,6 @@ after:   S_main[i] = sum over k < W * (K // W) of f(i, k)
 
 from __future__ import annotations
 
-from typing import Any
-
 import tvm_ffi
 from tvm import tirx
 from tvm.ir import TensorLoad
@@ -18,7 +16,17 @@ from tvm.s_tir import SBlock, SBlockRealize
 from flextune.analysis.blocks import BlockFacts, BlockKind, read_program
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, element_region
-from flextune.tvm_types import Buffer, BufferLoad, BufferRegion, BufferStore, PrimFunc, Statement
+from flextune.tvm_types import (
+    Buffer,
+    BufferLoad,
+    BufferRegion,
+    BufferStore,
+    Expression,
+    PrimFunc,
+    Statement,
+    TirTree,
+    Variable,
+)
 
 _OPERATORS = (tirx.Add, tirx.Max, tirx.Min)
 
@@ -126,5 +134,5 @@ def _combine(facts: BlockFacts, main: Buffer, tail: Buffer) -> Statement:
     )
 
 
-def _substitute(tree: Any, variables: dict[Any, Any]) -> Any:
+def _substitute(tree: TirTree, variables: dict[Variable, Expression]) -> TirTree:
     return tvm_ffi.structural_map(tree, (tirx.Var, lambda var: variables.get(var, var)))

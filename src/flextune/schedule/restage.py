@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import tvm_ffi
 from tvm import tirx
@@ -26,7 +25,7 @@ from flextune.schedule.nest import LoopNest, element_region
 from flextune.schedule.packing import PackedAxes, PackedInput
 from flextune.schedule.restage_check import check_restage
 from flextune.schedule.zero_fill import ZeroFilled, zero_filled
-from flextune.tvm_types import Buffer, BufferLoad, BufferRegion, Expression, PrimFunc, Statement, Variable
+from flextune.tvm_types import Buffer, BufferLoad, BufferRegion, Expression, PrimFunc, Statement, TirTree, Variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +158,7 @@ class _Restager:
         )
         target = [nest.vars[name] for name in self.order]
         block = self.facts.block
-        regions: list[Any] = []
+        regions: list[tuple[Buffer, list[Expression]]] = []
         no_clamp, pack = self._unclamped(), self.pack
 
         def load(node: BufferLoad) -> BufferLoad:
@@ -203,7 +202,7 @@ class _Restager:
         """Consumers read the local accumulator, whose dimensions are ordered with the vector last."""
         dims = self._dimension_of_iterator()
 
-        def permute(items: Sequence[Any]) -> list[Any]:
+        def permute(items: Sequence[TirTree]) -> list[TirTree]:
             return [items[dims[name]] if dims[name] is not None else 0 for name in self.order]
 
         def load(node: BufferLoad) -> BufferLoad:
@@ -365,7 +364,7 @@ class _Restager:
         new = tirx.decl_buffer(shape, facts.output.dtype, facts.output.name)
         mapping = {it.var: nest.vars[_name(it.var)] for it in facts.block.iter_vars}
 
-        def swap(tree: Any) -> Any:
+        def swap(tree: TirTree) -> TirTree:
             return tvm_ffi.structural_map(tree, (tirx.Var, lambda var: mapping.get(var, var)))
 
         value = swap(facts.block.body.value)
@@ -380,7 +379,7 @@ class _Restager:
         statement = nest.wrap(facts.name, tirx.BufferStore(new, value, indices), reads, [element_region(new, indices)])
         return statement, old, new
 
-    def _substitute(self, tree: Any, variables: Mapping[str, Expression], clamp: bool) -> Any:
+    def _substitute(self, tree: TirTree, variables: Mapping[str, Expression], clamp: bool) -> TirTree:
         def swap(var: Variable) -> Expression:
             name = self.old.get(var)
             if name is None:

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from tvm import s_tir
 
 from flextune.errors import ScheduleError
 from flextune.schedule.packing import PackedInput
 from flextune.target.target import Target
-from flextune.tvm_types import PrimFunc
+from flextune.tvm_types import LoopHandle, PrimFunc, Schedule
 
 Factor = int | str | None
 
@@ -30,15 +30,15 @@ class Program:
     """Positions of the parameters that are known when a model is built."""
     target: Target | None = None
     """What instructions steps may name: those that it has, none where it is None."""
-    loops: dict[str, Any] = field(default_factory=dict)
+    loops: dict[str, LoopHandle] = field(default_factory=dict)
     """Loops of the schedule, by the names that steps gave them."""
     packs: list[PackedInput] = field(default_factory=list)
     """The constants that the function takes in packed form so far."""
-    _schedule: Any = None
+    _schedule: Schedule | None = None
     """TVM's schedule of `function`, made when it is first asked for."""
 
     @property
-    def schedule(self) -> Any:
+    def schedule(self) -> Schedule:
         """The TVM schedule; made at the first primitive step, after the steps that rewrite the function."""
         if self._schedule is None:
             self._schedule = s_tir.Schedule(self.function, debug_mask="none", error_render_level="none")
@@ -60,7 +60,7 @@ class Program:
         """A literal, or the value of the variable with that name."""
         return value_of(factor, self.assignment)
 
-    def loop(self, name: str) -> Any:
+    def loop(self, name: str) -> LoopHandle:
         try:
             return self.loops[name]
         except KeyError:

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import tvm_ffi
 from tvm import tirx
 from tvm.ir import TensorLoad
 from tvm.s_tir import SBlock
 
-from flextune.tvm_types import Buffer, PrimFunc
+from flextune.tvm_types import Block, Buffer, PrimFunc
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +32,10 @@ def indexed_parameters(function: PrimFunc) -> frozenset[int]:
 
     Others are passed on as a whole, or matched with a buffer of their own strides, and must lie densely.
     """
-    seen: Counter[Any] = Counter()
-    indexed: Counter[Any] = Counter()
+    seen: Counter[Buffer] = Counter()
+    indexed: Counter[Buffer] = Counter()
 
-    def block(node: Any) -> None:
+    def block(node: Block) -> None:
         indexed.update(region.source for region in (*node.reads, *node.writes))
 
     tvm_ffi.structural_walk(

@@ -14,15 +14,14 @@ the branch reads, and misplaces them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import tvm
 import tvm_ffi
 from tvm import tirx
 from tvm.s_tir import SBlock, SBlockRealize
 
-from flextune.tvm_types import Block, Buffer, Expression, PrimFunc, Statement, Variable
+from flextune.tvm_types import Block, Buffer, Expression, ForKind, PrimFunc, Statement, TirTree, Variable
 
 
 def split_vector_tails(function: PrimFunc) -> PrimFunc:
@@ -129,7 +128,7 @@ class _Copy:
     def lane(self) -> Expression:
         return self.fresh[self.source.loop_var]
 
-    def renamed(self, tree: Any) -> Any:
+    def renamed(self, tree: TirTree) -> TirTree:
         return tvm_ffi.structural_map(tree, (tirx.Var, _replacing(self.fresh)))
 
     def block(self) -> Block:
@@ -142,7 +141,7 @@ class _Copy:
         name = f"{block.name_hint}_tail"
         return SBlock(iterators, *regions, name, self.renamed(block.body), annotations=block.annotations)
 
-    def loop(self, body: Statement, kind: Any, extent: Any = None) -> Statement:
+    def loop(self, body: Statement, kind: ForKind, extent: int | None = None) -> Statement:
         return tirx.For(self.lane, self.source.min, extent or self.source.extent, kind, body)
 
 
@@ -163,13 +162,13 @@ def _growth(guard: Expression, variable: Variable) -> int | None:
     return step if step > 0 else None
 
 
-def _reads(tree: Any, variable: Variable) -> bool:
-    found: list[Any] = []
+def _reads(tree: TirTree, variable: Variable) -> bool:
+    found: list[Variable] = []
     tvm_ffi.structural_walk(tree, (tirx.Var, found.append))
     return any(each.same_as(variable) for each in found)
 
 
-def _replacing(values: dict[Any, Any]) -> Any:
+def _replacing(values: dict[Variable, Expression]) -> Callable[[Variable], Expression]:
     return lambda variable: values.get(variable, variable)
 
 

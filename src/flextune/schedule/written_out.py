@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
 
 import tvm
 import tvm_ffi
@@ -22,7 +21,7 @@ from tvm.s_tir import SBlock, SBlockRealize
 from flextune.analysis.blocks import BlockFacts, BlockKind, read_program
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, element_region
-from flextune.tvm_types import Block, BufferLoad, BufferRegion, Expression, PrimFunc, Statement
+from flextune.tvm_types import Block, BufferLoad, BufferRegion, Expression, PrimFunc, Statement, TirTree
 
 MOST_TERMS = 49
 """Of a sum that is written out: beyond it code grows and nothing is shared."""
@@ -74,7 +73,7 @@ def _written(facts: BlockFacts) -> Statement:
         term = own
     reads: list[BufferRegion] = []
 
-    def placed(tree: Any, places: Mapping[str, Any]) -> Any:
+    def placed(tree: TirTree, places: Mapping[str, Expression]) -> TirTree:
         return tvm_ffi.structural_map(tree, (tirx.Var, lambda var: places.get(variables.get(var, ""), var)))
 
     def at(steps: tuple[int, ...]) -> Expression:

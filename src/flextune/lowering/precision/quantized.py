@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import tvm
@@ -23,7 +22,7 @@ from flextune.lowering.calls import is_constant
 from flextune.lowering.emit import substituted
 from flextune.lowering.precision.rewrite import is_straight
 from flextune.lowering.precision.zero_points import convolution_offset
-from flextune.tvm_types import RelaxCall, RelaxExpr, RelaxVar
+from flextune.tvm_types import RelaxCall, RelaxConstant, RelaxExpr, RelaxVar
 
 BYTE_SHIFT = 128
 """Between a signed byte and its unsigned form."""
@@ -77,13 +76,13 @@ class _Rewriter:
         others = {name: function for name, function in module.functions_items() if name.name_hint != "main"}
         self.builder = relax.BlockBuilder(tvm.IRModule(others))
         self.values: dict[RelaxVar, RelaxExpr] = {}
-        self.bytes: dict[Any, _Bytes] = {}
-        self.weights: dict[Any, _Weights] = {}
-        self.shifted: set[Any] = set()
+        self.bytes: dict[RelaxVar, _Bytes] = {}
+        self.weights: dict[RelaxVar, _Weights] = {}
+        self.shifted: set[RelaxVar] = set()
         """Quantised values that are kept moved by `BYTE_SHIFT`."""
-        self.joined: dict[Any, tuple[tuple[Any, ...], int]] = {}
+        self.joined: dict[RelaxVar, tuple[tuple[RelaxVar, ...], int]] = {}
         """Concatenations of differently quantised values that are only quantised again: done on the bytes."""
-        self.readers: dict[Any, list[str]] = {}
+        self.readers: dict[RelaxVar, list[str]] = {}
 
     def run(self) -> tvm.IRModule:
         bindings = [binding for block in self.main.body.blocks for binding in block.bindings]
@@ -216,7 +215,7 @@ class _Rewriter:
         self.values[variable] = self._scaled(product, offset, scales)
         return True
 
-    def _scaled(self, product: Any, offset: np.ndarray, scales: np.ndarray) -> RelaxExpr:
+    def _scaled(self, product: RelaxCall, offset: np.ndarray, scales: np.ndarray) -> RelaxExpr:
         total = self._emit(product)
         if offset.any():
             total = self._emit(relax.op.subtract(total, relax.const(offset.astype(np.int32), "int32")))
@@ -279,11 +278,11 @@ def _array(expression: RelaxExpr) -> np.ndarray | None:
     return array
 
 
-def _scalar(value: float) -> Any:
+def _scalar(value: float) -> RelaxConstant:
     return relax.const(np.float32(value), "float32")
 
 
-def _number(value: float, like: Any) -> Any:
+def _number(value: float, like: RelaxExpr) -> RelaxConstant:
     """A constant of the rank of `like`: a parameter of its kernel, which so is the same for all scales."""
     return relax.const(np.full((1,) * len(like.ty.shape), value, np.float32))
 
@@ -292,10 +291,10 @@ def _name(value: RelaxExpr) -> str:
     return str(getattr(getattr(value, "op", None), "name", ""))
 
 
-def _variables(value: RelaxExpr) -> Sequence[Any]:
+def _variables(value: RelaxExpr) -> Sequence[RelaxVar]:
     if isinstance(value, relax.Var):
         return [value]
-    parts: Sequence[Any] = ()
+    parts: Sequence[RelaxExpr] = ()
     if isinstance(value, tvm.ir.Call):
         parts = value.args
     elif isinstance(value, tvm.ir.Tuple):

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from functools import cache
-from typing import Any
 
 import tvm
 from tvm import relax
 
 from flextune.analysis.blocks import read_program
 from flextune.analysis.flow import Flow, read_flow
-from flextune.tvm_types import RelaxExpr
+from flextune.tvm_types import RelaxBinding, RelaxExpr, RelaxVar
 
 
-def residual_stream(module: tvm.IRModule, sites: Sequence[Any], after: Iterable[Any] = ()) -> frozenset[Any]:
+def residual_stream(
+    module: tvm.IRModule, sites: Sequence[RelaxBinding], after: Iterable[RelaxVar] = ()
+) -> frozenset[RelaxVar]:
     """The variables of the stream among the results and arguments of `sites`, bindings of calls of plain kernels with
     one result, in program order. `after` are variables of which it is known that they are in it.
     """
@@ -41,5 +42,5 @@ def residual_stream(module: tvm.IRModule, sites: Sequence[Any], after: Iterable[
     return frozenset(found)
 
 
-def _variables_at(arguments: Sequence[RelaxExpr], positions: Collection[int]) -> set[Any]:
+def _variables_at(arguments: Sequence[RelaxExpr], positions: Collection[int]) -> set[RelaxVar]:
     return {arguments[position] for position in positions if isinstance(arguments[position], relax.Var)}

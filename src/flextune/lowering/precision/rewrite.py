@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tvm
@@ -23,7 +22,15 @@ from flextune.lowering.emit import substituted
 from flextune.lowering.precision.bfloat16 import to_bfloat16
 from flextune.lowering.precision.narrow import Narrowed, narrow_function
 from flextune.lowering.precision.storage import Storage, storage_of
-from flextune.tvm_types import RelaxConstant, RelaxExpr, RelaxVar
+from flextune.tvm_types import (
+    GlobalVariable,
+    RelaxBinding,
+    RelaxConstant,
+    RelaxExpr,
+    RelaxFunction,
+    RelaxType,
+    RelaxVar,
+)
 from flextune.workload.rounding import STORAGE
 
 
@@ -75,7 +82,7 @@ def product_layers(module: tvm.IRModule, light_bytes: int = 0) -> tuple[Layer, .
     return tuple(found)
 
 
-def _kept_variables(module: tvm.IRModule, keep: Collection[int], light_bytes: int) -> set[Any]:
+def _kept_variables(module: tvm.IRModule, keep: Collection[int], light_bytes: int) -> set[RelaxVar]:
     """The results of the layers to keep; none where `main` is not there (parts of a model)."""
     is_whole = any(name.name_hint == "main" for name in module.get_global_vars())
     layers = product_layers(module, light_bytes) if is_whole else ()
@@ -96,8 +103,8 @@ class _Rewriter:
         self, module: tvm.IRModule, builder: relax.BlockBuilder, kept: Collection[RelaxVar], light_bytes: int
     ) -> None:
         self.module, self.builder, self.kept, self.light_bytes = module, builder, set(kept), light_bytes
-        self._variants: dict[_Key, tuple[Any, Narrowed] | None] = {}
-        self._weights: dict[Any, Any] = {}
+        self._variants: dict[_Key, tuple[GlobalVariable, Narrowed] | None] = {}
+        self._weights: dict[RelaxConstant, RelaxConstant] = {}
 
     def rewrite(self, name: str, storage: Storage) -> None:
         """Write Relax function `name` again, with the values of `storage` as bfloat16."""
@@ -112,7 +119,7 @@ class _Rewriter:
                 result = self.builder.emit_output(substituted(old.body.body, values))
             self.builder.emit_func_output(result)
 
-    def _value(self, binding: Any, values: dict[RelaxVar, RelaxExpr], storage: Storage) -> RelaxExpr:
+    def _value(self, binding: RelaxBinding, values: dict[RelaxVar, RelaxExpr], storage: Storage) -> RelaxExpr:
         call = binding.value
         if not is_call_tir(call):
             return substituted(call, values)
@@ -130,8 +137,8 @@ class _Rewriter:
         return relax.call_tir(name, arguments, out_ty=out)
 
     def _variant(
-        self, name: Any, stored: frozenset[int], constants: frozenset[int], products: bool
-    ) -> tuple[Any, Narrowed] | None:
+        self, name: GlobalVariable, stored: frozenset[int], constants: frozenset[int], products: bool
+    ) -> tuple[GlobalVariable, Narrowed] | None:
         """The function with these parameters stored as bfloat16; None for the function as it is."""
         key = (name.name_hint, stored, constants, products)
         if key not in self._variants:
@@ -145,7 +152,7 @@ class _Rewriter:
                 self._variants[key] = (self.builder.add_func(function, name.name_hint), narrowed)
         return self._variants[key]
 
-    def _weight(self, constant: RelaxConstant) -> Any:
+    def _weight(self, constant: RelaxConstant) -> RelaxConstant:
         """The constant as bfloat16; one that several kernels share stays one."""
         if constant not in self._weights:
             array: np.ndarray = np.from_dlpack(constant.value)
@@ -153,7 +160,7 @@ class _Rewriter:
         return self._weights[constant]
 
 
-def is_straight(function: Any) -> bool:
+def is_straight(function: RelaxFunction) -> bool:
     """Whether a Relax function is one sequence of bindings that can be written again."""
     bindings = [binding for block in function.body.blocks for binding in block.bindings]
     return not any(
@@ -162,12 +169,12 @@ def is_straight(function: Any) -> bool:
     )
 
 
-def _result_types(kind: Any) -> Any:
+def _result_types(kind: RelaxType) -> RelaxType | list[RelaxType]:
     """The type of a kernel's result, or the types of its results, as `call_tir` takes them."""
     return list(kind.fields) if isinstance(kind, relax.TupleType) else kind
 
 
-def _parameter(variable: RelaxVar, storage: Storage) -> Any:
+def _parameter(variable: RelaxVar, storage: Storage) -> RelaxVar:
     if variable not in storage:
         return variable
     return relax.Var(variable.name, relax.TensorType(variable.ty.shape, STORAGE))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import tvm
 from tvm import relax
@@ -19,7 +18,7 @@ from flextune.analysis.moves import Concatenation, move_of
 from flextune.lowering.calls import is_call_tir
 from flextune.lowering.precision.narrow import plain_program
 from flextune.lowering.precision.residual import residual_stream
-from flextune.tvm_types import RelaxExpr, RelaxVar
+from flextune.tvm_types import RelaxBinding, RelaxExpr, RelaxVar
 
 SMALL_ELEMENTS = 4096
 """Values of fewer elements stay float32: there is no traffic to save, and logits keep their digits.
@@ -32,7 +31,7 @@ Those that are concatenated to a large one are stored as that is: then they can 
 class Storage:
     """The variables of a Relax function that hold bfloat16."""
 
-    stored: frozenset[Any]
+    stored: frozenset[RelaxVar]
 
     def __contains__(self, variable: RelaxVar) -> bool:
         return variable in self.stored
@@ -73,9 +72,9 @@ def is_plain_call(module: tvm.IRModule, value: RelaxExpr) -> bool:
     return plain_program(module[value.args[0]]) is not None
 
 
-def _joined(module: tvm.IRModule, sites: Sequence[Any]) -> set[Any]:
+def _joined(module: tvm.IRModule, sites: Sequence[RelaxBinding]) -> set[RelaxVar]:
     """The float32 values that are concatenated to large ones."""
-    found: set[Any] = set()
+    found: set[RelaxVar] = set()
     for binding in reversed(sites):
         large = _is_large(binding.var) or binding.var in found
         if large and isinstance(move_of(module[binding.value.args[0]]), Concatenation):
@@ -94,7 +93,7 @@ def _is_large(variable: RelaxVar) -> bool:
     return math.prod(int(size) for size in shape) >= SMALL_ELEMENTS
 
 
-def _variables(value: RelaxExpr) -> Iterator[Any]:
+def _variables(value: RelaxExpr) -> Iterator[RelaxVar]:
     if isinstance(value, relax.Var):
         yield value
     elif isinstance(value, tvm.ir.Call):

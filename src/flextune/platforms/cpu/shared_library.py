@@ -8,13 +8,13 @@ import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import tvm
 
 from flextune.errors import BuildError
 from flextune.platforms.cpu.symbols import function_bytes
 from flextune.trial.artifact import CompilerReport
+from flextune.tvm_types import BuiltExecutable, LoadedModule
 
 SHARED_LIBRARY = "shared library"
 LLVM_IR = "LLVM IR"
@@ -30,7 +30,7 @@ def linker() -> str | None:
     return shutil.which("ld") or shutil.which("ld.lld")
 
 
-def machine_code(executable: Any) -> tuple[str, bytes]:
+def machine_code(executable: BuiltExecutable) -> tuple[str, bytes]:
     """What `tvm.compile` returned as a kind of content and its bytes. Raises `BuildError` when it cannot be linked."""
     if linker() is None:
         return LLVM_IR, str(executable.mod.inspect_source("ll")).encode()
@@ -53,7 +53,7 @@ def compiler_reports(kind: str, content: bytes, entries: Sequence[str]) -> list[
 
 
 @lru_cache(maxsize=_LOADED)
-def load_module(kind: str, content: bytes) -> Any:
+def load_module(kind: str, content: bytes) -> LoadedModule:
     """The runtime module; programs that were built together are loaded once.
 
     Raises `BuildError` when it is nothing that can be loaded here.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import tvm
 
 from flextune.platforms.base import Array
 from flextune.schedule.packing import PackedInput
+from flextune.tvm_types import DeviceTensor, LoadedModule
 
 _LONG_CALL_SECS = 2e-4
 """A few calls of at least so long are timed by Python's clock: its microsecond around each does not count, but the call
@@ -21,18 +21,18 @@ _FEW_CALLS = 8
 class TvmKernel:
     """A function of a loaded runtime module; see `flextune.platforms.base.Kernel`."""
 
-    def __init__(self, module: Any, packs: Sequence[PackedInput], name: str = "main") -> None:
+    def __init__(self, module: LoadedModule, packs: Sequence[PackedInput], name: str = "main") -> None:
         self._module = module
         self._name = name
         self._main = module[name]
         self._packs = {pack.index: pack for pack in packs}
-        self._arguments: list[Any] = []
+        self._arguments: list[DeviceTensor] = []
 
     def bind(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         placed = [self._placed(index, array) for index, array in enumerate(inputs)]
         self._arguments = placed + [tvm.runtime.from_dlpack(array) for array in outputs]
 
-    def _placed(self, index: int, array: Array) -> Any:
+    def _placed(self, index: int, array: Array) -> DeviceTensor:
         pack = self._packs.get(index)
         return tvm.runtime.from_dlpack(array) if pack is None else tvm.runtime.tensor(pack.pack(array))
 

@@ -24,9 +24,9 @@ from flextune.errors import ScheduleError
 from flextune.platforms.cpu.attention.layout import AttentionTiles, KeyBlock, Layout, block
 from flextune.platforms.cpu.attention.packing import load_queries, pack_keys, pack_values
 from flextune.platforms.cpu.attention.scores import strip_scores, strip_weights
-from flextune.platforms.cpu.attention.statements import PARALLEL, Expression, Statement, index, loop, sequence
+from flextune.platforms.cpu.attention.statements import PARALLEL, index, loop, sequence
 from flextune.platforms.cpu.attention.values import finish_rows, start_rows, strip_values
-from flextune.tvm_types import PrimFunc
+from flextune.tvm_types import Expression, PrimFunc, Statement
 
 
 def attention_kernel(function: PrimFunc, tiles: AttentionTiles) -> PrimFunc:

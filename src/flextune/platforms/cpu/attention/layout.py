@@ -13,8 +13,8 @@ from tvm.s_tir import SBlock, SBlockRealize
 
 from flextune.analysis.attention import AttentionFacts
 from flextune.errors import ScheduleError
-from flextune.platforms.cpu.attention.statements import Expression, Statement, index, line
-from flextune.tvm_types import Buffer, BufferRegion
+from flextune.platforms.cpu.attention.statements import index, line
+from flextune.tvm_types import Buffer, BufferRegion, Expression, Statement
 
 LOWEST = -3.4028234663852886e38
 """Where a largest score starts from, as in TVM's softmax."""

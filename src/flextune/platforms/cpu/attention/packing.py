@@ -9,8 +9,6 @@ from tvm import tirx
 from flextune.platforms.cpu.attention.layout import KeyBlock, Layout, Panels, holding, panels
 from flextune.platforms.cpu.attention.pair_packing import load_query_pairs, pack_panel_pairs, pack_value_pairs
 from flextune.platforms.cpu.attention.statements import (
-    Expression,
-    Statement,
     index,
     lanes,
     line,
@@ -21,6 +19,7 @@ from flextune.platforms.cpu.attention.statements import (
     transposed_square,
     vectors,
 )
+from flextune.tvm_types import Expression, Statement
 
 
 def pack_keys(layout: Layout, block: KeyBlock) -> Statement:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from tvm import tirx
 
 from flextune.platforms.cpu.attention.layout import holding
-from flextune.platforms.cpu.attention.statements import Expression, Statement, index, lanes, line, ramp, sequence
-from flextune.tvm_types import Buffer
+from flextune.platforms.cpu.attention.statements import index, lanes, line, ramp, sequence
+from flextune.tvm_types import Buffer, Expression, Statement
 from flextune.workload.rounding import STORAGE, bfloat16_of
 
 DOT_FUNCTION = "flextune_dpbf16ps"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from flextune.platforms.cpu.attention.layout import Layout
 from flextune.platforms.cpu.attention.pairs import pair_products
-from flextune.platforms.cpu.attention.statements import Expression, Statement, multiply_add
-from flextune.tvm_types import Buffer
+from flextune.platforms.cpu.attention.statements import multiply_add
+from flextune.tvm_types import Buffer, Expression, Statement
 
 
 def products(

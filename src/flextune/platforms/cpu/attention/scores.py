@@ -12,8 +12,6 @@ from flextune.platforms.cpu.attention.pairs import LANES
 from flextune.platforms.cpu.attention.products import products
 from flextune.platforms.cpu.attention.statements import (
     UNROLLED,
-    Expression,
-    Statement,
     apart,
     fold_lanes,
     index,
@@ -26,7 +24,7 @@ from flextune.platforms.cpu.attention.statements import (
     sequence,
     vectors,
 )
-from flextune.tvm_types import Buffer
+from flextune.tvm_types import Buffer, Expression, Statement
 from flextune.workload.rounding import bfloat16_of
 
 

@@ -6,15 +6,11 @@ What these functions return is plain TIR; indices are int32, and data are float3
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from tvm import tirx
 from tvm.ir import StringImm
 
-from flextune.tvm_types import Buffer
-
-Expression = Any
-Statement = Any
+from flextune.tvm_types import Buffer, Expression, ForKind, Statement
 
 SERIAL, PARALLEL = tirx.ForKind.SERIAL, tirx.ForKind.PARALLEL
 VECTORIZED, UNROLLED = tirx.ForKind.VECTORIZED, tirx.ForKind.UNROLLED
@@ -41,7 +37,7 @@ def sequence(statements: Sequence[Statement]) -> Statement:
     return flat[0] if len(flat) == 1 else tirx.SeqStmt(flat)
 
 
-def loop(extent: int, body: Callable[[Expression], Statement], name: str = "i", kind: Any = SERIAL) -> Statement:
+def loop(extent: int, body: Callable[[Expression], Statement], name: str = "i", kind: ForKind = SERIAL) -> Statement:
     """A loop from 0; what runs once is no loop."""
     if extent == 1 and kind != PARALLEL:
         return body(index(0))
@@ -49,7 +45,7 @@ def loop(extent: int, body: Callable[[Expression], Statement], name: str = "i", 
     return tirx.For(variable, 0, extent, kind, body(variable))
 
 
-def each(extents: Sequence[int], body: Callable[..., Statement], kind: Any = UNROLLED) -> Statement:
+def each(extents: Sequence[int], body: Callable[..., Statement], kind: ForKind = UNROLLED) -> Statement:
     """Nested loops, outermost first."""
     if not extents:
         return body()

@@ -11,8 +11,6 @@ from flextune.platforms.cpu.attention.layout import LOWEST, KeyBlock, Layout, Pa
 from flextune.platforms.cpu.attention.products import products
 from flextune.platforms.cpu.attention.statements import (
     UNROLLED,
-    Expression,
-    Statement,
     each,
     index,
     lanes,
@@ -23,6 +21,7 @@ from flextune.platforms.cpu.attention.statements import (
     sequence,
     vectors,
 )
+from flextune.tvm_types import Expression, Statement
 from flextune.workload.rounding import bfloat16_of
 
 
