@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from flextune.errors import UsageError
+from flextune.once import once
 from flextune.workload.operator import Operator
 from flextune.workload.parameters import nearest
 
@@ -74,7 +75,7 @@ def register_operator(operator: Operator) -> None:
     _FACTORIES[operator.name] = lambda: operator
 
 
-@cache
+@once
 def _add_plugins() -> None:
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         operator = entry.load()

@@ -7,12 +7,12 @@ below the smallest normal one for zero.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import tvm
 from tvm import tirx
 
+from flextune.once import once
 from flextune.workload.element_type import BFLOAT16, QUIET
 
 STORAGE = BFLOAT16.storage
@@ -31,7 +31,7 @@ def bfloat16_of(value: Expression) -> Expression:
     return tirx.op.call_intrin(STORAGE + _lanes(number), ROUND, number)
 
 
-@cache
+@once
 def register_rounding() -> None:
     """Makes the operator known to TVM, which programs that hold it cannot be read without."""
     tvm.ir.register_op_attr(ROUND, "TCallEffectKind", _PURE)

@@ -10,11 +10,10 @@ through a small LLVM function that is inlined.
 
 from __future__ import annotations
 
-from functools import cache
-
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812  # the name that the script parser knows
 
+from flextune.once import once
 from flextune.platforms.cpu.attention.pairs import CODE, DOT_FUNCTION
 from flextune.platforms.cpu.limits import DotIntrinsic
 from flextune.schedule.instructions import register_code, register_intrinsic
@@ -42,7 +41,7 @@ def available_intrinsics(target: Target) -> tuple[DotIntrinsic, ...]:
     return (*((VNNI,) if target.has("vnni") else ()), *((BF16,) if target.has("bf16") else ()))
 
 
-@cache
+@once
 def register_intrinsics() -> None:
     """Needed before a trace that names an intrinsic is applied. Their programs are parsed when one is, not before."""
     register_code("x86", CODE, "bf16", _BF16_LLVM)

@@ -12,7 +12,7 @@ by operators that are known here alone; they become code where all intrinsics do
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from typing import cast
 
 import tvm
@@ -20,6 +20,7 @@ import tvm_ffi
 from tvm import tirx
 from tvm.ir import Call
 
+from flextune.once import once
 from flextune.platforms.x86.elementary import erf, exp, tanh
 from flextune.platforms.x86.power import logarithm, power
 from flextune.platforms.x86.rounding import ROUNDING_FEATURE, rounded
@@ -46,7 +47,7 @@ _COMPOSED = ("sigmoid", "exp10", "atanh")
 """Functions that TVM composes of those; of float32 they are composed as TVM does, of ours."""
 
 
-@cache
+@once
 def register_operators() -> None:
     """Makes the operators and `PIPELINE` known to TVM, which changes nothing for those who do not name it."""
     register_rounding()
