@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
         self._module = module
         self._replacements = replacements
         self._variables: dict[int, Any] = {}
+        self._packed: dict[tuple[int, tuple[int, ...], PackedInput], Any] = {}
 
     def visit_call_(self, call: Any) -> Any:
         call = self.visit_expr_post_order(call)
@@ -53,10 +54,21 @@ class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
             return call
         packs = {pack.index: pack for pack in replacement.packs}
         arguments = [
-            _packed(argument, packs[index]) if index in packs else argument
+            self._in_form(argument, packs[index]) if index in packs else argument
             for index, argument in enumerate(call.args[1].fields)
         ]
         return relax.call_tir(self._variable(call.args[0].name_hint, replacement), arguments, out_ty=output_types(call))
+
+    def _in_form(self, constant: Any, pack: PackedInput) -> Any:
+        """The packed constant, the same for all calls that expect it so."""
+        if not is_constant(constant):
+            raise ScheduleError(f"the schedule packs input {pack.index}, which is not a constant here")
+        form = replace(pack, index=0)  # whichever input it is
+        key = (int(constant.value.data_ptr()), constant.value.shape, form)
+        if key not in self._packed:
+            array: np.ndarray = np.from_dlpack(constant.value)  # a view: large weights are not copied
+            self._packed[key] = relax.const(pack.pack(array), pack.dtype)
+        return self._packed[key]
 
     def _variable(self, name: str, replacement: Replacement) -> Any:
         """The replacement's variable in the new module; equal functions of one task share it."""
@@ -70,10 +82,3 @@ class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
 def output_types(call: Any) -> Any:
     """The type of each output of a `call_tir`."""
     return list(call.ty.fields) if isinstance(call.ty, relax.TupleType) else call.ty
-
-
-def _packed(argument: Any, pack: PackedInput) -> Any:
-    if not is_constant(argument):
-        raise ScheduleError(f"the schedule packs input {pack.index}, which is not a constant here")
-    array: np.ndarray = np.from_dlpack(argument.value)  # a view: large weights are not copied
-    return relax.const(pack.pack(array), pack.dtype)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import tvm
 
 from flextune.aligned import ALIGNMENT_BYTES
+from flextune.apply.equal_bytes import EqualBytes, bytes_at
 from flextune.apply.huge_pages import huge_block
 from flextune.apply.in_place import CopyStep, Decisions, Homes, Part, decide_in_place, lifetimes
 from flextune.apply.memory_plan import plan_memory
@@ -60,14 +60,18 @@ def _planned(code: StraightLine, decisions: Decisions) -> tuple[dict[Buffer, int
 
 
 def _weights(code: StraightLine, offsets: dict[Buffer, int]) -> np.ndarray:
-    """The weights in one block, and their places added to `offsets`."""
-    size = 0
-    for buffer, _ in code.constants:
-        offsets[buffer] = size
-        size += -(-buffer.nbytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
-    block = huge_block(size)
+    """The weights in one block, equal ones once, and their places added to `offsets`."""
+    size, stored = 0, EqualBytes()
+    distinct: list[tuple[int, np.ndarray]] = []
     for buffer, value in code.constants:
-        ctypes.memmove(block.ctypes.data + offsets[buffer], value.data_ptr(), buffer.nbytes)
+        content = bytes_at(int(value.data_ptr()), buffer.nbytes)
+        offsets[buffer] = stored.setdefault(content, size)
+        if offsets[buffer] == size and buffer.nbytes > 0:
+            distinct.append((size, content))
+            size += -(-buffer.nbytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+    block = huge_block(size)
+    for offset, content in distinct:
+        block[offset : offset + content.size] = content
     return block
 
 
