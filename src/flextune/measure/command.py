@@ -12,16 +12,20 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameters import Value
 from flextune.errors import EnvironmentFault, UsageError
 from flextune.measure.ending import Ending, Outcome, exit_text
+from flextune.measure.fingerprint import Fingerprint, fingerprint_of
 from flextune.measure.function import Check, check_fault
 from flextune.measure.limits import die_with_parent
-from flextune.measure.objective import number_fault
+from flextune.measure.objective import identity_text, number_fault
+from flextune.measure.objective_protocol import ObjectiveProtocol
 from flextune.measure.outcome import cause_of_end
+from flextune.measure.source_files import is_compiled, program_file, source_files
 from flextune.measure.watch import ProcessWatch, RunLimits, kill_group
 from flextune.registry import nearest
 from flextune.trial.measurement import Measurement, Status
@@ -115,6 +119,12 @@ class CommandObjective:
     """Of a run."""
     build_limits: RunLimits = field(default_factory=RunLimits)
     """Of a build."""
+    protocol: ObjectiveProtocol = field(default_factory=ObjectiveProtocol)
+    """As records keep it."""
+    texts: tuple[str, ...] = ()
+    """Values of parameters that may name files."""
+    version: str = ""
+    """What else decides its value."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or Path(self.command.run[0]).name)
@@ -131,16 +141,34 @@ class CommandObjective:
         for words in filter(None, (self.command.build, self.command.run)):
             self._need_program(words[0])
 
-    @property
+    @cached_property
     def identity(self) -> str:
-        """The command itself."""
+        """The command itself, with the files that it runs and reads as far as its words and their texts name them."""
         command = self.command
         parts = (command.run, command.build, command.value, command.expect, command.environment)
-        return "command:" + json.dumps(parts)
+        text = "command:" + json.dumps(parts) + "".join(f"\n{name}:{digest}" for name, digest in self._files())
+        return identity_text(text, self.version, self._checked.digest)
 
     @property
-    def protocol(self) -> str:
-        return f"repeats={self.repeats},timeout_secs={self.limits.timeout_secs:g}"
+    def unknown(self) -> str:
+        return self._checked.unknown
+
+    @cached_property
+    def _checked(self) -> Fingerprint:
+        return Fingerprint("") if self.check is None else fingerprint_of(self.check)
+
+    def _files(self) -> list[tuple[str, str]]:
+        command, folder = self.command, Path(self.command.working_folder)
+        programs = [program_file(words[0], folder) for words in (command.build, command.run) if words]
+        words = [*map(str, filter(None, programs)), *command.build, *command.run, *self.texts]
+        words += [text for _, text in command.environment]
+        named = [found for word in words for found in _expanded(word, folder)]
+        files = source_files(named, folder, any_kind=True)
+        made = {
+            str(Path(word)) for before, word in zip(command.build, command.build[1:], strict=False) if before == "-o"
+        }
+        kept = (name for name in files if not (command.build and _is_made(name, folder, command.build[0], made)))
+        return [(name, files[name]) for name in kept]
 
     def measure(self, assignment: Assignment, values: Mapping[str, Value]) -> Measurement:
         started = time.perf_counter()
@@ -235,6 +263,22 @@ def filled_in(text: str, values: Mapping[str, str]) -> str:
 def value_text(value: Value) -> str:
     """A value as a word of a command: truth values are 1 and 0."""
     return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _expanded(word: str, folder: Path) -> list[str]:
+    """The word, or where it has placeholders beside other text the files of the working folder that it may name."""
+    if not _names(word):
+        return [word]
+    pattern = _PLACEHOLDER.sub(lambda match: match.group()[0] if match.group(1) is None else "*", word)
+    if FOLDER in _names(word) or not pattern.strip("*") or "**" in pattern or Path(pattern).is_absolute():
+        return [word]
+    return [word, *(str(path.relative_to(folder)) for path in folder.glob(pattern))]
+
+
+def _is_made(name: str, folder: Path, compiler: str, made: set[str]) -> bool:
+    """Whether the build makes this file: what the file holds before says nothing then."""
+    path = (folder / name).resolve()
+    return path != program_file(compiler, folder) and (str(Path(name)) in made or is_compiled(path))
 
 
 def _names(text: str) -> list[str]:

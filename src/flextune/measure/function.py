@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import time
-from collections.abc import Callable, Iterable, Mapping
+import uuid
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameters import Value
 from flextune.measure.ending import Ending, Outcome
+from flextune.measure.fingerprint import Fingerprint, fingerprint_of
 from flextune.measure.launcher import can_fork
-from flextune.measure.objective import number_fault
+from flextune.measure.objective import identity_text, number_fault
+from flextune.measure.objective_protocol import ObjectiveProtocol
 from flextune.measure.outcome import cause_of_end
 from flextune.measure.watch import RunLimits
 from flextune.measure.wire import Message
@@ -37,14 +39,21 @@ class FunctionObjective:
         parameters: tuple[str, ...],
         *,
         name: str = "",
+        version: str = "",
         check: Check | None = None,
         repeats: int = 1,
         limits: RunLimits | None = None,
         isolated: bool = True,
+        protocol: ObjectiveProtocol | None = None,
     ) -> None:
+        """A `name` promises that all that is measured under it is the same; else that is told from the function."""
         self.name = name or _qualified(function)
-        self.identity = f"name:{name}" if name else f"python:{self.name}:{_digest(function)}"
-        self.protocol = f"repeats={repeats},timeout_secs={limits.timeout_secs if limits else 0:g},isolated={isolated}"
+        self.protocol = protocol or ObjectiveProtocol(repeats, isolated=isolated)
+        self._fingerprint = Fingerprint("") if name else fingerprint_of(function)
+        self._checked = Fingerprint("") if check is None else fingerprint_of(check)
+        what = f"name:{name}" if name else f"python:{self.name}:{self._fingerprint.digest}"
+        self.unknown = self._fingerprint.unknown or self._checked.unknown
+        self.identity = identity_text(f"{what}:{uuid.uuid4()}" if self.unknown else what, version, self._checked.digest)
         self._function = function
         self._as_dict = _takes_a_dict(function, parameters)
         self._check = check
@@ -129,46 +138,3 @@ def _takes_a_dict(function: Callable[..., object], parameters: tuple[str, ...]) 
 def _qualified(function: Callable[..., object]) -> str:
     named = getattr(function, "func", function)
     return str(getattr(named, "__qualname__", type(named).__qualname__))
-
-
-def _digest(function: Callable[..., object]) -> str:
-    """Of the function's source text and the plain values it has captured: another one makes other numbers."""
-    target = getattr(function, "func", function)
-    cells = [cell.cell_contents for cell in getattr(target, "__closure__", None) or () if not _is_empty(cell)]
-    keywords = getattr(function, "keywords", {})
-    captured = (
-        *cells,
-        *getattr(function, "args", ()),
-        *keywords.values(),
-        *(getattr(target, "__defaults__", ()) or ()),
-    )
-    return hashlib.sha256("\n".join([_source(target), *_plain(captured)]).encode()).hexdigest()[:16]
-
-
-def _source(target: object) -> str:
-    """The source text, with what tells two functions of one line apart; compiled code where there is no such text."""
-    code = getattr(target, "__code__", None)
-    parts = [] if code is None else [*code.co_names, *_plain(code.co_consts)]
-    try:
-        text = inspect.getsource(target if inspect.isroutine(target) else type(target))
-    except (OSError, TypeError):
-        text = "" if code is None else code.co_code.hex()
-    return "\n".join([text, *parts])
-
-
-def _state(target: object) -> Iterable[object]:
-    """What an object holds that is called, or whose method is."""
-    owner = getattr(target, "__self__", target)
-    return () if inspect.ismodule(owner) else getattr(owner, "__dict__", {}).values()
-
-
-def _plain(values: Iterable[object]) -> list[str]:
-    return [repr(value) for value in values if isinstance(value, bool | int | float | str)]
-
-
-def _is_empty(cell: Any) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018 - reading it is the question
-    except ValueError:
-        return True
-    return False

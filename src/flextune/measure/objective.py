@@ -8,13 +8,15 @@ from typing import Any, Protocol
 
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameters import Value
+from flextune.measure.objective_protocol import ObjectiveProtocol
 from flextune.trial.measurement import Measurement
 
 
 class Objective(Protocol):
     """Tries configurations. Whatever goes wrong with one is its measurement; an exception is a broken environment.
 
-    `name` is for people, `identity` is a text that says what is measured: equal texts, comparable numbers.
+    `name` is for people, `identity` is a text that says what is measured: equal texts, comparable numbers. `unknown`
+    says why there is no such text, where what decides the value cannot be told: then nothing recorded is comparable.
     """
 
     @property
@@ -24,7 +26,10 @@ class Objective(Protocol):
     def identity(self) -> str: ...
 
     @property
-    def protocol(self) -> str:
+    def unknown(self) -> str: ...
+
+    @property
+    def protocol(self) -> ObjectiveProtocol:
         """How it is measured, for the records."""
         ...
 
@@ -35,6 +40,11 @@ class Objective(Protocol):
     def close(self) -> None:
         """End what it has started."""
         ...
+
+
+def identity_text(what: str, version: str, check: str) -> str:
+    """What is measured, with the version that the user gives it and the digest of the check that judges it."""
+    return what + (f"\nversion:{version}" if version else "") + (f"\ncheck:{check}" if check else "")
 
 
 def number_fault(value: Any) -> str:

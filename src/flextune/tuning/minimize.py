@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
@@ -39,6 +40,7 @@ def minimize(
     check: Check | None = None,
     default: Mapping[str, Value] | None = None,
     name: str = "",
+    version: str = "",
     seed: int = 0,
     db: Database | Path | str | None = None,
     options: MinimizeOptions | None = None,
@@ -72,7 +74,7 @@ def minimize(
     size, names = declared.solutions.count, declared.solutions.names
     first = None if default is None else declared.complete(default)
     # The objective comes first: its process is to be forked before a strategy has loaded what starts threads.
-    with closing(_objective(objective, declared.parameters.names, how, check, name)) as measured:
+    with closing(_objective(objective, declared.parameters, how, check, name, version)) as measured:
         searcher = create_strategy(
             strategy,
             declared.solutions,
@@ -83,7 +85,7 @@ def minimize(
             trials=None if limit.trials is None else min(limit.trials, size),
         )
         about = Provenance(
-            protocol=measured.protocol,
+            protocol=str(measured.protocol),
             versions=installed_versions(),
             seed=seed,
             strategy=strategy,
@@ -94,7 +96,8 @@ def minimize(
         records = ObjectiveRecords(measured, declared, about)
         with _opened(db) as database:
             run = MinimizeRun(declared, searcher, measured, limit, started, database, records, on_trial)
-            if how.resume:
+            if how.resume and database is not None:
+                _warn_of_unknown(measured)
                 run.recall()
             run.spend()
             return run.result(strategy, str(db) if isinstance(db, str | Path) else "")
@@ -109,28 +112,50 @@ def _space(space: Declared, constraints: Iterable[Rule] | Rule) -> ParameterSpac
 
 def _objective(
     objective: Callable[..., object] | Command | Sequence[str],
-    names: tuple[str, ...],
+    parameters: Parameters,
     options: MinimizeOptions,
     check: Check | None,
     name: str,
+    version: str,
 ) -> Objective:
     limits = options.limits(options.timeout_secs)
     if isinstance(objective, Command):
-        builds = options.limits(options.build_timeout_secs)
-        return CommandObjective(objective, names, name, check, options.repeats, limits, builds)
+        return CommandObjective(
+            objective,
+            parameters.names,
+            name,
+            check,
+            options.repeats,
+            limits,
+            options.limits(options.build_timeout_secs),
+            options.protocol,
+            tuple(value for each in parameters.parameters for value in each.values if isinstance(value, str)),
+            version,
+        )
     if callable(objective):
         return FunctionObjective(
             objective,
-            names,
+            parameters.names,
             name=name,
+            version=version,
             check=check,
             repeats=options.repeats,
             limits=limits,
             isolated=options.isolated,
+            protocol=options.protocol,
         )
-    if isinstance(objective, str):
-        raise UsageError(f"an objective is a function, a Command or a list of words, got the text {objective!r:.80}")
-    return _objective(Command(tuple(objective)), names, options, check, name)
+    if isinstance(objective, str) or not isinstance(objective, Sequence):
+        raise UsageError(f"an objective is a function, a Command or a list of words, got {objective!r:.80}")
+    return _objective(Command(tuple(objective)), parameters, options, check, name, version)
+
+
+def _warn_of_unknown(objective: Objective) -> None:
+    if objective.unknown:
+        warnings.warn(
+            f"what decides the value of {objective.name!r} cannot be told, for it holds {objective.unknown}: recorded "
+            "trials do not count; promise with name='...' and version='...' that they are of the same objective",
+            stacklevel=4,
+        )
 
 
 def _opened(db: Database | Path | str | None) -> AbstractContextManager[Database | None]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 import psutil
 
 from flextune.errors import UsageError
+from flextune.measure.objective_protocol import ObjectiveProtocol
 from flextune.measure.watch import RunLimits
 from flextune.registry import nearest
 from flextune.target.cgroup import memory_limit_bytes
@@ -49,6 +50,13 @@ class MinimizeOptions:
     def limits(self, timeout_secs: float) -> RunLimits:
         """What one run may take."""
         return RunLimits(timeout_secs, self.memory_bytes or _free_bytes() * 3 // 4)
+
+    @property
+    def protocol(self) -> ObjectiveProtocol:
+        """As records keep it."""
+        return ObjectiveProtocol(
+            self.repeats, self.timeout_secs, self.build_timeout_secs, self.memory_bytes >> 20, self.isolated
+        )
 
 
 def _free_bytes() -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from flextune.csp.assignment import Assignment
@@ -11,15 +13,19 @@ from flextune.csp.parameter_space import ParameterSpace, parameters_json
 from flextune.database.exchange import configuration
 from flextune.errors import UsageError
 from flextune.measure.objective import Objective
+from flextune.measure.objective_protocol import ObjectiveProtocol
 from flextune.trial.measurement import Measurement
 from flextune.trial.record import OBJECTIVE, Provenance, TuningRecord
+
+_FAILURES = 2
 
 
 class ObjectiveRecords:
     """Writes and reads the records of one objective on this machine.
 
     They belong to what is measured (`Objective.identity`) and to the machine; parameters may gain and lose values and
-    constraints may change, and what was measured before still counts.
+    constraints may change, and what was measured before still counts. A verdict counts where it would be the same now:
+    with no fewer repeats, and within the limits of now. A failure may pass: it counts once it has come twice.
     """
 
     def __init__(self, objective: Objective, space: ParameterSpace, provenance: Provenance) -> None:
@@ -48,7 +54,7 @@ class ObjectiveRecords:
             build_secs=measurement.build_secs,
             elapsed_secs=measurement.elapsed_secs,
             max_error=measurement.max_error,
-            protocol=about.protocol,
+            protocol=str(self._objective.protocol),
             versions=about.versions,
             seed=about.seed,
             strategy=about.strategy,
@@ -61,16 +67,22 @@ class ObjectiveRecords:
         )
 
     def recalled(self, records: Iterable[TuningRecord]) -> list[Measurement]:
-        """What records say about members of this space, the latest record of each, in the order of the first."""
+        """What records say about members of this space, the latest verdict on each, in the order of the first."""
         found: dict[Assignment, Measurement] = {}
-        for record in records:
+        failures: Counter[Assignment] = Counter()
+        for record in filter(self._holds, records):
             member = self._member(record)
             if member is not None:
-                fields = record.measurement
-                found[member] = Measurement(
-                    member, fields.status, fields.run_secs, fields.error, fields.build_secs, fields.elapsed_secs
-                )
-        return list(found.values())
+                found[member] = replace(record.measurement, assignment=member)
+                failures[member] = 0 if record.measurement.ok else failures[member] + 1
+        return [measurement for member, measurement in found.items() if not 0 < failures[member] < _FAILURES]
+
+    def _holds(self, record: TuningRecord) -> bool:
+        try:
+            made = ObjectiveProtocol.parse(record.protocol)
+        except ValueError:  # of a version that says it otherwise
+            return False
+        return self._objective.protocol.accepts(record.measurement, made)
 
     def _member(self, record: TuningRecord) -> Assignment | None:
         """The member of this space with the record's values; None where it has none."""

@@ -154,7 +154,8 @@ def test_another_function_starts_anew(tmp_path):
 
 def test_records_survive_a_change_of_the_space(tmp_path):
     path = tmp_path / "r.db"
-    minimize(len, {"word": ["a", "bb"], "obj": ["x"]}, 2, "random", db=path, name="n", isolated=False)
+    narrow = {"word": ["a", "bb"], "obj": ["x"]}
+    minimize(lambda word, obj: len(word), narrow, 2, "random", db=path, name="n", isolated=False)
     wider = {"word": ["ccc", "bb", "a"], "obj": ["x"]}
     result = minimize(lambda word, obj: len(word), wider, 3, "random", db=path, name="n", isolated=False)
     assert result.recorded == 2
