@@ -10,7 +10,7 @@ import numpy as np
 
 from flextune.apply.check import max_relative_error
 from flextune.errors import UsageError
-from flextune.importing.values import ValueSpec, random_values
+from flextune.importing.values import ValueSpec, array_type, random_values
 from flextune.registry import nearest
 
 Values = Mapping[str, np.ndarray]
@@ -94,7 +94,7 @@ def _stacked(path: Path, spec: ValueSpec, arrays: Mapping[str, np.ndarray]) -> n
     array = arrays[spec.name]
     if array.shape == spec.shape:
         array = array[None]
-    if array.shape[1:] != spec.shape or array.dtype != np.dtype(spec.dtype) or not array.shape[0]:
+    if array.shape[1:] != spec.shape or array.dtype != array_type(spec.dtype) or not array.shape[0]:
         came = f"{array.dtype}[{', '.join(map(str, array.shape))}]"
         raise UsageError(f"{path}: expected {spec}, or with a leading axis over samples, got {came}")
     return array

@@ -5,30 +5,18 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
 from flextune.aligned import aligned_empty, is_aligned
 from flextune.errors import UsageError
-from flextune.importing.values import ValueSpec
-
-
-@lru_cache
-def element_type(name: str) -> np.dtype[Any]:
-    """The NumPy type of that name; bfloat16 is that of `ml_dtypes`."""
-    if name == "bfloat16":
-        import ml_dtypes  # registers the name with NumPy; few models need it
-
-        dtype: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-        return dtype
-    return np.dtype(name)
+from flextune.importing.values import ValueSpec, array_type
+from flextune.workload.element_type import BFLOAT16
 
 
 def empty_value(spec: ValueSpec) -> np.ndarray:
     """An uninitialised array for a value, placed so that generated code writes it without a copy."""
-    return aligned_empty(spec.shape, element_type(spec.dtype))
+    return aligned_empty(spec.shape, array_type(spec.dtype))
 
 
 def input_array(spec: ValueSpec, value: object, model: str) -> np.ndarray:
@@ -60,6 +48,11 @@ def apart(inputs: Mapping[ValueSpec, np.ndarray], outputs: Sequence[np.ndarray],
     ]
 
 
+def stored(array: np.ndarray) -> np.ndarray:
+    """The array as generated code sees it: bfloat16 as uint16."""
+    return array.view(BFLOAT16.storage) if array.dtype.name == BFLOAT16.name else array
+
+
 def as_array(value: object, what: str) -> np.ndarray:
     """A NumPy array over the memory of an array or of a DLPack tensor on the CPU; anything else is copied."""
     if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack__"):
@@ -83,7 +76,7 @@ def _by_tvm_ffi(value: object) -> np.ndarray | None:
 
     try:
         tensor = tvm_ffi.from_dlpack(value)
-        dtype = element_type(str(tensor.dtype))
+        dtype = array_type(str(tensor.dtype))
     except (RuntimeError, BufferError, TypeError, ValueError):
         return None
     if tensor.device.type != "cpu" or not tensor.is_contiguous():
@@ -102,6 +95,6 @@ def _copy(spec: ValueSpec, array: np.ndarray) -> np.ndarray:
 
 
 def _check(spec: ValueSpec, array: np.ndarray, what: str) -> None:
-    if array.shape != spec.shape or array.dtype != element_type(spec.dtype):
+    if array.shape != spec.shape or array.dtype != array_type(spec.dtype):
         came = f"{array.dtype}[{', '.join(map(str, array.shape))}]"
         raise UsageError(f"{what} {spec} expected, got {came}")

@@ -206,7 +206,7 @@ def _signature(partition: Partition, target: Target, threads: int) -> Signature:
     returned = partition.module["main"].ret_ty
     fields = list(returned.fields) if isinstance(returned, relax.TupleType) else [returned]
     outputs = tuple(
-        ValueSpec(name, tuple(int(size) for size in field.shape), str(field.dtype))
+        ValueSpec(name, tuple(int(size) for size in field.shape), partition.model.output_dtype(name, str(field.dtype)))
         for name, field in zip(partition.model.outputs, fields, strict=True)
     )
     return Signature(partition.model.name, partition.model.inputs, outputs, str(target), threads)

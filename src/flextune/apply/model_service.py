@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from flextune.apply.arrays import element_type, empty_value
+from flextune.apply.arrays import empty_value
 from flextune.apply.check import relative_errors
 from flextune.apply.executable import Executable
 from flextune.apply.handover import received
 from flextune.apply.reference import reference_outputs
 from flextune.apply.signature import Signature
-from flextune.importing.values import ValueSpec
+from flextune.importing.values import ValueSpec, array_type
 from flextune.measure.services import guarded
 from flextune.measure.wire import Message
 from flextune.trial.measurement import Status
@@ -140,7 +140,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as stored:
         heads = json.loads(stored["arr_0"].tobytes())
         return {
-            name: stored[f"arr_{number}"].view(element_type(dtype)).reshape(shape)
+            name: stored[f"arr_{number}"].view(array_type(dtype)).reshape(shape)
             for number, (name, dtype, shape) in enumerate(heads, 1)
         }
 

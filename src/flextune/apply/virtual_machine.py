@@ -13,6 +13,7 @@ import tvm
 import tvm_ffi
 from tvm import relax
 
+from flextune.apply.arrays import stored
 from flextune.apply.model_file import write_model_file
 from flextune.apply.quiet import without_noise
 from flextune.apply.signature import Signature
@@ -36,7 +37,7 @@ class VirtualMachine:
             raise UsageError("the model was unloaded; load it again to run it")
         results = self._threads.call(lambda: self._results(inputs))
         for output, result in zip(outputs, results, strict=True):
-            np.copyto(output, result.numpy())
+            np.copyto(stored(output), result.numpy())
 
     def run_timed(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[tuple[str, float]]:
         calls: list[tuple[str, float]] = []
@@ -62,7 +63,7 @@ class VirtualMachine:
         self._machine = None
 
     def _results(self, inputs: Sequence[np.ndarray]) -> list[Any]:
-        result = self._machine["main"](*(tvm.runtime.from_dlpack(array) for array in inputs))
+        result = self._machine["main"](*(tvm.runtime.from_dlpack(stored(array)) for array in inputs))
         return list(result) if not isinstance(result, tvm.runtime.Tensor) else [result]
 
 

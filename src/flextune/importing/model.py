@@ -16,8 +16,9 @@ from flextune.importing.expansion import expand_functions
 from flextune.importing.operators import check_operators
 from flextune.importing.order import sort_nodes
 from flextune.importing.reading import check_proto, read_proto
-from flextune.importing.values import ValueSpec, random_values
+from flextune.importing.values import ValueSpec, array_type, random_values
 from flextune.target.memory import require_memory
+from flextune.workload.element_type import BFLOAT16
 
 _MOST_ELEMENTS = 2**31 - 1
 """Of an input: generated code counts elements in 32 bits."""
@@ -42,6 +43,12 @@ class Model:
     def weight_bytes(self) -> int:
         """Bytes of all constants as float32."""
         return sum(4 * math.prod(tensor.dims) for tensor in self.proto.graph.initializer)
+
+    def output_dtype(self, name: str, stored: str) -> str:
+        """The element type of an output that is kept as `stored`: bfloat16 is kept as uint16."""
+        kinds = {value.name: value.type.tensor_type.elem_type for value in self.proto.graph.output}
+        is_bfloat16 = stored == BFLOAT16.storage and kinds[name] == onnx.TensorProto.BFLOAT16
+        return BFLOAT16.name if is_bfloat16 else stored
 
     def save(self, path: str | Path) -> Path:
         """Write the model (with its static shapes and present weights) as an ONNX file."""
@@ -141,7 +148,7 @@ def _check_sizes(inputs: Sequence[ValueSpec], source: str) -> None:
     for spec in inputs:
         if math.prod(spec.shape) > _MOST_ELEMENTS:
             raise ModelError(f"{source}: input {spec} has more than {_MOST_ELEMENTS} elements: use smaller sizes")
-    input_bytes = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in inputs)
+    input_bytes = sum(math.prod(spec.shape) * array_type(spec.dtype).itemsize for spec in inputs)
     require_memory(input_bytes, f"{source}: what the inputs hold", copies=1)
 
 

@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
+
+from flextune.workload.element_type import BFLOAT16
+
+
+@lru_cache
+def array_type(name: str) -> np.dtype[Any]:
+    """The NumPy type of that name; bfloat16 is that of `ml_dtypes`."""
+    if name == BFLOAT16.name:
+        import ml_dtypes  # registers the name with NumPy; few models need it
+
+        dtype: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return dtype
+    return np.dtype(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +36,7 @@ class ValueSpec:
 
     def random_array(self, rng: np.random.Generator) -> np.ndarray:
         """Normal values for floats, 0 or 1 for integers and booleans (always a valid index)."""
-        dtype = np.dtype(self.dtype)
+        dtype = array_type(self.dtype)
         if dtype.kind in "iub":
             return rng.integers(0, 2, self.shape).astype(dtype)
         return rng.standard_normal(self.shape).astype(dtype)

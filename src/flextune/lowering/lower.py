@@ -28,6 +28,7 @@ from flextune.lowering.folding import fold_moved_constants
 from flextune.lowering.gather_scatter import with_checked_indices
 from flextune.lowering.image_transposes import sink_image_transposes
 from flextune.lowering.kernels import last_line, tvm_errors
+from flextune.lowering.precision.casts import store_bfloat16
 from flextune.lowering.precision.quantized import integer_products
 from flextune.tvm_types import RelaxExpr
 
@@ -120,6 +121,7 @@ def _readable(reason: str) -> str:
 _CHECKED = "generated code would read outside of its tensors"
 
 PASSES: tuple[Pass[tvm.IRModule], ...] = (
+    replacing(store_bfloat16, "TVM does not round to bfloat16"),
     replacing(integer_products),
     replacing(with_checked_indices, _CHECKED),
     replacing(fold_moved_constants),

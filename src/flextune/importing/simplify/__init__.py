@@ -13,6 +13,7 @@ from flextune.importing.simplify.bounds import compare_bounds
 from flextune.importing.simplify.branches import take_branches
 from flextune.importing.simplify.constants import fold_constants, fold_shapes
 from flextune.importing.simplify.exponents import cast_exponents
+from flextune.importing.simplify.halves import compute_halves_in_float32
 from flextune.importing.simplify.identities import remove_identities, split_variadic
 from flextune.importing.simplify.masks import constant_masks
 from flextune.importing.simplify.movement import plain_movement
@@ -32,11 +33,13 @@ from flextune.importing.simplify.transposed import plain_convolutions
 
 _REFUSES = "it refuses models that would be computed wrongly"
 _READS = "the importer fails on what it rewrites, or takes it for something else"
+_SUMS = "sums of 16-bit floats are wrong in 16 bits, and the importer fails on half of the operators"
 
 PASSES: tuple[Pass[OnnxGraph], ...] = (
     in_place(refuse_elements, _REFUSES),
     in_place(take_branches, _READS),
     in_place(upgrade_operators, _READS),
+    in_place(compute_halves_in_float32, _SUMS),
     in_place(split_variadic, _READS),
     in_place(constant_masks, _READS),
     in_place(remove_identities),

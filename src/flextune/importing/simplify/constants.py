@@ -87,8 +87,8 @@ def _evaluate(node: onnx.NodeProto, graph: OnnxGraph) -> dict[str, np.ndarray] |
         values = ReferenceEvaluator(model).run(None, {name: graph.constants[name] for name in names})
     except (RuntimeError, ValueError, TypeError, NotImplementedError, IndexError, KeyError, AttributeError):
         return None  # the evaluator lacks this operator or type; the importer may still know it
-    if not all(isinstance(value, np.ndarray | np.generic) for value in values):
-        return None
+    if not all(isinstance(value, np.ndarray | np.generic) and value.dtype.isbuiltin == 1 for value in values):
+        return None  # sequences, and types that NumPy itself does not have
     return {output.name: np.asarray(value) for output, value in zip(outputs, values, strict=True)}
 
 
