@@ -27,7 +27,8 @@ def inspect(
     model: Annotated[Path, typer.Argument(help="An ONNX file.")],
     svg: Annotated[Path | None, typer.Option("--svg", help="Write a picture of the fused graph to this file.")] = None,
     dump: Annotated[
-        Path | None, typer.Option("--dump", help="Write the model after every pass of its import into this folder.")
+        Path | None,
+        typer.Option("--dump", help="Write what every pass leaves, down to the kernels, into this folder."),
     ] = None,
     spaces: Annotated[bool, typer.Option(help="Count the schedules of each group, as far as that is quick.")] = True,
     target: TargetText = None,
@@ -45,6 +46,7 @@ def inspect(
     from flextune.cli.models import read_partition
     from flextune.lowering.precision.precision import Precision
     from flextune.plan.passes import dump_passes
+    from flextune.platforms.estimator import plan_estimator
     from flextune.report.picture import draw
     from flextune.report.view import view_of
 
@@ -53,7 +55,7 @@ def inspect(
     chosen = read_target(target)
     partition = read_partition(model, read_shapes(shape), chosen, without or (), Precision.parse(precision))
     if dump is not None:
-        dump_passes(partition.model, dump, partition.without)
+        dump_passes(partition.model, dump, partition.without, partition.precision, plan_estimator(chosen))
     if db is not None:
         partition = _decided(partition, db, chosen)
     view = view_of(partition)

@@ -16,7 +16,7 @@ from flextune.tvm_types import PrimFunc, Variable
 
 
 def remove_copies(module: tvm.IRModule) -> tvm.IRModule:
-    """`without_copies` for every PrimFunc of a module."""
+    """Read what was copied in place of a copy of it inside a kernel."""
     changed = {
         name: without_copies(function)
         for name, function in module.functions_items()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import tvm
 import tvm_ffi
 from tvm import relax, tirx
 
 from flextune.errors import ModelError
+from flextune.importing.passes import Observer, Pass, replacing, run_passes
 from flextune.lowering.calls import is_call_tir
 from flextune.lowering.copies import remove_copies
 from flextune.lowering.emit import PRIMITIVE
@@ -19,8 +21,6 @@ from flextune.lowering.folding import fold_moved_constants
 from flextune.lowering.legalization import LEGALIZATIONS
 from flextune.lowering.mutation import mutated
 from flextune.tvm_types import GlobalVariable, PrimFunc, RelaxCall, RelaxExpr, RelaxFunction, RelaxType
-
-ModulePass = Callable[[tvm.IRModule], tvm.IRModule]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,56 +31,111 @@ class Kernel:
     type: RelaxType
 
 
+ModulePass = Callable[[tvm.IRModule], tvm.IRModule]
+
+
 class LoweredKernels:
     """The kernels that modules made of one model were lowered to, by the primitive function each was made from.
 
     The modules of different choices, layouts and candidates share most of their groups. A group is lowered where it is
     met first; a later module takes the very same PrimFunc. `lower` gives what it would give if nothing were kept, but
-    for the numbers in the names of functions that are in no group.
+    for the numbers in the names of functions that are in no group. `without` names passes to do without.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, without: Collection[str] = ()) -> None:
+        self._without = tuple(without)
         self._kept: dict[Hashable, Kernel] = {}
 
-    def lower(self, module: tvm.IRModule, entries: Sequence[str] = ("main",)) -> tvm.IRModule:
-        """Every operator of the Relax functions `entries` as a PrimFunc; those of one primitive function as one."""
+    def lower(
+        self,
+        module: tvm.IRModule,
+        entries: Sequence[str] = ("main",),
+        observe: Observer[tvm.IRModule] | None = None,
+    ) -> tvm.IRModule:
+        """Every operator of the Relax functions `entries` as a PrimFunc; those of one primitive function as one.
+
+        By the passes of `kernel_passes` but for those that `without` names; `observe` is told what each of them left.
+        """
         keys = {name.name_hint: _key(function, module) for name, function in _primitives(module)}
         known = {name: self._kept[key] for name, key in keys.items() if key in self._kept}
-        lowered = run_passes(
-            _with_kernels(module, known),
-            fold_moved_constants,
-            relax.transform.LegalizeOps(LEGALIZATIONS),
-            relax.transform.DeadCodeElimination(list(entries)),
-            relax.transform.FuseTIR(),
-            relax.transform.DeadCodeElimination(list(entries)),
-        )
-        _finish(lowered, known)
+        with tvm_errors():
+            lowered = run_passes(kernel_passes(entries, known), _with_kernels(module, known), self._without, observe)
         for name, function in lowered.functions_items():
             if name.name_hint in keys and isinstance(function, tirx.PrimFunc):
                 self._kept.setdefault(keys[name.name_hint], Kernel(function, name.ty))
         return lowered
 
 
-def fuse_by_default(module: tvm.IRModule) -> tvm.IRModule:
+def fuse_by_default(
+    module: tvm.IRModule, without: Collection[str] = (), observe: Observer[tvm.IRModule] | None = None
+) -> tvm.IRModule:
     """Operators as PrimFuncs in TVM's own groups, for a `main` that branches: no plan can say what it does."""
-    return run_passes(
-        module,
-        relax.transform.LegalizeOps(LEGALIZATIONS),
-        relax.transform.AnnotateTIROpPattern(),
-        relax.transform.DeadCodeElimination(["main"]),
-        relax.transform.FuseOps(),
-        relax.transform.FuseTIR(),
-        relax.transform.DeadCodeElimination(["main"]),
-        narrow_indices,
-        remove_copies,
+    with tvm_errors():
+        return run_passes(branching_passes(), module, without, observe)
+
+
+def kernel_passes(entries: Sequence[str] = ("main",), known: Collection[str] = ()) -> tuple[Pass[tvm.IRModule], ...]:
+    """From operators grouped by a plan to one PrimFunc for each group, in the order they run.
+
+    `entries` are the functions that are called from outside; the functions `known` are PrimFuncs already, and finished.
+    """
+    return (FOLD_WEIGHTS, _LEGALIZE, _remove_unused(entries), _FUSE, _remove_unused(entries), *_finish(known))
+
+
+def branching_passes() -> tuple[Pass[tvm.IRModule], ...]:
+    """The same for a `main` that branches, whose operators no plan has grouped."""
+    return (_LEGALIZE, _remove_unused(("main",)), _GROUP, _FUSE, _remove_unused(("main",)), *_finish())
+
+
+FOLD_WEIGHTS = Pass(
+    "fold-rearranged-weights",
+    "Replace transposes, reshapes and casts of constants, which layouts and algorithms ask for, by constants",
+    fold_moved_constants,
+)
+_LEGALIZE: Pass[tvm.IRModule] = Pass(
+    "legalize",
+    "Write every operator as loops: one PrimFunc each",
+    relax.transform.LegalizeOps(LEGALIZATIONS),
+    "kernels are loops",
+)
+_GROUP: Pass[tvm.IRModule] = Pass(
+    "group-operators",
+    "Group operators as TVM does, in models that branch: no plan can say what they do",
+    tvm.transform.Sequential([relax.transform.AnnotateTIROpPattern(), relax.transform.FuseOps()]),
+)
+_FUSE: Pass[tvm.IRModule] = Pass(
+    "fuse-loops",
+    "Make one PrimFunc of all those that a group calls",
+    relax.transform.FuseTIR(),
+    "a kernel is all of a group",
+)
+
+
+def _remove_unused(entries: Sequence[str]) -> Pass[tvm.IRModule]:
+    return Pass(
+        "remove-unused",
+        "Remove functions that nothing calls",
+        relax.transform.DeadCodeElimination(list(entries)),
+        "whatever is left becomes machine code",
     )
 
 
-def run_passes(module: tvm.IRModule, *passes: ModulePass) -> tvm.IRModule:
-    """One pass after the other. ModelError where TVM cannot express the outcome."""
-    with tvm_errors():
-        for run in passes:
-            module = run(module)
+def _finish(known: Collection[str] = ()) -> tuple[Pass[tvm.IRModule], ...]:
+    """What is done to every PrimFunc by itself, for all but the known ones."""
+    passes = (replacing(narrow_indices), replacing(remove_copies))
+    return tuple(replace(each, run=partial(_changed, each.run, known)) for each in passes)
+
+
+def _changed(change: ModulePass, known: Collection[str], module: tvm.IRModule) -> tvm.IRModule:
+    """The module with its PrimFuncs but for the known ones as `change` makes them."""
+    fresh = {
+        name: function
+        for name, function in module.functions_items()
+        if isinstance(function, tirx.PrimFunc) and name.name_hint not in known
+    }
+    changed = change(tvm.IRModule(fresh))
+    for name in fresh:
+        module.update_func(name, changed[name])
     return module
 
 
@@ -99,7 +154,7 @@ def last_line(error: Exception) -> str:
 
 
 def narrow_indices(module: tvm.IRModule) -> tvm.IRModule:
-    """Indices as int32, as `te.create_prim_func` makes them; functions where that could overflow stay as they are."""
+    """Index in int32, as `te.create_prim_func` does, all functions but those where that could overflow."""
     narrowed = {}
     for variable, function in module.functions_items():
         if isinstance(function, tirx.PrimFunc) and _fits_int32(function):
@@ -114,19 +169,6 @@ def narrow_indices(module: tvm.IRModule) -> tvm.IRModule:
 def _fits_int32(function: tirx.PrimFunc) -> bool:
     sizes = [[int(size) for size in p.ty.shape if isinstance(size, tirx.IntImm)] for p in function.params]
     return all(math.prod(shape) < 2**30 for shape in sizes)
-
-
-def _finish(module: tvm.IRModule, known: Collection[str]) -> None:
-    """What is done to every PrimFunc by itself, for all but the known ones."""
-    functions = module.functions_items()
-    fresh = {
-        name: function
-        for name, function in functions
-        if isinstance(function, tirx.PrimFunc) and name.name_hint not in known
-    }
-    finished = run_passes(tvm.IRModule(fresh), narrow_indices, remove_copies)
-    for name in fresh:
-        module.update_func(name, finished[name])
 
 
 def _primitives(module: tvm.IRModule) -> Iterator[tuple[GlobalVariable, RelaxFunction]]:

@@ -29,8 +29,10 @@ from flextune.lowering.gather_scatter import with_checked_indices
 from flextune.lowering.image_transposes import sink_image_transposes
 from flextune.lowering.kernels import last_line, tvm_errors
 from flextune.lowering.precision.casts import store_bfloat16
+from flextune.lowering.precision.lines import along_lines
+from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.lowering.precision.quantized import integer_products
-from flextune.tvm_types import RelaxExpr
+from flextune.tvm_types import IRModule, RelaxExpr
 
 CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"], "relax.nn.conv2d_transpose": ["NCHW", "IOHW"]}
 """Vectors run along channels, which are contiguous in NHWC; pooling, element-wise and concat follow.
@@ -42,19 +44,20 @@ TVM has no loops for transposed convolutions in NHWC; what is left of them keeps
 def relax_operators(
     model: Model,
     without: Collection[str] = (),
-    observe_onnx: Observer[OnnxGraph] | None = None,
-    observe: Observer[tvm.IRModule] | None = None,
+    precision: Precision = FLOAT32,
+    observe: Observer[OnnxGraph | IRModule] | None = None,
 ) -> tvm.IRModule:
     """The model as one Relax `main` of operators, nothing fused yet. ModelError if import fails.
 
     `without` names passes of the import (`PASSES` of `flextune.importing.simplify` and of this file) to do without;
-    the observers are told what every pass of either kind left.
+    `observe` is told what every pass of either kind left. `precision` is what the model is going to be computed in.
     """
     graph = OnnxGraph.of(model.proto)
-    simplify(graph, without, observe_onnx)
+    simplify(graph, without, observe)
     module = import_onnx(graph, model.name)
+    passes = PASSES if precision.is_float32 else (*PASSES, *BFLOAT16_PASSES)
     with tvm_errors():
-        return run_passes(PASSES, module, without, observe)
+        return run_passes(passes, module, without, observe)
 
 
 def import_onnx(graph: OnnxGraph, name: str) -> tvm.IRModule:
@@ -136,3 +139,6 @@ PASSES: tuple[Pass[tvm.IRModule], ...] = (
     Pass("fold-constant-results", "Replace operators on constants by what they give", relax.transform.FoldConstant()),
 )
 """On Relax operators, in the order they run."""
+
+BFLOAT16_PASSES: tuple[Pass[tvm.IRModule], ...] = (replacing(along_lines),)
+"""After them, for models in bfloat16."""

@@ -18,11 +18,12 @@ from tvm import relax
 
 from flextune.errors import UsageError
 from flextune.importing.model import Model
+from flextune.importing.onnx_graph import OnnxGraph
+from flextune.importing.passes import Observer
 from flextune.lowering.calls import CallSite, call_sites
 from flextune.lowering.estimator import Estimator
 from flextune.lowering.kernels import LoweredKernels, fuse_by_default
 from flextune.lowering.lower import relax_operators
-from flextune.lowering.precision.lines import along_lines
 from flextune.lowering.precision.precision import FLOAT32, Precision, with_precision
 from flextune.plan.fusion.switcher import FusionSwitcher
 from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment
@@ -30,6 +31,9 @@ from flextune.plan.layouts.rewriting import with_layouts
 from flextune.tvm_types import IRModule
 from flextune.workload.tir import from_prim_func
 from flextune.workload.workload import Workload
+
+PLANNED = "fusion-plan"
+"""What observers of passes are told for the program in the groups of its plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,26 +116,31 @@ def partition_model(
     without: Collection[str] = (),
     precision: Precision = FLOAT32,
     estimator: Estimator | None = None,
+    observe: Observer[OnnxGraph | IRModule] | None = None,
 ) -> Partition:
     """Lower the model, fuse it by the plan, and split it into tasks; equal functions (up to names) are one task.
 
     `without` names passes to do without (`flextune.plan.passes`). In another
     `precision` than float32 the model's inputs and outputs stay what they are. The plan is for the target of the
-    `estimator` (`flextune.platforms.estimator.plan_estimator`), by default this machine.
+    `estimator` (`flextune.platforms.estimator.plan_estimator`), by default this machine. `observe` is told what every
+    pass left, and of the program in the groups of the plan (as `PLANNED`).
     """
-    operators = relax_operators(model, without)
     precision = precision.of(model.weight_bytes)
-    if not precision.is_float32:
-        operators = along_lines(operators)
+    operators = relax_operators(model, without, precision, observe)
     switcher = FusionSwitcher.of(operators, {*without, *precision.without}, estimator)
+    kept = LoweredKernels(without)
     if switcher is None:
-        return replace(
-            partition_module(model, with_precision(fuse_by_default(operators), precision)), precision=precision
-        )
-    kept = LoweredKernels()
-    module = with_precision(kept.lower(switcher.module({})), precision)
-    parts = replace(partition_module(model, module), kernels=kept)
-    return replace(parts, switcher=switcher, precision=precision, without=tuple(without))
+        lowered = fuse_by_default(operators, without, observe)
+    else:
+        grouped = switcher.module({})
+        if observe is not None:
+            observe(PLANNED, grouped)
+        lowered = kept.lower(grouped, observe=observe)
+    module = with_precision(lowered, precision)
+    if observe is not None and not precision.is_float32:
+        observe(precision.name, module)
+    parts = replace(partition_module(model, module), kernels=kept, switcher=switcher)
+    return replace(parts, precision=precision, without=tuple(without))
 
 
 def partition_module(model: Model, module: tvm.IRModule, sites: tuple[CallSite, ...] | None = None) -> Partition:

@@ -6,17 +6,18 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import tvm
-
 from flextune.importing.model import Model
 from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.simplify import PASSES as IMPORT_PASSES
-from flextune.lowering.lower import PASSES as RELAX_PASSES
-from flextune.lowering.lower import relax_operators
+from flextune.lowering.estimator import Estimator
+from flextune.lowering.passes import KERNEL_PASSES, OPERATOR_PASSES
+from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.plan.fusion.alternatives import registered_rules
 from flextune.plan.fusion.merged import MERGED_PRODUCTS
 from flextune.plan.fusion.pattern import registered
 from flextune.plan.fusion.switcher import LAYOUTS
+from flextune.plan.partition import partition_model
+from flextune.tvm_types import IRModule
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +37,22 @@ def listed_passes() -> tuple[PassText, ...]:
 
 def _all() -> Iterator[PassText]:
     yield from (PassText("onnx", each.name, each.about, each.needed) for each in IMPORT_PASSES)
-    yield from (PassText("relax", each.name, each.about, each.needed) for each in RELAX_PASSES)
+    yield from (PassText("relax", each.name, each.about, each.needed) for each in OPERATOR_PASSES)
     yield from (PassText("fusion", each.name, each.description) for each in registered())
     yield PassText("fusion", MERGED_PRODUCTS, "products that read one tensor as one product, cut by slices")
     yield from (PassText("alternative", rule.name, rule.description) for rule in registered_rules())
     yield PassText("layout", LAYOUTS, "groups in other orders of axes than NHWC, where that is measured to be faster")
+    yield from (PassText("kernel", each.name, each.about, each.needed) for each in KERNEL_PASSES)
 
 
-def dump_passes(model: Model, folder: Path, without: Collection[str] = ()) -> tuple[Path, ...]:
-    """Write what every pass of the import leaves, in order: ONNX models, then Relax modules as text.
+def dump_passes(
+    model: Model,
+    folder: Path,
+    without: Collection[str] = (),
+    precision: Precision = FLOAT32,
+    estimator: Estimator | None = None,
+) -> tuple[Path, ...]:
+    """Write what every pass leaves, in order, as `partition_model` runs them: ONNX models, then Relax modules as text.
 
     Constants of more than a thousand elements are inputs of the ONNX models.
     """
@@ -55,11 +63,11 @@ def dump_passes(model: Model, folder: Path, without: Collection[str] = ()) -> tu
         written.append(folder / f"{len(written):02d}_{name}.{ending}")
         return written[-1]
 
-    def onnx_graph(name: str, graph: OnnxGraph) -> None:
-        path(name, "onnx").write_bytes(graph.skeleton().SerializeToString())
+    def write(name: str, left: OnnxGraph | IRModule) -> None:
+        if isinstance(left, OnnxGraph):
+            path(name, "onnx").write_bytes(left.skeleton().SerializeToString())
+        else:
+            path(name, "relax").write_text(left.script(show_meta=False), encoding="utf-8")
 
-    def relax_module(name: str, module: tvm.IRModule) -> None:
-        path(name, "relax").write_text(module.script(show_meta=False), encoding="utf-8")
-
-    relax_operators(model, without, onnx_graph, relax_module)
+    partition_model(model, without, precision, estimator, write)
     return tuple(written)

@@ -53,11 +53,12 @@ def in_bfloat16(
     wide: Collection[RelaxVar] = (),
     light_bytes: int = 0,
 ) -> tvm.IRModule:
-    """The module with the Relax functions `entries` in bfloat16.
+    """Store values between kernels as bfloat16, and take products of matrices from it.
 
-    `main` keeps its signature; other entries are parts of a model and exchange bfloat16, but for those of their inputs
-    and results that are `wide`. `keep` are the numbers of the layers of `main` (see `product_layers`) that stay
-    float32, as do products that are light by `light_bytes` (see `narrow.narrow_function`).
+    In the Relax functions `entries`. `main` keeps its signature; other entries are parts of a model and exchange
+    bfloat16, but for those of their inputs and results that are `wide`. `keep` are the numbers of the layers of `main`
+    (see `product_layers`) that stay float32, as do products that are light by `light_bytes` (see
+    `narrow.narrow_function`).
     """
     kept = _kept_variables(module, keep, light_bytes) if keep else set()
     straight = [name for name in entries if is_straight(module[name])]

@@ -20,8 +20,8 @@ from flextune.errors import UsageError
 from flextune.importing.simplify import PASSES as IMPORT_PASSES
 from flextune.lowering.emit import Emitter, functions_only, outer_leaves, primitive, value_name
 from flextune.lowering.estimator import Estimator
-from flextune.lowering.lower import PASSES as RELAX_PASSES
 from flextune.lowering.operator_graph import OperatorGraph, is_constant
+from flextune.lowering.passes import LOWERING_PASSES
 from flextune.plan.fusion.algorithms import ONLINE, WINOGRAD
 from flextune.plan.fusion.alternatives import Alternative, alternatives, register_rule, registered_rules
 from flextune.plan.fusion.pattern import FUSED, PARTS, Group
@@ -182,7 +182,7 @@ class FusionSwitcher:
 
 def pass_names() -> tuple[str, ...]:
     """Everything that `--without` can switch off: passes of the import and of the plan, alternatives, layouts."""
-    imports = (each.name for each in (*IMPORT_PASSES, *RELAX_PASSES) if not each.needed)
+    imports = (each.name for each in (*IMPORT_PASSES, *LOWERING_PASSES) if not each.needed)
     return (*dict.fromkeys(imports), *plan_passes(), *(rule.name for rule in registered_rules()), LAYOUTS)
 
 
@@ -191,10 +191,10 @@ def check_passes(names: Collection[str]) -> None:
     if isinstance(names, str) or not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
         raise UsageError(f"expected a list of names of passes to do without, got {names!r:.80}")
     known = pass_names()
-    needed = {each.name: each.needed for each in (*IMPORT_PASSES, *RELAX_PASSES) if each.needed}
+    needed = {each.name: each.needed for each in (*IMPORT_PASSES, *LOWERING_PASSES) if each.needed}
     for name in names:
         if name in needed:
-            raise UsageError(f"no model can be imported without the pass {name!r}: {needed[name]}")
+            raise UsageError(f"no model can be compiled without the pass {name!r}: {needed[name]}")
         if name not in known:
             raise UsageError(f"unknown pass {name!r}: {nearest(name, known)}")
 
