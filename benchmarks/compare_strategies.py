@@ -34,7 +34,7 @@ from benchmarks.leaderboard.contestants import contestant
 from benchmarks.leaderboard.space import OWN_SPACES
 from flextune.errors import FlextuneError, UsageError
 from flextune.measure.local import local_runner
-from flextune.measure.options import MeasureOptions
+from flextune.measure.measure_options import MeasureOptions
 from flextune.registry import nearest
 from flextune.target.detect import detect
 from flextune.target.host import host

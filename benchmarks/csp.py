@@ -23,7 +23,14 @@ from pathlib import Path
 import numpy as np
 
 from flextune.csp import Eq, In, Le, Problem
-from flextune.testing.spaces import CONV3D_COUNTS, CONV3D_SHAPE, GEMM_COUNTS, conv3d, tensor_core_gemm, vnni_gemm
+from flextune.testing.constraint_spaces import (
+    CONV3D_COUNTS,
+    CONV3D_SHAPE,
+    GEMM_COUNTS,
+    conv3d,
+    tensor_core_gemm,
+    vnni_gemm,
+)
 
 _SAMPLES = 100_000
 _REPEATS = 7

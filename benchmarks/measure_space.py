@@ -23,12 +23,12 @@ from pathlib import Path
 from benchmarks.restriction import restricted, values_of
 from benchmarks.survey import SurveyPlan, Visits, survey, tabulated
 from flextune.csp.constraint import In
-from flextune.database.spaces import save_table
+from flextune.database.space_files import save_table
 from flextune.database.store import open_database
 from flextune.database.table_entries import Json, table_of_space
 from flextune.errors import FlextuneError, UsageError
 from flextune.measure.local import local_runner
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.registry import nearest
 from flextune.settings import cache_folder
 from flextune.target.detect import detect
@@ -64,7 +64,7 @@ OPEN_SPACES = {
 def plan_of(space: OpenSpace, passes: int, repeats: int) -> SurveyPlan:
     """The part of the space on this machine. `UsageError` for a variable that cannot be fixed so."""
     target = detect()
-    whole = registry.get(target.kind).search_space(parse_workload(space.workload), target)
+    whole = platform_registry.get(target.kind).search_space(parse_workload(space.workload), target)
     solutions = whole.solutions
     for name, value in space.fixed.items():
         if name not in solutions.names:

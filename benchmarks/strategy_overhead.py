@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from flextune.cost.registry import create_cost_model
+from flextune.cost.cost_model_registry import create_cost_model
 from flextune.csp import Eq, In, Le, Problem
 from flextune.csp.solutions import SolutionSet
 from flextune.search.extras import is_installed
-from flextune.search.registry import create_strategy, strategy_names, strategy_text
-from flextune.testing.spaces import tensor_core_gemm
+from flextune.search.strategy_registry import create_strategy, strategy_names, strategy_text
+from flextune.testing.constraint_spaces import tensor_core_gemm
 from flextune.testing.strategies import example_measurement
 
 

@@ -31,7 +31,7 @@ from benchmarks.leaderboard.space import RecordedSpace, space_files, space_name
 from benchmarks.leaderboard.tournament import Scores, Settings, content, read_scores
 from flextune.errors import FlextuneError, UsageError
 from flextune.registry import nearest
-from flextune.search.registry import create_strategy
+from flextune.search.strategy_registry import create_strategy
 
 
 @dataclass(frozen=True, slots=True)

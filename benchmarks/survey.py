@@ -18,8 +18,8 @@ from benchmarks.restriction import varying
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameters import Parameters
 from flextune.csp.solutions import SolutionSet
-from flextune.database.base import Database
-from flextune.measure.options import MeasureOptions
+from flextune.database.database import Database
+from flextune.measure.measure_options import MeasureOptions
 from flextune.measure.runner import Runner
 from flextune.schedule.space import SearchSpace
 from flextune.trial.measurement import Candidate, Measurement, Status

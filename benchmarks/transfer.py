@@ -20,20 +20,20 @@ from pathlib import Path
 
 import numpy as np
 
+from flextune.cost.cost_model_registry import create_cost_model
 from flextune.cost.pretrained import PretrainedModel, TaskRecords, pretrain
 from flextune.cost.quality import best_of_top, rank_correlation
-from flextune.cost.registry import create_cost_model
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.database.store import open_database
 from flextune.errors import UsageError
-from flextune.measure.options import MeasureOptions
+from flextune.measure.measure_options import MeasureOptions
 from flextune.target.detect import detect
 from flextune.target.target import Target
 from flextune.trial.measurement import Measurement, Status
 from flextune.tuning.budget import Budget
 from flextune.tuning.loop import tune_workload
-from flextune.tuning.options import TuneOptions
 from flextune.tuning.pretraining import recorded_tasks
+from flextune.tuning.tune_options import TuneOptions
 from flextune.workload.parse import parse_workload
 
 SHAPES = (

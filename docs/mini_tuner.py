@@ -28,7 +28,7 @@ import numpy as np  # noqa: E402
 from flextune.aligned import aligned_copy  # noqa: E402
 from flextune.csp import Assignment  # noqa: E402
 from flextune.errors import ScheduleError  # noqa: E402
-from flextune.platforms import registry  # noqa: E402
+from flextune.platforms import platform_registry  # noqa: E402
 from flextune.schedule.space import SearchSpace  # noqa: E402
 from flextune.trial.measurement import Candidate  # noqa: E402
 from flextune.workload import Workload, parse_workload  # noqa: E402
@@ -52,7 +52,7 @@ class Bench:
 
     def __init__(self, workload: Workload, space: SearchSpace) -> None:
         self.workload, self.space = workload, space
-        self.platform = registry.get(TARGET.kind)
+        self.platform = platform_registry.get(TARGET.kind)
         self.inputs = [aligned_copy(array) for array in workload.random_inputs(0)]
         self.expected = workload.reference(self.inputs)
 
@@ -77,7 +77,7 @@ class Bench:
 def tune(text: str, trials: int, seed: int = 0) -> tuple[Assignment, float]:
     """The best assignment found and its seconds."""
     workload = parse_workload(text)
-    space = registry.get(TARGET.kind).search_space(workload, TARGET)
+    space = platform_registry.get(TARGET.kind).search_space(workload, TARGET)
     print(f"{workload}: {space.solutions.count} schedules")
     bench, best, best_secs = Bench(workload, space), [], float("inf")
     for trial, assignment in enumerate(propose(space, np.random.default_rng(seed), best), start=1):

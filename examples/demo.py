@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from flextune.apply.artifact import save_executable
 from flextune.apply.build import compile_model, compile_unscheduled
-from flextune.apply.check import MAX_RELATIVE_ERROR, OnnxRuntime, max_relative_error
 from flextune.apply.executable import Executable
+from flextune.apply.model_check import MAX_RELATIVE_ERROR, OnnxRuntime, max_relative_error
+from flextune.apply.saved_library import save_executable
 from flextune.cli.live import LiveView
 from flextune.cli.output import seconds
 from flextune.errors import EnvironmentFault

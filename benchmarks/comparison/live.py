@@ -13,15 +13,15 @@ from benchmarks.rounds import turns
 from flextune.csp.assignment import Assignment
 from flextune.database.store import open_database
 from flextune.measure.runner import Runner
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.target.target import Target
 from flextune.trial.measurement import Candidate
 from flextune.tuning.budget import Budget
 from flextune.tuning.events import Event, TrialMeasured
 from flextune.tuning.loop import provenance
-from flextune.tuning.options import TuneOptions
-from flextune.tuning.run import TuningRun
-from flextune.tuning.task import TuningTask
+from flextune.tuning.task_search import TuningTask
+from flextune.tuning.tune_options import TuneOptions
+from flextune.tuning.tuning_run import TuningRun
 from flextune.workload.parse import parse_workload
 
 JUDGING_ROUNDS = 15
@@ -88,7 +88,7 @@ class LiveComparison:
                 ends.append(run.elapsed_secs)
 
         with tempfile.TemporaryDirectory() as folder, open_database(Path(folder) / "records.db") as database:
-            platform = registry.get(self._target.kind)
+            platform = platform_registry.get(self._target.kind)
             run = TuningRun(
                 self._runner, platform, self._target, database, options, provenance(options), callbacks=(note,)
             )
@@ -102,7 +102,7 @@ class LiveComparison:
     def judge(self, runs: Sequence[LiveRun]) -> Judgement:
         """The winners of these runs, timed in turns; the same winner of several is timed once."""
         workload = parse_workload(runs[0].workload)
-        space = registry.get(self._target.kind).search_space(workload, self._target)
+        space = platform_registry.get(self._target.kind).search_space(workload, self._target)
         winners = {
             run.best: Candidate(workload, self._target, space.trace, Assignment.parse(run.best))
             for run in runs

@@ -11,10 +11,10 @@ from typing import Protocol
 from benchmarks.leaderboard.ledger import Ledger
 from benchmarks.leaderboard.peers import kernel_tuner, optuna, own, pyatf
 from benchmarks.leaderboard.space import RecordedSpace
-from flextune.cost.registry import cost_model_names
+from flextune.cost.cost_model_registry import cost_model_names
 from flextune.errors import UsageError
 from flextune.registry import nearest
-from flextune.search.registry import strategy_names
+from flextune.search.strategy_registry import strategy_names
 
 
 class Play(Protocol):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.leaderboard.baseline import Numbers
-from flextune.database.spaces import load_space
+from flextune.database.space_files import load_space
 from flextune.errors import UsageError
 from flextune.trial.tabular import TabularSpace
 

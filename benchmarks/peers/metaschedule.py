@@ -11,7 +11,7 @@ from tvm.s_tir import meta_schedule
 
 from benchmarks.peers.call import Call, Job, UnsupportedError
 from flextune.measure.data import KernelData
-from flextune.platforms.x86.build import compile_module, tvm_target
+from flextune.platforms.x86.code_generation import compile_module, tvm_target
 
 RECORDS_FOLDER = "metaschedule"
 

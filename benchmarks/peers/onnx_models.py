@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from benchmarks.peers.call import UnsupportedError
-from flextune.workload.parameters import Params
+from flextune.workload.operator_parameters import Params
 from flextune.workload.windows import read_window
 from flextune.workload.workload import Workload
 

@@ -7,7 +7,7 @@ import json
 from benchmarks.peers.call import Call, Job
 from flextune.measure.data import KernelData
 from flextune.measure.messages import read_candidate
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.trial.measurement import Candidate
 
 BEST_FILE = "flextune.json"
@@ -20,12 +20,12 @@ def prepare(job: Job, data: KernelData) -> list[Call]:
 
 def prepare_default(job: Job, data: KernelData) -> list[Call]:
     """The space's default, as it is without any tuning."""
-    space = registry.get(job.target.kind).search_space(job.workload, job.target)
+    space = platform_registry.get(job.target.kind).search_space(job.workload, job.target)
     return [_call(Candidate(job.workload, job.target, space.trace, space.default), data)]
 
 
 def _call(candidate: Candidate, data: KernelData) -> Call:
-    platform = registry.get(candidate.target.kind)
+    platform = platform_registry.get(candidate.target.kind)
     [artifact] = platform.build([candidate])
     kernel = platform.load(artifact)
     kernel.bind(data.inputs, data.outputs)

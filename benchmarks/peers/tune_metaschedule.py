@@ -17,7 +17,7 @@ from tvm.s_tir import meta_schedule
 
 from benchmarks.peers.call import Job
 from benchmarks.peers.metaschedule import RECORDS_FOLDER, open_records, program
-from flextune.platforms.x86.build import tvm_target
+from flextune.platforms.x86.code_generation import tvm_target
 
 _BUILD_TIMEOUT_SECS = 120.0
 

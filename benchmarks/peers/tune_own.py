@@ -18,7 +18,7 @@ from flextune.measure.messages import candidate_text
 from flextune.trial.measurement import Candidate
 from flextune.tuning.budget import Budget
 from flextune.tuning.events import Event, TrialMeasured
-from flextune.tuning.options import TuneOptions
+from flextune.tuning.tune_options import TuneOptions
 
 
 def main(folder: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from flextune.apply.executable import Executable
 from flextune.compat.any_model import Shapes, model_of
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.database.store import database_text, open_database
 from flextune.errors import UsageError
 from flextune.lowering.precision.precision import Precision
@@ -37,7 +37,7 @@ from flextune.tuning.events import Callback
 from flextune.tuning.loop import tune_workload
 from flextune.tuning.result import TuningResult
 from flextune.tuning.search_options import SearchOptions
-from flextune.tuning.task import peak_flops
+from flextune.tuning.task_search import peak_flops
 from flextune.workload.parse import parse_workload
 from flextune.workload.workload import Workload
 

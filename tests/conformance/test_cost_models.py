@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import pytest
 
-from flextune.cost.model import CostModel
+from flextune.cost.cost_model import CostModel
+from flextune.cost.cost_model_registry import cost_model_names, create_cost_model
 from flextune.cost.pretrained import PretrainedModel
-from flextune.cost.registry import cost_model_names, create_cost_model
-from flextune.cost.task import TaskDescription
+from flextune.cost.task_description import TaskDescription
 from flextune.testing.cost_models import CostModelSuite
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from flextune.database.store import open_database
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.target import kinds
 from flextune.target.target import Target
 from flextune.testing.platforms import PlatformSuite
@@ -43,8 +43,8 @@ def _installed(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For this process, where it is forgotten afterwards, and for those that it starts."""
     monkeypatch.syspath_prepend(package)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(package), *filter(None, [os.environ.get("PYTHONPATH")])]))
-    monkeypatch.setattr(registry._platforms, "_factories", dict(registry._platforms._factories))
-    monkeypatch.setattr(registry._platforms, "_made", dict(registry._platforms._made))
+    monkeypatch.setattr(platform_registry._platforms, "_factories", dict(platform_registry._platforms._factories))
+    monkeypatch.setattr(platform_registry._platforms, "_made", dict(platform_registry._platforms._made))
     monkeypatch.setattr(kinds._kinds(), "_entries", dict(kinds._kinds()._entries))
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from flextune.csp.assignment import Assignment
 from flextune.measure.local import local_runner
-from flextune.measure.options import MEBIBYTE, MeasureOptions
-from flextune.measure.replay import ReplayRunner
-from flextune.platforms import registry
+from flextune.measure.measure_options import MEBIBYTE, MeasureOptions
+from flextune.measure.replay_runner import ReplayRunner
+from flextune.platforms import platform_registry
 from flextune.platforms.null.kernel import Fault
 from flextune.target.detect import detect
 from flextune.testing.platforms import ILLEGAL
@@ -56,14 +56,14 @@ class TestLocalRunnerOnX86(RunnerSuite):
     @pytest.fixture(autouse=True)
     def candidates(self):
         workload, target = parse_workload("gemm:m=16,n=32,k=8"), detect()
-        space = registry.get("x86").search_space(workload, target)
+        space = platform_registry.get("x86").search_space(workload, target)
         self.working = [
             Candidate(workload, target, space.trace, assignment)
             for assignment in _first(space.solutions.enumerate(), 3)
         ]
         self.failing = {Candidate(workload, target, ILLEGAL, Assignment({})): Status.BUILD_ERROR}
         other = parse_workload("softmax:rows=4,cols=32")
-        default = registry.get("x86").search_space(other, target)
+        default = platform_registry.get("x86").search_space(other, target)
         self.other = Candidate(other, target, default.trace, default.default)
 
     def open(self):

@@ -5,12 +5,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from flextune.cost.registry import create_cost_model
+from flextune.cost.cost_model_registry import create_cost_model
 from flextune.csp.assignment import Assignment
 from flextune.csp.solutions import SolutionSet
 from flextune.search.extras import is_installed
-from flextune.search.registry import create_strategy, strategy_names, strategy_text
 from flextune.search.strategy import SearchStrategy
+from flextune.search.strategy_registry import create_strategy, strategy_names, strategy_text
 from flextune.testing.strategies import StrategySuite
 
 _QUICK = {

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 import flextune
-from flextune.apply.check import check_against_onnxruntime
+from flextune.apply.model_check import check_against_onnxruntime
 from flextune.importing.model import Model, load_model
 from flextune.importing.random_weights import is_weightless, with_random_weights
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from benchmarks.leaderboard.ledger import Ledger
 from benchmarks.leaderboard.space import RecordedSpace
-from flextune.cost.registry import create_cost_model
-from flextune.search.registry import create_strategy
+from flextune.cost.cost_model_registry import create_cost_model
+from flextune.search.strategy_registry import create_strategy
 
 
 def play(space: RecordedSpace, ledger: Ledger, seed: int, strategy: str, cost_model: str = "none") -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flextune.analysis.indices import UnknownIndexError, evaluate, variables_of
-from flextune.analysis.nests import Loop, Reference
+from flextune.analysis.loop_nests import Loop, Reference
 from flextune.tvm_types import Buffer, Variable
 
 _EVALUATED_POINTS = 1 << 18

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from flextune.analysis.footprint import Footprint, footprint
-from flextune.analysis.nests import REDUCE, SPATIAL, Nest, Reference, collect_nests
+from flextune.analysis.loop_nests import REDUCE, SPATIAL, Nest, Reference, collect_nests
 from flextune.tvm_types import PrimFunc
 from flextune.workload.element_type import BFLOAT16, FLOAT32
 from flextune.workload.stored_elements import bfloat16_buffers, is_among

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flextune.apply.check import max_relative_error
+from flextune.apply.model_check import max_relative_error
 from flextune.errors import UsageError
 from flextune.importing.values import ValueSpec, array_type, random_values
 from flextune.registry import nearest

@@ -16,7 +16,7 @@ from flextune.apply.static_program import static_model
 from flextune.apply.virtual_machine import VirtualMachineCode
 from flextune.errors import KernelError
 from flextune.native.toolchain import has_compiler
-from flextune.platforms import registry as platforms
+from flextune.platforms import platform_registry as platforms
 from flextune.target.target import Target
 
 

@@ -16,9 +16,9 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from flextune.apply.arrays import apart, empty_value, input_array, output_array
+from flextune.apply.compiled_file import read_signature
 from flextune.apply.handover import Handed, handed_over
 from flextune.apply.machine import Machine, ModelCode
-from flextune.apply.model_file import read_signature
 from flextune.apply.own_code import SavedCode
 from flextune.apply.processor import check_instructions
 from flextune.apply.signature import Runtime, Signature

@@ -23,7 +23,7 @@ from itertools import accumulate
 
 from flextune.aligned import ALIGNMENT_BYTES
 from flextune.analysis.moves import Concatenation, Move, Slices, moved_by
-from flextune.apply.layout import Layout
+from flextune.apply.element_places import Layout
 from flextune.apply.memory_plan import Lifetime, least_bytes, plan_memory
 from flextune.apply.program import Step
 from flextune.apply.straight_line import Buffer, StraightLine

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import tvm
 
 from flextune.errors import KernelError
-from flextune.platforms import registry as platforms
+from flextune.platforms import platform_registry as platforms
 from flextune.target.target import Target
 from flextune.workload.rounding import register_rounding
 

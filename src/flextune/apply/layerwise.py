@@ -23,7 +23,7 @@ from flextune.lowering.precision.precision import Precision
 from flextune.lowering.precision.rewrite import is_straight
 from flextune.lowering.precision.storage import storage_of
 from flextune.plan.partition import Partition
-from flextune.platforms import registry as platforms
+from flextune.platforms import platform_registry as platforms
 from flextune.platforms.base import Array, Kernel
 from flextune.target.target import Target
 from flextune.trial.measurement import Candidate

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from flextune.apply.arrays import empty_value
-from flextune.apply.check import relative_errors
 from flextune.apply.executable import Executable
 from flextune.apply.handover import received
+from flextune.apply.model_check import relative_errors
 from flextune.apply.reference import reference_outputs
 from flextune.apply.signature import Signature
 from flextune.importing.values import ValueSpec, array_type
@@ -44,9 +44,9 @@ class ModelService:
     def preload(what: str) -> None:
         """Load the platform of this name, with which the first request to compile would begin."""
         if what:
-            from flextune.platforms import registry
+            from flextune.platforms import platform_registry
 
-            registry.get(what)
+            platform_registry.get(what)
 
     def __init__(self, options: str, cores: int) -> None:
         del options, cores  # a model says in its signature how many threads it runs on

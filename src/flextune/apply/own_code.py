@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flextune.apply.model_file import write_model_file
+from flextune.apply.compiled_file import write_model_file
 from flextune.apply.native_model import NativeModel
 from flextune.apply.signature import Signature
 from flextune.errors import UsageError

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from flextune.apply.check import onnxruntime_session
+from flextune.apply.model_check import onnxruntime_session
 
 
 def reference_outputs(model: Path, inputs: Mapping[str, np.ndarray], threads: int) -> tuple[dict[str, np.ndarray], str]:

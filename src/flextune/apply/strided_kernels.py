@@ -10,9 +10,9 @@ from typing import Any
 from tvm import te
 
 from flextune.aligned import ALIGNMENT_BYTES
+from flextune.apply.element_places import Layout
 from flextune.apply.generic import generic_schedule
 from flextune.apply.kernel_names import variant_name
-from flextune.apply.layout import Layout
 from flextune.apply.program import Step, TensorType
 from flextune.schedule.strided import Strided, with_strides
 from flextune.target.target import Target

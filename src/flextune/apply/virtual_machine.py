@@ -14,7 +14,7 @@ import tvm_ffi
 from tvm import relax
 
 from flextune.apply.arrays import stored
-from flextune.apply.model_file import write_model_file
+from flextune.apply.compiled_file import write_model_file
 from flextune.apply.quiet import without_noise
 from flextune.apply.signature import Signature
 from flextune.apply.threads import PoolThreads

@@ -76,7 +76,7 @@ def accuracy_of_build(partition: Partition, built: Build, target: Target) -> Acc
     """A built model against float32 on random inputs: ONNX Runtime's, or where it is not installed its own."""
     from flextune.apply.accuracy import accuracy_of, read_samples
     from flextune.apply.build import compile_model
-    from flextune.apply.check import OnnxRuntime
+    from flextune.apply.model_check import OnnxRuntime
     from flextune.errors import EnvironmentFault
     from flextune.plan.partition import partition_model
 

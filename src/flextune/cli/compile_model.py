@@ -43,7 +43,7 @@ def compile_model(
     What is written is what tuning the model found to be faster; where records come from elsewhere, it is timed against
     the build with default schedules, if this is the machine.
     """
-    from flextune.apply.artifact import save_executable
+    from flextune.apply.saved_library import save_executable
     from flextune.cli.accuracy import accuracy_json, accuracy_lines, accuracy_of_build
     from flextune.cli.inputs import check_output, database_path, read_shapes, read_target
     from flextune.cli.models import read_partition

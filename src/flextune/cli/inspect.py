@@ -107,9 +107,9 @@ def _contents(partition: Partition) -> _Contents:
 
 def _space_sizes(view: GraphView, target: Target) -> dict[str, int]:
     """The number of schedules of each group, by name; groups for which the time did not suffice are left out."""
-    from flextune.platforms import registry
+    from flextune.platforms import platform_registry
 
-    platform, started = registry.get(target.kind), time.perf_counter()
+    platform, started = platform_registry.get(target.kind), time.perf_counter()
     sizes: dict[str, int] = {}
     for group in view.groups:
         if time.perf_counter() - started > _SPACES_SECS:

@@ -15,7 +15,7 @@ from flextune.errors import FlextuneError, UsageError
 
 if TYPE_CHECKING:
     from flextune.tuning.minimize_run import MinimizeResult, MinimizeTrial
-    from flextune.tuning.replay import Trajectory
+    from flextune.tuning.replayed_search import Trajectory
 
 _TRIALS = 64
 _MILESTONES = (25, 50, 100, 200, 400, 800, 1600)
@@ -50,7 +50,7 @@ def minimize(
 ) -> None:
     """Search for the configuration that makes a command fastest, or a number that it prints smallest."""
     from flextune.cli.inputs import read_strategy_options
-    from flextune.search.registry import check_strategy
+    from flextune.search.strategy_registry import check_strategy
 
     if (spec is None) == (replay is None):
         raise UsageError("give a SPEC.json or --replay FILE, one of them")
@@ -173,8 +173,8 @@ def _replay(
     draws: int,
     as_json: bool,
 ) -> None:
-    from flextune.database.spaces import load_space
-    from flextune.tuning.replay import replay_run
+    from flextune.database.space_files import load_space
+    from flextune.tuning.replayed_search import replay_run
 
     space = load_space(path)
     found = replay_run(space, strategy, trials=trials, secs=secs, seed=seed, options=strategy_options, draws=draws)

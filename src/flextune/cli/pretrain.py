@@ -29,9 +29,9 @@ def pretrain(
 ) -> None:
     """Learn a cost model from the records of all workloads; tuning of others starts from it with --pretrained."""
     from flextune.cli.inputs import check_output, database_path, read_target, require_known
-    from flextune.cost.model_file import save_model
     from flextune.cost.pretrained import LOSSES
     from flextune.cost.pretrained import pretrain as learned
+    from flextune.cost.pretrained_file import save_model
     from flextune.cost.quality import held_out_correlation
     from flextune.database.store import open_database
     from flextune.tuning.pretraining import recorded_tasks

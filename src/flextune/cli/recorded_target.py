@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.errors import UsageError
 from flextune.target import kinds
 from flextune.target.target import Target

@@ -13,7 +13,7 @@ from flextune.cli.output import JsonValue, print_json
 from flextune.errors import UsageError
 
 if TYPE_CHECKING:
-    from flextune.database.base import Database
+    from flextune.database.database import Database
 
 app = typer.Typer(help="Export records to a file, or import them.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -85,7 +85,7 @@ def import_records(file: _File, format: _Format = _JSONL, db: DatabasePath = Non
 
 def _need_format(name: str) -> None:
     from flextune.cli.inputs import require_known
-    from flextune.database.spaces import TABLE_FORMATS
+    from flextune.database.space_files import TABLE_FORMATS
 
     require_known("format", name, (_JSONL, *TABLE_FORMATS))
 

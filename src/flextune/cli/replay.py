@@ -124,7 +124,7 @@ def recorded_candidate(record: TuningRecord) -> Candidate:
 def measure_record(record: TuningRecord) -> Measurement:
     """One checked measurement of the recorded candidate on this machine."""
     from flextune.measure.local import local_runner
-    from flextune.measure.options import MeasureOptions
+    from flextune.measure.measure_options import MeasureOptions
 
     candidate = recorded_candidate(record)
     with local_runner(MeasureOptions(workers=1), candidate.target) as runner:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from flextune.compat.heron import HeronConfig
     from flextune.compat.heron_case import CaseFolder
-    from flextune.database.base import Database
-    from flextune.measure.options import MeasureOptions
+    from flextune.database.database import Database
+    from flextune.measure.measure_options import MeasureOptions
     from flextune.tuning.events import Event
-    from flextune.tuning.options import TuneOptions
     from flextune.tuning.result import TuningResult
+    from flextune.tuning.tune_options import TuneOptions
     from flextune.workload.workload import Workload
 
 
@@ -65,11 +65,11 @@ def _tune(
     strategy_options: tuple[tuple[str, str], ...],
 ) -> list[JsonValue]:
     from flextune.database.store import open_database
-    from flextune.search.registry import check_strategy
+    from flextune.search.strategy_registry import check_strategy
     from flextune.target.detect import detect
     from flextune.target.peaks import peaks_of
     from flextune.tuning.budget import Budget
-    from flextune.tuning.options import TuneOptions
+    from flextune.tuning.tune_options import TuneOptions
 
     check_strategy(config.strategy, dict(strategy_options))
     options = TuneOptions(
@@ -98,13 +98,13 @@ def _tune_case(path: Path, workload: Workload, options: TuneOptions, database: D
     from flextune.cli.live import LiveView
     from flextune.cli.space import problem_facts
     from flextune.compat.heron_case import CaseFolder
-    from flextune.platforms import registry
+    from flextune.platforms import platform_registry
     from flextune.target.detect import detect
     from flextune.tuning.loop import tune_workload
 
     target, folder = detect(), CaseFolder(path)
     folder.create(resumed=bool(database.measured(workload.key, target.key)))
-    space = registry.get(target.kind).search_space(workload, target)
+    space = platform_registry.get(target.kind).search_space(workload, target)
     folder.write_constraints(problem_facts(space.problem))
     with LiveView(options.budget, f"{path.name}: {workload}") as view:
         watchers = (view, _StatisticsWriter(folder))
@@ -155,7 +155,7 @@ def measure_options(config: HeronConfig) -> MeasureOptions:
     Each repeat is as many calls as last long enough to be timed, at least one; so `runner_number * runner_repeat`
     repeats run the program at least as often as Heron does.
     """
-    from flextune.measure.options import MeasureOptions
+    from flextune.measure.measure_options import MeasureOptions
 
     return MeasureOptions(
         build_timeout_secs=float(config.build_timeout),

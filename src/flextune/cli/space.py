@@ -19,11 +19,11 @@ _FORMULA_WIDTH = 72
 def space(workload: WorkloadText, target: TargetText = None, as_json: Json = False) -> None:
     """Print variables, constraints with their reasons, the exact size, the default, and one readable schedule."""
     from flextune.cli.inputs import read_target
-    from flextune.platforms import registry
+    from flextune.platforms import platform_registry
     from flextune.workload.parse import parse_workload
 
     problem, chosen = parse_workload(workload), read_target(target)
-    found = registry.get(chosen.kind).search_space(problem, chosen)
+    found = platform_registry.get(chosen.kind).search_space(problem, chosen)
     if as_json:
         print_json(space_facts(found))
     else:

@@ -10,7 +10,7 @@ from flextune.cli.arguments import Json
 from flextune.cli.output import JsonValue, print_json, table
 
 if TYPE_CHECKING:
-    from flextune.search.registry import StrategyText
+    from flextune.search.strategy_registry import StrategyText
 
 
 def strategies(
@@ -21,7 +21,7 @@ def strategies(
     as_json: Json = False,
 ) -> None:
     """List the search strategies with their options, for `tune --strategy NAME --strategy-option NAME=VALUE`."""
-    from flextune.search.registry import strategy_names, strategy_text
+    from flextune.search.strategy_registry import strategy_names, strategy_text
 
     listed = [strategy_text(name) for name in names or strategy_names()]
     if as_json:

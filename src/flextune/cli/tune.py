@@ -128,7 +128,7 @@ def _tune_workload(text: str, request: Request, as_json: bool) -> None:
     from flextune.cli.inputs import database_path, read_target
     from flextune.cli.live import LiveView
     from flextune.measure.local import local_runner
-    from flextune.measure.options import MeasureOptions
+    from flextune.measure.measure_options import MeasureOptions
     from flextune.workload.parse import parse_workload
 
     workload, target, search = parse_workload(text), read_target(request.target), request.search()

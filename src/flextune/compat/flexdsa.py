@@ -22,7 +22,7 @@ from flextune.errors import UsageError
 from flextune.importing.model import Model
 from flextune.plan.fusion.switcher import check_passes, pass_names
 from flextune.plan.partition import Partition, partition_model
-from flextune.platforms import registry as platforms
+from flextune.platforms import platform_registry as platforms
 from flextune.registry import nearest
 from flextune.report.view import GraphView, view_of
 from flextune.target.detect import detect

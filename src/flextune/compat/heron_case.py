@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.database.jsonl import export_jsonl
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from flextune.cost.cost_model import Scores
 from flextune.cost.features import Features, Numbers
-from flextune.cost.model import Scores
 from flextune.imports import hidden
 
 _THREADS = 1

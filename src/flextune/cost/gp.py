@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flextune.cost.cost_model import Scores
+from flextune.cost.cost_model_options import CostModelOptions, option
 from flextune.cost.features import Features, FeatureTable, Numbers, log_features
 from flextune.cost.learned import LearnedCostModel
 from flextune.cost.learner import Learner
-from flextune.cost.model import Scores
-from flextune.cost.options import CostModelOptions, option
 from flextune.cost.scaling import Scaling
 from flextune.cost.shared_features import computed_features
 from flextune.surrogate.gaussian_process import GaussianProcess, GaussianProcessOptions

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 import numpy as np
 
 from flextune.cost.boosting import Trees
+from flextune.cost.cost_model import CostModel, Scores
+from flextune.cost.cost_model_options import CostModelOptions
 from flextune.cost.failures import chances, fit_chance
 from flextune.cost.features import Features, FeatureTable, Numbers
 from flextune.cost.learner import Fitted, Learner
-from flextune.cost.model import CostModel, Scores
-from flextune.cost.options import CostModelOptions
-from flextune.cost.task import TaskDescription
+from flextune.cost.task_description import TaskDescription
 from flextune.csp.assignment import Assignments
 from flextune.trial.history import History
 

@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from flextune.cost.cost_model import Scores
 from flextune.cost.features import Features, Numbers
-from flextune.cost.model import Scores
 
 
 class Fitted(Protocol):

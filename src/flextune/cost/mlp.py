@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from flextune.cost.cost_model import Scores
+from flextune.cost.cost_model_options import CostModelOptions, option
 from flextune.cost.features import Features, FeatureTable, Numbers, log_features
 from flextune.cost.learned import LearnedCostModel
 from flextune.cost.learner import Learner, calibrated, scaled_scores
-from flextune.cost.model import Scores
 from flextune.cost.networks import Networks, Training
-from flextune.cost.options import CostModelOptions, option
 from flextune.cost.scaling import Scaling
 from flextune.cost.shared_features import computed_features
 from flextune.torch_import import load_torch

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from flextune.cost.boosting import PAIRS, SQUARED_ERROR, Growth, Trees, grown
+from flextune.cost.cost_model import Scores
 from flextune.cost.failures import chances, fit_chance
 from flextune.cost.features import Features, FeatureTable, Numbers
 from flextune.cost.learner import calibrated, scaled_scores
-from flextune.cost.model import Scores
 from flextune.cost.shared_features import shared_features
-from flextune.cost.task import TaskDescription
+from flextune.cost.task_description import TaskDescription
 from flextune.csp.assignment import Assignments
 from flextune.errors import UsageError
 

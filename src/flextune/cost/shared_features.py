@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flextune.cost.features import Columns, Feature, Numbers, logarithm
-from flextune.cost.task import Axis, Operand, TaskDescription
+from flextune.cost.task_description import Axis, Operand, TaskDescription
 
 _LEVELS = 2
 """Tiles that are looked at: in registers, and in the cache."""

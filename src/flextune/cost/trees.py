@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flextune.cost.boosting import PAIRS, SQUARED_ERROR, Growth, Trees, grown
+from flextune.cost.cost_model import Scores
+from flextune.cost.cost_model_options import CostModelOptions, option
 from flextune.cost.features import Features, FeatureTable, Numbers, value_features
 from flextune.cost.learned import LearnedCostModel
 from flextune.cost.learner import Learner, calibrated, scaled_scores
-from flextune.cost.model import Scores
-from flextune.cost.options import CostModelOptions, option
 from flextune.cost.shared_features import computed_features
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameter_space import parameters_from_json
 from flextune.csp.parameters import Parameters, Value
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.database.jsonl import ImportReport
-from flextune.database.spaces import load_document, save_table
+from flextune.database.space_files import load_document, save_table
 from flextune.database.table_entries import OWN_KEY, Json, Table, TableEntry
 from flextune.database.tabular_file import Object, a_list, an_object, need
 from flextune.errors import UsageError

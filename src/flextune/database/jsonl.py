@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.errors import DatabaseError, FlextuneError, UsageError
 from flextune.trial.decision import Decision
 from flextune.trial.record import TuningRecord

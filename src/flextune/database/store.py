@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sql
 from sqlalchemy.dialects import sqlite
 
-from flextune.database.base import D, Database
+from flextune.database.database import D, Database
 from flextune.database.faults import storage_faults
 from flextune.database.schema import (
     READABLE,

@@ -11,8 +11,8 @@ from dataclasses import replace
 import tvm
 from tvm import relax
 
-from flextune.lowering.kinds import Kind
 from flextune.lowering.operator_graph import Operator, OperatorGraph, is_constant, leaves
+from flextune.lowering.operator_kinds import Kind
 from flextune.tvm_types import RelaxExpr, RelaxVar
 
 PRIMITIVE = "Primitive"

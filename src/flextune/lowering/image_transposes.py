@@ -9,9 +9,9 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from flextune.lowering.kinds import Kind, kind_of, operator_name
 from flextune.lowering.mutation import mutated
 from flextune.lowering.operator_graph import is_constant, tensor_type
+from flextune.lowering.operator_kinds import Kind, kind_of, operator_name
 from flextune.tvm_types import RelaxCall, RelaxExpr
 
 TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)

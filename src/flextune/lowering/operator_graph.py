@@ -11,7 +11,7 @@ import tvm
 from tvm import relax
 
 from flextune.lowering.estimator import Estimator, host_estimator
-from flextune.lowering.kinds import Kind, kind_of, operator_name
+from flextune.lowering.operator_kinds import Kind, kind_of, operator_name
 from flextune.tvm_types import IRModule, RelaxConstant, RelaxExpr, RelaxVar
 
 _EXIT = -1

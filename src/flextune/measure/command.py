@@ -21,10 +21,10 @@ from flextune.errors import EnvironmentFault, UsageError
 from flextune.measure.ending import Ending, Outcome, exit_text
 from flextune.measure.fingerprint import Fingerprint, fingerprint_of
 from flextune.measure.function import Check, check_fault
-from flextune.measure.limits import die_with_parent
 from flextune.measure.objective import identity_text, number_fault
 from flextune.measure.objective_protocol import ObjectiveProtocol
 from flextune.measure.outcome import cause_of_end
+from flextune.measure.process_limits import die_with_parent
 from flextune.measure.source_files import is_compiled, program_file, source_files
 from flextune.measure.watch import ProcessWatch, RunLimits, kill_group
 from flextune.registry import nearest

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from flextune.aligned import aligned_copy
-from flextune.measure.check import poison
+from flextune.measure.output_check import poison
 from flextune.platforms.base import Array
 from flextune.workload.workload import Workload
 

@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable
 from typing import NoReturn
 
-from flextune.measure.limits import die_with_parent
+from flextune.measure.process_limits import die_with_parent
 
 Work = Callable[[int, int, str], None]
 """`work(requests, replies, note)` is a worker's life: descriptors of its two pipes, and the note of its start."""

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from flextune.errors import WorkerError
 from flextune.measure import services
 from flextune.measure.fork_server import ForkServer, run_and_exit, serve_forks
-from flextune.measure.limits import die_with_parent
+from flextune.measure.process_limits import die_with_parent
 from flextune.measure.serving import flush_streams, serve
 from flextune.measure.watch import ProcessWatch, RunLimits
 from flextune.measure.wire import Message

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flextune.measure.options import MeasureOptions
-from flextune.measure.pool import WorkerPool
+from flextune.measure.measure_options import MeasureOptions
 from flextune.measure.runner import Runner
+from flextune.measure.worker_pool import WorkerPool
 from flextune.target.target import Target
 
 

@@ -9,7 +9,7 @@ from flextune.measure.data import save_data
 from flextune.measure.messages import read_workload
 from flextune.measure.services import guarded
 from flextune.measure.wire import Message
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.trial.measurement import Status
 
 
@@ -30,7 +30,7 @@ class ReferenceService:
 
 def _save(request: Message) -> dict[str, Any]:
     """Intrinsics and functions that a platform registers would be used here as well, and their mistakes agree."""
-    if loaded := registry.loaded():
+    if loaded := platform_registry.loaded():
         raise RuntimeError(f"a reference must be computed without a platform, but {', '.join(loaded)} is loaded")
     save_data(read_workload(request["workload"]), Path(request["folder"]))
     return {}

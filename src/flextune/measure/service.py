@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from flextune.measure.builder import ArtifactFolder, Builder
-from flextune.measure.check import OutputCheck, check_inputs, check_outputs
 from flextune.measure.data import KernelData, load_data
-from flextune.measure.limits import ThreadPlaces, memory_limit
+from flextune.measure.measure_options import MeasureOptions
 from flextune.measure.messages import read_candidate
-from flextune.measure.options import MeasureOptions
+from flextune.measure.output_check import OutputCheck, check_inputs, check_outputs
+from flextune.measure.process_limits import ThreadPlaces, memory_limit
 from flextune.measure.services import guarded
 from flextune.measure.timing import calls_per_repeat, timed_secs
 from flextune.measure.wire import Message
-from flextune.native.pool import use_own_pool
-from flextune.platforms import registry
+from flextune.native.thread_pool import use_own_pool
+from flextune.platforms import platform_registry
 from flextune.platforms.base import Kernel
 from flextune.trial.artifact import Artifact
 from flextune.trial.measurement import Candidate, Status
@@ -56,7 +56,7 @@ class KernelService:
     def preload(what: str) -> None:
         """Load the platform of this name, if one is named."""
         if what:
-            registry.get(what)
+            platform_registry.get(what)
 
     def __init__(self, options: str, cores: int) -> None:
         self._options = MeasureOptions.parse(options)
@@ -83,7 +83,7 @@ class KernelService:
     def _load(self, request: Message) -> dict[str, Any]:
         """Get all that is the same for the candidates of a workload; what fails here is no candidate's fault."""
         candidate = read_candidate(request["candidate"])
-        registry.get(candidate.target.kind)
+        platform_registry.get(candidate.target.kind)
         self._place_data(candidate.workload, request["folder"])
         return {}
 
@@ -95,7 +95,7 @@ class KernelService:
         start = time.perf_counter()
         candidates = [read_candidate(text) for text in request["candidates"]]
         with self._memory_limit():
-            builder: Builder = registry.get(candidates[0].target.kind)
+            builder: Builder = platform_registry.get(candidates[0].target.kind)
             artifacts = builder.build(candidates)
             self._add(request["ids"], artifacts, candidates[0], request["folder"])
         tickets = [ArtifactFolder(Path(request["artifacts"])).put(artifact) for artifact in artifacts]
@@ -110,7 +110,7 @@ class KernelService:
         return {}
 
     def _add(self, ids: Sequence[int], artifacts: Sequence[Artifact], candidate: Candidate, folder: str) -> None:
-        platform = registry.get(candidate.target.kind)
+        platform = platform_registry.get(candidate.target.kind)
         built = [_Built(platform.load(artifact), candidate.workload, folder) for artifact in artifacts]
         if sum(array.nbytes for array in self._data_of(built[0]).inputs) <= BIND_EARLY_BYTES:
             for each in built:

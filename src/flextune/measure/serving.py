@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 
 from flextune.measure.fork_server import serve_forks
-from flextune.measure.limits import die_with_parent, resident_bytes
+from flextune.measure.process_limits import die_with_parent, resident_bytes
 from flextune.measure.services import ServiceFactory
 from flextune.measure.wire import READY, Envelope, Message, write_all
 from flextune.torch_import import hide_torch

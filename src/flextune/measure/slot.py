@@ -8,8 +8,8 @@ from pathlib import Path
 from flextune.errors import EnvironmentFault
 from flextune.measure.ending import Ending
 from flextune.measure.launcher import Launcher
+from flextune.measure.measure_options import MeasureOptions
 from flextune.measure.messages import candidate_text
-from flextune.measure.options import MeasureOptions
 from flextune.measure.outcome import went_well, what_happened
 from flextune.measure.wire import Message
 from flextune.measure.worker_process import Worker, wait_for

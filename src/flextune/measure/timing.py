@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Callable
 
-from flextune.measure.options import MeasureOptions
+from flextune.measure.measure_options import MeasureOptions
 
 Timer = Callable[[int, int], tuple[float, ...]]
 """`timer(number, repeats)` -> seconds per call of each repeat."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from flextune.errors import UsageError
 from flextune.measure.ending import Ending
-from flextune.measure.limits import is_running, resident_bytes
+from flextune.measure.process_limits import is_running, resident_bytes
 
 TICK_SECS = 0.03
 

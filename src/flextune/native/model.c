@@ -32,7 +32,7 @@ struct flextune_model {
   pthread_mutex_t turn;
 };
 
-/* What follows the weights in a model's file (see flextune.apply.artifact). */
+/* What follows the weights in a model's file (see flextune.apply.saved_library). */
 typedef struct __attribute__((packed)) {
   uint32_t checksum;
   uint64_t signature_bytes;

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flextune.apply.build import Build, Schedule, compile_model
-from flextune.apply.check import MAX_RELATIVE_ERROR
+from flextune.apply.model_check import MAX_RELATIVE_ERROR
 from flextune.apply.model_runner import Failure, LocalModelRunner, ModelLimits, ModelRunner, OpenedModel
 from flextune.errors import BuildError
 from flextune.optimization.ab_test import ABTestResult, Limits, interleaved_test

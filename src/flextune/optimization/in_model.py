@@ -13,7 +13,7 @@ from flextune.plan.partition import Partition
 from flextune.schedule.trace import Trace
 from flextune.trial.measurement import Candidate, Measurement, Status
 from flextune.tuning.switching import WORTH_TUNING, Switching
-from flextune.tuning.task import TaskSearch
+from flextune.tuning.task_search import TaskSearch
 
 ROUNDS = 8
 RUNS_PER_ROUND = 2

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flextune.apply.profile import interleaved_profile
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.lowering.layout import NCHW, NHWC, Layout, blocked
 from flextune.lowering.operator_graph import leaves
 from flextune.optimization.contender import Contender, Contest

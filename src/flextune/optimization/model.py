@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from flextune.apply.build import Build, workloads_in_place
 from flextune.apply.model_runner import ModelRunner
 from flextune.apply.model_service import SECS_PER_TIME
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.measure.local import local_runner
 from flextune.measure.runner import Runner
 from flextune.optimization.ab_test import Limits
@@ -37,10 +37,10 @@ from flextune.trial.decision import Decision, GroupDecision
 from flextune.trial.record import Evidence, TuningRecord
 from flextune.tuning.events import Callback
 from flextune.tuning.loop import provenance
-from flextune.tuning.options import TuneOptions
 from flextune.tuning.switching import Circumstances, Switching
-from flextune.tuning.task import TuningTask
+from flextune.tuning.task_search import TuningTask
 from flextune.tuning.tasks import TasksResult, tune_tasks
+from flextune.tuning.tune_options import TuneOptions
 
 VARIANTS = 3
 """Builds of the model in which finalists compete."""

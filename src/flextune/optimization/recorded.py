@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flextune.apply.build import Schedule
 from flextune.csp.assignment import Assignment
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.optimization.layouts import recorded_layouts
 from flextune.plan.layouts.assignment import ALL_NHWC
 from flextune.plan.options import GroupOptions, group_options

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flextune.apply.build import Build, Schedule, compile_model
 from flextune.apply.model_runner import ModelRunner
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.optimization.ab_test import Limits
 from flextune.optimization.contender import Contest, compare, local_models
 from flextune.optimization.model import OptimizedModel, optimize_model
@@ -19,7 +19,7 @@ from flextune.target.detect import detect
 from flextune.target.target import Target
 from flextune.trial.decision import Shipped
 from flextune.tuning.events import Callback
-from flextune.tuning.options import TuneOptions
+from flextune.tuning.tune_options import TuneOptions
 
 _COMPARED_SECS = 5.0
 

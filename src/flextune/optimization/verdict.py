@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.optimization.ab_test import ABTestResult
 from flextune.optimization.contender import FailedBuild
 from flextune.optimization.layouts import plan_key

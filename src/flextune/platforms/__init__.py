@@ -1,1 +1,1 @@
-"""Hardware families, one folder each; `flextune.platforms.registry.get(kind)` finds one."""
+"""Hardware families, one folder each; `flextune.platforms.platform_registry.get(kind)` finds one."""

@@ -17,8 +17,8 @@ PLATFORMS = {
 COMPILERS = {"x86": "flextune.platforms.x86.compiler:X86Compiler"}
 """`flextune.platforms.compiler.ModuleCompiler`, of those that compile whole models."""
 
-STEPS = {"attention": "flextune.platforms.cpu.attention.step:Attention"}
+STEPS = {"attention": "flextune.platforms.cpu.attention.attention_step:Attention"}
 """Steps of traces that are not shared by all platforms: `flextune.schedule.step.Step`."""
 
 LIBRARIES: dict[str, tuple[str, ...]] = {"x86": ("flextune.schedule.apply",)}
-"""What a platform needs beside its own folder and is slow to load; see `flextune.platforms.registry.libraries`."""
+"""What a platform needs beside its own folder and is slow to load; see `platform_registry.libraries`."""

@@ -12,7 +12,7 @@ class ModuleCompiler(Protocol):
     """From TVM modules to machine code for one kind of target.
 
     Separate from `Platform`, which schedules kernels: a family may have kernels of its own and no compiler for whole
-    models. `flextune.platforms.registry.compiler(kind)` finds one.
+    models. `flextune.platforms.platform_registry.compiler(kind)` finds one.
     """
 
     def compile(self, module: Any, target: Target, *, checked: bool = True) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from flextune.errors import EnvironmentFault
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.target.detect import detect
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target, example_device
@@ -23,7 +23,7 @@ class TargetEstimator:
     peaks: Peaks | None = None
 
     def cost(self, work: Work) -> Cost:
-        return registry.get(self.target.kind).estimate(work, self.target, self.peaks)
+        return platform_registry.get(self.target.kind).estimate(work, self.target, self.peaks)
 
     def secs(self, work: Work) -> float:
         """Seconds of one kernel, its launch included."""

@@ -13,8 +13,8 @@ from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.solutions import SolutionSet
 from flextune.search.bayesian.gaussian_process_search import BayesianStrategy, GaussianProcessSearchOptions
 from flextune.search.local.walk import Walk, WalkOptions
-from flextune.search.options import option
 from flextune.search.strategy import Ranking
+from flextune.search.strategy_options import option
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from flextune.csp.assignment import Assignments
-from flextune.search.options import StrategyOptions, option
 from flextune.search.permutation import Permutation
 from flextune.search.rounds import RoundStrategy
+from flextune.search.strategy_options import StrategyOptions, option
 from flextune.search.unseen import joined
 
 _KEY_BYTES = 16

@@ -18,10 +18,10 @@ from flextune.csp.assignment import Assignment, Assignments
 from flextune.errors import UsageError
 from flextune.search.encoding import Encoding
 from flextune.search.extras import install_command
-from flextune.search.options import StrategyOptions, option
 from flextune.search.repair import nearest_unseen
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
+from flextune.search.strategy_options import StrategyOptions, option
 
 if TYPE_CHECKING:
     from flextune.csp.solutions import SolutionSet

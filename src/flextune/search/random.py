@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from flextune.csp.assignment import Assignments
-from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
+from flextune.search.strategy_options import StrategyOptions, option
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import numpy as np
 
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.errors import UsageError
-from flextune.search.options import StrategyOptions
 from flextune.search.strategy import Ranking, SearchStrategy
+from flextune.search.strategy_options import StrategyOptions
 from flextune.search.unseen import Unseen
 from flextune.trial.history import History
 

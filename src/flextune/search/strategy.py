@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flextune.csp.assignment import Assignment, Assignments
-from flextune.search.options import StrategyOptions
+from flextune.search.strategy_options import StrategyOptions
 
 if TYPE_CHECKING:
     from flextune.csp.solutions import SolutionSet
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Ranking(Protocol):
-    """What a strategy needs of a cost model; `flextune.cost.model.CostModel` says what the methods promise."""
+    """What a strategy needs of a cost model; `flextune.cost.cost_model.CostModel` says what the methods promise."""
 
     def predict(self, assignments: Assignments) -> npt.NDArray[np.float64]: ...
 

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from flextune.cost.model import CostModel
+from flextune.cost.cost_model import CostModel
 from flextune.cost.pretrained import PretrainedModel, TaskRecords, pretrain
 from flextune.cost.quality import rank_correlation
-from flextune.cost.task import TaskDescription
+from flextune.cost.task_description import TaskDescription
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.trial.measurement import Measurement, Status
 

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from flextune.csp.assignment import Assignment
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.database.store import open_database
 from flextune.plan.layouts.assignment import LayoutAssignment
 from flextune.trial.decision import (

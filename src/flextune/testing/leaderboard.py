@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.solutions import SolutionSet
-from flextune.search.registry import create_strategy, strategy_names
+from flextune.search.strategy_registry import create_strategy, strategy_names
 from flextune.trial.measurement import Measurement, Status
 
 Value = object

@@ -23,8 +23,8 @@ import pytest
 from flextune.aligned import aligned_copy
 from flextune.csp.assignment import Assignment
 from flextune.errors import FlextuneError
-from flextune.measure.check import check_inputs, check_outputs, poison
-from flextune.platforms import registry
+from flextune.measure.output_check import check_inputs, check_outputs, poison
+from flextune.platforms import platform_registry
 from flextune.platforms.base import Array, Kernel
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
@@ -65,19 +65,19 @@ class PlatformSuite:
     def candidates(self, count: int) -> list[Candidate]:
         """The default and others of the workload's space, drawn from it."""
         workload = parse_workload(self.workload)
-        space = registry.get(self.name).search_space(workload, self.target)
+        space = platform_registry.get(self.name).search_space(workload, self.target)
         assignments = [space.default, *space.solutions.sample(np.random.default_rng(0), count - 1)]
         return [Candidate(workload, self.target, space.trace, assignment) for assignment in assignments]
 
     def artifacts(self, count: int) -> Sequence[Artifact]:
-        return registry.get(self.name).build(self.candidates(count))
+        return platform_registry.get(self.name).build(self.candidates(count))
 
     def test_it_is_found_by_its_name(self) -> None:
-        assert self.name in registry.names()
-        assert registry.get(self.name).name == self.name == self.target.kind
+        assert self.name in platform_registry.names()
+        assert platform_registry.get(self.name).name == self.name == self.target.kind
 
     def test_the_default_is_a_member_of_the_space(self) -> None:
-        space = registry.get(self.name).search_space(parse_workload(self.workload), self.target)
+        space = platform_registry.get(self.name).search_space(parse_workload(self.workload), self.target)
         assert space.default in space.solutions
         assert space.target == self.target
 
@@ -85,10 +85,10 @@ class PlatformSuite:
         artifacts, workload = self.artifacts(3), parse_workload(self.workload)
         assert len(artifacts) == 3
         for artifact in artifacts:
-            assert output_fault(registry.get(self.name).load(artifact), workload) == ""
+            assert output_fault(platform_registry.get(self.name).load(artifact), workload) == ""
 
     def test_what_is_built_together_is_what_is_built_alone(self) -> None:
-        workload, platform = parse_workload(self.workload), registry.get(self.name)
+        workload, platform = parse_workload(self.workload), platform_registry.get(self.name)
         for candidate in self.candidates(2):
             [artifact] = platform.build([candidate])
             assert output_fault(platform.load(artifact), workload) == ""
@@ -108,11 +108,11 @@ class PlatformSuite:
 
     def test_a_kernel_runs_on_what_it_was_bound_to_last(self) -> None:
         workload = parse_workload(self.workload)
-        kernel = registry.get(self.name).load(self.artifacts(1)[0])
+        kernel = platform_registry.get(self.name).load(self.artifacts(1)[0])
         assert [output_fault(kernel, workload, seed) for seed in (0, 1, 2)] == [""] * 3
 
     def test_a_time_per_repeat(self) -> None:
-        kernel = registry.get(self.name).load(self.artifacts(1)[0])
+        kernel = platform_registry.get(self.name).load(self.artifacts(1)[0])
         assert output_fault(kernel, parse_workload(self.workload)) == ""
         for number, repeats in ((1, 1), (1, 3), (20, 2)):
             times = kernel.time(number, repeats)
@@ -120,7 +120,7 @@ class PlatformSuite:
             assert all(0 < secs < 60 for secs in times)
 
     def test_an_estimate_grows_with_the_work(self) -> None:
-        platform, work = registry.get(self.name), Work.of(parse_workload(self.workload))
+        platform, work = platform_registry.get(self.name), Work.of(parse_workload(self.workload))
         more = Work(10 * work.operations, 10 * work.bytes, work.dtype)
         costs = [platform.estimate(each, self.target) for each in (Work(), work, more)]
         assert 0 <= costs[0].total < costs[1].total < costs[2].total
@@ -128,17 +128,17 @@ class PlatformSuite:
 
     def test_what_cannot_be_built_raises(self) -> None:
         with pytest.raises(FlextuneError):
-            registry.get(self.name).build([*self.candidates(1), self.unbuildable()])
+            platform_registry.get(self.name).build([*self.candidates(1), self.unbuildable()])
 
     def test_it_loads_no_artifact_of_others(self) -> None:
         with pytest.raises(FlextuneError):
-            registry.get(self.name).load(Artifact("of another platform", b"what that makes"))
+            platform_registry.get(self.name).load(Artifact("of another platform", b"what that makes"))
 
 
 def main(name: str, workload: str, *files: str) -> None:
     """Loads artifacts and runs them; raises when one computes something else."""
     for file in files:
-        kernel = registry.get(name).load(Artifact.parse(Path(file).read_text()))
+        kernel = platform_registry.get(name).load(Artifact.parse(Path(file).read_text()))
         if fault := output_fault(kernel, parse_workload(workload)):
             raise AssertionError(f"{file}: {fault}")
 

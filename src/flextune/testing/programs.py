@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tvm
 
-from flextune.measure.check import check_outputs, poison
-from flextune.platforms import registry as platforms
+from flextune.measure.output_check import check_outputs, poison
+from flextune.platforms import platform_registry as platforms
 from flextune.platforms.base import Array
 from flextune.schedule.apply import ScheduledProgram, apply_trace
 from flextune.schedule.space import SearchSpace

@@ -6,7 +6,7 @@ PyTorch as it is, and a warning says why; `graphs()` lists what became of each g
 """
 
 from flextune.torch_backend.backend import compile_graph
+from flextune.torch_backend.backend_options import BackendOptions
 from flextune.torch_backend.journal import GraphEntry, graphs
-from flextune.torch_backend.options import BackendOptions
 
 __all__ = ["BackendOptions", "GraphEntry", "compile_graph", "graphs"]

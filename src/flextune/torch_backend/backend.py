@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flextune.importing.torch_export import EXTRA
+from flextune.torch_backend.backend_options import BackendOptions
 from flextune.torch_backend.compiled import CompiledGraph
-from flextune.torch_backend.inputs import GraphInputs
+from flextune.torch_backend.graph_inputs import GraphInputs
 from flextune.torch_backend.journal import Journal, reason_of
-from flextune.torch_backend.options import BackendOptions
 from flextune.torch_import import load_torch
 
 Graph = Callable[..., Any]

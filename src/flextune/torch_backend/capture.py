@@ -14,8 +14,8 @@ from flextune.importing.binding import bind_inputs
 from flextune.importing.model import Model, model_from_proto
 from flextune.importing.torch_export import exported_proto, trace
 from flextune.importing.torch_fused import spelled_out
-from flextune.torch_backend.elements import array_of
-from flextune.torch_backend.inputs import GraphInputs
+from flextune.torch_backend.graph_inputs import GraphInputs
+from flextune.torch_backend.tensor_arrays import array_of
 
 NAME = "torch.compile's graph"
 

@@ -13,13 +13,13 @@ import numpy as np
 from flextune.apply.executable import Executable
 from flextune.apply.threads import default_thread_count
 from flextune.errors import ModelError
-from flextune.torch_backend.build import build
+from flextune.torch_backend.backend_options import BackendOptions
 from flextune.torch_backend.capture import CapturedGraph, capture
-from flextune.torch_backend.elements import array_of, tensor_of
-from flextune.torch_backend.inputs import GraphInputs, is_plain
+from flextune.torch_backend.graph_build import build
+from flextune.torch_backend.graph_inputs import GraphInputs, is_plain
 from flextune.torch_backend.journal import Journal, reason_of
-from flextune.torch_backend.options import BackendOptions
 from flextune.torch_backend.outputs import OutputPlan
+from flextune.torch_backend.tensor_arrays import array_of, tensor_of
 from flextune.torch_backend.verification import first_difference
 from flextune.torch_backend.weights import Place, WeightsAtPlace, place_of
 

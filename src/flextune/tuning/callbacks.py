@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.trial.record import Evidence, Provenance, TuningRecord
 from flextune.tuning.events import Event, FinalistMeasured, TrialMeasured
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from flextune.analysis.blocks import Access, BlockFacts, read_program
 from flextune.analysis.footprint import dtype_bits
-from flextune.cost.task import Axis, Operand, TaskDescription
+from flextune.cost.task_description import Axis, Operand, TaskDescription
 from flextune.csp.constraint import Select
 from flextune.csp.problem import Problem
 from flextune.errors import UsageError

@@ -6,19 +6,19 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.measure.local import local_runner
 from flextune.measure.runner import Runner
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.target.host import host
 from flextune.target.target import Target
 from flextune.trial.record import Provenance, installed_versions
 from flextune.tuning.description import check_target
 from flextune.tuning.events import Callback
-from flextune.tuning.options import TuneOptions
 from flextune.tuning.result import TuningResult
-from flextune.tuning.run import TuningRun
-from flextune.tuning.task import TaskSearch, TuningTask, peak_flops
+from flextune.tuning.task_search import TaskSearch, TuningTask, peak_flops
+from flextune.tuning.tune_options import TuneOptions
+from flextune.tuning.tuning_run import TuningRun
 from flextune.workload.workload import Workload
 
 _FINAL_SECS = 1.0
@@ -42,7 +42,7 @@ def tune_workload(
     check_target(options.pretrained, target)
     started = time.perf_counter()
     with local_runner(options.measure, target) if runner is None else nullcontext(runner) as measuring:
-        platform = registry.get(target.kind)
+        platform = platform_registry.get(target.kind)
         run = TuningRun(measuring, platform, target, database, options, provenance(options), callbacks, started)
         search = run.open(TuningTask(workload))
         with run.until_interrupted():

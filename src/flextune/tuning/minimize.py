@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from flextune.cost.registry import create_cost_model
+from flextune.cost.cost_model_registry import create_cost_model
 from flextune.csp.flattening import Rule
 from flextune.csp.parameter_space import ParameterSpace
 from flextune.csp.parameters import Parameter, Parameters, Value
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.errors import UsageError
 from flextune.measure.command import Command, CommandObjective
 from flextune.measure.function import Check, FunctionObjective
 from flextune.measure.objective import Objective
-from flextune.search.registry import create_strategy
+from flextune.search.strategy_registry import create_strategy
 from flextune.target.host import host
 from flextune.trial.record import Provenance, installed_versions
 from flextune.tuning.budget import Budget

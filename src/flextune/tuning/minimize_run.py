@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameter_space import ParameterSpace
 from flextune.csp.parameters import Value
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.measure.objective import Objective
 from flextune.search.strategy import SearchStrategy
 from flextune.trial.measurement import Measurement, Status

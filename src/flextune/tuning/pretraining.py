@@ -10,7 +10,7 @@ import numpy as np
 from flextune.cost.pretrained import TaskRecords
 from flextune.csp.assignment import Assignments
 from flextune.errors import FlextuneError
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.target.target import Target
 from flextune.trial.record import TuningRecord
 from flextune.tuning.description import describe_task
@@ -54,7 +54,7 @@ def _task(records: Sequence[TuningRecord], target: Target) -> TaskRecords | None
     same = {assignment: secs for assignment, secs in latest.items() if set(assignment) == set(names)}
     try:
         workload = parse_workload(records[0].workload, records[0].body)
-        space = registry.get(target.kind).search_space(workload, target)
+        space = platform_registry.get(target.kind).search_space(workload, target)
     except FlextuneError:
         return None
     if not names or not space.tunable:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import SupportsIndex
 
-from flextune.cost.registry import check_cost_model
+from flextune.cost.cost_model_registry import check_cost_model
 from flextune.errors import UsageError
-from flextune.search.registry import check_strategy
+from flextune.search.strategy_registry import check_strategy
 from flextune.target.peaks import Peaks
 from flextune.tuning.budget import Budget
-from flextune.tuning.options import TuneOptions
+from flextune.tuning.tune_options import TuneOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class SearchOptions:
         """With a budget, and the machine's peaks where they are known."""
         pretrained = None
         if self.pretrained is not None:
-            from flextune.cost.model_file import load_model  # with the library of its trees, which is large
+            from flextune.cost.pretrained_file import load_model  # with the library of its trees, which is large
 
             pretrained = load_model(Path(self.pretrained))
         return TuneOptions(

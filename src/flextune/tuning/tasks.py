@@ -8,20 +8,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.measure.local import local_runner
 from flextune.measure.runner import Runner
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.target.target import Target
 from flextune.tuning.description import check_target
 from flextune.tuning.events import Callback
 from flextune.tuning.loop import provenance
-from flextune.tuning.options import TuneOptions
 from flextune.tuning.result import TaskResult
-from flextune.tuning.run import TuningRun
 from flextune.tuning.scheduler import TaskState, expected_gain, next_task, shares
-from flextune.tuning.task import TaskSearch, TuningTask
+from flextune.tuning.task_search import TaskSearch, TuningTask
 from flextune.tuning.transfer import Transfer
+from flextune.tuning.tune_options import TuneOptions
+from flextune.tuning.tuning_run import TuningRun
 
 Weights = Callable[[Mapping[str, float]], Mapping[str, float]]
 """From the best seconds of each workload (by key) to how much of the model's time hangs on it: calls per run."""
@@ -75,7 +75,7 @@ def tune_tasks(
     check_target(options.pretrained, target)
     started = time.perf_counter()
     with local_runner(options.measure, target) if runner is None else nullcontext(runner) as measuring:
-        platform = registry.get(target.kind)
+        platform = platform_registry.get(target.kind)
         run = TuningRun(measuring, platform, target, database, options, provenance(options), callbacks, started)
         searches: list[TaskSearch] = []
         with run.until_interrupted():

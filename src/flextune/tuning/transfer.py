@@ -9,7 +9,7 @@ import numpy as np
 
 from flextune.csp.assignment import Assignment
 from flextune.csp.domain import Domain
-from flextune.tuning.task import TaskSearch
+from flextune.tuning.task_search import TaskSearch
 
 MOST_SOURCES = 2
 """Tasks that a round takes from: the most similar ones have what is worth having."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flextune.workload.named import list_workload_names, named_workload
     from flextune.workload.operator import Operator
+    from flextune.workload.operator_registry import find_operator, operator_names, register_operator
     from flextune.workload.parse import parse_workload
-    from flextune.workload.registry import find_operator, operator_names, register_operator
     from flextune.workload.tensor import TensorSpec, Tolerance
     from flextune.workload.tir import from_prim_func
     from flextune.workload.workload import Workload
@@ -22,13 +22,13 @@ _HOME = {
     "TensorSpec": "tensor",
     "Tolerance": "tensor",
     "Workload": "workload",
-    "find_operator": "registry",
+    "find_operator": "operator_registry",
     "from_prim_func": "tir",
     "list_workload_names": "named",
     "named_workload": "named",
-    "operator_names": "registry",
+    "operator_names": "operator_registry",
     "parse_workload": "parse",
-    "register_operator": "registry",
+    "register_operator": "operator_registry",
 }
 
 __all__ = [

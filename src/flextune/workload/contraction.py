@@ -11,7 +11,7 @@ import numpy as np
 from flextune.tvm_types import Tensor
 from flextune.workload.elements import OPERAND_TYPES, as_float32
 from flextune.workload.operator import Operator
-from flextune.workload.parameters import Chain, Choice, Parameter, Params
+from flextune.workload.operator_parameters import Chain, Choice, Parameter, Params
 from flextune.workload.pointwise import (
     EPILOGUES,
     POINTWISE,

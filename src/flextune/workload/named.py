@@ -20,7 +20,7 @@ from importlib.resources import files
 from typing import Any
 
 from flextune.errors import UsageError
-from flextune.workload.parameters import Value, nearest
+from flextune.workload.operator_parameters import Value, nearest
 from flextune.workload.workload import Workload
 
 _EXTRA: dict[str, tuple[str, Value]] = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from flextune.tvm_types import Tensor
-from flextune.workload.parameters import Parameter, Params
+from flextune.workload.operator_parameters import Parameter, Params
 from flextune.workload.tensor import FLOAT32_ROUNDING, TensorSpec, Tolerance
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flextune.errors import UsageError
 from flextune.workload.named import named_workload
-from flextune.workload.parameters import Value
-from flextune.workload.registry import find_operator, operator_names
+from flextune.workload.operator_parameters import Value
+from flextune.workload.operator_registry import find_operator, operator_names
 from flextune.workload.workload import TIR, Workload
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flextune.tvm_types import Expression
-from flextune.workload.parameters import Params
+from flextune.workload.operator_parameters import Params
 
 SPATIAL = "dhw"
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from flextune.errors import UsageError
 from flextune.tvm_types import PrimFunc
-from flextune.workload.parameters import Params, Value, complete
-from flextune.workload.registry import find_operator
+from flextune.workload.operator_parameters import Params, Value, complete
+from flextune.workload.operator_registry import find_operator
 from flextune.workload.tensor import TensorSpec, Tolerance
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from flextune.apply.build import Build, Origin, compile_model
-from flextune.apply.check import check_against_onnxruntime
+from flextune.apply.model_check import check_against_onnxruntime
 from flextune.importing.model import Model
 from flextune.plan.partition import Partition
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.testing.models import evaluate
@@ -28,7 +28,7 @@ def test_given_schedules_are_applied(model: Model, partition: Partition, target:
     rng = np.random.default_rng(5)
     schedules = {}
     for task in partition.tasks:
-        space = registry.get(target.kind).search_space(task.workload, target)
+        space = platform_registry.get(target.kind).search_space(task.workload, target)
         schedules[task.workload.key] = (space.trace, space.solutions.sample(rng, 1)[0])
     build = compile_model(partition, schedules, target)
     assert {task.origin for task in build.tasks} == {Origin.TUNED}

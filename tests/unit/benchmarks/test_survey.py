@@ -11,10 +11,10 @@ from benchmarks.measure_space import OpenSpace, write
 from benchmarks.restriction import restricted
 from benchmarks.survey import SurveyPlan, survey, tabular_trial, tabulated
 from flextune.csp.assignment import Assignment
-from flextune.database.base import Database
-from flextune.database.spaces import load_space
+from flextune.database.database import Database
+from flextune.database.space_files import load_space
 from flextune.database.store import open_database
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.platforms.null.kernel import null_secs
 from flextune.target.target import Target
 from flextune.trial.measurement import Measurement, Status
@@ -30,7 +30,7 @@ A = Assignment({"tile": 4})
 @pytest.fixture
 def plan() -> SurveyPlan:
     target = Target.parse("null:cpu=none,cores=1")
-    space = registry.get("null").search_space(parse_workload("gemm:m=64,n=64,k=64"), target)
+    space = platform_registry.get("null").search_space(parse_workload("gemm:m=64,n=64,k=64"), target)
     return SurveyPlan(space, restricted(space.solutions, 30), passes=3, repeats=2)
 
 

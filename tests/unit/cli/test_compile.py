@@ -10,13 +10,13 @@ from pathlib import Path
 import onnx
 import pytest
 
-from flextune.apply.model_file import read_signature
+from flextune.apply.compiled_file import read_signature
 from flextune.cli.recorded_target import recorded_target
 from flextune.database.store import open_database
 from flextune.errors import UsageError
 from flextune.importing.model import load_model
 from flextune.plan.partition import partition_model
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.target.target import Target
 from flextune.testing.models import conv_block, model_of, value
 from flextune.trial.measurement import Candidate, Measurement, Status
@@ -35,7 +35,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     provenance = Provenance("protocol", "versions", 0, "random", "host")
     with open_database(folder / "r.db") as database:
         for task in partition_model(load_model(folder / "block.onnx")).tasks:
-            space = registry.get(target.kind).search_space(task.workload, target)
+            space = platform_registry.get(target.kind).search_space(task.workload, target)
             candidate = Candidate(task.workload, target, space.trace, space.default)
             measured = Measurement(space.default, Status.OK, (1e-3,))
             database.commit(TuningRecord.of(candidate, measured, provenance, datetime(2026, 1, 1, tzinfo=UTC)))

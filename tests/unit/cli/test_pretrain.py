@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flextune.database.store import open_database
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.platforms.null.kernel import null_secs
 from flextune.target.target import Target
 from flextune.trial.measurement import Candidate, Measurement, Status
@@ -27,7 +27,7 @@ def recorded(run: Run, tmp_path: Path) -> Run:
     target = Target.parse(NULL[1])
     with open_database(tmp_path / "flextune.db") as database:
         for workload in map(parse_workload, ("gemm:m=16,n=16,k=16", "gemm:m=32,n=8,k=16")):
-            space = registry.get("null").search_space(workload, target)
+            space = platform_registry.get("null").search_space(workload, target)
             database.commit_all(
                 TuningRecord.of(
                     Candidate(workload, target, space.trace, assignment),

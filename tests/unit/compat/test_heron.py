@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from flextune.compat.heron import METHODS, HeronCase, case_workload, check_platform, parse_config, read_config
-from flextune.cost.registry import cost_model_names
+from flextune.cost.cost_model_registry import cost_model_names
 from flextune.errors import UsageError
-from flextune.search.registry import check_strategy
+from flextune.search.strategy_registry import check_strategy
 
 VALUES: dict[str, Any] = {
     "out_name": "OUT",

@@ -3,8 +3,13 @@ import sys
 
 import pytest
 
-from flextune.cost import registry
-from flextune.cost.registry import check_cost_model, cost_model_options, create_cost_model, register_cost_model
+from flextune.cost import cost_model_registry
+from flextune.cost.cost_model_registry import (
+    check_cost_model,
+    cost_model_options,
+    create_cost_model,
+    register_cost_model,
+)
 from flextune.cost.trees import TreesCostModel
 from flextune.errors import UsageError
 from flextune.registry import Registry
@@ -48,7 +53,7 @@ def test_options_reach_the_model():
 
 
 def test_own_model_is_loaded_by_name(monkeypatch):
-    monkeypatch.setattr(registry, "_MODELS", Registry("cost model", {}))
+    monkeypatch.setattr(cost_model_registry, "_MODELS", Registry("cost model", {}))
     register_cost_model("mine", "flextune.cost.trees:TreesCostModel")
     model = create_cost_model("mine", ("i",), 0)
     assert model is not None
@@ -59,5 +64,6 @@ def test_own_model_is_loaded_by_name(monkeypatch):
 
 
 def test_heavy_libraries_are_loaded_only_when_used():
-    code = "import sys, flextune.cost.registry; sys.exit(bool({'xgboost', 'torch', 'scipy', 'tvm'} & set(sys.modules)))"
+    heavy = "{'xgboost', 'torch', 'scipy', 'tvm'}"
+    code = f"import sys, flextune.cost.cost_model_registry; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,9 +4,9 @@ import json
 import numpy as np
 import pytest
 
-from flextune.cost.model_file import load_model, save_model
 from flextune.cost.pretrained import TaskRecords, pretrain
-from flextune.cost.task import TaskDescription
+from flextune.cost.pretrained_file import load_model, save_model
+from flextune.cost.task_description import TaskDescription
 from flextune.errors import FlextuneError, UsageError
 from flextune.testing.cost_models import NAMES, example_assignments, example_secs
 

@@ -3,7 +3,7 @@ import pytest
 
 from flextune.cost.pretrained import TaskRecords, pretrain
 from flextune.cost.quality import best_of_top, expected_correlation, held_out_correlation, rank_correlation
-from flextune.cost.task import TaskDescription
+from flextune.cost.task_description import TaskDescription
 from flextune.csp.assignment import Assignments
 from flextune.errors import UsageError
 from flextune.testing.cost_models import NAMES, example_assignments, example_secs

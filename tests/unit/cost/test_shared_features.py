@@ -5,7 +5,7 @@ import pytest
 
 from flextune.cost.features import FeatureTable
 from flextune.cost.shared_features import computed_features, shared_features
-from flextune.cost.task import Axis, Operand, TaskDescription
+from flextune.cost.task_description import Axis, Operand, TaskDescription
 from flextune.csp.assignment import Assignments
 
 

@@ -21,8 +21,8 @@ from flextune.csp import (
 from flextune.csp.compilation import Limits
 from flextune.csp.explain import has_solution
 from flextune.errors import UsageError
+from flextune.testing.constraint_spaces import GEMM_COUNTS, tensor_core_gemm
 from flextune.testing.random_problems import brute_force, problems
-from flextune.testing.spaces import GEMM_COUNTS, tensor_core_gemm
 
 _lenient = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture]
 

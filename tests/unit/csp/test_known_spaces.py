@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from flextune.csp import Assignment, Domain, Eq, In, Le, Problem, Prod, Sum, Variable
-from flextune.testing.cp_sat import enumerated
-from flextune.testing.spaces import (
+from flextune.testing.constraint_spaces import (
     CONV3D_COUNTS,
     CONV3D_SHAPE,
     GEMM_COUNTS,
@@ -15,6 +14,7 @@ from flextune.testing.spaces import (
     tensor_core_gemm,
     vnni_gemm,
 )
+from flextune.testing.cp_sat import enumerated
 
 
 @pytest.mark.parametrize("size", GEMM_COUNTS)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from flextune.csp import Domain, In, Problem, Prod, Sum, Variable
 from flextune.csp.solutions import SolutionSet, random_ranks
 from flextune.errors import UsageError
+from flextune.testing.constraint_spaces import tensor_core_gemm
 from flextune.testing.random_problems import problems
-from flextune.testing.spaces import tensor_core_gemm
 
 _lenient = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 

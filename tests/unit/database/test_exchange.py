@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from flextune.csp.parameter_space import parameters_json
 from flextune.csp.parameters import Parameters
 from flextune.database.exchange import configuration, export_table, import_table
-from flextune.database.spaces import load_space
+from flextune.database.space_files import load_space
 from flextune.database.store import open_database
 from flextune.errors import UsageError
 from flextune.testing.databases import example_record

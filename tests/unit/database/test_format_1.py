@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flextune.cli.main import app
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.database.jsonl import export_jsonl, import_jsonl
 from flextune.database.schema import record_row
 from flextune.database.store import open_database
@@ -22,15 +22,15 @@ from flextune.optimization.recorded import choice_of, recorded_schedules
 from flextune.optimization.verdict import recorded_verdict
 from flextune.plan.options import group_options
 from flextune.plan.partition import partition_model
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.target.target import Target
 from flextune.testing.databases import example_record
 from flextune.trial.decision import Decision, GroupDecision, LayoutDecision, Verdict
 from flextune.trial.format_1 import values_of_format_1
 from flextune.trial.record import Evidence, TuningRecord
 from flextune.tuning.budget import Budget
-from flextune.tuning.options import TuneOptions
-from flextune.tuning.task import TaskSearch, TuningTask
+from flextune.tuning.task_search import TaskSearch, TuningTask
+from flextune.tuning.tune_options import TuneOptions
 from flextune.workload.parse import parse_workload
 from tests.unit.plan.layouts.nets import branching
 
@@ -101,7 +101,7 @@ def test_a_resumed_run_knows_all_trials(path: Path) -> None:
         target = target_of(database)
         workload = parse_workload("gemm:m=64,n=64,k=64,dtype=float32")
         records = database.records(workload.key, target.key)
-    space = registry.get(target.kind).search_space(workload, target)
+    space = platform_registry.get(target.kind).search_space(workload, target)
     search = TaskSearch(
         TuningTask(workload), space, TuneOptions(Budget(trials=1), strategy="random", cost_model="none")
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameters import Parameters
 from flextune.database import tabular_file
-from flextune.database.spaces import load_space, save_space
+from flextune.database.space_files import load_space, save_space
 from flextune.errors import UsageError
 from flextune.testing.tables import example_cache as cache
 from flextune.testing.tables import example_t4 as t4

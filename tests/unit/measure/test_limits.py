@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from flextune.measure.limits import ThreadPlaces, available_processors, memory_limit, resident_bytes
+from flextune.measure.process_limits import ThreadPlaces, available_processors, memory_limit, resident_bytes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits are those of Linux")
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flextune.errors import UsageError
-from flextune.measure.options import MEBIBYTE, MeasureOptions
+from flextune.measure.measure_options import MEBIBYTE, MeasureOptions
 
 
 @given(

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from flextune.measure.options import MeasureOptions
+from flextune.measure.measure_options import MeasureOptions
 from flextune.measure.timing import MOST_CALLS, calls_per_repeat, timed_secs
 
 OPTIONS = MeasureOptions(repeats=5, min_repeat_secs=0.004, slow_factor=1.5, noise=0.02, run_timeout_secs=10.0)

@@ -16,8 +16,8 @@ import pytest
 from flextune.csp.assignment import Assignment
 from flextune.errors import EnvironmentFault, WorkerError
 from flextune.measure import launcher
-from flextune.measure.options import MEBIBYTE, MeasureOptions
-from flextune.measure.pool import WorkerPool
+from flextune.measure.measure_options import MEBIBYTE, MeasureOptions
+from flextune.measure.worker_pool import WorkerPool
 from flextune.platforms.null.kernel import Fault, null_secs
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
@@ -239,8 +239,8 @@ def test_no_room_for_the_reference_is_an_error(pool: WorkerPool, monkeypatch: py
 
 PARENT = """
 import sys
-from flextune.measure.options import MeasureOptions
-from flextune.measure.pool import WorkerPool
+from flextune.measure.measure_options import MeasureOptions
+from flextune.measure.worker_pool import WorkerPool
 from flextune.measure.messages import read_candidate
 with WorkerPool(MeasureOptions(workers=2), 2) as pool:
     text = {"workload": "gemm:m=4,n=4,k=4", "body": None, "target": "null:cpu=none,cores=2", "trace": "[]"}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from flextune.csp.assignment import Assignment
-from flextune.measure.options import MeasureOptions
-from flextune.measure.pool import WorkerPool
-from flextune.platforms import registry
+from flextune.measure.measure_options import MeasureOptions
+from flextune.measure.worker_pool import WorkerPool
+from flextune.platforms import platform_registry
 from flextune.schedule.space import SearchSpace
 from flextune.schedule.trace import Trace
 from flextune.target.detect import detect
@@ -32,7 +32,7 @@ def pool() -> Iterator[WorkerPool]:
 def some_candidates(text: str, count: int) -> list[Candidate]:
     """The default and a few more of the space of a workload."""
     workload, target = parse_workload(text), detect()
-    space: SearchSpace = registry.get("x86").search_space(workload, target)
+    space: SearchSpace = platform_registry.get("x86").search_space(workload, target)
     assignments = [space.default, *space.solutions.sample(np.random.default_rng(0), count - 1)]
     return [Candidate(workload, target, space.trace, assignment) for assignment in assignments]
 

@@ -119,7 +119,7 @@ def test_kernels_of_tvm_run_on_it() -> None:
     program = (
         "import numpy, tvm\n"
         "from tvm import te\n"
-        "from flextune.native.pool import use_own_pool\n"
+        "from flextune.native.thread_pool import use_own_pool\n"
         "assert use_own_pool(2)\n"
         "a = te.placeholder((64,), name='a')\n"
         "c = te.compute((64,), lambda i: a[i] + 1.0, name='c')\n"

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 import flextune
 from flextune.apply.build import Origin, compile_model
-from flextune.apply.model_file import read_signature
+from flextune.apply.compiled_file import read_signature
 from flextune.cli.main import app
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.database.store import open_database
 from flextune.errors import BuildError, DatabaseError
 from flextune.importing.model import load_model

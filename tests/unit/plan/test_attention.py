@@ -14,7 +14,7 @@ from flextune.apply.build import compile_model
 from flextune.importing.model import load_model
 from flextune.lowering.precision.precision import Precision
 from flextune.plan.partition import Partition, partition_model
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.target.detect import detect
 from flextune.target.target import Target
 from flextune.testing.models import model_of, random_array, value
@@ -128,7 +128,7 @@ def test_scores_of_an_odd_length_are_taken_from_bfloat16_by_dot_products(tmp_pat
     path.write_bytes(attention(1, 2, 75, 32).SerializeToString())
     found = partition_model(load_model(path), ("attention",), Precision("bfloat16"))
     (scores,) = [task.workload for task in found.tasks if "permute_dims_permute_dims_matmul" in task.name]
-    assert "bf16_pairs" in registry.get("x86").search_space(scores, WITH_BFLOAT16).trace.to_json()
+    assert "bf16_pairs" in platform_registry.get("x86").search_space(scores, WITH_BFLOAT16).trace.to_json()
 
 
 @pytest.mark.hardware("bf16")
@@ -149,7 +149,7 @@ def test_keys_and_values_that_come_from_outside_are_rounded_for_dot_products(tmp
     path.write_bytes(proto.SerializeToString())
     found = partition_model(load_model(path), ("attention",), Precision("bfloat16"))
     products = [task.workload for task in found.tasks if "matmul" in task.name]
-    spaces = [registry.get("x86").search_space(product, WITH_BFLOAT16) for product in products]
+    spaces = [platform_registry.get("x86").search_space(product, WITH_BFLOAT16) for product in products]
     assert ["bf16_pairs" in space.trace.to_json() for space in spaces] == [True, True, True]
     given = {name: random_array(seed, *shape) for seed, (name, shape) in enumerate(shapes.items())}
     expected = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, given)[0]

@@ -20,7 +20,7 @@ from flextune.plan.fusion.plan import make_plan, parts
 from flextune.plan.fusion.switcher import pass_names
 from flextune.plan.options import group_options
 from flextune.plan.partition import partition_model
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.target.detect import detect
 from flextune.testing.models import model_of, random_array, value
 
@@ -132,7 +132,7 @@ def test_winograd_groups_get_the_winograd_schedule_with_their_epilogues(tmp_path
     """The bias of an image alone is added without the batch's loop; that must not hide the algorithm."""
     target = detect()
     found = [
-        (len(group.operators.split(" + ")), registry.get(target.kind).search_space(workload, target).rules)
+        (len(group.operators.split(" + ")), platform_registry.get(target.kind).search_space(workload, target).rules)
         for group in group_options(partition_model(residual(tmp_path)))
         for option in group.options
         if option.name.startswith("winograd")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tvm import te, tirx
 
-from flextune.analysis.attention import ONLINE
+from flextune.analysis.attention_facts import ONLINE
 
 
 @dataclass(frozen=True)

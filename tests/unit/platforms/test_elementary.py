@@ -7,7 +7,7 @@ import pytest
 import tvm
 from tvm import te, tirx
 
-from flextune.platforms.x86.build import compile_executable, compile_module
+from flextune.platforms.x86.code_generation import compile_executable, compile_module
 from flextune.target.detect import detect
 
 SPECIAL = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-40, -1e-40, 89.0, -104.5, 1e30, -1e30], dtype=np.float32)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.platforms.estimator import TargetEstimator, host_plan_estimator, plan_estimator
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target, known_devices
@@ -63,7 +63,7 @@ def test_plans_of_no_target_are_for_this_machine() -> None:
 
 
 def test_a_platform_estimates_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    null = registry.get("null")
+    null = platform_registry.get("null")
     cost = null.estimate(Work(), Target.parse("null:cpu=any,cores=1"))
     monkeypatch.setattr(type(null), "estimate", lambda *_: replace(cost, memory=7.0))
     assert TargetEstimator(Target.parse("null:cpu=any,cores=1")).secs(Work()) == pytest.approx(7.0, abs=1e-3)

@@ -5,7 +5,7 @@ import pytest
 import tvm
 from tvm import te, tirx
 
-from flextune.platforms.x86.build import compile_module
+from flextune.platforms.x86.code_generation import compile_module
 from flextune.target.detect import detect
 
 SPECIAL = np.array(

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import te
 
-from flextune.analysis.attention import read_attention
+from flextune.analysis.attention_facts import read_attention
 from flextune.errors import ScheduleError
+from flextune.platforms.cpu.attention.attention_tiles import AttentionTiles
 from flextune.platforms.cpu.attention.kernel import attention_kernel
-from flextune.platforms.cpu.attention.layout import AttentionTiles
-from flextune.platforms.x86.build import compile_module
+from flextune.platforms.x86.code_generation import compile_module
 from flextune.platforms.x86.platform import X86Platform
 from flextune.schedule.apply import apply_trace
 from flextune.schedule.space import SearchSpace

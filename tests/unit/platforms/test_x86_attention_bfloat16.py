@@ -10,10 +10,10 @@ import tvm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flextune.analysis.attention import read_attention
+from flextune.analysis.attention_facts import read_attention
 from flextune.lowering.precision.bfloat16 import from_bfloat16, to_bfloat16
 from flextune.lowering.precision.narrow import narrow_function
-from flextune.platforms.x86.build import compile_module
+from flextune.platforms.x86.code_generation import compile_module
 from flextune.platforms.x86.platform import X86Platform
 from flextune.schedule.apply import apply_trace
 from flextune.schedule.space import SearchSpace

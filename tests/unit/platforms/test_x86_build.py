@@ -10,7 +10,7 @@ import tvm
 
 from flextune.errors import BuildError
 from flextune.native import toolchain
-from flextune.platforms.x86 import build
+from flextune.platforms.x86 import code_generation
 from flextune.target.detect import detect
 from flextune.target.target import Target
 from flextune.workload.parse import parse_workload
@@ -33,14 +33,14 @@ def assert_computes(module: object) -> None:
 
 
 def test_tvm_target_says_cpu_features_and_cores() -> None:
-    target = build.tvm_target(Target.parse("x86:cpu=znver3,cores=3,features=avx2"))
+    target = code_generation.tvm_target(Target.parse("x86:cpu=znver3,cores=3,features=avx2"))
     assert (target.kind.name, target.attrs["mcpu"], target.attrs["num-cores"]) == ("llvm", "znver3", 3)
     assert "+avx2" in target.attrs["mattr"]
     assert "-avx512f" in target.attrs["mattr"]
 
 
 def test_compiles_in_memory() -> None:
-    assert_computes(build.compile_module(program(), detect()))
+    assert_computes(code_generation.compile_module(program(), detect()))
 
 
 @pytest.mark.parametrize("linker", ["gcc", "ziglang"])
@@ -54,11 +54,11 @@ def test_exports_a_library(linker: str, tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", str(tmp_path / "zig"))
     monkeypatch.setattr(toolchain.shutil, "which", found.get)
     path = tmp_path / "program.so"
-    build.export_library(tvm.compile(program(), target=build.tvm_target(detect())), path)
+    code_generation.export_library(tvm.compile(program(), target=code_generation.tvm_target(detect())), path)
     assert_computes(tvm.runtime.load_module(str(path)))
 
 
 def test_a_linker_that_fails_is_quoted(tmp_path: Path) -> None:
     command = (sys.executable, "-c", "import sys; sys.exit('cannot find -lc')")
     with pytest.raises(BuildError, match="cannot find -lc"):
-        build.run_linker(command, str(tmp_path / "x.so"), [])
+        code_generation.run_linker(command, str(tmp_path / "x.so"), [])

@@ -12,9 +12,9 @@ import pytest
 import tvm
 from tvm import te, tirx
 
-from flextune.measure.check import check_outputs
+from flextune.measure.output_check import check_outputs
 from flextune.platforms.x86 import elementary
-from flextune.platforms.x86.build import compile_executable
+from flextune.platforms.x86.code_generation import compile_executable
 from flextune.schedule.apply import ScheduledProgram
 from flextune.target.target import Target
 from flextune.testing.programs import run_program

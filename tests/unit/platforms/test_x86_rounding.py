@@ -6,7 +6,7 @@ import tvm
 from tvm import s_tir, te
 
 from flextune.lowering.precision.bfloat16 import from_bfloat16, to_bfloat16
-from flextune.platforms.x86.build import compile_executable
+from flextune.platforms.x86.code_generation import compile_executable
 from flextune.target.detect import detect
 from flextune.target.target import Target
 from flextune.workload.rounding import bfloat16_of

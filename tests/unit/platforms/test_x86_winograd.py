@@ -9,7 +9,7 @@ from tvm import te, tirx
 
 from flextune.plan.algorithms.winograd_program import WinogradShape, winograd_prim_func, winograd_tensor
 from flextune.plan.algorithms.winograd_transforms import transforms
-from flextune.platforms.x86.build import compile_module
+from flextune.platforms.x86.code_generation import compile_module
 from flextune.platforms.x86.kind import vector_registers
 from flextune.platforms.x86.rules import generate_space
 from flextune.schedule.apply import apply_trace

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flextune.errors import ScheduleError, UsageError
-from flextune.platforms.cpu.attention.step import Attention
+from flextune.platforms.cpu.attention.attention_step import Attention
 from flextune.schedule.rewriting_steps import PeelTail, Restage, SplitGroups, WriteOut
 from flextune.schedule.step import Step
 from flextune.schedule.step_kinds import step_kinds

@@ -5,7 +5,7 @@ import pytest
 import tvm
 
 from flextune.csp import Eq
-from flextune.platforms.x86.build import compile_module
+from flextune.platforms.x86.code_generation import compile_module
 from flextune.platforms.x86.rules import generate_space
 from flextune.schedule.apply import apply_trace
 from flextune.schedule.vector_tails import split_vector_tails

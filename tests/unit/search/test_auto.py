@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from flextune.csp.problem import Problem
-from flextune.search.registry import create_strategy
+from flextune.search.strategy_registry import create_strategy
 from flextune.trial.measurement import Measurement, Status
 
 NAMES = ("auto", "gaussian-process")

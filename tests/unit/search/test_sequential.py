@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from flextune.search.options import StrategyOptions
 from flextune.search.sequential import SequentialStrategy
+from flextune.search.strategy_options import StrategyOptions
 from flextune.testing.cost_models import measured
 from flextune.testing.strategies import SMALL, solved
 

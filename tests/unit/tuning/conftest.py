@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from flextune.csp import Assignment
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.database.store import open_database
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.platforms.null.kernel import null_secs
 from flextune.target.target import Target
 from flextune.trial.measurement import Candidate, Measurement, Status
 from flextune.trial.record import Provenance
 from flextune.tuning.events import Callback
-from flextune.tuning.options import TuneOptions
-from flextune.tuning.run import TuningRun
+from flextune.tuning.tune_options import TuneOptions
+from flextune.tuning.tuning_run import TuningRun
 
 TARGET = Target.parse("null:cpu=none,cores=1")
 
@@ -62,6 +62,6 @@ def start(database: Database) -> Callable[..., TuningRun]:
 
     def make(runner: FakeRunner, options: TuneOptions, *callbacks: Callback) -> TuningRun:
         provenance = Provenance("protocol", "flextune=test", options.seed, options.strategy, "host")
-        return TuningRun(runner, registry.get("null"), TARGET, database, options, provenance, callbacks)
+        return TuningRun(runner, platform_registry.get("null"), TARGET, database, options, provenance, callbacks)
 
     return make

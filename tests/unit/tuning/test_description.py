@@ -8,9 +8,9 @@ import pytest
 
 from flextune.cost.features import FeatureTable
 from flextune.cost.shared_features import shared_features
-from flextune.cost.task import Axis, Operand
+from flextune.cost.task_description import Axis, Operand
 from flextune.errors import UsageError
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.schedule.space import SearchSpace
 from flextune.target.target import Target
 from flextune.testing.cost_models import example_pretrained
@@ -21,7 +21,7 @@ TARGET = Target.parse("x86:cpu=znver3,cores=2,features=avx2")
 
 
 def space_of(text: str, target: Target = TARGET) -> SearchSpace:
-    return registry.get(target.kind).search_space(parse_workload(text), target)
+    return platform_registry.get(target.kind).search_space(parse_workload(text), target)
 
 
 def test_a_matrix_product() -> None:

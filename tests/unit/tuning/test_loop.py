@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 
 from flextune.csp import Assignment
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.database.store import open_database
-from flextune.measure.replay import ReplayRunner
+from flextune.measure.replay_runner import ReplayRunner
 from flextune.platforms.null.kernel import null_secs
 from flextune.target.peaks import Peaks
 from flextune.trial.record import Evidence
 from flextune.tuning.budget import Budget
 from flextune.tuning.events import Event, RoundFinished, TaskOpened, TrialMeasured
 from flextune.tuning.loop import spend_budget, tune_workload, workload_result
-from flextune.tuning.options import TuneOptions
 from flextune.tuning.result import REPORTED, TuningResult
-from flextune.tuning.run import TuningRun
-from flextune.tuning.task import TaskSearch, TuningTask
+from flextune.tuning.task_search import TaskSearch, TuningTask
 from flextune.tuning.tasks import tune_tasks
+from flextune.tuning.tune_options import TuneOptions
+from flextune.tuning.tuning_run import TuningRun
 from flextune.workload.parse import parse_workload
 
 from .conftest import TARGET, FakeRunner

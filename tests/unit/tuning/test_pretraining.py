@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from flextune.cost.pretrained import PretrainedModel, pretrain
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.platforms.null.kernel import null_secs
 from flextune.target.target import Target
 from flextune.trial.record import TuningRecord
 from flextune.tuning.budget import Budget
 from flextune.tuning.loop import spend_budget
-from flextune.tuning.options import TuneOptions
 from flextune.tuning.pretraining import recorded_tasks
-from flextune.tuning.run import TuningRun
-from flextune.tuning.task import TaskSearch, TuningTask
+from flextune.tuning.task_search import TaskSearch, TuningTask
+from flextune.tuning.tune_options import TuneOptions
+from flextune.tuning.tuning_run import TuningRun
 from flextune.workload.parse import parse_workload
 
 from .conftest import TARGET, FakeRunner

@@ -8,7 +8,7 @@ from flextune.csp.parameters import Parameters
 from flextune.errors import UsageError
 from flextune.trial.measurement import Status
 from flextune.trial.tabular import TabularSpace, TabularTrial
-from flextune.tuning.replay import replay_run
+from flextune.tuning.replayed_search import replay_run
 
 PARAMETERS = Parameters.of({"x": range(30), "word": ["a", "b"]})
 

@@ -9,16 +9,16 @@ from dataclasses import replace
 import pytest
 
 from flextune.csp import Assignment, Problem
-from flextune.database.base import Database
+from flextune.database.database import Database
 from flextune.platforms.null.kernel import null_secs
 from flextune.schedule.space import SearchSpace
 from flextune.schedule.trace import Trace
 from flextune.trial.measurement import Candidate, Measurement, Status
 from flextune.tuning.budget import Budget
-from flextune.tuning.options import TuneOptions
-from flextune.tuning.run import TuningRun
-from flextune.tuning.task import OnlyDefault, TaskSearch, TuningTask
+from flextune.tuning.task_search import OnlyDefault, TaskSearch, TuningTask
 from flextune.tuning.tasks import share_budget, tasks_result
+from flextune.tuning.tune_options import TuneOptions
+from flextune.tuning.tuning_run import TuningRun
 from flextune.workload.parse import parse_workload
 
 from .conftest import TARGET, FakeRunner

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from flextune.csp.assignment import Assignment
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
 from flextune.target.target import Target
 from flextune.trial.measurement import Measurement, Status
 from flextune.tuning.budget import Budget
-from flextune.tuning.options import TuneOptions
-from flextune.tuning.task import TaskSearch, TuningTask
+from flextune.tuning.task_search import TaskSearch, TuningTask
 from flextune.tuning.transfer import Transfer
+from flextune.tuning.tune_options import TuneOptions
 from flextune.workload.parse import parse_workload
 
 TARGET = Target.parse(
@@ -23,7 +23,7 @@ OPTIONS = TuneOptions(Budget(trials=64), strategy="random", cost_model="none")
 def opened(text: str) -> TaskSearch:
     """The search of a workload whose default has been measured."""
     workload = parse_workload(text)
-    search = TaskSearch(TuningTask(workload), registry.get("x86").search_space(workload, TARGET), OPTIONS)
+    search = TaskSearch(TuningTask(workload), platform_registry.get("x86").search_space(workload, TARGET), OPTIONS)
     search.tell([ok(candidate.assignment, 1e-3) for candidate in search.propose(1)])
     return search
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tvm import relax, tirx
 
-from flextune.analysis.nests import collect_nests
+from flextune.analysis.loop_nests import collect_nests
 from flextune.errors import UsageError
 from flextune.workload import from_prim_func, parse_workload
 from flextune.workload.counting import count_flops

@@ -10,7 +10,7 @@ import pytest
 from tvm import te, tirx
 
 from flextune.lowering.precision.bfloat16 import rounded, widened
-from flextune.measure.check import check_outputs
+from flextune.measure.output_check import check_outputs
 from flextune.tvm_types import Expression, Tensor
 from flextune.workload.element_type import BFLOAT16, element_type
 from flextune.workload.rounding import by_bits

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flextune.errors import UsageError
 from flextune.workload import Workload, operator_names, parse_workload
-from flextune.workload.registry import find_operator
+from flextune.workload.operator_registry import find_operator
 
 EXAMPLES = {
     "gemm": "gemm:m=3,n=4,k=5,dtype=float32",

@@ -6,7 +6,7 @@ import numpy as np
 from tvm import tirx
 from tvm.ir import TensorLoad
 
-from flextune.analysis.bfloat16 import narrowed
+from flextune.analysis.bfloat16_expressions import narrowed
 from flextune.analysis.element import is_call
 from flextune.tvm_types import Expression
 from flextune.workload.element_type import BFLOAT16

@@ -19,7 +19,7 @@ from tvm import te, tirx
 from tvm.ir import TensorLoad, TensorRegion
 from tvm.s_tir import SBlock, SBlockRealize
 
-from flextune.analysis.attention import read_attention
+from flextune.analysis.attention_facts import read_attention
 from flextune.analysis.blocks import Access, BlockFacts, BlockKind, Iterator, ProgramFacts, read_program
 from flextune.analysis.moves import is_transpose
 from flextune.lowering.precision.bfloat16 import rounded, widened

@@ -7,7 +7,7 @@ from typing import Any
 
 from tvm import relax, te
 
-from flextune.analysis.attention import ONLINE
+from flextune.analysis.attention_facts import ONLINE
 from flextune.tvm_types import RelaxCall, RelaxExpr
 
 LEAST_ONLINE_KEYS = 512

@@ -23,8 +23,8 @@ from tvm import relax
 
 from flextune.lowering.emit import Emitter, outer_leaves
 from flextune.lowering.estimator import Estimator
-from flextune.lowering.kinds import Kind
 from flextune.lowering.operator_graph import OperatorGraph, is_constant, variables_read
+from flextune.lowering.operator_kinds import Kind
 from flextune.plan.algorithms.winograd import convolution_facts, winograd_variants
 from flextune.plan.fusion.pattern import Group
 from flextune.tvm_types import RelaxConstant, RelaxExpr

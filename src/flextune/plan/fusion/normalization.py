@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Set
 from typing import Any
 
-from flextune.lowering.kinds import Kind
 from flextune.lowering.operator_graph import OperatorGraph, variables_read
+from flextune.lowering.operator_kinds import Kind
 from flextune.plan.fusion.pattern import MAX_OPERATORS, Finder, Group
 
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from flextune.errors import UsageError
-from flextune.lowering.kinds import Kind
 from flextune.lowering.operator_graph import OperatorGraph
+from flextune.lowering.operator_kinds import Kind
 from flextune.registry import nearest
 
 Group = tuple[int, ...]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import flextune.plan.fusion.patterns  # noqa: F401  registers the patterns that flextune comes with
 from flextune.errors import UsageError
-from flextune.lowering.kinds import Kind
 from flextune.lowering.operator_graph import OperatorGraph
+from flextune.lowering.operator_kinds import Kind
 from flextune.plan.fusion.live_bytes import peak_bytes
 from flextune.plan.fusion.merged import MERGED_PRODUCTS, mergeable
 from flextune.plan.fusion.pattern import Group, Pattern, disjoint, registered

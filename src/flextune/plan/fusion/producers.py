@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
-from flextune.lowering.kinds import Kind
 from flextune.lowering.operator_graph import OperatorGraph
+from flextune.lowering.operator_kinds import Kind
 from flextune.plan.fusion.pattern import MAX_OPERATORS, Group, with_epilogue
 
 ROW_REDUCTIONS = frozenset(

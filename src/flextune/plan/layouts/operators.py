@@ -10,9 +10,9 @@ import tvm
 from tvm import relax
 
 from flextune.lowering.convolution import weight_layout
-from flextune.lowering.kinds import Kind
 from flextune.lowering.layout import NHWC, Layout
 from flextune.lowering.operator_graph import Operator, is_constant, leaves, tensor_type
+from flextune.lowering.operator_kinds import Kind
 from flextune.tvm_types import RelaxExpr
 
 CONVOLUTION = "nn.conv2d"

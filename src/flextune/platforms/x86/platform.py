@@ -11,7 +11,7 @@ from flextune.platforms.base import Kernel
 from flextune.platforms.cpu.estimate import cpu_cost
 from flextune.platforms.cpu.shared_library import compiler_reports, load_module, machine_code
 from flextune.platforms.cpu.tvm_kernel import TvmKernel
-from flextune.platforms.x86.build import compile_executable
+from flextune.platforms.x86.code_generation import compile_executable
 from flextune.platforms.x86.intrinsics import register_intrinsics
 from flextune.platforms.x86.rules import generate_space
 from flextune.schedule.apply import ScheduledProgram, apply_trace

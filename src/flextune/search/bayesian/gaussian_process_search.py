@@ -18,9 +18,9 @@ from flextune.search.bayesian.acquisition import Acquisition, AcquisitionOptions
 from flextune.search.bayesian.candidate_pool import CandidatePools, PoolOptions
 from flextune.search.bayesian.initial_design import InitialDesign
 from flextune.search.encoding import Encoding
-from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
+from flextune.search.strategy_options import StrategyOptions, option
 from flextune.surrogate.covariance import Array
 from flextune.surrogate.feature_map import FeatureMap
 

@@ -15,9 +15,9 @@ from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.solutions import SolutionSet
 from flextune.search.bayesian.candidate_pool import CandidatePools, Pool, PoolOptions
 from flextune.search.encoding import Encoding
-from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
+from flextune.search.strategy_options import StrategyOptions, option
 from flextune.search.unseen import joined
 from flextune.surrogate.covariance import Array
 from flextune.surrogate.expected_improvement import expected_improvement

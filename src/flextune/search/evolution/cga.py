@@ -32,9 +32,9 @@ from flextune.csp.assignment import Assignments
 from flextune.csp.constraint import In
 from flextune.search.evolution.importance import on_chosen
 from flextune.search.evolution.nearest import NearestRanking
-from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
+from flextune.search.strategy_options import StrategyOptions, option
 from flextune.search.unseen import joined
 from flextune.trial.history import Fitness
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flextune.search.evolution.cga import CgaOptions, CgaStrategy
-from flextune.search.options import option
+from flextune.search.strategy_options import option
 
 
 @dataclass(frozen=True, slots=True)

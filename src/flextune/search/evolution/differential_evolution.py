@@ -21,9 +21,9 @@ import numpy.typing as npt
 
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.search.encoding import Coordinates, Encoding
-from flextune.search.options import StrategyOptions, option
 from flextune.search.repair import nearest_unseen
 from flextune.search.rounds import RoundStrategy
+from flextune.search.strategy_options import StrategyOptions, option
 from flextune.search.unseen import joined
 
 

@@ -23,7 +23,7 @@ from flextune.search.evolution.genetic import (
     mutated,
     one_point_children,
 )
-from flextune.search.options import option
+from flextune.search.strategy_options import option
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ from flextune.csp.assignment import Assignments
 from flextune.search.encoding import Coordinates, Encoding, Positions
 from flextune.search.evolution.cga import roulette
 from flextune.search.evolution.nearest import NearestRanking
-from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
+from flextune.search.strategy_options import StrategyOptions, option
 from flextune.search.unseen import joined
 from flextune.trial.history import Fitness
 

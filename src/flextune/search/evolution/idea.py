@@ -29,7 +29,7 @@ from flextune.search.evolution.genetic import (
     mutated,
     rescaled,
 )
-from flextune.search.options import option
+from flextune.search.strategy_options import option
 from flextune.trial.history import Fitness
 
 _CROSSOVER_INDEX = 15.0

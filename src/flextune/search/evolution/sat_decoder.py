@@ -30,7 +30,7 @@ from flextune.search.evolution.genetic import (
     mutated,
     one_point_children,
 )
-from flextune.search.options import option
+from flextune.search.strategy_options import option
 
 _STRICT = 30
 """As many decisions are strictly ordered: sums of their prices are exact in 64-bit floats, with room for ties."""

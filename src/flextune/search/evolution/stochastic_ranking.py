@@ -25,7 +25,7 @@ from flextune.search.evolution.genetic import (
     mutated,
     one_point_children,
 )
-from flextune.search.options import option
+from flextune.search.strategy_options import option
 from flextune.trial.history import Fitness
 
 

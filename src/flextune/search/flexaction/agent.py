@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from flextune.csp.assignment import Assignments
 from flextune.csp.problem import Problem
+from flextune.search.flexaction.action_spaces import ActionSpaces
 from flextune.search.flexaction.library import Entry, Library
 from flextune.search.flexaction.macro_actions import conjunction
-from flextune.search.flexaction.spaces import ActionSpaces
 from flextune.search.flexaction.state import STATE_SIZE
-from flextune.search.options import StrategyOptions, option
 from flextune.search.q_learning.q_network import DEVICES, Learning, QNetworks
-from flextune.search.q_learning.replay import Batch, Replay, Row, Transition
+from flextune.search.q_learning.transition_memory import Batch, Replay, Row, Transition
+from flextune.search.strategy_options import StrategyOptions, option
 from flextune.trial.history import History
 
 _HIDDEN = (256, 256)

@@ -18,17 +18,17 @@ import numpy as np
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.solutions import SolutionSet
 from flextune.search.evolution.nearest import NearestRanking
+from flextune.search.flexaction.action_spaces import ActionSpaces, Restrictions
 from flextune.search.flexaction.agent import Agent, AgentOptions
 from flextune.search.flexaction.library import Entry, Library
 from flextune.search.flexaction.library_file import library_path, load_library, save_library
 from flextune.search.flexaction.rewards import rank_rewards
 from flextune.search.flexaction.sources import starting_actions
-from flextune.search.flexaction.spaces import ActionSpaces, Restrictions
 from flextune.search.flexaction.state import Progress, StateOfSearch
-from flextune.search.options import option
-from flextune.search.q_learning.replay import Row
+from flextune.search.q_learning.transition_memory import Row
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
+from flextune.search.strategy_options import option
 from flextune.search.unseen import joined
 from flextune.trial.measurement import Measurement
 

@@ -23,8 +23,8 @@ import numpy.typing as npt
 from flextune.csp.constraint import Constraint, Eq, Le, Prod
 from flextune.csp.problem import Problem
 from flextune.csp.solutions import SolutionSet
+from flextune.search.flexaction.action_spaces import Restrictions
 from flextune.search.flexaction.macro_actions import MacroAction, one_of
-from flextune.search.flexaction.spaces import Restrictions
 
 FEW_VALUES = 4
 """A variable with at most so many values is a choice among them, one with more has thirds."""

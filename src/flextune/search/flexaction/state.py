@@ -14,7 +14,7 @@ from flextune.csp.problem import Problem
 from flextune.csp.solutions import SolutionSet
 from flextune.search.encoding import Encoding
 from flextune.search.flexaction.rewards import rank_rewards
-from flextune.search.q_learning.replay import Row
+from flextune.search.q_learning.transition_memory import Row
 from flextune.trial.history import History
 
 STATE_SIZE = 128

@@ -23,8 +23,8 @@ import numpy as np
 
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.search.flextensor.directions import Direction, Directions
-from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
+from flextune.search.strategy_options import StrategyOptions, option
 from flextune.trial.history import Fitness
 
 _START_TRIES = 8

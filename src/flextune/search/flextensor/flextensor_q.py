@@ -20,10 +20,10 @@ from flextune.csp.solutions import SolutionSet
 from flextune.search.encoding import Encoding
 from flextune.search.flextensor.directions import Direction
 from flextune.search.flextensor.flextensor_p import FlexTensorBase, FlexTensorOptions, Surroundings
-from flextune.search.options import option
 from flextune.search.q_learning.q_network import DEVICES, Learning, QNetworks
-from flextune.search.q_learning.replay import Batch, Replay, Row, Transition
+from flextune.search.q_learning.transition_memory import Batch, Replay, Row, Transition
 from flextune.search.strategy import Ranking
+from flextune.search.strategy_options import option
 from flextune.trial.measurement import Measurement
 
 _LAYERS = 4

@@ -22,9 +22,9 @@ import numpy as np
 
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.search.encoding import Encoding
-from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
+from flextune.search.strategy_options import StrategyOptions, option
 from flextune.search.unseen import joined, row_keys
 
 _TRIES = (1, 3, 16)

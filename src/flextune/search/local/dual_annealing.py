@@ -23,9 +23,9 @@ import numpy.typing as npt
 
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.search.encoding import Coordinates, Encoding
-from flextune.search.options import StrategyOptions, option
 from flextune.search.repair import nearest_unseen
 from flextune.search.sequential import Evaluations, SequentialStrategy
+from flextune.search.strategy_options import StrategyOptions, option
 
 _TAIL = 1e8
 """Jumps are cut off here, before they wrap around."""

@@ -14,9 +14,9 @@ from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.solutions import SolutionSet
 from flextune.search.encoding import Encoding
 from flextune.search.local.walk import Walk, WalkOptions
-from flextune.search.options import StrategyOptions, option
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
+from flextune.search.strategy_options import StrategyOptions, option
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flextune.errors import UsageError
-from flextune.search.q_learning.replay import Batch
+from flextune.search.q_learning.transition_memory import Batch
 from flextune.torch_import import load_torch
 
 DEVICES = ("auto", "cpu", "cuda")

@@ -10,7 +10,7 @@ import numpy as np
 from flextune.tvm_types import Expression, Tensor
 from flextune.workload.contraction import Contraction, Operand, contraction_parameters, is_exact
 from flextune.workload.elements import multiply_matrices
-from flextune.workload.parameters import Choice, Count, Parameter, Params, PerDimension, Size
+from flextune.workload.operator_parameters import Choice, Count, Parameter, Params, PerDimension, Size
 from flextune.workload.windows import (
     Window,
     affine,

@@ -10,8 +10,8 @@ import numpy as np
 from flextune.tvm_types import Expression, Tensor
 from flextune.workload.contraction import Contraction, Operand, contraction_parameters, is_exact
 from flextune.workload.elements import multiply_matrices
+from flextune.workload.operator_parameters import Choice, Params, PerDimension, Size
 from flextune.workload.operators.conv import layouts, window_parameters
-from flextune.workload.parameters import Choice, Params, PerDimension, Size
 from flextune.workload.windows import Window, affine, channels_last, layout_shape, read_window, result_axes
 
 if TYPE_CHECKING:

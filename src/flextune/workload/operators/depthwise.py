@@ -9,8 +9,8 @@ import numpy as np
 
 from flextune.tvm_types import Expression, Tensor
 from flextune.workload.contraction import Contraction, Operand, contraction_parameters, is_exact
+from flextune.workload.operator_parameters import Choice, Params, Size
 from flextune.workload.operators.conv import layouts, window_parameters
-from flextune.workload.parameters import Choice, Params, Size
 from flextune.workload.windows import (
     affine,
     channels_last,

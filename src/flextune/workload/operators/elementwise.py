@@ -11,7 +11,7 @@ import numpy as np
 from flextune.tvm_types import Tensor
 from flextune.workload.element_type import FLOAT32
 from flextune.workload.operator import Operator
-from flextune.workload.parameters import Chain, Choice, Params, Shape
+from flextune.workload.operator_parameters import Chain, Choice, Params, Shape
 from flextune.workload.pointwise import CHAIN_LINKS, build_chain, chain_flops, compute_chain, operand_specs
 from flextune.workload.tensor import TensorSpec
 

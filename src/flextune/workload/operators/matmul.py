@@ -9,7 +9,7 @@ import numpy as np
 from flextune.tvm_types import Expression, Tensor
 from flextune.workload.contraction import Contraction, Operand, contraction_parameters, is_exact
 from flextune.workload.elements import multiply_matrices
-from flextune.workload.parameters import Flag, Params, Size
+from flextune.workload.operator_parameters import Flag, Params, Size
 
 if TYPE_CHECKING:
     from flextune.workload.tensor_builder import TensorBuilder

@@ -11,8 +11,8 @@ import numpy as np
 from flextune.tvm_types import Expression, Tensor
 from flextune.workload.element_type import FLOAT32
 from flextune.workload.operator import Operator
+from flextune.workload.operator_parameters import Choice, Params, Real, Size
 from flextune.workload.operators.reduction import averaged_tolerance
-from flextune.workload.parameters import Choice, Params, Real, Size
 from flextune.workload.tensor import FLOAT32_ROUNDING, TensorSpec, Tolerance
 
 if TYPE_CHECKING:

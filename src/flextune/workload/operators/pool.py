@@ -11,8 +11,8 @@ import numpy as np
 from flextune.tvm_types import Expression, Tensor
 from flextune.workload.element_type import FLOAT32
 from flextune.workload.operator import Operator
+from flextune.workload.operator_parameters import Choice, Flag, Params, PerDimension, Size
 from flextune.workload.operators.conv import layouts
-from flextune.workload.parameters import Choice, Flag, Params, PerDimension, Size
 from flextune.workload.tensor import TensorSpec
 from flextune.workload.windows import (
     Window,

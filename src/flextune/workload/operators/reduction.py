@@ -11,7 +11,7 @@ import numpy as np
 from flextune.tvm_types import Expression, Tensor
 from flextune.workload.element_type import FLOAT32
 from flextune.workload.operator import Operator
-from flextune.workload.parameters import Choice, Flag, Params, Size
+from flextune.workload.operator_parameters import Choice, Flag, Params, Size
 from flextune.workload.tensor import FLOAT32_ROUNDING, TensorSpec, Tolerance
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from flextune.tvm_types import Expression, Tensor
 from flextune.workload.element_type import element_type
 from flextune.workload.elements import OPERAND_TYPES
 from flextune.workload.operator import Operator
-from flextune.workload.parameters import Choice, Params, Size
+from flextune.workload.operator_parameters import Choice, Params, Size
 from flextune.workload.tensor import TensorSpec
 
 if TYPE_CHECKING:

@@ -151,14 +151,14 @@ def test_bytes_in_and_out_of_a_model(tmp_path: Path) -> None:
 
 @pytest.mark.hardware("vnni")
 def test_products_of_bytes_get_the_dot_product_instruction(tmp_path: Path) -> None:
-    from flextune.platforms import registry
+    from flextune.platforms import platform_registry
 
     build = Quantized(signed=True, zero_point=0)
     build.node("Conv", [build.q("x"), build.weights("w", (32, 16, 3, 3))], "c", pads=[1, 1, 1, 1])
     build.node("Relu", ["c"], "r")
     build.node("Identity", [build.q("r")], "y")
     tasks = partition_model(build.model(tmp_path, [1, 16, 8, 8], [1, 32, 8, 8])).tasks
-    traces = [str(registry.get("x86").search_space(task.workload, detect()).trace.to_json()) for task in tasks]
+    traces = [str(platform_registry.get("x86").search_space(task.workload, detect()).trace.to_json()) for task in tasks]
     assert "vnni_u8s8" in traces[0]
 
 

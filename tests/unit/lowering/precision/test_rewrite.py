@@ -109,11 +109,11 @@ def test_a_light_head_stays_float32(tmp_path: Path) -> None:
 
 @pytest.mark.hardware("bf16")
 def test_every_product_gets_the_dot_product_instruction(model: Model) -> None:
-    from flextune.platforms import registry
+    from flextune.platforms import platform_registry
 
     partition = partition_model(model, precision=BFLOAT16)
     traces = [
-        str(registry.get("x86").search_space(task.workload, detect()).trace.to_json())
+        str(platform_registry.get("x86").search_space(task.workload, detect()).trace.to_json())
         for task in partition.tasks
         if task.workload.dtype == "bfloat16" and {"conv2d", "matmul"} & set(task.name.split("_"))
     ]

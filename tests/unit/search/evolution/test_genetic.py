@@ -21,7 +21,7 @@ from flextune.search.evolution.stochastic_ranking import (
     StochasticRankingStrategy,
     stochastic_ranking,
 )
-from flextune.search.registry import create_strategy
+from flextune.search.strategy_registry import create_strategy
 from flextune.testing.cost_models import measured
 from flextune.testing.strategies import SMALL, SPLITS, example_measurement, solved
 

@@ -8,13 +8,13 @@ from flextune.csp.constraint import Eq, In, Le, Ne
 from flextune.csp.problem import Problem
 from flextune.csp.solutions import SolutionSet
 from flextune.errors import UsageError
-from flextune.platforms import registry
+from flextune.platforms import platform_registry
+from flextune.search.flexaction.action_spaces import ActionSpaces, Restrictions
 from flextune.search.flexaction.macro_actions import MacroAction, conjunction
 from flextune.search.flexaction.sources import starting_actions
-from flextune.search.flexaction.spaces import ActionSpaces, Restrictions
 from flextune.target.target import Target
+from flextune.testing.constraint_spaces import tensor_core_gemm
 from flextune.testing.random_problems import problems
-from flextune.testing.spaces import tensor_core_gemm
 from flextune.testing.strategies import HUGE, SMALL, solved
 from flextune.workload.parse import parse_workload
 
@@ -100,7 +100,7 @@ def test_every_start_is_satisfiable_and_says_something(problem, random):
 )
 def test_starts_of_schedule_spaces(text):
     workload = parse_workload(text)
-    solutions = registry.get(TARGET.kind).search_space(workload, TARGET).solutions
+    solutions = platform_registry.get(TARGET.kind).search_space(workload, TARGET).solutions
     found = starts(solutions)
     restrictions = Restrictions(solutions)
     assert len(found) >= 12

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from flextune.cost.registry import create_cost_model
+from flextune.cost.cost_model_registry import create_cost_model
 from flextune.search.local.annealing import AnnealingOptions, AnnealingStrategy, accepts
 from flextune.testing.cost_models import measured
 from flextune.testing.strategies import FEW, HUGE, SPLITS, example_measurement, failed_measurement, solved

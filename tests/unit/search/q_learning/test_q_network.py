@@ -6,7 +6,7 @@ import pytest
 from flextune.errors import UsageError
 from flextune.search.extras import is_installed
 from flextune.search.q_learning.q_network import Learning, QNetworks
-from flextune.search.q_learning.replay import Batch
+from flextune.search.q_learning.transition_memory import Batch
 
 pytestmark = pytest.mark.skipif(not is_installed("rl"), reason="the extra 'rl' (torch) is not installed")
 

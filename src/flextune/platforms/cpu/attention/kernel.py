@@ -19,9 +19,9 @@ from __future__ import annotations
 from tvm import tirx
 from tvm.s_tir import SBlock, SBlockRealize
 
-from flextune.analysis.attention import read_attention
+from flextune.analysis.attention_facts import read_attention
 from flextune.errors import ScheduleError
-from flextune.platforms.cpu.attention.layout import AttentionTiles, KeyBlock, Layout, block
+from flextune.platforms.cpu.attention.attention_tiles import AttentionTiles, KeyBlock, Layout, block
 from flextune.platforms.cpu.attention.packing import load_queries, pack_keys, pack_values
 from flextune.platforms.cpu.attention.scores import strip_scores, strip_weights
 from flextune.platforms.cpu.attention.statements import PARALLEL, index, loop, sequence

@@ -6,7 +6,7 @@ from functools import partial
 
 from tvm import tirx
 
-from flextune.platforms.cpu.attention.layout import KeyBlock, Layout, Panels, holding, panels
+from flextune.platforms.cpu.attention.attention_tiles import KeyBlock, Layout, Panels, holding, panels
 from flextune.platforms.cpu.attention.pair_packing import load_query_pairs, pack_panel_pairs, pack_value_pairs
 from flextune.platforms.cpu.attention.statements import (
     index,

@@ -7,7 +7,7 @@ from functools import partial
 
 from tvm import tirx
 
-from flextune.platforms.cpu.attention.layout import KeyBlock, Layout, Panels, holding
+from flextune.platforms.cpu.attention.attention_tiles import KeyBlock, Layout, Panels, holding
 from flextune.platforms.cpu.attention.pairs import LANES, line_of_pairs, pairs_across, pairs_along
 from flextune.platforms.cpu.attention.statements import index, loop, ramp, sequence, transposed_square
 from flextune.tvm_types import Expression, Statement

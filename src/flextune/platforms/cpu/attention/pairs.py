@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tvm import tirx
 
-from flextune.platforms.cpu.attention.layout import holding
+from flextune.platforms.cpu.attention.attention_tiles import holding
 from flextune.platforms.cpu.attention.statements import index, lanes, line, ramp, sequence
 from flextune.tvm_types import Buffer, Expression, Statement
 from flextune.workload.rounding import STORAGE, bfloat16_of

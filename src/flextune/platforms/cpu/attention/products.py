@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flextune.platforms.cpu.attention.layout import Layout
+from flextune.platforms.cpu.attention.attention_tiles import Layout
 from flextune.platforms.cpu.attention.pairs import pair_products
 from flextune.platforms.cpu.attention.statements import multiply_add
 from flextune.tvm_types import Buffer, Expression, Statement

@@ -7,7 +7,7 @@ from functools import partial
 
 from tvm import tirx
 
-from flextune.platforms.cpu.attention.layout import LOWEST, KeyBlock, Layout, Panels, holding, panels
+from flextune.platforms.cpu.attention.attention_tiles import LOWEST, KeyBlock, Layout, Panels, holding, panels
 from flextune.platforms.cpu.attention.pairs import LANES
 from flextune.platforms.cpu.attention.products import products
 from flextune.platforms.cpu.attention.statements import (

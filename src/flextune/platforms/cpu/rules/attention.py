@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 
-from flextune.analysis.attention import read_attention
+from flextune.analysis.attention_facts import read_attention
 from flextune.csp import Divides, Le, Prod, Select, Sum
+from flextune.platforms.cpu.attention.attention_step import Attention
 from flextune.platforms.cpu.attention.pairs import CODE, LANES
-from flextune.platforms.cpu.attention.step import Attention
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.attention_estimate import AttentionEstimate
 from flextune.platforms.cpu.rules.attention_shape import AttentionShape

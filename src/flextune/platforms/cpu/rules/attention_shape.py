@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from flextune.analysis.attention import AttentionFacts
+from flextune.analysis.attention_facts import AttentionFacts
 from flextune.platforms.cpu.limits import CpuLimits
 
 _MOST_ROWS = 16

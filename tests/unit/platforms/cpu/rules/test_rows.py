@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tvm
 
-from flextune.platforms.x86.build import compile_module
+from flextune.platforms.x86.code_generation import compile_module
 from flextune.platforms.x86.rules import generate_space
 from flextune.schedule.apply import apply_trace
 from flextune.schedule.rewriting_steps import PeelTail

@@ -11,7 +11,7 @@ from tvm import te
 
 from flextune.analysis.blocks import read_program
 from flextune.platforms.cpu.rules.transposed import TRANSPOSE_RULE, transposed_axis
-from flextune.platforms.x86.build import compile_executable
+from flextune.platforms.x86.code_generation import compile_executable
 from flextune.platforms.x86.rules import generate_space
 from flextune.schedule.apply import apply_trace
 from flextune.target.detect import detect

@@ -1,0 +1,389 @@
+"""Worker processes that build candidates in parallel and time them one at a time, alone on the machine."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from flextune.errors import EnvironmentFault, WorkerError
+from flextune.measure.builder import ArtifactFolder
+from flextune.measure.ending import Ending, Outcome
+from flextune.measure.folder import PrivateFolder
+from flextune.measure.launcher import Interpreter, ServiceLauncher
+from flextune.measure.measure_options import MeasureOptions
+from flextune.measure.messages import candidate_text, workload_text
+from flextune.measure.outcome import failure, max_error, went_well, what_happened
+from flextune.measure.process_limits import available_processors
+from flextune.measure.slot import Slot
+from flextune.measure.wire import Message
+from flextune.measure.worker_process import Worker, WorkerProcess, wait_any
+from flextune.platforms import platform_registry
+from flextune.trial.artifact import Artifact, CompilerReport
+from flextune.trial.measurement import Candidate, Measurement, Status
+from flextune.workload.workload import Workload
+
+MOST_WORKERS = 8
+BATCH_PER_WORKER = 8
+BUILT_TOGETHER = 4
+"""Candidates in one module at most: they share what LLVM takes for any module, and are built again when one fails."""
+REFERENCE_TIMEOUT_SECS = 600.0
+_KEPT = 4
+"""Kernels that stay built after they were measured, the fastest of a workload: a comparison will want them."""
+_BUILD_DEATHS = 2
+_ARTIFACTS = "artifacts"
+_SETTLES = 6
+
+
+@dataclass(slots=True)
+class _Job:
+    """A candidate on its way through the pool."""
+
+    number: int
+    """By which workers know it."""
+    candidate: Candidate
+    """What is measured."""
+    folder: str
+    """Where its workload's inputs and references are."""
+    artifact: Message | None = None
+    """The ticket of its artifact, once it is built."""
+    slot: Slot | None = None
+    """Where its kernel was loaded last."""
+    generation: int = -1
+    """Of the worker in the slot, which is gone when the slot has another."""
+    build_secs: float = 0.0
+    """Of building it."""
+    elapsed_secs: float = 0.0
+    """Of all its requests."""
+    max_error: float = 0.0
+    """The largest difference from the reference so far."""
+    run_secs: tuple[float, ...] = ()
+    """The repeats so far."""
+    deaths: int = 0
+    """Workers that died while they built it."""
+    killed: bool = False
+    """Whether a worker was once killed from outside meanwhile."""
+    alone: bool = False
+    """Whether it must be built by itself, after a build together with others failed."""
+    failed: Measurement | None = None
+    """What came of it, once it has failed."""
+
+    @property
+    def kernel_lives(self) -> bool:
+        return self.slot is not None and self.slot.generation == self.generation
+
+    def lives_in(self, slot: Slot) -> bool:
+        return self.slot is slot and self.kernel_lives
+
+    def take_build(self, slot: Slot, outcome: Outcome, together: int, place: int) -> bool:
+        """Whether that was the end of it, for the one at `place` of `together` candidates that were built in one go.
+
+        Not so when they were several, of which one has failed; nor when a worker died for the first time: an earlier
+        candidate may have damaged it.
+        """
+        self.elapsed_secs += outcome.elapsed_secs / together
+        if not went_well(outcome) and together > 1:
+            self.alone = True
+            return False
+        if went_well(outcome):
+            self.slot, self.generation = slot, slot.generation
+            slot.built += 1
+            if self.artifact is None:
+                self.build_secs = outcome.reply["build_secs"]
+                self.artifact = outcome.reply["artifacts"][place]
+            return True
+        self.deaths += outcome.ending is Ending.DIED
+        if outcome.ending is Ending.DIED and self.deaths < _BUILD_DEATHS:
+            return False
+        self.failed = failure(self.candidate.assignment, outcome, building=True, elapsed_secs=self.elapsed_secs)
+        return True
+
+    def take_run(self, outcome: Outcome) -> bool:
+        """Whether the run went well."""
+        self.elapsed_secs += outcome.elapsed_secs
+        if went_well(outcome):
+            self.run_secs = tuple(outcome.reply["run_secs"])
+            self.max_error = max(self.max_error, max_error(outcome.reply))
+            return True
+        failed = failure(self.candidate.assignment, outcome, building=False, elapsed_secs=self.elapsed_secs)
+        self.failed = replace(failed, build_secs=self.build_secs, report=self._report)
+        return False
+
+    def measurement(self, run_secs: tuple[float, ...]) -> Measurement:
+        return Measurement(
+            self.candidate.assignment,
+            Status.OK,
+            run_secs,
+            build_secs=self.build_secs,
+            elapsed_secs=self.elapsed_secs,
+            max_error=self.max_error,
+            report=self._report,
+        )
+
+    @property
+    def _report(self) -> CompilerReport:
+        return CompilerReport() if self.artifact is None else Artifact.restored(self.artifact, b"").report
+
+
+class WorkerPool:
+    """Measures candidates on this machine; use it in a `with` statement.
+
+    `cores` is the number of physical cores that programs run on. Workers start at `start` or at the first use,
+    and are killed by the system when the thread that started them ends: start them in a thread that stays.
+    """
+
+    def __init__(self, options: MeasureOptions, cores: int, service: str = "kernels") -> None:
+        """`service` names what workers serve (`measure.services`): the one here, or one that does more."""
+        self._options = options
+        self._service = service
+        self._cores = cores
+        self._folder: PrivateFolder | None = None
+        self._interpreter: Interpreter | None = None
+        self._references: Worker | None = None
+        self._slots: list[Slot] = []
+        self._folders: dict[str, str] = {}
+        self._numbers = 0
+        self._kept: dict[Candidate, _Job] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self, kind: str = "") -> None:
+        """Start all workers; they get ready in the background, with the platform `kind` loaded if one is named."""
+        if self._folder is None:
+            self._folder = PrivateFolder()
+            self._artifacts_path.mkdir()
+            count = self._options.workers or min(MOST_WORKERS, len(available_processors()))
+            path = self._folder.path
+            # The service is imported where references come from as well: it loads no platform.
+            libraries = ("flextune.measure.service", *platform_registry.libraries(kind))
+            self._interpreter = Interpreter(self._cores, path, libraries)
+            kernels = ServiceLauncher(self._service, str(self._options), self._interpreter)
+            self._slots = [Slot(self._options, kernels, path, index) for index in range(count)]
+            self._references = Worker(ServiceLauncher("references", "", self._interpreter), path / "references.log")
+        for slot in self._slots:
+            slot.preload = kind or slot.preload
+            slot.start()
+
+    def close(self) -> None:
+        """End all workers and remove the temporary folder. The pool can be started again."""
+        if self._interpreter is not None:
+            self._interpreter.close()
+        for worker in filter(None, (*self._slots, self._references)):
+            worker.stop()
+        if self._folder is not None:
+            self._folder.close()
+        self._folder, self._interpreter, self._references = None, None, None
+        self._slots, self._folders, self._kept = [], {}, {}
+
+    @property
+    def worker_pids(self) -> tuple[int, ...]:
+        """Process numbers of the workers that are there."""
+        return tuple(slot.pid for slot in self._slots if slot.pid is not None)
+
+    def measure(self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf) -> Iterator[Measurement]:
+        """See `Runner.measure`. Candidates are built in batches, in parallel, and timed while other workers rest."""
+        self._start_for(candidates)
+        best: dict[str, float] = {}
+        waiting = iter(candidates)
+        try:
+            while batch := deque(map(self._job, islice(waiting, BATCH_PER_WORKER * len(self._slots)))):
+                while batch:
+                    self._build(batch, self._slots)
+                    job = batch.popleft()
+                    key = job.candidate.workload.key
+                    measurement = self._measured(job, min(incumbent_secs, best.get(key, math.inf)))
+                    best[key] = min(measurement.secs, best.get(key, math.inf))
+                    self._keep(job)
+                    yield measurement
+        finally:
+            self._rest()
+
+    def compare(self, candidates: Sequence[Candidate], rounds: int) -> list[Measurement]:
+        """See `Runner.compare`. All are built and timed in one worker, so that they meet the same memory.
+
+        Their kernels are kept for a next comparison of the same workload.
+        """
+        self._start_for(candidates)
+        if not candidates:
+            return []
+        self._forget_others({candidate.workload for candidate in candidates})
+        slot = max(self._slots, key=lambda slot: sum(self._kernel(each, slot) is not None for each in candidates))
+        jobs = [self._kernel(candidate, slot) or self._again(candidate) for candidate in candidates]
+        times: dict[int, tuple[float, ...]] = {job.number: () for job in jobs}
+        try:
+            for job in jobs * rounds:
+                self._build(jobs, [slot])
+                if job.failed is None and self._run(job, {"action": "time", "id": job.number}, [slot]):
+                    times[job.number] += job.run_secs
+        except BaseException:
+            self._kept = {}
+            self._rest()
+            raise
+        self._kept |= {job.candidate: job for job in jobs if job.failed is None}
+        return [job.failed or job.measurement(times[job.number]) for job in jobs]
+
+    def _kernel(self, candidate: Candidate, slot: Slot) -> _Job | None:
+        """The job whose kernel of this candidate has been kept in a slot."""
+        job = self._kept.get(candidate)
+        return job if job is not None and job.lives_in(slot) else None
+
+    def _again(self, candidate: Candidate) -> _Job:
+        """A job whose kernel is to come into another slot than the one that has it, if any has."""
+        kept = self._kept.get(candidate)
+        return self._job(candidate) if kept is None else replace(kept, number=self._number(), slot=None, failed=None)
+
+    def _forget_others(self, workloads: Set[Workload]) -> None:
+        kept = {candidate: job for candidate, job in self._kept.items() if candidate.workload in workloads}
+        if len(kept) < len(self._kept):
+            self._kept = kept
+            self._rest()
+
+    def _keep(self, job: _Job) -> None:
+        """Keep the kernel while it is among the fastest that are left of its workload, and none of other workloads."""
+        kernels = {**self._kept, job.candidate: job}.values()
+        workload = job.candidate.workload
+        built = (each for each in kernels if each.failed is None and each.kernel_lives)
+        left = (each for each in built if each.candidate.workload == workload)
+        fastest = sorted(left, key=lambda each: statistics.median(each.run_secs))[:_KEPT]
+        self._kept = {each.candidate: each for each in fastest}
+
+    def _start_for(self, candidates: Sequence[Candidate]) -> None:
+        self.start(candidates[0].target.kind if candidates else "")
+
+    def _measured(self, job: _Job, incumbent_secs: float) -> Measurement:
+        if job.failed is None:
+            request = {"action": "run", "id": job.number, "incumbent_secs": incumbent_secs}
+            self._run(job, request, self._slots[:1])
+        return job.failed or job.measurement(job.run_secs)
+
+    def _job(self, candidate: Candidate) -> _Job:
+        return _Job(self._number(), candidate, self._data_folder(candidate.workload))
+
+    def _number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _data_folder(self, workload: Workload) -> str:
+        """The folder with inputs and reference of a workload, which a process without a platform makes."""
+        if workload.key not in self._folders:
+            assert self._folder is not None  # made by `start`, as is the worker
+            assert self._references is not None
+            folder = self._folder.path / workload.key
+            folder.mkdir(exist_ok=True)
+            request = {"workload": workload_text(workload), "folder": str(folder)}
+            _check_reference(workload, self._references.call(request, REFERENCE_TIMEOUT_SECS))
+            self._folders[workload.key] = str(folder)
+        return self._folders[workload.key]
+
+    def _build(self, jobs: Iterable[_Job], slots: Sequence[Slot]) -> None:
+        """Build what is not built yet, and load again what was lost with its worker or is in another one than `slots`.
+
+        A job ends with its kernel in a slot, or failed.
+        """
+        waiting = deque(job for job in jobs if job.failed is None and not job.kernel_lives)
+        if waiting:
+            _load_all(waiting[0], slots[: len(waiting)])
+        running: dict[WorkerProcess, tuple[Slot, list[_Job]]] = {}
+        idle = list(slots)
+        while waiting or running:
+            while waiting and idle:
+                together = _next_group(waiting, math.ceil(len(waiting) / len(idle)))
+                slot = idle.pop()
+                running[self._send_build(slot, together)] = slot, together
+            for worker, outcome in wait_any(running):
+                slot, together = running.pop(worker)
+                idle.append(slot)
+                ended = slot.ended(outcome)
+                done = [job.take_build(slot, ended, len(together), place) for place, job in enumerate(together)]
+                waiting.extendleft(job for job, is_done in reversed([*zip(together, done, strict=True)]) if not is_done)
+
+    def _send_build(self, slot: Slot, together: Sequence[_Job]) -> WorkerProcess:
+        slot.load(together[0].candidate, together[0].folder)
+        worker = slot.ready()
+        request = {**_build_request(together), "folder": together[0].folder, "artifacts": str(self._artifacts_path)}
+        worker.send(request, self._options.build_timeout_secs, self._options.memory_bytes)
+        return worker
+
+    def _run(self, job: _Job, request: Message, slots: Sequence[Slot]) -> bool:
+        """Run a request about a kernel, built anew in `slots` if lost, while no other worker does anything.
+
+        Returns whether it went well.
+        """
+        for _ in range(_SETTLES):
+            for slot in self._slots:
+                slot.ready()
+            if not job.kernel_lives:
+                self._build([job], slots)
+                if job.failed is not None:
+                    return False
+                continue
+            assert job.slot is not None  # its kernel lives
+            outcome = job.slot.call(request, self._options.run_timeout_secs, self._options.memory_bytes)
+            if outcome.ending is Ending.REPLY and not job.kernel_lives:  # another worker answered
+                continue
+            if outcome.killed_from_outside and not job.killed:  # by the system for want of memory, or by somebody
+                job.killed = True
+                continue
+            return job.take_run(outcome)
+        raise WorkerError("measuring workers are killed from outside, again and again: start once more without that")
+
+    @property
+    def _artifacts_path(self) -> Path:
+        assert self._folder is not None  # made by `start`
+        return self._folder.path / _ARTIFACTS
+
+    def _rest(self) -> None:
+        ArtifactFolder(self._artifacts_path).drop_others([job.artifact for job in self._kept.values() if job.artifact])
+        for slot in self._slots:
+            slot.rest([job.number for job in self._kept.values() if job.lives_in(slot)])
+
+
+def _load_all(job: _Job, slots: Sequence[Slot]) -> None:
+    for slot in slots:
+        slot.begin_load(job.candidate, job.folder)
+    for slot in slots:
+        slot.end_load(job.candidate, job.folder)
+
+
+def _build_request(together: Sequence[_Job]) -> Message:
+    """To build these, or to load the only one, which has been built before."""
+    first = together[0]
+    if first.artifact is not None:
+        text = candidate_text(first.candidate)
+        return {"action": "open", "id": first.number, "candidate": text, "artifact": first.artifact}
+    candidates = [candidate_text(job.candidate) for job in together]
+    return {"action": "build", "ids": [job.number for job in together], "candidates": candidates}
+
+
+def _next_group(waiting: deque[_Job], most: int) -> list[_Job]:
+    """Takes the next jobs to be built in one go: of one workload and target, and none that has to be alone."""
+    group = [waiting.popleft()]
+    while waiting and len(group) < min(most, BUILT_TOGETHER) and _may_join(group[0], waiting[0]):
+        group.append(waiting.popleft())
+    return group
+
+
+def _may_join(first: _Job, other: _Job) -> bool:
+    same = first.folder == other.folder and first.candidate.target == other.candidate.target
+    return same and not any(job.alone or job.artifact is not None for job in (first, other))
+
+
+def _check_reference(workload: Workload, outcome: Outcome) -> None:
+    if went_well(outcome):
+        return
+    raise EnvironmentFault(
+        f"the reference of {workload} could not be computed: {what_happened(outcome)}; "
+        "the machine needs memory and temporary disk space for a few times its inputs and outputs"
+    )
