@@ -74,9 +74,9 @@ class OnnxGraph:
 
     def _proto(self, inputs: Iterable[onnx.ValueInfoProto], initializers: list[onnx.TensorProto]) -> onnx.ModelProto:
         graph = onnx.helper.make_graph(self.nodes, self.name, list(inputs), self.outputs, initializers)
-        return onnx.helper.make_model(
-            graph, opset_imports=[onnx.helper.make_opsetid("", self.opset)], ir_version=MIN_IR_VERSION
-        )
+        others = sorted({node.domain for node in self.nodes} - {"", "ai.onnx"})
+        opsets = [onnx.helper.make_opsetid("", self.opset), *(onnx.helper.make_opsetid(name, 1) for name in others)]
+        return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=MIN_IR_VERSION)
 
     def use_counts(self) -> Counter[str]:
         """How often each value is read: by nodes, by graphs nested in nodes, and as an output of the model."""

@@ -9,6 +9,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 
 from flextune.errors import ModelError
 from flextune.importing.onnx_graph import nested_graphs
+from flextune.importing.simplify.quantized_operators import FORMS
 
 CONTROL_FLOW = frozenset({"If", "Constant"})
 """Handled by the importer outside its table of operators."""
@@ -40,7 +41,7 @@ def unsupported_operators(proto: onnx.ModelProto) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for number, node in enumerate(_all_nodes(proto.graph)):
         is_default = node.domain in ("", "ai.onnx")
-        if is_default and node.op_type in supported:
+        if (is_default and node.op_type in supported) or (node.domain, node.op_type) in FORMS:
             continue
         operator = node.op_type if is_default else f"{node.domain}::{node.op_type}"
         found.setdefault(operator, []).append(node.name or f"#{number} (writes {', '.join(node.output)})")
@@ -49,7 +50,8 @@ def unsupported_operators(proto: onnx.ModelProto) -> dict[str, list[str]]:
 
 def supported_operators() -> frozenset[str]:
     """Operators of the default domain that the importer knows, or what is before it."""
-    return (frozenset(onnx_frontend._get_convert_map()) | CONTROL_FLOW | RECURRENT) - MISREAD
+    spelt_out = frozenset(name for domain, name in FORMS if not domain)
+    return (frozenset(onnx_frontend._get_convert_map()) | CONTROL_FLOW | RECURRENT | spelt_out) - MISREAD
 
 
 def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

@@ -28,6 +28,7 @@ from flextune.lowering.folding import fold_moved_constants
 from flextune.lowering.gather_scatter import with_checked_indices
 from flextune.lowering.image_transposes import sink_image_transposes
 from flextune.lowering.kernels import last_line, tvm_errors
+from flextune.lowering.precision.byte_products import byte_products
 from flextune.lowering.precision.casts import store_bfloat16
 from flextune.lowering.precision.lines import along_lines
 from flextune.lowering.precision.precision import FLOAT32, Precision
@@ -126,6 +127,7 @@ _CHECKED = "generated code would read outside of its tensors"
 PASSES: tuple[Pass[tvm.IRModule], ...] = (
     replacing(store_bfloat16, "TVM does not round to bfloat16"),
     replacing(integer_products),
+    replacing(byte_products),
     replacing(with_checked_indices, _CHECKED),
     replacing(fold_moved_constants),
     replacing(bounds_as_extremes),

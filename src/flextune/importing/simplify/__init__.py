@@ -21,6 +21,7 @@ from flextune.importing.simplify.neutral import remove_neutral
 from flextune.importing.simplify.normalization import spell_out_layer_norms
 from flextune.importing.simplify.opset import upgrade_operators
 from flextune.importing.simplify.padding import clip_windows, explicit_padding, pad_by_convolution, split_negative_pads
+from flextune.importing.simplify.quantized_operators import spell_out_quantized
 from flextune.importing.simplify.ranks import full_rank_constants
 from flextune.importing.simplify.recurrent import written_out_steps
 from flextune.importing.simplify.refusals import refuse_elements, refuse_misread
@@ -36,6 +37,7 @@ _READS = "the importer fails on what it rewrites, or takes it for something else
 _SUMS = "sums of 16-bit floats are wrong in 16 bits, and the importer fails on half of the operators"
 
 PASSES: tuple[Pass[OnnxGraph], ...] = (
+    in_place(spell_out_quantized, _READS),
     in_place(refuse_elements, _REFUSES),
     in_place(take_branches, _READS),
     in_place(upgrade_operators, _READS),
