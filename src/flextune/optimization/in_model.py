@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from flextune.apply.build import Schedule
 from flextune.apply.profile import interleaved_profile
 from flextune.optimization.contender import Contender, Contest
+from flextune.plan.alternative import Alternative, Choice
 from flextune.plan.partition import Partition
 from flextune.schedule.trace import Trace
 from flextune.trial.measurement import Candidate, Measurement, Status
-from flextune.tuning.switching import WORTH_TUNING, Switching
+from flextune.tuning.selection import WORTH_TUNING, Selection
 from flextune.tuning.task_search import TaskSearch
 
 ROUNDS = 8
@@ -28,10 +29,10 @@ class Finalist:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Variant:
-    """One build of the model that is tried: what its groups are made of, and each workload's candidate."""
+class ModelCandidate:
+    """A build of the model to try: what its groups are compiled as, and each workload's candidate."""
 
-    choice: Mapping[str, str]
+    choice: Choice
     candidates: Mapping[str, Candidate]
 
     @property
@@ -39,10 +40,10 @@ class Variant:
         return {key: (each.trace, each.assignment) for key, each in self.candidates.items()}
 
 
-def variants(switching: Switching, searches: Sequence[TaskSearch], count: int) -> list[Variant]:
-    """Builds that between them hold the best `count` candidates of every workload and options of every group.
+def model_candidates(selection: Selection, searches: Sequence[TaskSearch], count: int) -> list[ModelCandidate]:
+    """Builds that between them hold the best `count` candidates of every workload and alternatives of every group.
 
-    The first one is the best by the trials. Candidates and options that are clearly slower give way to the best one.
+    The first one is the best by the trials. Candidates and alternatives that are clearly slower give way to the best.
     """
     secs = {search.task.workload.key: search.best_secs for search in searches}
     found = []
@@ -53,32 +54,33 @@ def variants(switching: Switching, searches: Sequence[TaskSearch], count: int) -
             if close:
                 chosen = close[place] if place < len(close) else close[0]
                 candidates[search.task.workload.key] = search.candidate(chosen.assignment)
-        found.append(Variant(_choice(switching, secs, place), candidates))
+        found.append(ModelCandidate(_choice(selection, secs, place), candidates))
     return found
 
 
-def _choice(switching: Switching, secs: Mapping[str, float], place: int) -> dict[str, str]:
-    """The option of every group that is at this place by its time, as long as it is nearly as fast as the best."""
+def _choice(selection: Selection, secs: Mapping[str, float], place: int) -> dict[str, Alternative]:
+    """The alternative of every group that is at this place by its time, as long as it is nearly as fast as the best."""
     chosen = {}
-    for group in switching.groups:
-        times = sorted((switching.option_secs(option, secs), option.name) for option in switching.measured[group.kind])
-        near = [name for total, name in times if total <= WORTH_TUNING * times[0][0]]
-        chosen[group.kind] = near[place] if place < len(near) else (near[0] if near else group.options[0].name)
+    for group in selection.groups:
+        totals = selection.measured_secs(group, secs)
+        ranked = sorted(totals, key=lambda alternative: (totals[alternative], str(alternative)))
+        near = [each for each in ranked if totals[each] <= WORTH_TUNING * totals[ranked[0]]]
+        chosen[group.kind] = near[place] if place < len(near) else near[0]
     return chosen
 
 
 def measure_in_model(
-    partition: Partition, tried: Sequence[Variant], contest: Contest, deadline: float
+    partition: Partition, tried: Sequence[ModelCandidate], contest: Contest, deadline: float
 ) -> tuple[dict[int, Contender], dict[str, list[Finalist]]]:
-    """The builds of the variants that there is time for (one at least), and every workload's finalists, fastest first.
+    """The builds of the candidates that there is time for (at least one), and each workload's finalists, fastest first.
 
-    Builds are by their variant's place; those that failed are not there. `deadline` is a moment of `time.perf_counter`.
+    Builds are by their candidate's place; those that failed are not there. `deadline` is of `time.perf_counter`.
     """
     built: dict[int, Contender] = {}
-    for place, variant in enumerate(tried):
+    for place, candidate in enumerate(tried):
         began = time.perf_counter()
         name = f"with finalists {place + 1} of every kernel"
-        contender = contest.enter(name, partition.switched(variant.choice), variant.schedules)
+        contender = contest.enter(name, partition.switched(candidate.choice), candidate.schedules)
         if contender is not None:
             built[place] = contender
         if 3 * time.perf_counter() - 2 * began > deadline:  # another one, and the last build
@@ -89,12 +91,12 @@ def measure_in_model(
     finalists: dict[str, dict[tuple[Trace, str], Finalist]] = {}
     for place in sound:
         for key, secs in of_place[place].items():
-            candidate = tried[place].candidates.get(key)
-            if candidate is not None:
+            kernel = tried[place].candidates.get(key)
+            if kernel is not None:
                 known = finalists.setdefault(key, {})
-                program = (candidate.trace, str(candidate.assignment))
+                program = (kernel.trace, str(kernel.assignment))
                 if program not in known or secs < known[program].secs:
-                    known[program] = Finalist(candidate, secs)
+                    known[program] = Finalist(kernel, secs)
     ranked = {key: sorted(known.values(), key=lambda each: each.secs) for key, known in finalists.items()}
     return sound, ranked
 
@@ -110,7 +112,9 @@ def best_secs(finalists: Mapping[str, Sequence[Finalist]], secs: Mapping[str, fl
     return {**secs, **inside}
 
 
-def winner(tried: Sequence[Variant], finalists: Mapping[str, Sequence[Finalist]], choice: Mapping[str, str]) -> Variant:
-    """The best candidate of every workload, in groups made as chosen."""
+def winner(
+    tried: Sequence[ModelCandidate], finalists: Mapping[str, Sequence[Finalist]], choice: Choice
+) -> ModelCandidate:
+    """The best candidate of every workload, in groups compiled as chosen."""
     best = {key: ranked[0].candidate for key, ranked in finalists.items() if ranked}
     return replace(tried[0], choice=dict(choice), candidates={**tried[0].candidates, **best})

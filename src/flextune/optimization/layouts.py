@@ -17,10 +17,10 @@ from flextune.optimization.contender import Contender, Contest
 from flextune.optimization.layout_costs import LayoutCosts
 from flextune.plan.fusion.plan import FusionPlan
 from flextune.plan.fusion.switcher import LAYOUTS
+from flextune.plan.group_kernels import default_workloads
 from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment, LayoutPair
 from flextune.plan.layouts.problem import LayoutProblem
 from flextune.plan.layouts.rewriting import with_layouts
-from flextune.plan.options import first_workloads
 from flextune.plan.partition import Partition
 from flextune.platforms.estimator import TargetEstimator
 from flextune.target.peaks import Peaks
@@ -65,7 +65,7 @@ class _Trial:
     def of(cls, layouts: LayoutAssignment, partition: Partition, contender: Contender) -> _Trial:
         plain = partition.by_default()
         assert plain.switcher is not None
-        return cls(layouts, partition, contender, plain.switcher.plan, first_workloads(plain))
+        return cls(layouts, partition, contender, plain.switcher.plan, default_workloads(plain))
 
 
 def choose_layouts(

@@ -23,13 +23,13 @@ from flextune.optimization.in_model import (
     best_secs,
     measure_in_model,
     measurement_of,
-    variants,
+    model_candidates,
     winner,
 )
 from flextune.optimization.layouts import LayoutChoice, choose_layouts, recorded_layouts
 from flextune.optimization.recorded import recorded_schedules
 from flextune.optimization.verdict import verdict
-from flextune.plan.options import GroupOptions, group_options
+from flextune.plan.group_kernels import GroupKernels, group_kernels
 from flextune.plan.partition import Partition
 from flextune.platforms.estimator import TargetEstimator
 from flextune.target.target import Target
@@ -37,12 +37,12 @@ from flextune.trial.decision import Decision, GroupDecision
 from flextune.trial.record import Evidence, TuningRecord
 from flextune.tuning.events import Callback
 from flextune.tuning.loop import provenance
-from flextune.tuning.switching import Circumstances, Switching
+from flextune.tuning.selection import Circumstances, Selection
 from flextune.tuning.task_search import TuningTask
 from flextune.tuning.tasks import TasksResult, tune_tasks
 from flextune.tuning.tune_options import TuneOptions
 
-VARIANTS = 3
+MODEL_CANDIDATES = 3
 """Builds of the model in which finalists compete."""
 
 _COMPARED_BUILDS = 3
@@ -165,15 +165,15 @@ def _optimized(partition: Partition, run: _Run, callbacks: Sequence[Callback]) -
     partition, first = laid_out.partition, [] if laid_out.decision is None else [laid_out.decision]
     database.decide(first)
     in_place = workloads_in_place(partition)
-    groups = [group.without(in_place) for group in group_options(partition)]
-    switching = Switching.of(groups, _outside(partition, groups), TargetEstimator(run.target, options.peaks))
-    tasks = model_tasks(partition, switching, in_place)
+    groups = [group.without(in_place) for group in group_kernels(partition)]
+    selection = Selection.of(groups, _outside(partition, groups), TargetEstimator(run.target, options.peaks))
+    tasks = model_tasks(partition, selection, in_place)
     kept = _kept_secs(options, reserve + run.elapsed_secs)
-    tuned = tune_tasks(tasks, run.target, options, database, callbacks, switching.weights, kept, run.runner)
+    tuned = tune_tasks(tasks, run.target, options, database, callbacks, selection.weights, kept, run.runner)
     if tuned.interrupted or not tuned.searches:
         failures = run.contest.failures
         return OptimizedModel(tuned, tuple(first), None, False, math.inf, math.inf, run.elapsed_secs, failures)
-    contenders, decisions = _choose(partition, run, switching, tuned)
+    contenders, decisions = _choose(partition, run, selection, tuned)
     others = [each for each in (laid_out.contender, *contenders) if each is not default and not each.failed]
     candidates = [default, *others]
     left = max(0.0, min(_COMPARED_SECS, run.deadline() - time.perf_counter()))
@@ -211,18 +211,18 @@ def _laid_out(partition: Partition, default: Contender, run: _Run, build_secs: f
 
 
 def _choose(
-    partition: Partition, run: _Run, switching: Switching, tuned: TasksResult
+    partition: Partition, run: _Run, selection: Selection, tuned: TasksResult
 ) -> tuple[list[Contender], list[GroupDecision]]:
     """The best builds by the trials and inside the model, as far as time allows; what was chosen is recorded."""
     alone = {search.task.workload.key: search.best_secs for search in tuned.searches}
-    tried = variants(switching, tuned.searches, VARIANTS)
+    tried = model_candidates(selection, tuned.searches, MODEL_CANDIDATES)
     built, finalists = measure_in_model(partition, tried, run.contest, run.deadline())
     secs = best_secs(finalists, alone)
-    choice = switching.choice(secs)
+    choice = selection.choice(secs)
     best = winner(tried, finalists, choice)
     model = partition.model.name
     _record(run.database, finalists, run.options, model)
-    decisions = switching.decisions(secs, choice, Circumstances(model, run.target.key, "in the model"))
+    decisions = selection.decisions(secs, choice, Circumstances(model, run.target.key, "in the model"))
     run.database.decide(decisions)
     by_trials = [built[0]] if 0 in built else []
     if best == tried[0] or time.perf_counter() > run.deadline():
@@ -231,14 +231,14 @@ def _choose(
     return [*by_trials, *([] if last is None else [last])], decisions
 
 
-def model_tasks(partition: Partition, switching: Switching, in_place: Collection[str]) -> list[TuningTask]:
-    """A task for every kernel of the model and of the options that are measured; those outside of groups last.
+def model_tasks(partition: Partition, selection: Selection, in_place: Collection[str]) -> list[TuningTask]:
+    """A task for every kernel of the model and of the alternatives that are measured; those outside of groups last.
 
     Concatenations and slices that are `in_place` (keys) are no kernels.
     """
     counts = {task.workload.key: task.count for task in partition.tasks}
     labels = {task.workload.key: task.name for task in partition.tasks}
-    workloads = {workload.key: workload for workload in switching.workloads()}
+    workloads = {workload.key: workload for workload in selection.workloads()}
     workloads |= {task.workload.key: task.workload for task in partition.tasks}
     return [
         TuningTask(workload, counts.get(key, 1), labels.get(key, f"{workload.param('name')} ({key[:6]})"))
@@ -247,9 +247,9 @@ def model_tasks(partition: Partition, switching: Switching, in_place: Collection
     ]
 
 
-def _outside(partition: Partition, groups: Sequence[GroupOptions]) -> dict[str, float]:
+def _outside(partition: Partition, groups: Sequence[GroupKernels]) -> dict[str, float]:
     """Calls of the workloads that are in no group of the plan."""
-    inside = {workload.key for group in groups for workload in group.options[0].workloads}
+    inside = {workload.key for group in groups for workload in group.kernels[group.default]}
     return {task.workload.key: float(task.count) for task in partition.tasks if task.workload.key not in inside}
 
 
@@ -259,7 +259,7 @@ def _default_build(partition: Partition, run: _Run) -> tuple[Contender, float, f
     default = run.contest.first(partition)
     build_secs = time.perf_counter() - started
     run_secs = default.opened.run_secs()
-    inside = VARIANTS * (build_secs + ROUNDS * (RUNS_PER_ROUND + 1) * run_secs)
+    inside = MODEL_CANDIDATES * (build_secs + ROUNDS * (RUNS_PER_ROUND + 1) * run_secs)
     return default, build_secs, _BUILDS_TAKE_LONGER * (inside + build_secs) + _comparison_secs(run.options, run_secs)
 
 

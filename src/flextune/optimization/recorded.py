@@ -8,8 +8,9 @@ from flextune.apply.build import Schedule
 from flextune.csp.assignment import Assignment
 from flextune.database.database import Database
 from flextune.optimization.layouts import recorded_layouts
+from flextune.plan.alternative import Alternative
+from flextune.plan.group_kernels import GroupKernels, group_kernels
 from flextune.plan.layouts.assignment import ALL_NHWC
-from flextune.plan.options import GroupOptions, group_options
 from flextune.plan.partition import Partition
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
@@ -17,14 +18,10 @@ from flextune.trial.decision import GroupDecision
 from flextune.tuning.evidence import best_record
 
 
-def choice_of(groups: Sequence[GroupOptions], database: Database, target: Target) -> dict[str, str]:
+def choice_of(groups: Sequence[GroupKernels], database: Database, target: Target) -> dict[str, Alternative]:
     """What the records decided for each kind of group; nothing where they say nothing, which is the default."""
     decided = {decision.key: decision.chosen for decision in database.decisions(GroupDecision, target.key)}
-    return {
-        group.kind: decided[group.key]
-        for group in groups
-        if decided.get(group.key) in {option.name for option in group.options}
-    }
+    return {group.kind: decided[group.key] for group in groups if decided.get(group.key) in group.kernels}
 
 
 def recorded_schedules(partition: Partition, database: Database, target: Target) -> dict[str, Schedule]:
@@ -41,5 +38,5 @@ def recorded_schedules(partition: Partition, database: Database, target: Target)
 def from_records(partition: Partition, database: Database, target: Target) -> tuple[Partition, dict[str, Schedule]]:
     """The model as the records decided on its layouts and groups, and the best recorded schedules of its tasks."""
     laid_out = partition.laid_out(recorded_layouts(partition, database, target) or ALL_NHWC)
-    decided = laid_out.switched(choice_of(group_options(laid_out), database, target))
+    decided = laid_out.switched(choice_of(group_kernels(laid_out), database, target))
     return decided, recorded_schedules(decided, database, target)

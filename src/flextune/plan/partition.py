@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -25,7 +25,8 @@ from flextune.lowering.estimator import Estimator
 from flextune.lowering.kernels import LoweredKernels, fuse_by_default
 from flextune.lowering.lower import relax_operators
 from flextune.lowering.precision.precision import FLOAT32, Precision, with_precision
-from flextune.plan.fusion.switcher import FusionSwitcher
+from flextune.plan.alternative import Choice
+from flextune.plan.fusion.switcher import FusionSwitcher, float32_only
 from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment
 from flextune.plan.layouts.rewriting import with_layouts
 from flextune.tvm_types import IRModule
@@ -68,8 +69,8 @@ class Partition:
     """Functions that are no workload (shapes that are not static, for instance): built without any search."""
     switcher: FusionSwitcher | None = None
     """The groups of the fusion plan and what else they can be; None for a model that branches."""
-    choice: Mapping[str, str] = field(default_factory=dict)
-    """The chosen alternative by kind of group: the default where nothing is said."""
+    choice: Choice = field(default_factory=dict)
+    """What its kinds of groups are compiled as: the default where nothing is said."""
     precision: Precision = FLOAT32
     """What the module computes in."""
     without: tuple[str, ...] = ()
@@ -91,8 +92,8 @@ class Partition:
         """
         return self if self.switcher is None else replace(self, switcher=self.switcher.by_default)
 
-    def switched(self, choice: Mapping[str, str]) -> Partition:
-        """The same model with its kinds of groups computed as `choice` says (kind -> alternative)."""
+    def switched(self, choice: Choice) -> Partition:
+        """The same model with its kinds of groups compiled as `choice` says."""
         if self.switcher is None or dict(choice) == dict(self.choice):
             return self
         module = with_precision(self.kernels.lower(self.switcher.module(choice)), self.precision)
@@ -104,7 +105,8 @@ class Partition:
         if self.switcher is None or not layouts:
             return self
         plan = self.switcher.by_default.plan
-        switcher = FusionSwitcher.of(with_layouts(plan, layouts).module, self.without, plan.graph.estimator)
+        operators = with_layouts(plan, layouts).module
+        switcher = FusionSwitcher.of(operators, _without(self.without, self.precision), plan.graph.estimator)
         assert switcher is not None
         module = with_precision(self.kernels.lower(switcher.module({})), self.precision)
         parts = replace(partition_module(self.model, module), switcher=switcher, precision=self.precision)
@@ -127,7 +129,7 @@ def partition_model(
     """
     precision = precision.of(model.weight_bytes)
     operators = relax_operators(model, without, precision, observe)
-    switcher = FusionSwitcher.of(operators, {*without, *precision.without}, estimator)
+    switcher = FusionSwitcher.of(operators, _without(without, precision), estimator)
     kept = LoweredKernels(without)
     if switcher is None:
         lowered = fuse_by_default(operators, without, observe)
@@ -141,6 +143,11 @@ def partition_model(
         observe(precision.name, module)
     parts = replace(partition_module(model, module), kernels=kept, switcher=switcher)
     return replace(parts, precision=precision, without=tuple(without))
+
+
+def _without(names: Collection[str], precision: Precision) -> frozenset[str]:
+    """What a plan does without: what was switched off, and what computes in float32 where the model does not."""
+    return frozenset(names) if precision.is_float32 else frozenset((*names, *float32_only()))
 
 
 def partition_module(model: Model, module: tvm.IRModule, sites: tuple[CallSite, ...] | None = None) -> Partition:

@@ -12,7 +12,8 @@ from flextune.importing.simplify import PASSES as IMPORT_PASSES
 from flextune.lowering.estimator import Estimator
 from flextune.lowering.passes import KERNEL_PASSES, OPERATOR_PASSES
 from flextune.lowering.precision.precision import FLOAT32, Precision
-from flextune.plan.fusion.alternatives import registered_rules
+from flextune.plan.alternative import PARTS
+from flextune.plan.fusion.algorithm import registered_algorithms
 from flextune.plan.fusion.merged import MERGED_PRODUCTS
 from flextune.plan.fusion.pattern import registered
 from flextune.plan.fusion.switcher import LAYOUTS
@@ -40,7 +41,9 @@ def _all() -> Iterator[PassText]:
     yield from (PassText("relax", each.name, each.about, each.needed) for each in OPERATOR_PASSES)
     yield from (PassText("fusion", each.name, each.description) for each in registered())
     yield PassText("fusion", MERGED_PRODUCTS, "products that read one tensor as one product, cut by slices")
-    yield from (PassText("alternative", rule.name, rule.description) for rule in registered_rules())
+    parts = "a fused group as the kernels it was fused from, to see whether fusion pays"
+    yield PassText("alternative", str(PARTS), parts)
+    yield from (PassText("alternative", each.name, each.description) for each in registered_algorithms())
     yield PassText("layout", LAYOUTS, "groups in other orders of axes than NHWC, where that is measured to be faster")
     yield from (PassText("kernel", each.name, each.about, each.needed) for each in KERNEL_PASSES)
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from flextune.csp.assignment import Assignment
 from flextune.database.database import Database
 from flextune.database.store import open_database
+from flextune.plan.alternative import FUSED, PARTS, Alternative
 from flextune.plan.layouts.assignment import LayoutAssignment
 from flextune.trial.decision import (
     AlternativeTime,
@@ -92,8 +93,8 @@ def example_decision(group: str, chosen: str, target: str = "here") -> GroupDeci
         created="2026-01-01T00:00:00+00:00",
         operators="conv2d + relu",
         pattern="convolution",
-        chosen=chosen,
-        alternatives=tuple(AlternativeTime(name, 2e-6, 1e-6, (f"{group}-{name}",)) for name in ("fused", "parts")),
+        chosen=Alternative.parse(chosen),
+        alternatives=tuple(AlternativeTime(each, 2e-6, 1e-6, (f"{group}-{each}",)) for each in (FUSED, PARTS)),
     )
 
 
@@ -166,7 +167,7 @@ class DatabaseSuite(ABC):
             database.decide([example_decision("a", "parts"), example_decision("a", "fused", target="elsewhere")])
         with self.open(tmp_path) as database:
             chosen = {each.key: each.chosen for each in database.decisions(GroupDecision, "here")}
-            assert chosen == {"a": "parts", "b": "parts"}
+            assert chosen == {"a": PARTS, "b": PARTS}
             assert len(database.decisions(Decision)) == 3
 
     def test_each_kind_of_decision_is_found_by_itself(self, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Self
 
 from flextune.errors import UsageError
+from flextune.plan.alternative import Alternative
 from flextune.plan.layouts.assignment import LayoutAssignment
 from flextune.trial.format_1 import FORMAT_1, migrated_decision
 
@@ -92,7 +93,7 @@ class AlternativeTime:
     `workloads` are the keys of its kernels; their records hold the trials.
     """
 
-    name: str
+    alternative: Alternative
     predicted_secs: float
     measured_secs: float | None
     workloads: tuple[str, ...]
@@ -100,9 +101,9 @@ class AlternativeTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupDecision(Decision):
-    """What equal groups of all models are made of. `key` is that of the fused kernel's workload.
+    """What equal groups of all models are compiled as. `key` is that of the fused kernel's workload.
 
-    `operators` says what is in the group, `pattern` which fusion pattern grouped it; `chosen` names one of the
+    `operators` says what is in the group, `pattern` which fusion pattern grouped it; `chosen` is one of the
     `alternatives`.
     """
 
@@ -110,13 +111,14 @@ class GroupDecision(Decision):
 
     operators: str
     pattern: str
-    chosen: str
+    chosen: Alternative
     alternatives: tuple[AlternativeTime, ...]
 
     def __post_init__(self) -> None:
-        names = [alternative.name for alternative in self.alternatives]
-        if self.chosen not in names:
-            raise UsageError(f"decision on group {self.key}: {self.chosen!r} is none of its alternatives {names}")
+        known = [each.alternative for each in self.alternatives]
+        if self.chosen not in known:
+            names = list(map(str, known))
+            raise UsageError(f"decision on group {self.key}: {str(self.chosen)!r} is none of its alternatives {names}")
 
     @property
     def subject(self) -> str:
@@ -124,38 +126,45 @@ class GroupDecision(Decision):
 
     @property
     def answer(self) -> str:
-        return self.chosen
+        return str(self.chosen)
 
     @property
     def options(self) -> tuple[Option, ...]:
-        return tuple(Option(each.name, each.predicted_secs, each.measured_secs) for each in self.alternatives)
+        return tuple(
+            Option(str(each.alternative), each.predicted_secs, each.measured_secs) for each in self.alternatives
+        )
 
     def _own_values(self) -> dict[str, object]:
         alternatives = [
             {
-                "name": each.name,
+                "name": str(each.alternative),
                 "predicted_secs": each.predicted_secs,
                 "measured_secs": each.measured_secs,
                 "workloads": list(each.workloads),
             }
             for each in self.alternatives
         ]
-        names = ("operators", "pattern", "chosen")
-        return {**{name: getattr(self, name) for name in names}, "alternatives": alternatives}
+        about = {"operators": self.operators, "pattern": self.pattern, "chosen": str(self.chosen)}
+        return {**about, "alternatives": alternatives}
 
     @classmethod
     def _of_values(cls, values: Mapping[str, Any], common: Mapping[str, str]) -> Self:
         alternatives = tuple(
             AlternativeTime(
-                str(each["name"]),
+                Alternative.parse(str(each["name"])),
                 _seconds(each["predicted_secs"]),
                 _seconds_if_any(each["measured_secs"]),
                 tuple(map(str, each["workloads"])),
             )
             for each in values["alternatives"]
         )
-        own = {name: str(values[name]) for name in ("operators", "pattern", "chosen")}
-        return cls(**common, **own, alternatives=alternatives)
+        return cls(
+            **common,
+            operators=str(values["operators"]),
+            pattern=str(values["pattern"]),
+            chosen=Alternative.parse(str(values["chosen"])),
+            alternatives=alternatives,
+        )
 
 
 @dataclass(frozen=True, slots=True)

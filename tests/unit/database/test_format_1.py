@@ -20,7 +20,7 @@ from flextune.importing.model import load_model
 from flextune.lowering.precision.precision import Precision
 from flextune.optimization.recorded import choice_of, recorded_schedules
 from flextune.optimization.verdict import recorded_verdict
-from flextune.plan.options import group_options
+from flextune.plan.group_kernels import group_kernels
 from flextune.plan.partition import partition_model
 from flextune.platforms import platform_registry
 from flextune.target.target import Target
@@ -118,7 +118,7 @@ def test_a_model_finds_its_verdict_its_groups_and_its_schedules(path: Path, tmp_
         target = target_of(database)
         assert recorded_verdict(partition, database, target) in {each.shipped for each in database.decisions(Verdict)}
         assert recorded_verdict(narrow, database, target) is not None
-        assert choice_of(group_options(partition), database, target)
+        assert choice_of(group_kernels(partition), database, target)
         assert len(recorded_schedules(partition, database, target)) >= len(partition.tasks) // 2
 
 

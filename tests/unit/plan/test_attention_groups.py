@@ -14,7 +14,9 @@ from flextune.apply.build import compile_model
 from flextune.importing.model import Model, load_model
 from flextune.lowering.precision.precision import Precision
 from flextune.plan.algorithms.online_softmax import AttentionShape
-from flextune.plan.options import group_options
+from flextune.plan.alternative import FUSED, PARTS
+from flextune.plan.fusion.attention_pattern import ONLINE
+from flextune.plan.group_kernels import group_kernels
 from flextune.plan.partition import Partition, partition_model
 from flextune.target.detect import detect
 from flextune.testing.models import model_of, random_array, value
@@ -82,22 +84,21 @@ def patterns(partition: Partition) -> set[str]:
 def test_every_form_agrees_with_onnx_runtime(tmp_path: Path, queries: int, keys: int, batch: int) -> None:
     proto, inputs = decoder(queries, keys, batch=batch), given(queries, keys, batch)
     partition = partition_model(read(proto, tmp_path))
-    (group,) = group_options(partition)
+    (group,) = group_kernels(partition)
     assert group.pattern == "attention"
-    forms = [option.name for option in group.options]
-    assert forms == (["fused", "parts", "online"] if keys >= 512 else ["fused", "parts"])
+    assert list(group.kernels) == ([FUSED, PARTS, ONLINE] if keys >= 512 else [FUSED, PARTS])
     assert len(partition.tasks) == 1
     expected = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, inputs)[0]
-    for name in forms:
-        switched = partition.switched({group.kind: name})
-        np.testing.assert_allclose(result(switched, inputs), expected, rtol=5e-5, atol=5e-6, err_msg=name)
+    for form in group.kernels:
+        switched = partition.switched({group.kind: form})
+        np.testing.assert_allclose(result(switched, inputs), expected, rtol=5e-5, atol=5e-6, err_msg=str(form))
 
 
 def test_parts_are_the_kernels_without_the_pattern(tmp_path: Path) -> None:
     model = read(decoder(21, 33), tmp_path)
     partition, without = partition_model(model), partition_model(model, ("attention",))
-    (group,) = group_options(partition)
-    parts = {workload.key for workload in group.option("parts").workloads}
+    (group,) = group_kernels(partition)
+    parts = {workload.key for workload in group.kernels[PARTS]}
     assert parts == {task.workload.key for task in without.tasks}
     assert patterns(without) <= {"matmul", "rows", "producers", "single"}
 
@@ -114,11 +115,11 @@ def test_every_form_in_bfloat16_is_near_onnx_runtime(tmp_path: Path, queries: in
     proto, inputs = decoder(queries, keys, batch=batch), given(queries, keys, batch)
     expected = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, inputs)[0]
     partition = partition_model(read(proto, tmp_path), precision=Precision("bfloat16"))
-    (group,) = group_options(partition)
+    (group,) = group_kernels(partition)
     assert group.pattern == "attention"
-    for name in [option.name for option in group.options]:
-        got = result(partition.switched({group.kind: name}), inputs)
-        assert np.abs(got - expected).max() < 0.02 * np.abs(expected).max(), name
+    for form in group.kernels:
+        got = result(partition.switched({group.kind: form}), inputs)
+        assert np.abs(got - expected).max() < 0.02 * np.abs(expected).max(), str(form)
 
 
 @pytest.mark.hardware("bf16")
@@ -132,10 +133,10 @@ def test_a_layer_of_attention_that_is_kept_is_float32(tmp_path: Path) -> None:
 
 def test_long_sequences_are_computed_over_blocks_of_keys_unless_measured_otherwise(tmp_path: Path) -> None:
     partition = partition_model(read(decoder(4096, 16384), tmp_path))
-    (group,) = group_options(partition)
-    assert [option.name for option in group.options] == ["online", "fused", "parts"]
-    assert group.key == group.option("fused").workloads[0].key
-    assert {task.workload.key for task in partition.tasks} == {group.options[0].workloads[0].key}
+    (group,) = group_kernels(partition)
+    assert list(group.kernels) == [ONLINE, FUSED, PARTS]
+    assert group.key == group.kernels[FUSED][0].key
+    assert {task.workload.key for task in partition.tasks} == {group.kernels[ONLINE][0].key}
     short = AttentionShape(queries=128, keys=128, depth=64, columns=64)
     assert not short.has_online
     assert not short.prefers_online

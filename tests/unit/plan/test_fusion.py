@@ -15,10 +15,11 @@ from flextune.errors import UsageError
 from flextune.importing.model import Model, load_model
 from flextune.lowering.lower import relax_operators
 from flextune.lowering.operator_graph import OperatorGraph
-from flextune.plan.fusion.pattern import FUSED, PARTS, Group, Pattern, register, registered, unregister
+from flextune.plan.alternative import FUSED, PARTS, Alternative
+from flextune.plan.fusion.pattern import Group, Pattern, register, registered, unregister
 from flextune.plan.fusion.plan import make_plan, parts
 from flextune.plan.fusion.switcher import pass_names
-from flextune.plan.options import group_options
+from flextune.plan.group_kernels import group_kernels
 from flextune.plan.partition import partition_model
 from flextune.platforms import platform_registry
 from flextune.target.detect import detect
@@ -96,19 +97,20 @@ def test_every_alternative_computes_the_same(tmp_path: Path) -> None:
     partition = partition_model(model)
     inputs = model.random_inputs(3)
     expected = compile_model(partition, {}, target).executable.run(inputs)["y"]
-    options = group_options(partition)
-    offered = {option.name for group in options for option in group.options}
-    assert {FUSED, PARTS, "winograd2", "winograd4"} <= offered
-    for name in sorted(offered - {FUSED}):
-        switched = partition.switched({group.kind: name for group in options})
+    groups = group_kernels(partition)
+    offered = {alternative for group in groups for alternative in group.kernels}
+    winograd = {Alternative(algorithm="winograd", size=outputs) for outputs in (2, 4)}
+    assert offered == {FUSED, PARTS, *winograd}
+    for alternative in sorted(offered - {FUSED}, key=str):
+        switched = partition.switched({group.kind: alternative for group in groups if alternative in group.kernels})
         assert {task.workload.key for task in switched.tasks} != {task.workload.key for task in partition.tasks}
         got = compile_model(switched, {}, target).executable.run(inputs)["y"]
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_options_are_the_workloads_of_the_switched_model(tmp_path: Path) -> None:
+def test_the_kernels_of_defaults_are_the_workloads_of_the_model(tmp_path: Path) -> None:
     partition = partition_model(residual(tmp_path))
-    fused = {workload.key for group in group_options(partition) for workload in group.options[0].workloads}
+    fused = {workload.key for group in group_kernels(partition) for workload in group.kernels[group.default]}
     assert fused <= {task.workload.key for task in partition.tasks}
 
 
@@ -133,10 +135,10 @@ def test_winograd_groups_get_the_winograd_schedule_with_their_epilogues(tmp_path
     target = detect()
     found = [
         (len(group.operators.split(" + ")), platform_registry.get(target.kind).search_space(workload, target).rules)
-        for group in group_options(partition_model(residual(tmp_path)))
-        for option in group.options
-        if option.name.startswith("winograd")
-        for workload in option.workloads
+        for group in group_kernels(partition_model(residual(tmp_path)))
+        for alternative, workloads in group.kernels.items()
+        if alternative.algorithm == "winograd"
+        for workload in workloads
     ]
     assert {rules for _, rules in found} == {("winograd",)}
     assert max(operators for operators, _ in found) >= 4

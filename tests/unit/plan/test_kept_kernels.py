@@ -12,9 +12,10 @@ from flextune.importing.model import load_model
 from flextune.lowering.kernels import LoweredKernels
 from flextune.lowering.layout import NCHW, NHWC, blocked
 from flextune.lowering.precision.precision import FLOAT32, Precision
+from flextune.plan.alternative import FUSED, Choice
+from flextune.plan.group_kernels import default_workloads, group_kernels
 from flextune.plan.layouts.assignment import LayoutAssignment
 from flextune.plan.layouts.problem import LayoutProblem
-from flextune.plan.options import first_workloads, group_options
 from flextune.plan.partition import ModelTask, Partition, partition_model
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
@@ -26,12 +27,11 @@ def lowered_anew(partition: Partition) -> Partition:
     return replace(partition, kernels=LoweredKernels())
 
 
-def choices(partition: Partition) -> list[dict[str, str]]:
-    """One choice with the second option of every group that has one, and one with the last."""
-    groups = group_options(partition)
-    return [
-        {group.kind: group.options[min(place, len(group.options) - 1)].name for group in groups} for place in (1, 99)
-    ]
+def choices(partition: Partition) -> list[Choice]:
+    """One choice with the second alternative of every group that has one, and one with the last."""
+    groups = group_kernels(partition)
+    listed = {group.kind: tuple(group.kernels) for group in groups}
+    return [{kind: each[min(place, len(each) - 1)] for kind, each in listed.items()} for place in (1, 99)]
 
 
 def other_layouts(partition: Partition) -> LayoutAssignment:
@@ -47,8 +47,8 @@ def tasks(partition: Partition) -> list[ModelTask]:
 @pytest.mark.parametrize(("name", "precision"), CASES, ids=[f"{name}-{precision}" for name, precision in CASES])
 def test_choices_and_layouts_have_the_workloads_of_a_whole_lowering(name: str, precision: Precision) -> None:
     partition = partition_model(load_model(LIGHT / f"light_{name}.onnx"), precision=precision)
-    assert group_options(partition) == group_options(lowered_anew(partition))
-    assert first_workloads(partition.by_default()) == first_workloads(lowered_anew(partition).by_default())
+    assert group_kernels(partition) == group_kernels(lowered_anew(partition))
+    assert default_workloads(partition.by_default()) == default_workloads(lowered_anew(partition).by_default())
     for choice in choices(partition):
         switched, anew = partition.switched(choice), lowered_anew(partition).switched(choice)
         assert tasks(switched) == tasks(anew)
@@ -58,11 +58,11 @@ def test_choices_and_layouts_have_the_workloads_of_a_whole_lowering(name: str, p
         laid_out, anew = partition.laid_out(layouts), lowered_anew(partition).laid_out(layouts)
         assert tasks(laid_out) == tasks(anew)
         assert tasks(laid_out) != tasks(partition)
-        assert group_options(laid_out) == group_options(anew)
+        assert group_kernels(laid_out) == group_kernels(anew)
 
 
 def test_what_is_kept_is_taken_as_it_is() -> None:
     partition = partition_model(load_model(LIGHT / "light_squeezenet.onnx"))
-    again = partition.switched({"group0": "fused", "group1": "fused"})
+    again = partition.switched({"group0": FUSED, "group1": FUSED})
     functions = {task.workload.key: partition.module[task.name] for task in partition.tasks}
     assert all(again.module[task.name].same_as(functions[task.workload.key]) for task in again.tasks)

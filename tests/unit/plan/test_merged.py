@@ -14,10 +14,10 @@ from onnx import helper
 from flextune.apply.build import compile_model, workloads_in_place
 from flextune.importing.model import Model, model_from_proto
 from flextune.lowering.precision.precision import Precision
-from flextune.plan.fusion.alternatives import MERGED, SEPARATE
+from flextune.plan.alternative import MERGED, SEPARATE
 from flextune.plan.fusion.merged import Product, is_worth_merging
 from flextune.plan.fusion.plan import FusionGroup
-from flextune.plan.options import group_options
+from flextune.plan.group_kernels import group_kernels
 from flextune.plan.partition import Partition, partition_model
 from flextune.platforms.estimator import plan_estimator
 from flextune.target.detect import detect
@@ -222,15 +222,15 @@ def test_a_pass_that_is_switched_off_merges_nothing() -> None:
     assert not merged_groups(partition_model(model, ("merged-products",)))
 
 
-def test_the_options_of_a_merged_group() -> None:
+def test_the_alternatives_of_a_merged_group() -> None:
     _, partition = partition_of(convolutions([Branch(8), Branch(12)]))
     in_place = workloads_in_place(partition)
-    group = next(each for each in group_options(partition) if each.pattern == "merged-products").without(in_place)
-    assert [option.name for option in group.options] == [MERGED, SEPARATE]
-    assert [len(option.workloads) for option in group.options] == [1, 2]
-    assert group.key not in {workload.key for option in group.options for workload in option.workloads}
+    group = next(each for each in group_kernels(partition) if each.pattern == "merged-products").without(in_place)
+    assert list(group.kernels) == [MERGED, SEPARATE]
+    assert [len(workloads) for workloads in group.kernels.values()] == [1, 2]
+    assert group.key not in {workload.key for workloads in group.kernels.values() for workload in workloads}
     called = {task.workload.key for task in separate(partition).tasks}
-    assert {workload.key for workload in group.option(SEPARATE).workloads} <= called
+    assert {workload.key for workload in group.kernels[SEPARATE]} <= called
 
 
 @pytest.mark.parametrize("bias", [False, True])

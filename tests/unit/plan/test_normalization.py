@@ -12,7 +12,7 @@ from flextune.apply.build import compile_model
 from flextune.importing.model import Model, load_model
 from flextune.lowering.lower import relax_operators
 from flextune.lowering.operator_graph import OperatorGraph
-from flextune.plan.fusion.pattern import PARTS
+from flextune.plan.alternative import PARTS
 from flextune.plan.fusion.plan import make_plan
 from flextune.plan.partition import partition_model
 from flextune.target.detect import detect

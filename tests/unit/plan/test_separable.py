@@ -13,8 +13,9 @@ from onnx import helper
 from flextune.apply.build import compile_model
 from flextune.importing.model import Model, load_model
 from flextune.lowering.precision.precision import Precision
+from flextune.plan.alternative import FUSED, PARTS, Alternative
+from flextune.plan.group_kernels import GroupKernels, group_kernels, operator_names
 from flextune.plan.layouts.assignment import LayoutAssignment
-from flextune.plan.options import GroupOptions, group_options, operator_names
 from flextune.plan.partition import Partition, partition_model
 from flextune.platforms.cpu.rules.separable import RULE
 from flextune.platforms.estimator import TargetEstimator
@@ -22,7 +23,7 @@ from flextune.platforms.x86.rules import generate_space
 from flextune.target.detect import detect
 from flextune.target.target import Target
 from flextune.testing.models import SeparableShape, model_of, random_array, separable_block, value
-from flextune.tuning.switching import Circumstances, Switching
+from flextune.tuning.selection import Circumstances, Selection
 
 FEW, MANY = SeparableShape(9, 9, 32, 8), SeparableShape(9, 9, 32, 64)
 """Results per channel: few are one kernel unmeasured, many are two."""
@@ -42,8 +43,8 @@ def result(partition: Partition, inputs: dict[str, np.ndarray]) -> np.ndarray:
     return np.asarray(compile_model(partition, {}, detect()).executable.run(inputs)["y"])
 
 
-def pairs(partition: Partition) -> list[GroupOptions]:
-    return [group for group in group_options(partition) if group.pattern == "separable"]
+def pairs(partition: Partition) -> list[GroupKernels]:
+    return [group for group in group_kernels(partition) if group.pattern == "separable"]
 
 
 def patterns(partition: Partition) -> set[str]:
@@ -55,8 +56,8 @@ def keys(partition: Partition) -> set[str]:
     return {task.workload.key for task in partition.tasks}
 
 
-def forced(partition: Partition, name: str) -> Partition:
-    return partition.switched({group.kind: name for group in pairs(partition)})
+def forced(partition: Partition, form: Alternative) -> Partition:
+    return partition.switched({group.kind: form for group in pairs(partition)})
 
 
 def inverted_residuals(channels: int = 8) -> onnx.ModelProto:
@@ -93,7 +94,7 @@ def inverted_residuals(channels: int = 8) -> onnx.ModelProto:
     return model_of(nodes, [value("x", [1, 3, 27, 30])], [value("y", [1, channels, 7, 8])], constants)
 
 
-@pytest.mark.parametrize("form", ["fused", "parts"])
+@pytest.mark.parametrize("form", [FUSED, PARTS], ids=str)
 def test_a_small_mobilenet_computes_the_same_in_both_forms(tmp_path: Path, form: str) -> None:
     proto = inverted_residuals()
     model = read(proto, tmp_path)
@@ -101,23 +102,23 @@ def test_a_small_mobilenet_computes_the_same_in_both_forms(tmp_path: Path, form:
     assert len(pairs(partition)) == 2
     switched = forced(partition, form)
     kernels = [generate_space(task.workload, detect()).rules for task in switched.tasks]
-    assert sum(RULE in rules for rules in kernels) == (2 if form == "fused" else 0)
+    assert sum(RULE in rules for rules in kernels) == (2 if form == FUSED else 0)
     np.testing.assert_allclose(result(switched, inputs), reference(proto, inputs), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("shape", "first"), [(FEW, "fused"), (MANY, "parts")])
+@pytest.mark.parametrize(("shape", "first"), [(FEW, FUSED), (MANY, PARTS)])
 def test_few_results_per_channel_are_one_kernel_unless_measured_otherwise(
     tmp_path: Path, shape: SeparableShape, first: str
 ) -> None:
     (group,) = pairs(partition_model(read(separable_block(shape), tmp_path)))
-    assert [option.name for option in group.options] == [first, "parts" if first == "fused" else "fused"]
-    assert group.key == group.option("fused").workloads[0].key
+    assert list(group.kernels) == [first, PARTS if first == FUSED else FUSED]
+    assert group.key == group.kernels[FUSED][0].key
 
 
 @pytest.mark.parametrize("name", ["separable", "convolution"])
 def test_parts_are_the_kernels_without_the_pattern(tmp_path: Path, name: str) -> None:
     model = read(separable_block(FEW), tmp_path)
-    partition, without = forced(partition_model(model), "parts"), partition_model(model, (name,))
+    partition, without = forced(partition_model(model), PARTS), partition_model(model, (name,))
     assert "separable" not in patterns(without)
     assert (keys(partition) == keys(without)) == (name == "separable")
 
@@ -131,7 +132,7 @@ def test_a_sum_belongs_to_the_convolution_that_the_pattern_for_them_gives_it_to(
     constants["w3"] = random_array(9, 8, 32, 1, 1)
     whole = model_of(nodes, [value("x", FEW.data)], [value("y", FEW.result)], constants)
     model = read(whole, tmp_path)
-    assert keys(forced(partition_model(model), "parts")) == keys(partition_model(model, ("separable",)))
+    assert keys(forced(partition_model(model), PARTS)) == keys(partition_model(model, ("separable",)))
 
 
 def test_only_a_plain_product_that_alone_reads_the_windows_is_taken(tmp_path: Path) -> None:
@@ -175,10 +176,10 @@ def test_layouts_are_chosen_for_parts_and_blocks_can_be_fused_too(tmp_path: Path
     laid_out, inputs = partition.laid_out(layouts), model.random_inputs(1)
     assert keys(laid_out) == keys(without.laid_out(layouts))
     (group,) = pairs(laid_out)
-    assert [option.name for option in group.options] == ["parts", "fused"]
-    assert generate_space(group.option("fused").workloads[0], detect()).rules[0] == RULE
+    assert list(group.kernels) == [PARTS, FUSED]
+    assert generate_space(group.kernels[FUSED][0], detect()).rules[0] == RULE
     expected = reference(proto, inputs)
-    for form in ("parts", "fused"):
+    for form in (PARTS, FUSED):
         np.testing.assert_allclose(result(forced(laid_out, form), inputs), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -188,14 +189,14 @@ def test_a_pair_that_is_one_kernel_by_default_stays_one_group_for_layouts(tmp_pa
 
 
 def test_a_decision_has_both_times_and_a_reason(tmp_path: Path) -> None:
-    groups = group_options(partition_model(read(separable_block(MANY), tmp_path)))
+    groups = group_kernels(partition_model(read(separable_block(MANY), tmp_path)))
     (pair,) = (group for group in groups if group.pattern == "separable")
-    switching = Switching.of(groups, {}, TargetEstimator(Target.parse("null:cpu=any,cores=2")))
-    secs = {workload.key: 40e-6 for workload in switching.workloads()}
-    choice = switching.choice(secs)
-    assert choice[pair.kind] == "fused"
-    decisions = switching.decisions(secs, choice, Circumstances("a model", detect().key, "in the model"))
+    selection = Selection.of(groups, {}, TargetEstimator(Target.parse("null:cpu=any,cores=2")))
+    secs = {workload.key: 40e-6 for workload in selection.workloads()}
+    choice = selection.choice(secs)
+    assert choice[pair.kind] == FUSED
+    decisions = selection.decisions(secs, choice, Circumstances("a model", detect().key, "in the model"))
     (decision,) = (each for each in decisions if each.pattern == "separable")
-    assert decision.chosen == "fused"
+    assert decision.chosen == FUSED
     assert decision.reason == "in the model: 42.0 us against 84.0 us of parts"
     assert all(option.measured_secs is not None for option in decision.options)

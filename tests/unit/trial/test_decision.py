@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flextune.errors import UsageError
+from flextune.plan.alternative import FUSED, PARTS, Alternative
 from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment
 from flextune.testing.databases import example_decision, example_layouts, example_verdict
 from flextune.trial.decision import Decision, GroupDecision, LayoutDecision, Shipped, Verdict
@@ -68,7 +69,7 @@ def test_damaged_text_is_refused(text: str) -> None:
 
 def test_what_is_chosen_must_have_been_an_option() -> None:
     with pytest.raises(UsageError, match="none of its alternatives"):
-        replace(GROUP, chosen="winograd4")
+        replace(GROUP, chosen=Alternative.parse("winograd4"))
     with pytest.raises(UsageError, match="none of those that were tried"):
         replace(LAYOUTS, chosen=LayoutAssignment.parse("NCHW:9"))
     with pytest.raises(UsageError, match="no tuned build was timed"):
@@ -80,8 +81,8 @@ def test_a_group_of_format_1_is_read() -> None:
     decision = Decision.from_json(text)
     assert isinstance(decision, GroupDecision)
     assert (decision.key, decision.operators, decision.pattern) == ("k", "conv2d + relu", "convolution")
-    assert decision.chosen == "parts"
-    assert [(each.name, each.measured_secs) for each in decision.alternatives] == [("fused", 2e-6), ("parts", None)]
+    assert decision.chosen == PARTS
+    assert [(each.alternative, each.measured_secs) for each in decision.alternatives] == [(FUSED, 2e-6), (PARTS, None)]
     assert [each.workloads for each in decision.alternatives] == [("fused-kernel",), ("parts-kernel",)]
     assert (decision.model, decision.reason) == ("net", "measured")
 

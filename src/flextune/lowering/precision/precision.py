@@ -57,20 +57,6 @@ class Precision:
     def is_float32(self) -> bool:
         return self.name == "float32"
 
-    def allows(self, alternative: str) -> bool:
-        """Whether a group may be computed that way: Winograd needs more digits than bfloat16 has.
-
-        Merged products stay merged where layers are kept, because these are numbers among the products.
-        """
-        if self.keep and alternative == "separate":
-            return False
-        return self.is_float32 or not alternative.startswith("winograd")
-
-    @property
-    def without(self) -> tuple[str, ...]:
-        """Fusion patterns to do without: separable convolutions in one kernel are float32."""
-        return () if self.is_float32 else ("separable",)
-
     def keeping(self, layers: Collection[int]) -> Precision:
         """The same with these layers in float32."""
         return replace(self, keep=tuple(sorted(set(layers))))

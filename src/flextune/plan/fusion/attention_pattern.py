@@ -10,12 +10,16 @@ from collections.abc import Iterator, Set
 
 from flextune.lowering.operator_graph import OperatorGraph, is_constant, leaves
 from flextune.plan.algorithms.online_softmax import AttentionShape
+from flextune.plan.alternative import FUSED, Alternative
 from flextune.plan.fusion.pattern import MAX_OPERATORS, Group, is_elementwise, with_epilogue
 from flextune.plan.fusion.products import transposed_result
 from flextune.tvm_types import RelaxExpr
 
 PATTERN = "attention"
 """The name of the pattern."""
+
+ONLINE = Alternative(algorithm="online")
+"""Attention over blocks of keys."""
 
 _PRODUCT, _SOFTMAX, _TRANSPOSE = "matmul", "nn.softmax", "permute_dims"
 
@@ -41,9 +45,9 @@ def attention_shape(graph: OperatorGraph, group: Group) -> AttentionShape:
     return AttentionShape(queries, keys, depth, values.shape[-1])
 
 
-def preferred_form(graph: OperatorGraph, group: Group) -> str:
+def preferred_form(graph: OperatorGraph, group: Group) -> Alternative:
     """The alternative that is predicted to be the fastest."""
-    return "online" if attention_shape(graph, group).prefers_online else "fused"
+    return ONLINE if attention_shape(graph, group).prefers_online else FUSED
 
 
 def _from_scores(graph: OperatorGraph, scores: int, free: Set[int]) -> Group | None:

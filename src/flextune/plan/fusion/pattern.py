@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from flextune.errors import UsageError
 from flextune.lowering.operator_graph import OperatorGraph
 from flextune.lowering.operator_kinds import Kind
+from flextune.plan.alternative import Alternative
 from flextune.registry import nearest
 
 Group = tuple[int, ...]
@@ -23,12 +24,8 @@ Group = tuple[int, ...]
 Finder = Callable[[OperatorGraph, Set[int]], Iterator[Group]]
 """Groups of a graph among the free operators (fewer with each group taken). What is no group is passed over."""
 
-Preference = Callable[[OperatorGraph, Group], str]
-"""The name of the alternative that a group is made of as long as nothing was measured."""
-
-FUSED = "fused"
-PARTS = "parts"
-"""The alternatives that every pattern's groups have: one kernel, and the kernels without the pattern."""
+Preference = Callable[[OperatorGraph, Group], Alternative]
+"""What a group is made of as long as nothing was measured."""
 
 MAX_OPERATORS = 24
 """Of one kernel: beyond it nothing is gained and code grows."""
@@ -50,6 +47,8 @@ class Pattern:
     """Whether the parts of its groups are what the patterns after it make of their operators."""
     joins: str | None = None
     """The pattern whose groups it joins to larger ones, with which it is switched off."""
+    float32_only: bool = False
+    """Whether it is for models in float32 alone."""
 
     def is_without(self, names: Collection[str]) -> bool:
         """Whether it is switched off by these names."""

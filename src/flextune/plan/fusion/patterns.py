@@ -28,6 +28,7 @@ BUILT_IN = (
         prefer=separable_form,
         nested=True,
         joins="convolution",
+        float32_only=True,
     ),
     Pattern("convolution", "convolution + bias, activation, residual sum", epilogues(CONVOLUTIONS)),
     Pattern(

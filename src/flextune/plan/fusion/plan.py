@@ -9,6 +9,7 @@ import flextune.plan.fusion.patterns  # noqa: F401  registers the patterns that 
 from flextune.errors import UsageError
 from flextune.lowering.operator_graph import OperatorGraph
 from flextune.lowering.operator_kinds import Kind
+from flextune.plan.alternative import FUSED, Alternative
 from flextune.plan.fusion.live_bytes import peak_bytes
 from flextune.plan.fusion.merged import MERGED_PRODUCTS, mergeable
 from flextune.plan.fusion.pattern import Group, Pattern, disjoint, registered
@@ -38,6 +39,10 @@ class FusionGroup:
     def sink(self) -> int:
         """The operator in whose place the group is computed: the first one whose value leaves it."""
         return self.results[0]
+
+    def named(self, graph: OperatorGraph, name: str) -> Group:
+        """Its operators of this name."""
+        return tuple(index for index in self.operators if graph.operators[index].name == name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,10 +96,10 @@ def _merged(graph: OperatorGraph, groups: tuple[FusionGroup, ...]) -> tuple[Fusi
     return groups
 
 
-def preferred(graph: OperatorGraph, group: FusionGroup) -> str | None:
-    """The alternative that the group's pattern prefers, if it says so."""
+def preferred(graph: OperatorGraph, group: FusionGroup) -> Alternative:
+    """The alternative that the group's pattern prefers; one kernel where it says nothing."""
     found = next((pattern for pattern in registered() if pattern.name == group.pattern), None)
-    return found.prefer(graph, group.operators) if found is not None and found.prefer is not None else None
+    return found.prefer(graph, group.operators) if found is not None and found.prefer is not None else FUSED
 
 
 def _later_patterns(group: FusionGroup) -> tuple[Pattern, ...] | None:

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator, Set
 
 from flextune.lowering.operator_graph import Operator, OperatorGraph, tensor_type
-from flextune.plan.fusion.pattern import FUSED, MAX_OPERATORS, PARTS, Finder, Group, disjoint
+from flextune.plan.alternative import FUSED, PARTS, Alternative
+from flextune.plan.fusion.pattern import MAX_OPERATORS, Finder, Group, disjoint
 from flextune.workload.work import Work
 
 PATTERN = "separable"
@@ -42,7 +43,7 @@ def separable(convolutions: Finder) -> Finder:
     return find
 
 
-def preferred_form(graph: OperatorGraph, group: Group) -> str:
+def preferred_form(graph: OperatorGraph, group: Group) -> Alternative:
     """One kernel where what passes between the two is predicted to take a large part of their time.
 
     That is so for few results per channel: each channel of a pixel is written and read for taps + results products.

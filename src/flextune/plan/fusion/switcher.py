@@ -22,18 +22,17 @@ from flextune.lowering.emit import Emitter, functions_only, outer_leaves, primit
 from flextune.lowering.estimator import Estimator
 from flextune.lowering.operator_graph import OperatorGraph, is_constant
 from flextune.lowering.passes import LOWERING_PASSES
-from flextune.plan.fusion.algorithms import ONLINE, WINOGRAD
-from flextune.plan.fusion.alternatives import Alternative, alternatives, register_rule, registered_rules
-from flextune.plan.fusion.pattern import FUSED, PARTS, Group
+from flextune.plan.alternative import PARTS, Alternative, Choice
+from flextune.plan.fusion.algorithm import registered_algorithms
+from flextune.plan.fusion.alternatives import alternatives, emit_alternative
+from flextune.plan.fusion.pattern import Group
+from flextune.plan.fusion.pattern import registered as registered_patterns
 from flextune.plan.fusion.plan import FusionGroup, FusionPlan, make_plan, parts
 from flextune.plan.fusion.plan import pass_names as plan_passes
 from flextune.registry import nearest
 
 LAYOUTS = "layouts"
 """The name of the choice between layouts, for `--without`."""
-
-register_rule(WINOGRAD)
-register_rule(ONLINE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,9 +44,18 @@ class GroupKind:
     count: int
     alternatives: tuple[Alternative, ...]
 
-    def alternative(self, name: str) -> Alternative:
-        """The alternative of that name, else the first one."""
-        return next((each for each in self.alternatives if each.name == name), self.alternatives[0])
+    @property
+    def default(self) -> Alternative:
+        """What such groups are compiled as where nothing is chosen."""
+        return self.alternatives[0]
+
+    def chosen(self, choice: Choice) -> Alternative:
+        """What such groups are compiled as by a choice. UsageError for something that they cannot be."""
+        wanted = choice.get(self.name, self.default)
+        if wanted not in self.alternatives:
+            names = ", ".join(map(str, self.alternatives))
+            raise UsageError(f"{self.name} cannot be compiled as {wanted!s:.80}, but as one of {names}")
+        return wanted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +71,7 @@ class CandidateFunction:
 class FusionSwitcher:
     """A model's plan with its kinds of groups; `kind_of` has the kind of each group, in the order of the plan.
 
-    `without` names the sources of alternatives that it does without.
+    `without` names the algorithms (or `parts`) that it does without.
     """
 
     plan: FusionPlan
@@ -107,13 +115,19 @@ class FusionSwitcher:
         graph = self.plan.graph
         groups: list[FusionGroup] = []
         for group, kind in zip(self.plan.groups, self.kind_of, strict=True):
-            is_parts = self.kinds[kind].alternatives[0].name == PARTS
+            is_parts = self.kinds[kind].default == PARTS
             groups += parts(graph, group) if is_parts else (group,)
         plan = FusionPlan(graph, tuple(sorted(groups, key=lambda group: group.sink)))
         return self._of_plan(plan, self.without)
 
-    def module(self, choice: Mapping[str, str]) -> tvm.IRModule:
-        """The model with each kind of group computed as chosen (by the kind's name), else as its first alternative."""
+    def module(self, choice: Choice) -> tvm.IRModule:
+        """The model with each kind of group compiled as chosen, else as its default.
+
+        UsageError for a kind that there is none of, and for something that it cannot be compiled as.
+        """
+        chosen = {kind.name: kind.chosen(choice) for kind in self.kinds}
+        if unknown := sorted(choice.keys() - chosen.keys()):
+            raise UsageError(f"the model has no kind of group {unknown[0]!r}: {nearest(unknown[0], tuple(chosen))}")
         graph, main = self.plan.graph, self.plan.graph.module["main"]
         builder = relax.BlockBuilder(functions_only(graph.module))
         by_sink = {group.sink: (group, kind) for group, kind in zip(self.plan.groups, self.kind_of, strict=True)}
@@ -124,25 +138,27 @@ class FusionSwitcher:
                 for operator in graph.operators:
                     if operator.index in by_sink:
                         group, kind = by_sink[operator.index]
-                        self._emit(emitter, group, self.kinds[kind], choice)
+                        emit_alternative(emitter, group, chosen[self.kinds[kind].name])
                     elif operator.index not in inside:
                         emitter.plain(operator.index)
                 result = builder.emit_output(emitter.values.get(main.body.body, main.body.body))
             builder.emit_func_output(result)
         return builder.get()
 
-    def candidates(self, names: Mapping[str, Collection[str]]) -> tuple[tvm.IRModule, tuple[CandidateFunction, ...]]:
-        """One function per asked alternative of each kind (names by the kind's name).
+    def candidates(
+        self, wanted: Mapping[str, Collection[Alternative]]
+    ) -> tuple[tvm.IRModule, tuple[CandidateFunction, ...]]:
+        """One function per wanted alternative of each kind (by the kind's name).
 
         Constants stay constants of the function, so that what is packed or transformed at compile time is seen.
         """
         graph = self.plan.graph
         builder = relax.BlockBuilder(functions_only(graph.module))
         functions = tuple(
-            CandidateFunction(f"{kind.name}_{alternative.name}", kind, alternative)
+            CandidateFunction(f"{kind.name}_{alternative}", kind, alternative)
             for kind in self.kinds
             for alternative in kind.alternatives
-            if alternative.name in names.get(kind.name, ())
+            if alternative in wanted.get(kind.name, ())
         )
         for function in functions:
             self._candidate(builder, function)
@@ -165,25 +181,23 @@ class FusionSwitcher:
         with builder.function(function.name, list(values.values())):
             with builder.dataflow():
                 emitter = Emitter(graph, builder, dict(values))
-                function.alternative.emit(emitter)
+                emit_alternative(emitter, kind.group, function.alternative)
                 results = [emitter.values[graph.operators[index].variable] for index in kind.group.results]
                 result = builder.emit_output(results[0] if len(results) == 1 else relax.Tuple(results))
             builder.emit_func_output(result)
-
-    def _emit(self, emitter: Emitter, group: FusionGroup, kind: GroupKind, choice: Mapping[str, str]) -> None:
-        """The group as its kind is computed: the alternative of that name is looked for in this very group."""
-        name = choice.get(kind.name, kind.alternatives[0].name)
-        if name == FUSED:
-            emitter.group(group.operators)
-            return
-        options = alternatives(emitter.graph, group)
-        next((each for each in options if each.name == name), options[0]).emit(emitter)
 
 
 def pass_names() -> tuple[str, ...]:
     """Everything that `--without` can switch off: passes of the import and of the plan, alternatives, layouts."""
     imports = (each.name for each in (*IMPORT_PASSES, *LOWERING_PASSES) if not each.needed)
-    return (*dict.fromkeys(imports), *plan_passes(), *(rule.name for rule in registered_rules()), LAYOUTS)
+    algorithms = (each.name for each in registered_algorithms())
+    return (*dict.fromkeys(imports), *plan_passes(), str(PARTS), *algorithms, LAYOUTS)
+
+
+def float32_only() -> tuple[str, ...]:
+    """What can be switched off and must be for models that are not in float32."""
+    patterns = (each.name for each in registered_patterns() if each.float32_only)
+    return (*patterns, *(each.name for each in registered_algorithms() if each.float32_only))
 
 
 def check_passes(names: Collection[str]) -> None:

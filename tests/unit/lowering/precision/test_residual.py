@@ -15,7 +15,8 @@ from flextune.importing.model import Model, load_model
 from flextune.lowering.calls import call_sites
 from flextune.lowering.precision.bfloat16 import from_bfloat16, to_bfloat16
 from flextune.lowering.precision.precision import Precision
-from flextune.plan.options import group_options
+from flextune.plan.alternative import FUSED
+from flextune.plan.group_kernels import group_kernels
 from flextune.plan.partition import partition_model
 from flextune.target.detect import detect
 from flextune.testing.models import model_of, random_array, value
@@ -157,9 +158,9 @@ def test_norms_of_several_kernels_are_known(normalised: Norm, tmp_path: Path) ->
 def test_the_groups_that_are_measured_are_those_of_the_model(form: str, tmp_path: Path) -> None:
     partition = partition_model(transformer(tmp_path, FORMS[form]), precision=BFLOAT16)
     known = {task.workload.key for task in partition.tasks}
-    groups = group_options(partition)
+    groups = group_kernels(partition)
     assert {"matmul + add", "matmul + relu", "layer_norm"} <= {group.operators for group in groups}
-    assert all({each.key for each in group.option("fused").workloads} <= known for group in groups)
+    assert all({each.key for each in group.kernels[FUSED]} <= known for group in groups)
 
 
 def test_residual_sums_of_convolutions_are_stored_in_two_bytes(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from flextune.importing.model import Model, load_model
 from flextune.lowering.calls import call_sites
 from flextune.lowering.precision.precision import Precision
 from flextune.lowering.precision.rewrite import product_layers
-from flextune.plan.options import group_options
+from flextune.plan.group_kernels import group_kernels
 from flextune.plan.partition import Partition, partition_model
 from flextune.target.detect import detect
 from flextune.target.target import Target
@@ -103,8 +103,8 @@ def test_a_light_head_stays_float32(tmp_path: Path) -> None:
     products = [task.workload for task in partition.tasks if len(task.workload.inputs) > 1]
     (head,) = [product for product in products if product.inputs[-1].dtype == "float32"]
     assert head.inputs[-1].shape == (160, 2)
-    options = [option for kind in group_options(partition) for option in kind.options]
-    assert any(head in option.workloads for option in options)  # what is measured for it is what it is
+    measured = [workloads for group in group_kernels(partition) for workloads in group.kernels.values()]
+    assert any(head in workloads for workloads in measured)  # what is measured for it is what it is
 
 
 @pytest.mark.hardware("bf16")
@@ -124,7 +124,7 @@ def test_every_product_gets_the_dot_product_instruction(model: Model) -> None:
 def test_alternatives_are_in_the_same_precision(model: Model) -> None:
     partition = partition_model(model, precision=BFLOAT16)
     known = {task.workload.key for task in partition.tasks}
-    groups = group_options(partition)
+    groups = group_kernels(partition)
     assert any(group.key in known for group in groups)
 
 

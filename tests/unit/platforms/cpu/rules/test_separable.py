@@ -10,7 +10,8 @@ import pytest
 from flextune.analysis.blocks import read_program
 from flextune.csp import In
 from flextune.importing.model import load_model
-from flextune.plan.options import group_options
+from flextune.plan.alternative import FUSED
+from flextune.plan.group_kernels import group_kernels
 from flextune.plan.partition import partition_model
 from flextune.platforms.cpu.rules.separable import RULE
 from flextune.platforms.cpu.rules.separable_pair import find_pair
@@ -31,8 +32,8 @@ def fused(shape: SeparableShape, folder: Path, activation: str = "relu6", plain:
     path = folder / "pair.onnx"
     proto = separable_block(shape, activation, bias=not plain, residual=not plain)
     path.write_bytes(proto.SerializeToString())
-    groups = group_options(partition_model(load_model(path)))
-    return next(group for group in groups if group.pattern == "separable").option("fused").workloads[0]
+    groups = group_kernels(partition_model(load_model(path)))
+    return next(group for group in groups if group.pattern == "separable").kernels[FUSED][0]
 
 
 def space_of(shape: SeparableShape, folder: Path, target: Target = TARGET) -> SearchSpace:
