@@ -22,6 +22,8 @@ from flextune.database.database import Database
 from flextune.database.store import database_text, open_database
 from flextune.errors import UsageError
 from flextune.lowering.precision.precision import Precision
+from flextune.measure.launcher import Interpreter
+from flextune.measure.local import local_processes
 from flextune.measure.runner import Runner
 from flextune.optimization.model import OptimizedModel
 from flextune.optimization.shipping import Shipment, optimize_and_ship, ship
@@ -89,12 +91,13 @@ def optimize(
     began = time.perf_counter()
     callbacks, given_search = callbacks_of(on_progress), search_of(search)
     budget = None if minutes == 0 and trials is None else Budget(trials, minutes or None)
-    read = model_of(model, shapes, example_inputs)
     chosen, computed = target_of(target), Precision.parse(precision)
     computed.check(chosen)
     check_passes(without)
-    partition = partition_model(read, without, computed, plan_estimator(chosen))
-    found = optimize_partition(partition, chosen, budget, database, given_search, callbacks, began)
+    with nullcontext() if budget is None else local_processes(chosen) as interpreter:
+        read = model_of(model, shapes, example_inputs)
+        partition = partition_model(read, without, computed, plan_estimator(chosen))
+        found = optimize_partition(partition, chosen, budget, database, given_search, callbacks, began, interpreter)
     if found.shipment is None:
         raise KeyboardInterrupt
     return found.shipment.build.executable
@@ -108,17 +111,19 @@ def optimize_partition(
     search: SearchOptions | None = None,
     callbacks: Collection[Callback] = (),
     began: float | None = None,
+    interpreter: Interpreter | None = None,
 ) -> Optimization:
     """As `optimize`, of a model that has been read and split into tasks, with all that was found.
 
-    Without a budget nothing is tuned. Its minutes count from `began`, a moment of `time.perf_counter`.
+    Without a budget nothing is tuned. Its minutes count from `began`, a moment of `time.perf_counter`. `interpreter`
+    (of `local_processes`) may have started while the model was read.
     """
     if budget is None:
         with existing(database) as known:
             return Optimization(partition, None, ship(partition, target, known))
     options = (search or SearchOptions()).tune_options(budget, peaks_of(target))
     with opened(database) as records:
-        tuned, shipment = optimize_and_ship(partition, target, options, records, tuple(callbacks), began)
+        tuned, shipment = optimize_and_ship(partition, target, options, records, tuple(callbacks), began, interpreter)
         return Optimization(partition, tuned, shipment)
 
 

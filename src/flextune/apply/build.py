@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ from flextune.errors import BuildError, FlextuneError, KernelError
 from flextune.importing.values import ValueSpec
 from flextune.plan.partition import ModelTask, Partition
 from flextune.platforms import platform_registry as platforms
-from flextune.schedule.apply import apply_trace
+from flextune.schedule.apply import ScheduledProgram, apply_trace
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
+from flextune.workload.workload import Workload
 
 Schedule = tuple[Trace, Mapping[str, int]]
 """A trace and the assignment that closes it."""
@@ -132,7 +134,7 @@ def _scheduled(task: ModelTask, schedule: Schedule | None, target: Target) -> _C
             chosen = schedule if origin is Origin.TUNED else _default(task, target)
             if chosen is None:
                 continue
-            program = apply_trace(task.workload, *chosen, target)
+            program = _applied(task.workload, chosen[0], tuple(chosen[1].items()), target)
         except FlextuneError as error:
             reasons.append(f"{origin}: {error}")
             continue
@@ -143,6 +145,14 @@ def _scheduled(task: ModelTask, schedule: Schedule | None, target: Target) -> _C
             "; ".join(reasons),
         )
     return _generic(task, target, "; ".join(reasons))
+
+
+@lru_cache(maxsize=256)
+def _applied(
+    workload: Workload, trace: Trace, assignment: tuple[tuple[str, int], ...], target: Target
+) -> ScheduledProgram:
+    """As `apply_trace`; builds of one model that take turns have most of their kernels in common."""
+    return apply_trace(workload, trace, dict(assignment), target)
 
 
 def _as_called(built: BuiltTask, executable: Executable) -> BuiltTask:
@@ -158,7 +168,7 @@ def _buildable(candidate: _Candidate, target: Target, writer: ObjectWriter) -> _
     kernel = tvm.IRModule({"main": candidate.replacement.function.with_attr("global_symbol", "main")})
     try:
         with temporary_folder() as folder:
-            writer.write(kernel, target, Path(folder) / "kernel.o")
+            writer.write(kernel, target, Path(folder))
     except KernelError as error:
         return _generic(candidate.task, target, f"{candidate.built.origin}: {error}")
     return candidate

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -116,11 +117,20 @@ class LocalModelRunner:
     others are compared with it, and `reference` says so.
     """
 
-    def __init__(self, target: Target, model: Model, most_error: float, limits: ModelLimits | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        model: Model,
+        most_error: float,
+        limits: ModelLimits | None = None,
+        interpreter: Interpreter | None = None,
+    ) -> None:
+        """`interpreter` forks the processes; without one there is one for this runner, which ends with it."""
         self._limits = limits or ModelLimits()
         self._most_error = most_error
         self._run_timeout_secs = self._limits.first_run_secs
         self._opened: dict[int, _LocalModel] = {}
+        self._compiled: set[Path] = set()
         self._numbers = count(1)
         self._data_in = -1
         self._reference = ""
@@ -128,14 +138,18 @@ class LocalModelRunner:
         with ExitStack() as stack:
             self._folder = PrivateFolder()
             stack.callback(self._folder.close)
-            interpreter = Interpreter(target.cores, self._folder.path)
+            self._objects = self._folder.path / "objects"
+            self._objects.mkdir()
+            own = interpreter is None
+            interpreter = interpreter or Interpreter(target.cores, self._folder.path)
             launcher = ServiceLauncher(SERVICE, "", interpreter)
             self._workers = [Worker(launcher, self._folder.path / f"worker{n}.log", target.kind) for n in range(PARTS)]
             self._referee = Worker(launcher, self._folder.path / "reference.log", "")
             for worker in (*self._workers, self._referee):
                 stack.callback(worker.close)
                 worker.start()
-            stack.callback(interpreter.close)  # comes first: nobody waits for what it is still loading
+            if own:
+                stack.callback(interpreter.close)  # comes first: nobody waits for what it is still loading
             self._ask_for_reference(model, target.cores)
             self._ends = stack.pop_all()
 
@@ -166,11 +180,25 @@ class LocalModelRunner:
         """Process number of the one that computes the reference, if it is there."""
         return self._referee.pid
 
-    def write(self, kernels: tvm.IRModule, target: Target, path: Path, part: int = 0) -> None:
-        """See `ObjectWriter.write`."""
-        text = self._folder.path / f"kernels{part}.json"
-        text.write_text(tvm.ir.save_json(kernels), encoding="utf-8")
-        request = {"action": "objects", "kernels": str(text), "target": str(target), "output": str(path)}
+    def write(self, kernels: tvm.IRModule, target: Target, folder: Path, part: int = 0) -> Sequence[Path]:
+        """See `ObjectWriter.write`. Builds of one model have most kernels in common: each is compiled once."""
+        del folder  # objects outlive the build that they were first compiled for
+        texts = {}
+        for variable, function in kernels.functions_items():
+            text = tvm.ir.save_json(tvm.IRModule({variable: function}))
+            texts[self._objects / f"{sha256(f'{target} {text}'.encode()).hexdigest()}.o"] = text
+        self._compile({path: text for path, text in texts.items() if path not in self._compiled}, target, part)
+        self._compiled.update(texts)
+        return list(texts)
+
+    def _compile(self, texts: Mapping[Path, str], target: Target, part: int) -> None:
+        """Write the object file of each kernel, which is given as TVM's JSON."""
+        if not texts:
+            return
+        for path, text in texts.items():
+            path.with_suffix(".json").write_text(text, encoding="utf-8")
+        requested = {str(path): str(path.with_suffix(".json")) for path in texts}
+        request = {"action": "objects", "kernels": requested, "target": str(target)}
         outcome = self._workers[part].call(request, self._limits.compile_secs)
         if not went_well(outcome):
             raise KernelError(failure_of(outcome, building=True).error)

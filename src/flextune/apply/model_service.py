@@ -35,9 +35,9 @@ SECS_PER_TIME = 0.02
 class ModelService:
     """Answers requests about models, in a process of its own; what goes wrong in one becomes a status and a text.
 
-    `objects` compiles kernels (TVM's JSON) to an object file. `reference` computes what an ONNX model gives for the
-    inputs in a folder, `data` reads both. `open` takes a library and its weights under a number; `check`, `adopt` (take
-    its outputs for the reference), `time`, `kernels` and `close` are about that number.
+    `objects` compiles kernels (TVM's JSON) to an object file each. `reference` computes what an ONNX model gives for
+    the inputs in a folder, `data` reads both. `open` takes a library and its weights under a number; `check`, `adopt`
+    (take its outputs for the reference), `time`, `kernels` and `close` are about that number.
     """
 
     @staticmethod
@@ -71,9 +71,10 @@ class ModelService:
         return guarded(self._actions[request["action"]], request, failure)
 
     def _objects(self, request: Message) -> dict[str, Any]:
-        from flextune.apply.kernel_objects import write_object_of_text  # with TVM, which only this action needs
+        from flextune.apply.kernel_objects import write_objects_of_texts  # with TVM, which only this action needs
 
-        write_object_of_text(Path(request["kernels"]), request["target"], Path(request["output"]))
+        texts: Mapping[str, str] = request["kernels"]
+        write_objects_of_texts({Path(path): Path(text) for path, text in texts.items()}, request["target"])
         return {}
 
     def _reference(self, request: Message) -> dict[str, Any]:

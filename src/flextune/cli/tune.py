@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,9 +71,8 @@ def tune(
         budget, strategy, cost_model, seed, resume, target, db, strategy_options, cost_model_options, pretrained
     )
     if model:
-        from flextune.cli.tune_model import tune_model
-
-        tune_model(Path(what), shapes, ModelRequest(request, began, tuple(without or ()), precision), as_json)
+        asked = ModelRequest(request, began, tuple(without or ()), precision)
+        _tune_model(Path(what), shapes, asked, as_json)
     elif shapes:
         raise UsageError(f"--shape is for models; {what!r} is a workload, its sizes are its parameters")
     elif without or precision != "float32":
@@ -122,6 +122,16 @@ class ModelRequest:
     began: float
     without: tuple[str, ...] = ()
     precision: str = "float32"
+
+
+def _tune_model(path: Path, shapes: Mapping[str, tuple[int, ...]], asked: ModelRequest, as_json: bool) -> None:
+    from flextune.cli.inputs import read_target
+    from flextune.measure.local import local_processes
+
+    with local_processes(read_target(asked.request.target)) as interpreter:  # they load TVM while this process does
+        from flextune.cli.tune_model import tune_model
+
+        tune_model(path, shapes, asked, as_json, interpreter)
 
 
 def _tune_workload(text: str, request: Request, as_json: bool) -> None:

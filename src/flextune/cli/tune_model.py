@@ -14,6 +14,7 @@ from flextune.cli.tune import ModelRequest, end_with
 from flextune.database.store import open_database
 from flextune.interface import optimize_partition
 from flextune.lowering.precision.precision import Precision
+from flextune.measure.launcher import Interpreter
 from flextune.optimization.model import OptimizedModel
 from flextune.plan.partition import Partition
 from flextune.target.peaks import Peaks, peaks_of
@@ -22,14 +23,20 @@ from flextune.tuning.result import TuningResult
 _TASKS_SHOWN = 20
 
 
-def tune_model(path: Path, shapes: Mapping[str, tuple[int, ...]], asked: ModelRequest, as_json: bool) -> None:
-    """Tunes the tasks of a model file, then times the whole model with default and with tuned schedules."""
+def tune_model(
+    path: Path, shapes: Mapping[str, tuple[int, ...]], asked: ModelRequest, as_json: bool, interpreter: Interpreter
+) -> None:
+    """Tunes the tasks of a model file, then times the whole model with default and with tuned schedules.
+
+    `interpreter` forks the processes that measure.
+    """
     request, precision = asked.request, Precision.parse(asked.precision)
     target, db, search = read_target(request.target), database_path(request.db), request.search()
     precision.check(target)
     partition = read_partition(path, shapes, target, asked.without, precision)
-    with open_database(db) as database, LiveView(request.budget, f"{path}: {len(partition.tasks)} tasks") as view:
-        found = optimize_partition(partition, target, request.budget, database, search, (view,), asked.began)
+    budget = request.budget
+    with open_database(db) as database, LiveView(budget, f"{path}: {len(partition.tasks)} tasks") as view:
+        found = optimize_partition(partition, target, budget, database, search, (view,), asked.began, interpreter)
     optimized = found.tuned
     assert optimized is not None  # there is a budget
     tasks = optimized.tasks

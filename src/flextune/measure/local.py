@@ -1,22 +1,39 @@
-"""The runner of this machine."""
+"""What measures on this machine: its runner, and the processes that several runners share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
+from flextune.measure.folder import PrivateFolder
+from flextune.measure.launcher import Interpreter
 from flextune.measure.measure_options import MeasureOptions
 from flextune.measure.runner import Runner
+from flextune.measure.services import libraries
 from flextune.measure.worker_pool import WorkerPool
 from flextune.target.target import Target
 
 
 @contextmanager
-def local_runner(options: MeasureOptions, target: Target) -> Iterator[Runner]:
+def local_processes(target: Target) -> Iterator[Interpreter]:
+    """Forks the workers of all runners that it is given to, which are to end before it does.
+
+    It starts at once and loads TVM in the background, once for all of them: read the model meanwhile.
+    """
+    with ExitStack() as ends:
+        folder = ends.enter_context(closing(PrivateFolder()))
+        interpreter = ends.enter_context(closing(Interpreter(target.cores, folder.path, libraries(target.kind))))
+        interpreter.server()
+        yield interpreter
+
+
+@contextmanager
+def local_runner(options: MeasureOptions, target: Target, interpreter: Interpreter | None = None) -> Iterator[Runner]:
     """Measures candidates for a target in worker processes of this machine; they end with the `with` statement.
 
     They start at once, in the background, and load the target's platform: what comes next need not wait for them.
+    `interpreter` forks them, one of their own where none is given.
     """
-    with WorkerPool(options, target.cores) as pool:
+    with WorkerPool(options, target.cores, interpreter=interpreter) as pool:
         pool.start(target.kind)
         yield pool

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from flextune.errors import UsageError
 from flextune.measure.text import lacks_memory, one_line
 from flextune.measure.wire import Message
+from flextune.platforms import platform_registry as platforms
 from flextune.registry import nearest
 from flextune.trial.measurement import Status
 
@@ -59,6 +60,11 @@ def path_of(name: str) -> str:
     if name not in _SERVICES:
         raise UsageError(f"unknown service {name!r}: {nearest(name, tuple(_SERVICES))}")
     return _SERVICES[name]
+
+
+def libraries(kind: str) -> tuple[str, ...]:
+    """Modules that all processes of a run may have, whatever they serve: none of them loads the platform `kind`."""
+    return ("flextune.measure.service", *platforms.libraries(kind))
 
 
 def guarded(action: Callable[[Message], Mapping[str, Any]], request: Message, failure: Status) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from flextune.measure.measure_options import MeasureOptions
 from flextune.measure.messages import candidate_text, workload_text
 from flextune.measure.outcome import failure, max_error, went_well, what_happened
 from flextune.measure.process_limits import available_processors
+from flextune.measure.services import libraries
 from flextune.measure.slot import Slot
 from flextune.measure.wire import Message
 from flextune.measure.worker_process import Worker, WorkerProcess, wait_any
-from flextune.platforms import platform_registry
 from flextune.trial.artifact import Artifact, CompilerReport
 from flextune.trial.measurement import Candidate, Measurement, Status
 from flextune.workload.workload import Workload
@@ -138,12 +138,18 @@ class WorkerPool:
     and are killed by the system when the thread that started them ends: start them in a thread that stays.
     """
 
-    def __init__(self, options: MeasureOptions, cores: int, service: str = "kernels") -> None:
-        """`service` names what workers serve (`measure.services`): the one here, or one that does more."""
+    def __init__(
+        self, options: MeasureOptions, cores: int, service: str = "kernels", interpreter: Interpreter | None = None
+    ) -> None:
+        """`service` names what workers serve (`measure.services`): the one here, or one that does more.
+
+        `interpreter` forks them; without one the pool has its own.
+        """
         self._options = options
         self._service = service
         self._cores = cores
         self._folder: PrivateFolder | None = None
+        self._given = interpreter
         self._interpreter: Interpreter | None = None
         self._references: Worker | None = None
         self._slots: list[Slot] = []
@@ -166,9 +172,7 @@ class WorkerPool:
             self._artifacts_path.mkdir()
             count = self._options.workers or min(MOST_WORKERS, len(available_processors()))
             path = self._folder.path
-            # The service is imported where references come from as well: it loads no platform.
-            libraries = ("flextune.measure.service", *platform_registry.libraries(kind))
-            self._interpreter = Interpreter(self._cores, path, libraries)
+            self._interpreter = self._given or Interpreter(self._cores, path, libraries(kind))
             kernels = ServiceLauncher(self._service, str(self._options), self._interpreter)
             self._slots = [Slot(self._options, kernels, path, index) for index in range(count)]
             self._references = Worker(ServiceLauncher("references", "", self._interpreter), path / "references.log")
@@ -178,7 +182,7 @@ class WorkerPool:
 
     def close(self) -> None:
         """End all workers and remove the temporary folder. The pool can be started again."""
-        if self._interpreter is not None:
+        if self._interpreter is not None and self._given is None:
             self._interpreter.close()
         for worker in filter(None, (*self._slots, self._references)):
             worker.stop()

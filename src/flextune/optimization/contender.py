@@ -9,6 +9,7 @@ from flextune.apply.build import Build, Schedule, compile_model
 from flextune.apply.model_check import MAX_RELATIVE_ERROR
 from flextune.apply.model_runner import Failure, LocalModelRunner, ModelLimits, ModelRunner, OpenedModel
 from flextune.errors import BuildError
+from flextune.measure.launcher import Interpreter
 from flextune.optimization.ab_test import ABTestResult, Limits, interleaved_test
 from flextune.plan.partition import Partition
 from flextune.target.target import Target
@@ -50,10 +51,12 @@ def compare(contenders: Sequence[Contender], limits: Limits) -> ABTestResult:
     return interleaved_test([each.opened.run_secs for each in contenders], limits)
 
 
-def local_models(partition: Partition, target: Target, minutes: float | None = None) -> LocalModelRunner:
+def local_models(
+    partition: Partition, target: Target, minutes: float | None = None, interpreter: Interpreter | None = None
+) -> LocalModelRunner:
     """Runs builds of this model on this machine; a reference may take a share of a budget in minutes."""
     limits = ModelLimits() if minutes is None else ModelLimits(reference_secs=_REFERENCE_SHARE * 60 * minutes)
-    return LocalModelRunner(target, partition.model, most_error(partition), limits)
+    return LocalModelRunner(target, partition.model, most_error(partition), limits, interpreter)
 
 
 def most_error(partition: Partition) -> float:

@@ -12,7 +12,8 @@ from flextune.apply.build import Build, workloads_in_place
 from flextune.apply.model_runner import ModelRunner
 from flextune.apply.model_service import SECS_PER_TIME
 from flextune.database.database import Database
-from flextune.measure.local import local_runner
+from flextune.measure.launcher import Interpreter
+from flextune.measure.local import local_processes, local_runner
 from flextune.measure.runner import Runner
 from flextune.optimization.ab_test import Limits
 from flextune.optimization.contender import Contender, Contest, FailedBuild, compare, local_models
@@ -38,7 +39,7 @@ from flextune.trial.record import Evidence, TuningRecord
 from flextune.tuning.events import Callback
 from flextune.tuning.loop import provenance
 from flextune.tuning.selection import Circumstances, Selection
-from flextune.tuning.task_search import TuningTask
+from flextune.tuning.task_search import TaskSearch, TuningTask
 from flextune.tuning.tasks import TasksResult, tune_tasks
 from flextune.tuning.tune_options import TuneOptions
 
@@ -63,6 +64,9 @@ _LAYOUT_BUILD = 1.5
 
 _BUILDS_TAKE_LONGER = 1.25
 """Builds with tuned schedules, after minutes of work, over the default build at the start."""
+
+_LOWERING_SHARE = 0.4
+"""Of a build's time: what is not compiling its kernels, which later builds have in common with earlier ones."""
 
 _LARGEST_RESERVE = 0.5
 """Of a budget in minutes, for what comes before and after the trials."""
@@ -136,6 +140,7 @@ def optimize_model(
     began: float | None = None,
     models: ModelRunner | None = None,
     runner: Runner | None = None,
+    interpreter: Interpreter | None = None,
 ) -> OptimizedModel:
     """Tunes a model within the budget and builds it: with default schedules, unless another is shown to be faster.
 
@@ -144,14 +149,17 @@ def optimize_model(
     on from there. An interrupted run keeps what it has, and builds nothing.
 
     Whole builds are compiled, checked and timed by `models`, kernels by `runner`: processes of this machine, by
-    default. BuildError where the build with default schedules fails.
+    default, which `interpreter` forks (of `local_processes`; of its own where none is given). BuildError where the
+    build with default schedules fails.
     """
     started = time.perf_counter() if began is None else began
     with ExitStack() as started_here:  # both load what they need while the first build is lowered
+        if interpreter is None and (models is None or runner is None):
+            interpreter = started_here.enter_context(local_processes(target))
         if models is None:
-            models = started_here.enter_context(local_models(partition, target, options.budget.minutes))
+            models = started_here.enter_context(local_models(partition, target, options.budget.minutes, interpreter))
         if runner is None:
-            runner = started_here.enter_context(local_runner(options.measure, target))
+            runner = started_here.enter_context(local_runner(options.measure, target, interpreter))
         return _optimized(
             partition, _Run(target, options, database, Contest(target, models), runner, started), callbacks
         )
@@ -160,7 +168,8 @@ def optimize_model(
 def _optimized(partition: Partition, run: _Run, callbacks: Sequence[Callback]) -> OptimizedModel:
     """The steps of a run, in their order."""
     options, database, whole = run.options, run.database, partition
-    default, build_secs, reserve = _default_build(partition, run)
+    default, build_secs = _default_build(partition, run)
+    run_secs = default.opened.run_secs()
     laid_out = _laid_out(partition, default, run, build_secs)
     partition, first = laid_out.partition, [] if laid_out.decision is None else [laid_out.decision]
     database.decide(first)
@@ -168,8 +177,8 @@ def _optimized(partition: Partition, run: _Run, callbacks: Sequence[Callback]) -
     groups = [group.without(in_place) for group in group_kernels(partition)]
     selection = Selection.of(groups, _outside(partition, groups), TargetEstimator(run.target, options.peaks))
     tasks = model_tasks(partition, selection, in_place)
-    kept = _kept_secs(options, reserve + run.elapsed_secs)
-    tuned = tune_tasks(tasks, run.target, options, database, callbacks, selection.weights, kept, run.runner)
+    ahead = _AfterTrials(options, selection, len(partition.tasks), build_secs, run_secs, run.elapsed_secs)
+    tuned = tune_tasks(tasks, run.target, options, database, callbacks, selection.weights, ahead.kept_secs, run.runner)
     if tuned.interrupted or not tuned.searches:
         failures = run.contest.failures
         return OptimizedModel(tuned, tuple(first), None, False, math.inf, math.inf, run.elapsed_secs, failures)
@@ -253,14 +262,44 @@ def _outside(partition: Partition, groups: Sequence[GroupKernels]) -> dict[str, 
     return {task.workload.key: float(task.count) for task in partition.tasks if task.workload.key not in inside}
 
 
-def _default_build(partition: Partition, run: _Run) -> tuple[Contender, float, float]:
-    """The build with default schedules, its seconds, and the seconds to expect of builds and runs after the trials."""
+def _default_build(partition: Partition, run: _Run) -> tuple[Contender, float]:
+    """The build with default schedules, and the seconds that it took."""
     started = time.perf_counter()
     default = run.contest.first(partition)
-    build_secs = time.perf_counter() - started
-    run_secs = default.opened.run_secs()
-    inside = MODEL_CANDIDATES * (build_secs + ROUNDS * (RUNS_PER_ROUND + 1) * run_secs)
-    return default, build_secs, _BUILDS_TAKE_LONGER * (inside + build_secs) + _comparison_secs(run.options, run_secs)
+    return default, time.perf_counter() - started
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _AfterTrials:
+    """What a budget in minutes has to leave for when the trials are over."""
+
+    options: TuneOptions
+    """The budget."""
+    selection: Selection
+    """The groups of the model, from which builds follow."""
+    kernels: int
+    """Those of the default build,"""
+    build_secs: float
+    """and how long that took."""
+    run_secs: float
+    """Of one run of the model."""
+    spent_secs: float
+    """Before the trials began, which the budget covers too."""
+
+    def kept_secs(self, searches: Sequence[TaskSearch]) -> float:
+        """What trials leave of the budget, by what has been found so far: a kernel is compiled once in all builds."""
+        if self.options.budget.minutes is None:
+            return 0.0
+        default = {search.task.workload.key: search.space.default for search in searches}
+        tried = model_candidates(self.selection, searches, MODEL_CANDIDATES)
+        chosen = {(key, str(each.assignment)) for each_model in tried for key, each in each_model.candidates.items()}
+        new = len(chosen - {(key, str(assignment)) for key, assignment in default.items()})
+        builds = (MODEL_CANDIDATES + 1) * _LOWERING_SHARE + (1 - _LOWERING_SHARE) * new / max(1, self.kernels)
+        inside = MODEL_CANDIDATES * ROUNDS * (RUNS_PER_ROUND + 1) * self.run_secs
+        wanted = _BUILDS_TAKE_LONGER * (builds * self.build_secs + inside)
+        wanted += self.spent_secs + _comparison_secs(self.options, self.run_secs)
+        whole = 60 * self.options.budget.minutes
+        return min(wanted, _LARGEST_RESERVE * whole) + _UNFORESEEN * whole
 
 
 def _comparison_secs(options: TuneOptions, run_secs: float) -> float:
@@ -269,14 +308,6 @@ def _comparison_secs(options: TuneOptions, run_secs: float) -> float:
     round_secs = _COMPARED_BUILDS * _RUNS_PER_COMPARED_ROUND * max(run_secs, SECS_PER_TIME / 2)
     share = math.inf if options.budget.minutes is None else _COMPARED_SHARE * 60 * options.budget.minutes
     return max(limits.least_rounds * round_secs, min(_COMPARED_SECS, share, limits.most_rounds * round_secs))
-
-
-def _kept_secs(options: TuneOptions, wanted: float) -> float:
-    """What trials leave of a budget in minutes."""
-    if options.budget.minutes is None:
-        return 0.0
-    whole = 60 * options.budget.minutes
-    return min(wanted, _LARGEST_RESERVE * whole) + _UNFORESEEN * whole
 
 
 def _record(database: Database, finalists: Mapping[str, Sequence[Finalist]], options: TuneOptions, model: str) -> None:

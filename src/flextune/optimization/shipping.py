@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from flextune.apply.build import Build, Schedule, compile_model
 from flextune.apply.model_runner import ModelRunner
 from flextune.database.database import Database
+from flextune.measure.launcher import Interpreter
 from flextune.optimization.ab_test import Limits
 from flextune.optimization.contender import Contest, compare, local_models
 from flextune.optimization.model import OptimizedModel, optimize_model
@@ -66,12 +67,13 @@ def optimize_and_ship(
     database: Database,
     callbacks: Sequence[Callback] = (),
     began: float | None = None,
+    interpreter: Interpreter | None = None,
 ) -> tuple[OptimizedModel, Shipment | None]:
     """Tunes a model (see `optimize_model`) and gives what to ship; None where the run was interrupted.
 
     It is what `ship` makes of the records afterwards, without building it once more.
     """
-    tuned = optimize_model(partition, target, options, database, callbacks, began)
+    tuned = optimize_model(partition, target, options, database, callbacks, began, interpreter=interpreter)
     if tuned.interrupted:
         return tuned, None
     if tuned.build is None:  # it has no kernel that could be tuned

@@ -26,6 +26,9 @@ from flextune.tuning.tuning_run import TuningRun
 Weights = Callable[[Mapping[str, float]], Mapping[str, float]]
 """From the best seconds of each workload (by key) to how much of the model's time hangs on it: calls per run."""
 
+Reserve = Callable[[Sequence[TaskSearch]], float]
+"""From what is known of every task that is open to the seconds of a budget in minutes that are to be left over."""
+
 _LEAST_GAIN = 2e-4
 """A round that is expected to save a smaller part of the model's time is not worth its own time: the run ends."""
 
@@ -63,12 +66,12 @@ def tune_tasks(
     database: Database,
     callbacks: Sequence[Callback] = (),
     weights: Weights | None = None,
-    reserve_secs: float | None = None,
+    reserve: Reserve | None = None,
     runner: Runner | None = None,
 ) -> TasksResult:
     """Tunes several workloads within one budget; every trial is committed to the database.
 
-    What a task's time is worth is its count, or what `weights` makes of all tasks' times so far. With `reserve_secs`
+    What a task's time is worth is its count, or what `weights` makes of all tasks' times so far. With a `reserve`
     so much of the budget is left over, and finalists are not compared here. `runner` measures, this machine where none
     is given; it stays open.
     """
@@ -79,7 +82,7 @@ def tune_tasks(
         run = TuningRun(measuring, platform, target, database, options, provenance(options), callbacks, started)
         searches: list[TaskSearch] = []
         with run.until_interrupted():
-            share_budget(run, tasks, searches, weights, reserve_secs)
+            share_budget(run, tasks, searches, weights, reserve)
         return tasks_result(run, searches)
 
 
@@ -88,28 +91,32 @@ def share_budget(
     tasks: Sequence[TuningTask],
     searches: list[TaskSearch],
     weights: Weights | None = None,
-    kept_secs: float | None = None,
+    reserve: Reserve | None = None,
 ) -> None:
     """The first round of every task, then round after round to the largest expected gain, then each task's finalists.
 
     Opened tasks are added to `searches` as they come, so that an interrupted run knows them.
     """
-    reserve_secs = _final_secs(run, len(tasks)) if kept_secs is None else kept_secs
+    final_secs = _final_secs(run, len(tasks))
+
+    def reserved() -> float:
+        return final_secs if reserve is None else reserve(searches)
+
     for start in range(0, len(tasks), _OPENED_TOGETHER):
         opened = [run.open(task) for task in tasks[start : start + _OPENED_TOGETHER]]
         searches.extend(opened)
         new = [search for search in opened if not search.known][: _trials_left(run, searches)]
-        if new and run.secs_left > reserve_secs:
+        if new and run.secs_left > (reserve_secs := reserved()):
             run.first_trials(new, reserve_secs)
     by_name, transfer = {search.task.name: search for search in searches}, Transfer()
-    while run.secs_left > reserve_secs and (left := _trials_left(run, searches)):
+    while run.secs_left > (reserve_secs := reserved()) and (left := _trials_left(run, searches)):
         worth = _worth(searches, weights)
         states = {name: _state(run, search, worth[search.task.workload.key]) for name, search in by_name.items()}
         name = next_task(states)
         if name is None or _is_done(states, name):
             break
         run.play_round(by_name[name], reserve_secs, left, transfer.hints(by_name[name], searches))
-    if kept_secs is not None:
+    if reserve is not None:
         return
     for search in sorted(searches, key=_model_secs, reverse=True):
         if run.secs_left > 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -59,13 +59,13 @@ class Saboteur(InProcess):
     def __init__(self, body: Callable[[Any], Any]) -> None:
         self._body = body
 
-    def write(self, kernels: tvm.IRModule, target: Target, path: Path, part: int = 0) -> None:
+    def write(self, kernels: tvm.IRModule, target: Target, folder: Path, part: int = 0) -> Sequence[Path]:
         functions = {variable.name_hint: function for variable, function in kernels.functions_items()}
         if part == 0:
             name = min(functions)
             function = functions[name]
             functions[name] = tirx.PrimFunc(function.params, self._body(function.body), attrs=function.attrs)
-        super().write(tvm.IRModule(functions), target, path, part)
+        return super().write(tvm.IRModule(functions), target, folder, part)
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +145,8 @@ def test_the_first_kernel_that_a_process_compiles_may_round_to_bfloat16(partitio
     function = te.create_prim_func([given, te.compute((16,), lambda i: bfloat16_of(given[i]))])
     kernels = tvm.IRModule({"k": function.with_attr("global_symbol", "k")})
     with LocalModelRunner(detect(), partition.model, 1e-3, LIMITS) as runner:
-        runner.write(kernels, detect(), tmp_path / "k.o")
-    assert (tmp_path / "k.o").stat().st_size > 0
+        (path,) = runner.write(kernels, detect(), tmp_path)
+        assert path.stat().st_size > 0
 
 
 def test_a_kernel_that_does_not_compile_is_an_error_with_the_compilers_words(
@@ -154,10 +154,23 @@ def test_a_kernel_that_does_not_compile_is_an_error_with_the_compilers_words(
 ) -> None:
     function = tirx.PrimFunc([], tirx.Evaluate(0))
     kernels = tvm.IRModule({"k": function.with_attr("global_symbol", "k")})
-    models.write(kernels, detect(), tmp_path / "right.o")
-    assert (tmp_path / "right.o").stat().st_size > 0
-    with pytest.raises(KernelError):
-        models.write(kernels, detect(), tmp_path / "no" / "folder.o")
+    (path,) = models.write(kernels, detect(), tmp_path)
+    assert path.stat().st_size > 0
+    of_gpus = tirx.call_intrin("int32", "tirx.tvm_thread_allreduce", tirx.const(1, "int32"))
+    unknown = tirx.PrimFunc([], tirx.Evaluate(of_gpus))
+    with pytest.raises(KernelError, match=r"\w"):
+        models.write(tvm.IRModule({"k": unknown.with_attr("global_symbol", "k")}), detect(), tmp_path)
+
+
+def test_a_kernel_is_compiled_once_in_all_builds(models: LocalModelRunner, tmp_path: Path) -> None:
+    def kernel(name: str, value: int) -> tirx.PrimFunc:
+        return tirx.PrimFunc([], tirx.Evaluate(value)).with_attr("global_symbol", name)
+
+    first = models.write(tvm.IRModule({"a": kernel("a", 0), "b": kernel("b", 0)}), detect(), tmp_path)
+    written = {path: path.stat().st_mtime_ns for path in first}
+    second = models.write(tvm.IRModule({"b": kernel("b", 0), "a": kernel("a", 1)}), detect(), tmp_path, part=1)
+    assert len({*first, *second}) == 3
+    assert {path: path.stat().st_mtime_ns for path in first} == written
 
 
 def test_a_closed_model_is_opened_anew(models: LocalModelRunner, right: Build) -> None:
