@@ -67,12 +67,13 @@ def _roles(known: _Known) -> Iterator[Feature]:
     groups: dict[str, list[str]] = {}
     products: dict[str, list[str]] = {}
     for name in known.names:
-        role, axis = known.task.role(name)
-        groups.setdefault(f"{role} of {places.get(axis, 'other')}" if axis else role, []).append(name)
-        if axis:
-            products.setdefault(f"{role} of all", []).append(name)
-    for role, variables in (*groups.items(), *products.items()):
-        yield _logarithm_of(role, tuple(variables))
+        role = known.task.role(name)
+        place = f" of {places.get(role.axis, 'other')}" if role.axis else ""
+        groups.setdefault(f"{role.purpose}{place}", []).append(name)
+        if role.axis:
+            products.setdefault(f"{role.purpose} of all", []).append(name)
+    for name, variables in (*groups.items(), *products.items()):
+        yield _logarithm_of(name, tuple(variables))
 
 
 def _task(known: _Known) -> Iterator[Feature]:

@@ -35,12 +35,24 @@ class Operand:
 
 
 @dataclass(frozen=True, slots=True)
+class Role:
+    """What a variable is for, in words that mean the same in all tasks."""
+
+    variable: str
+    """The variable's name in this task."""
+    purpose: str
+    """`cache` of `cache_oh`; `other cache` where it is of another computation than the main one."""
+    axis: str = ""
+    """The loop axis of the main computation along which, where it is along one."""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskDescription:
     """A task, described so that what was learned of one says something about another.
 
     `axes` are those of the main computation in loop order, the vectorised one (`vector`) among them; `operands` what it
     accesses. `numbers` are further facts about the whole task and the machine, by name, with names of the same meaning
-    for all tasks. `labels` are words that variable names may end with (blocks): what is left is the variable's role.
+    for all tasks. `roles` say what variables are for; of one without, its name says it.
     Everything may be empty: then there is nothing but the names and values of the variables.
     """
 
@@ -49,23 +61,12 @@ class TaskDescription:
     vector: str = ""
     operands: tuple[Operand, ...] = ()
     numbers: tuple[tuple[str, float], ...] = ()
-    labels: tuple[str, ...] = ()
+    roles: tuple[Role, ...] = ()
 
     @property
     def by_name(self) -> Mapping[str, float]:
         return dict(self.numbers)
 
-    def role(self, variable: str) -> tuple[str, str]:
-        """What a variable is for, and along which axis: ("cache", "oh") of `cache_oh`, ("unroll", "") of `unroll`.
-
-        Variables of another computation than the main one, as `dense.cache_j`, have the role `other cache`.
-        """
-        owner, _, name = variable.rpartition(".")
-        other = "other " if owner else ""
-        for axis in self.axes:
-            if name.endswith(f"_{axis.name}"):
-                return other + name.removesuffix(f"_{axis.name}"), "" if owner else axis.name
-        for label in sorted(self.labels, key=len, reverse=True):
-            if name.endswith(f"_{label}"):
-                return other + name.removesuffix(f"_{label}"), ""
-        return other + name, ""
+    def role(self, variable: str) -> Role:
+        """What a variable is for."""
+        return next((role for role in self.roles if role.variable == variable), Role(variable, variable))

@@ -28,6 +28,28 @@ Estimate = Callable[[Columns], npt.NDArray[np.float64]]
 _DEFAULT_CANDIDATES = 1 << 16
 
 
+@dataclass(frozen=True, slots=True)
+class VariableRole:
+    """What a variable of a schedule is for. Its name is made of it, and need not be read again.
+
+    >>> VariableRole("cache", axis="oh").name, VariableRole("at", block="pad", prefix="dense.").name
+    ('cache_oh', 'dense.at_pad')
+    """
+
+    purpose: str
+    """What is chosen: the extent of a tile, where something is computed, ..."""
+    axis: str = ""
+    """The iterator along which, where it is along one."""
+    block: str = ""
+    """The block of which, where it is of another one than the tile's."""
+    prefix: str = ""
+    """What tells the variables of this computation from those of the main one, which have none."""
+
+    @property
+    def name(self) -> str:
+        return self.prefix + "_".join(filter(None, (self.purpose, self.axis, self.block)))
+
+
 @dataclass(frozen=True)
 class SearchSpace:
     """All schedules of a workload that the rules allow on a target."""
@@ -44,6 +66,8 @@ class SearchSpace:
     """The member measured first."""
     rules: tuple[str, ...]
     """The rules that made the space, in order."""
+    roles: tuple[VariableRole, ...] = ()
+    """What its variables are for, as far as the rules have said it."""
 
     @cached_property
     def solutions(self) -> SolutionSet:
@@ -80,16 +104,22 @@ class Draft:
     """The rules that contributed."""
     scheduled: set[str] = field(default_factory=set)
     """Blocks that a rule has taken care of."""
+    roles: list[VariableRole] = field(default_factory=list)
+    """What the variables are for."""
 
-    def variable(self, name: str, values: Sequence[int]) -> str:
-        """Add a free variable; returns its name."""
-        self.variables.append(Variable(name, Domain.of(*values)))
-        return name
+    def variable(self, role: VariableRole | str, values: Sequence[int]) -> str:
+        """Add a free variable; returns its name. Text alone is its purpose, and its name."""
+        return self._declare(role, Domain.of(*values))
 
-    def derived(self, name: str) -> str:
+    def derived(self, role: VariableRole | str) -> str:
         """Add an auxiliary variable that one constraint defines; returns its name."""
-        self.variables.append(Variable(name, None))
-        return name
+        return self._declare(role, None)
+
+    def _declare(self, role: VariableRole | str, domain: Domain | None) -> str:
+        role = VariableRole(role) if isinstance(role, str) else role
+        self.roles.append(role)
+        self.variables.append(Variable(role.name, domain))
+        return role.name
 
     def add(self, *steps: Step) -> None:
         self.steps += steps
@@ -118,7 +148,8 @@ class Draft:
             raise InfeasibleError(f"no schedule of {workload} satisfies: {conflict.text}", conflict.names)
         default = _most_promising(solutions, self.estimates)
         steps = sorted(self.steps, key=lambda step: not step.rewrites)
-        space = SearchSpace(workload, self.target, Trace(tuple(steps)), problem, default, tuple(self.rules))
+        trace, rules, roles = Trace(tuple(steps)), tuple(self.rules), tuple(self.roles)
+        space = SearchSpace(workload, self.target, trace, problem, default, rules, roles)
         space.__dict__["solutions"] = solutions
         return space
 

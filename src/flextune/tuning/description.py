@@ -5,22 +5,25 @@ And whether what was learned of other tasks may be used for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from flextune.analysis.blocks import Access, BlockFacts, read_program
 from flextune.analysis.footprint import dtype_bits
-from flextune.cost.task_description import Axis, Operand, TaskDescription
+from flextune.cost.task_description import Axis, Operand, Role, TaskDescription
 from flextune.csp.constraint import Select
 from flextune.csp.problem import Problem
 from flextune.errors import UsageError
-from flextune.schedule.space import SearchSpace
+from flextune.schedule.space import SearchSpace, VariableRole
 from flextune.target import kinds
 from flextune.target.target import Target
 from flextune.workload.workload import Workload
 
 if TYPE_CHECKING:
     from flextune.cost.pretrained import PretrainedModel
+
+Names = Mapping[tuple[str, str], str]
+"""The variables of the main computation by purpose and axis."""
 
 
 def describe_task(space: SearchSpace) -> TaskDescription:
@@ -29,16 +32,25 @@ def describe_task(space: SearchSpace) -> TaskDescription:
     program = read_program(workload.prim_func())
     if program is None or not program.blocks:
         return TaskDescription(_operator(workload), numbers=_numbers(workload, space.target))
-    block = max(program.blocks, key=lambda each: (_tiled_axes(each, space.problem), each.trips))
-    axes = tuple(_axes(block, space.problem))
+    names = {(role.purpose, role.axis): role.name for role in space.roles if not role.prefix}
+    block = max(program.blocks, key=lambda each: (_tiled_axes(each, names), each.trips))
+    axes = tuple(_axes(block, space.problem, names))
     return TaskDescription(
         operator=_operator(workload),
         axes=axes,
-        vector=_vector(axes),
+        vector=_vector(axes, names.get(("panel", ""), "")),
         operands=tuple(_operands(block)),
         numbers=_numbers(workload, space.target),
-        labels=tuple(each.name for each in program.blocks),
+        roles=tuple(_role(role, axes) for role in space.roles),
     )
+
+
+def _role(role: VariableRole, axes: tuple[Axis, ...]) -> Role:
+    """A variable's role in the space in words that mean the same in all tasks."""
+    if role.prefix:
+        return Role(role.name, f"other {role.purpose}")
+    along = role.axis if any(axis.name == role.axis for axis in axes) else ""
+    return Role(role.name, role.purpose, along)
 
 
 def _operator(workload: Workload) -> str:
@@ -58,25 +70,28 @@ def _numbers(workload: Workload, target: Target) -> tuple[tuple[str, float], ...
     )
 
 
-def _tiled_axes(block: BlockFacts, problem: Problem) -> int:
-    return sum(f"cache_{iterator.name}" in problem.names for iterator in block.iterators)
+def _tiled_axes(block: BlockFacts, names: Names) -> int:
+    return sum(("cache", iterator.name) in names for iterator in block.iterators)
 
 
-def _axes(block: BlockFacts, problem: Problem) -> Iterator[Axis]:
+def _axes(block: BlockFacts, problem: Problem, names: Names) -> Iterator[Axis]:
     """The block's loops. How large a tile is along an axis is what the axis' number of tiles is looked up by."""
     definitions = problem.definitions
     for iterator in block.iterators:
-        count = definitions.get(f"tiles_{iterator.name}")
+        count = definitions.get(names.get(("tiles", iterator.name), ""))
         tile = (str(count.index),) if isinstance(count, Select) else ()
-        cache = (f"cache_{iterator.name}",) if f"cache_{iterator.name}" in problem.names else ()
-        grid = (f"grid_{iterator.name}",) if f"grid_{iterator.name}" in problem.names else ()
+        cache, grid = (_named(names, purpose, iterator.name) for purpose in ("cache", "grid"))
         levels = (tile, cache, grid) if tile or cache else ()
         yield Axis(iterator.name, iterator.extent, iterator in block.reduce, levels)
 
 
-def _vector(axes: tuple[Axis, ...]) -> str:
-    """The axis whose tile is a number of whole vectors; empty where there is none."""
-    return next((axis.name for axis in axes if axis.levels and "panel" in axis.levels[0]), "")
+def _named(names: Names, purpose: str, axis: str) -> tuple[str, ...]:
+    return (names[purpose, axis],) if (purpose, axis) in names else ()
+
+
+def _vector(axes: tuple[Axis, ...], panel: str) -> str:
+    """The axis whose tile is a number of whole vectors, its `panel`; empty where there is none."""
+    return next((axis.name for axis in axes if axis.levels and panel in axis.levels[0]), "")
 
 
 def _operands(block: BlockFacts) -> Iterator[Operand]:

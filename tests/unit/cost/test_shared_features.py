@@ -5,12 +5,16 @@ import pytest
 
 from flextune.cost.features import FeatureTable
 from flextune.cost.shared_features import computed_features, shared_features
-from flextune.cost.task_description import Axis, Operand, TaskDescription
+from flextune.cost.task_description import Axis, Operand, Role, TaskDescription
 from flextune.csp.assignment import Assignments
 
 
 def tiled(axis, extent, tile):
     return Axis(axis, extent, levels=((tile,), (f"cache_{axis}",), (f"grid_{axis}",)))
+
+
+def along(*axes):
+    return tuple(Role(f"{purpose}_{axis}", purpose, axis) for purpose in ("tile", "cache", "grid") for axis in axes)
 
 
 GEMM = TaskDescription(
@@ -23,7 +27,7 @@ GEMM = TaskDescription(
         Operand("B", 4, False, ((("k", 1),), (("j", 1),))),
     ),
     numbers=(("operations", 2.0**25), ("cores", 2.0), ("l1 bytes", 2.0**15)),
-    labels=("gemm",),
+    roles=(*along("i", "j"), Role("at_gemm", "at"), Role("dense.cache_j", "other cache")),
 )
 GEMM_NAMES = ("tile_i", "panel", "cache_i", "grid_i", "cache_j", "grid_j", "tasks", "at_gemm")
 CONV = TaskDescription(
@@ -42,6 +46,7 @@ CONV = TaskDescription(
         Operand("data", 4, False, ((("rc", 1),), (("oh", 2), ("rh", 1)), (("ow", 2), ("rw", 1)))),
         Operand("weight", 4, False, ((("co", 1),), (("rc", 1),), (("rh", 1),), (("rw", 1),))),
     ),
+    roles=along("co", "oh", "ow"),
 )
 CONV_NAMES = ("tile_oh", "tile_ow", "panel", "cache_co", "cache_oh", "cache_ow")
 
@@ -110,15 +115,9 @@ def test_features_have_names_of_their_own():
 
 
 def test_roles():
-    roles = [GEMM.role(name) for name in ("cache_i", "unroll", "at_gemm", "dense.cache_j", "dense.unroll", "cache_q")]
-    assert roles == [
-        ("cache", "i"),
-        ("unroll", ""),
-        ("at", ""),
-        ("other cache", ""),
-        ("other unroll", ""),
-        ("cache_q", ""),
-    ]
+    assert GEMM.role("cache_i") == Role("cache_i", "cache", "i")
+    assert GEMM.role("dense.cache_j") == Role("dense.cache_j", "other cache")
+    assert GEMM.role("unroll") == Role("unroll", "unroll")
 
 
 def test_without_a_description_variables_are_their_own_roles():

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from flextune.cost.features import FeatureTable
 from flextune.cost.shared_features import shared_features
-from flextune.cost.task_description import Axis, Operand
+from flextune.cost.task_description import Axis, Operand, Role
 from flextune.errors import UsageError
 from flextune.platforms import platform_registry
-from flextune.schedule.space import SearchSpace
+from flextune.schedule.space import SearchSpace, VariableRole
 from flextune.target.target import Target
 from flextune.testing.cost_models import example_pretrained
 from flextune.tuning.description import check_target, describe_task
@@ -38,6 +39,12 @@ def test_a_matrix_product() -> None:
         Operand("A", 4, False, ((("i", 1),), (("k", 1),))),
         Operand("B", 4, False, ((("k", 1),), (("j", 1),))),
     )
+    assert [task.role(name) for name in ("tile_i", "cache_j", "panel", "unroll")] == [
+        Role("tile_i", "tile", "i"),
+        Role("cache_j", "cache", "j"),
+        Role("panel", "panel"),
+        Role("unroll", "unroll"),
+    ]
     assert task.by_name["operations"] == 2 * 96 * 64 * 32
     assert task.by_name["data bytes"] == 4 * (96 * 32 + 32 * 64 + 96 * 64)
     assert task.by_name["l1 bytes"] == TARGET.number("l1")
@@ -47,8 +54,17 @@ def test_a_convolution_is_described_by_its_contraction() -> None:
     task = describe_task(space_of("conv2d:n=1,h=14,w=14,ci=32,co=32,kh=3,kw=3,pad=1"))
     assert {axis.name for axis in task.axes if axis.reduced} == {"rc", "rh", "rw"}
     assert task.vector in {"ow", "co"}
-    assert "pad" in task.labels
+    assert task.role("at_pad") == Role("at_pad", "at")
     assert ((("oh", 1), ("rh", 1))) in [dimension for operand in task.operands for dimension in operand.dimensions]
+
+
+def test_variables_of_other_computations_and_of_names_that_look_alike() -> None:
+    """A variable of the block `T_i` is along no axis `i`; prefixes tell computations apart."""
+    space = replace(
+        space_of("gemm:m=96,n=64,k=32"),
+        roles=(VariableRole("task", block="T_i"), VariableRole("cache", axis="j", prefix="dense.")),
+    )
+    assert describe_task(space).roles == (Role("task_T_i", "task"), Role("dense.cache_j", "other cache"))
 
 
 @pytest.mark.parametrize("text", ["softmax:rows=32,cols=64", "bmm:b=2,m=16,n=16,k=16", "gemv:m=64,k=32"])

@@ -10,7 +10,7 @@ import numpy as np
 from flextune.analysis.blocks import SPATIAL, BlockFacts, BlockKind
 from flextune.csp import Constraint, Divides, Le, Prod
 from flextune.platforms.cpu.limits import CpuLimits
-from flextune.schedule.space import Columns, Draft
+from flextune.schedule.space import Columns, Draft, VariableRole
 from flextune.schedule.steps import Fuse, Loops, Mark, Split
 
 ELEMENTWISE_RULE = "element-wise"
@@ -47,8 +47,8 @@ class ElementwiseRule:
     def _loop(self, part: str) -> str:
         return f"{self.block.name}.{part}"
 
-    def _name(self, variable: str) -> str:
-        return f"{self.prefix}{variable}_{self.block.name}"
+    def _role(self, purpose: str) -> VariableRole:
+        return VariableRole(purpose, block=self.block.name, prefix=self.prefix)
 
     @property
     def _parallel(self) -> bool:
@@ -88,9 +88,9 @@ class ElementwiseRule:
         if any(a.stride_of(inner.name) not in (0, 1) for a in (*block.reads, *block.writes)) or inner.extent < 2:
             return loop
         exact = [n for n in (full // 4, full // 2, full, 2 * full) if n > 1 and inner.extent % n == 0]
-        lanes = draft.variable(self._name("lanes"), exact or sorted({1, min(full, inner.extent)}))
-        unroll = draft.variable(self._name("unroll"), (1, 2, 4))
-        step = draft.derived(self._name("step"))
+        lanes = draft.variable(self._role("lanes"), exact or sorted({1, min(full, inner.extent)}))
+        unroll = draft.variable(self._role("unroll"), (1, 2, 4))
+        step = draft.derived(self._role("step"))
         draft.require(
             Prod(step, (lanes, unroll), name=f"{step}_size", rule=ELEMENTWISE_RULE),
             self._fits(step, inner.extent, bool(exact)),
@@ -114,7 +114,7 @@ def share(draft: Draft, block: BlockFacts, limits: CpuLimits, prefix: str, loop:
     cores = min(limits.cores, extent)
     largest = math.ceil(extent / cores)
     sizes = {1, *(math.ceil(extent / (cores * times)) for times in _TASKS_PER_CORE)}
-    task = draft.variable(f"{prefix}task_{block.name}", sorted(sizes))
+    task = draft.variable(VariableRole("task", block=block.name, prefix=prefix), sorted(sizes))
     parts = (f"{block.name}.tasks", f"{block.name}.task")
     draft.add(Split(loop, (None, task), parts), Mark(parts[0], "parallel"))
     draft.estimates.append(lambda columns: prefer(columns, task, largest))

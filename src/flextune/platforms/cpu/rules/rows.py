@@ -15,7 +15,7 @@ from flextune.analysis.blocks import BlockFacts, BlockKind
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.schedule.peel import peel_tail, peelable, tail_block_name
 from flextune.schedule.rewriting_steps import PeelTail
-from flextune.schedule.space import Columns, Draft
+from flextune.schedule.space import Columns, Draft, VariableRole
 from flextune.schedule.step import Step
 from flextune.schedule.steps import ComputeAt, Decompose, Fuse, Loops, Mark, Reorder, RFactor, SetScope, Split
 
@@ -111,7 +111,7 @@ class RowRule:
             choices = [d for d in range(2, 4 * full + 1) if extent % d == 0][-2:]
         if not choices:
             return None
-        name = self.draft.variable(f"lanes_{block.name}", choices)
+        name = self.draft.variable(VariableRole("lanes", block=block.name), choices)
 
         def estimate(columns: Columns) -> np.ndarray:
             """One chain of dependent steps along the row, and one over the lanes at its end."""

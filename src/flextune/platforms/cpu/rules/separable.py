@@ -61,10 +61,10 @@ def _anchor(draft: Draft, pair: SeparablePair, limits: CpuLimits) -> Anchor | No
 
 def _declare_stage(draft: Draft, tile: TileGeometry, pair: SeparablePair) -> None:
     """In which vectors windows are computed, for how many neighbours at once, and where the image is padded."""
-    draft.variable(tile.name("window_lanes"), _widths(tile, pair))
-    draft.variable(tile.name("neighbours"), [count for count in _NEIGHBOURS if count <= pair.columns.extent])
+    draft.variable(tile.role("window_lanes"), _widths(tile, pair))
+    draft.variable(tile.role("neighbours"), [count for count in _NEIGHBOURS if count <= pair.columns.extent])
     if pair.padding is not None:
-        draft.variable(tile.name(f"at_{pair.padding.name}"), (0, 1, 2))
+        draft.variable(tile.role("at", block=pair.padding.name), (0, 1, 2))
 
 
 def _widths(tile: TileGeometry, pair: SeparablePair) -> list[int]:
@@ -76,9 +76,9 @@ def _widths(tile: TileGeometry, pair: SeparablePair) -> list[int]:
 
 def _declare_limits(draft: Draft, tile: TileGeometry) -> None:
     limits, pixel_bytes = tile.limits, tile.anchor.reduction * tile.element_bytes
-    sizes: list[str | int] = [pixel_bytes, *(tile.name(f"cache_{axis}") for axis in tile.outer_axes)]
-    sizes += [tile.name(f"tile_{axis}") for axis in tile.row_axes]
-    stage_bytes = draft.derived(tile.name("stage_bytes"))
+    sizes: list[str | int] = [pixel_bytes, *(tile.name("cache", axis) for axis in tile.outer_axes)]
+    sizes += [tile.name("tile", axis) for axis in tile.row_axes]
+    stage_bytes = draft.derived(tile.role("stage_bytes"))
     draft.require(
         Prod(stage_bytes, tuple(sizes), name=f"{stage_bytes}_size", rule=RULE),
         Le(stage_bytes, max(limits.l2_bytes * 3 // 4, pixel_bytes), name=f"{stage_bytes}_in_l2", rule=RULE,
@@ -89,7 +89,7 @@ def _declare_limits(draft: Draft, tile: TileGeometry) -> None:
         most = math.ceil(limits.cores * _PIXELS_PER_CORE / pixels)
         reason = "tasks that share the results of a pixel compute its windows twice: only where pixels are few"
         draft.require(
-            Le(tile.name(f"grid_{tile.vector}"), most, name=tile.name("windows_once"), rule=RULE, reason=reason)
+            Le(tile.name("grid", tile.vector), most, name=tile.name("windows_once"), rule=RULE, reason=reason)
         )
 
 
@@ -112,7 +112,7 @@ def _stage_steps(tile: TileGeometry, pair: SeparablePair) -> list[Step]:
     ]
     if pair.padding is not None:
         places = (all_at_once(tile, pair.padding), by_each_task(tile, pair.padding), _by_vector(tile, pair, vectors))
-        steps.append(Choose(tile.name(f"at_{pair.padding.name}"), places))
+        steps.append(Choose(tile.name("at", block=pair.padding.name), places))
     return steps
 
 

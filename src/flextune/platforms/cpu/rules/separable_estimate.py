@@ -68,7 +68,7 @@ class SeparableEstimate:
             tasks * part * self._copied(part),
             tasks * part * self._copied(vector),
         )
-        return np.asarray(np.choose(columns[self.tile.name(f"at_{padding.name}")], np.broadcast_arrays(*costs)))
+        return np.asarray(np.choose(columns[self.tile.name("at", block=padding.name)], np.broadcast_arrays(*costs)))
 
     def _copied(self, together: Floats) -> Floats:
         """Cycles of an element that is copied with so many others before they are read."""

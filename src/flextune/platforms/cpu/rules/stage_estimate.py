@@ -36,7 +36,9 @@ def stage_cycles(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> Flo
     if stage.output == tile.packed_buffer:
         packed = columns.get(tile.name("pack"), np.ones(len(part)))
         parts = np.where(packed == 1, elements * _packing_cycles(tile), parts)
-    return np.asarray(np.where(columns[tile.name(f"at_{stage.name}")] == 0, whole + START_CYCLES, parts), dtype=float)
+    return np.asarray(
+        np.where(columns[tile.name("at", block=stage.name)] == 0, whole + START_CYCLES, parts), dtype=float
+    )
 
 
 def _packing_cycles(tile: TileGeometry) -> float:
@@ -67,7 +69,7 @@ def part_of_task(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> tup
     count = len(columns[tile.name("vectors")])
     part, tasks = np.ones(count), np.ones(count)
     for axis in (*tile.outer_axes, tile.vector):
-        tasks = tasks * columns[tile.name(f"grid_{axis}")]
+        tasks = tasks * columns[tile.name("grid", axis)]
     access = next(operand for operand in tile.facts.operands if operand.buffer == stage.output)
     for dimension, extent in enumerate(access.buffer.shape):
         part = part * np.minimum(span_of_task(tile, access, dimension, columns), extent)
@@ -88,7 +90,7 @@ def span_of_task(tile: TileGeometry, access: Access, dimension: int, columns: Co
 def _steps(tile: TileGeometry, name: str, columns: Columns) -> Floats:
     """Values of an iterator (or of one divided by a constant) that a task goes through."""
     axis, _, divisor = name.partition("//")
-    grid = columns.get(tile.name(f"grid_{axis}"))
+    grid = columns.get(tile.name("grid", axis))
     extent = np.full(1, float(tile.extent(axis)))
     steps = extent if grid is None else np.ceil(extent / grid)
     return np.ceil(steps / int(divisor)) if divisor else steps

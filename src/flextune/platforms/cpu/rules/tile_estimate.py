@@ -141,7 +141,7 @@ class TileEstimate:
         strides = [self._bytes_apart(axis) for axis in axes]
         if not axes or None in strides:
             return np.ones(1)
-        sizes = np.stack([columns[self.tile.name(f"tile_{axis}")] for axis in axes])
+        sizes = np.stack([columns[self.tile.name("tile", axis)] for axis in axes])
         bounds = tuple(sizes.max(axis=1) + 1)
         shapes, places = np.unique(np.ravel_multi_index(tuple(sizes), bounds), return_inverse=True)
         each = np.stack(np.unravel_index(shapes, bounds), axis=1)

@@ -13,6 +13,7 @@ from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.anchor import Anchor, dot_axis
 from flextune.platforms.cpu.rules.fusion import stage_of
 from flextune.schedule.restage import store_block_name
+from flextune.schedule.space import VariableRole
 
 _MAX_WASTE = 1.25
 _MAX_VECTORS = 16
@@ -40,9 +41,13 @@ class TileGeometry:
     placed: frozenset[str] = frozenset()
     """Blocks that are no data stages of this tile: another rule says where they are computed."""
 
-    def name(self, variable: str) -> str:
-        """A variable of this tile."""
-        return self.prefix + variable
+    def role(self, purpose: str, axis: str = "", block: str = "") -> VariableRole:
+        """A variable of this tile, to be declared."""
+        return VariableRole(purpose, axis, block, self.prefix)
+
+    def name(self, purpose: str, axis: str = "", block: str = "") -> str:
+        """The name of a variable of this tile."""
+        return self.role(purpose, axis, block).name
 
     def loop(self, part: str, axis: str) -> str:
         """A loop of this tile: `part` says which nest or level."""

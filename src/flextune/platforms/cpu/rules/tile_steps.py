@@ -43,7 +43,7 @@ def tile_steps(tile: TileGeometry, inlined: frozenset[str]) -> list[Step]:
 
 def _restage(tile: TileGeometry) -> Step:
     anchor = tile.anchor
-    tiles: list[tuple[str, tuple[Factor, ...]]] = [(axis, (tile.name(f"tile_{axis}"),)) for axis in tile.row_axes]
+    tiles: list[tuple[str, tuple[Factor, ...]]] = [(axis, (tile.name("tile", axis),)) for axis in tile.row_axes]
     tiles.append((tile.vector, (tile.name("vectors"), tile.name("lanes"))))
     return Restage(
         tile.facts.name,
@@ -87,7 +87,7 @@ def _levels(tile: TileGeometry, loop: str) -> _Levels:
         return _Levels(axis, ((tile.loop("out", loop), None),), cached=False)
     parts = ["cache"] + (["tile"] if axis in tile.row_axes else [])
     factors: list[tuple[str, Factor]] = [(tile.loop("grid", axis), None)]
-    factors += [(tile.loop(part, axis), tile.name(f"{part}_{axis}")) for part in parts]
+    factors += [(tile.loop(part, axis), tile.name(part, axis)) for part in parts]
     if axis == tile.vector:
         factors += [(tile.loop(part, axis), tile.name(part)) for part in ("vectors", "lanes")]
     return _Levels(axis, tuple(factors), cached=True)
@@ -192,7 +192,7 @@ def _stage_steps(tile: TileGeometry, stage: BlockFacts) -> Step:
     if stage.output == tile.packed_buffer:
         packing: tuple[Step, ...] = (Inline(stage.name),)
         part = packing if tile.anchor.must_pack else (Choose(tile.name("pack"), (part, packing)),)
-    return Choose(tile.name(f"at_{stage.name}"), (all_at_once(tile, stage), part))
+    return Choose(tile.name("at", block=stage.name), (all_at_once(tile, stage), part))
 
 
 def all_at_once(tile: TileGeometry, stage: BlockFacts) -> tuple[Step, ...]:

@@ -22,10 +22,10 @@ def declare_tile_variables(draft: Draft, tile: TileGeometry) -> None:
 
 
 def _declare_tile(draft: Draft, tile: TileGeometry) -> None:
-    rows = tuple(draft.variable(tile.name(f"tile_{axis}"), tile.row_tiles(axis)) for axis in tile.row_axes)
-    vectors = draft.variable(tile.name("vectors"), tile.vectors)
-    lanes = draft.variable(tile.name("lanes"), tile.lanes)
-    panel, accumulators, registers = (draft.derived(tile.name(n)) for n in ("panel", "accumulators", "registers"))
+    rows = tuple(draft.variable(tile.role("tile", axis), tile.row_tiles(axis)) for axis in tile.row_axes)
+    vectors = draft.variable(tile.role("vectors"), tile.vectors)
+    lanes = draft.variable(tile.role("lanes"), tile.lanes)
+    panel, accumulators, registers = (draft.derived(tile.role(n)) for n in ("panel", "accumulators", "registers"))
     extent, limit = tile.extent(tile.vector), tile.limits.vector_registers
     draft.require(
         Prod(panel, (vectors, lanes), name=f"{panel}_size", rule=RULE),
@@ -45,12 +45,12 @@ def _declare_grid(draft: Draft, tile: TileGeometry) -> None:
     for axis in (*tile.outer_axes, tile.vector):
         tiles, counts = _tile_counts(draft, tile, axis)
         possible = sorted({divisor for count in counts for divisor in _divisors(count)})
-        cache = draft.variable(tile.name(f"cache_{axis}"), possible)
-        grids.append(draft.variable(tile.name(f"grid_{axis}"), possible))
+        cache = draft.variable(tile.role("cache", axis), possible)
+        grids.append(draft.variable(tile.role("grid", axis), possible))
         reason = "cache tiles times grid cover the axis"
         draft.require(Prod(tiles, (cache, grids[-1]), name=f"{cache}_split", rule=RULE, reason=reason))
         most *= max(counts)
-    tasks = draft.derived(tile.name("tasks"))
+    tasks = draft.derived(tile.role("tasks"))
     least = min(tile.limits.cores, most)
     draft.require(
         Prod(tasks, tuple(grids), name=f"{tasks}_count", rule=RULE),
@@ -64,11 +64,11 @@ def _tile_counts(draft: Draft, tile: TileGeometry, axis: str) -> tuple[str | int
     if axis == tile.vector:
         index, widths = tile.name("panel"), list(tile.panels)
     elif axis in tile.row_axes:
-        index, widths = tile.name(f"tile_{axis}"), tile.row_tiles(axis)
+        index, widths = tile.name("tile", axis), tile.row_tiles(axis)
     else:
         return extent, [extent]
     counts = [0] + [math.ceil(extent / width) for width in range(1, max(widths) + 1)]
-    name = draft.derived(tile.name(f"tiles_{axis}"))
+    name = draft.derived(tile.role("tiles", axis))
     reason = "a tail tile counts as a whole one"
     draft.require(Select(name, index, tuple(counts), name=f"{name}_count", rule=RULE, reason=reason))
     return name, [counts[width] for width in widths]
@@ -77,7 +77,7 @@ def _tile_counts(draft: Draft, tile: TileGeometry, axis: str) -> tuple[str | int
 def _declare_cache_limits(draft: Draft, tile: TileGeometry) -> None:
     if tile.anchor.packed is None or not tile.outer_axes:  # without rows nothing packed is loaded twice
         return
-    panel_bytes, block_bytes = draft.derived(tile.name("panel_bytes")), draft.derived(tile.name("block_bytes"))
+    panel_bytes, block_bytes = draft.derived(tile.role("panel_bytes")), draft.derived(tile.role("block_bytes"))
     column = tile.anchor.reduction * tile.element_bytes
     least = column * min(tile.panels)
     limits = tile.limits
@@ -85,7 +85,7 @@ def _declare_cache_limits(draft: Draft, tile: TileGeometry) -> None:
         Prod(panel_bytes, (column, tile.name("panel")), name=f"{panel_bytes}_size", rule=RULE),
         Le(panel_bytes, max(limits.l2_bytes * 3 // 4, least), name=f"{panel_bytes}_in_l2", rule=RULE,
            reason="the packed panel of a register tile stays in L2"),
-        Prod(block_bytes, (panel_bytes, tile.name(f"cache_{tile.vector}")), name=f"{block_bytes}_size", rule=RULE),
+        Prod(block_bytes, (panel_bytes, tile.name("cache", tile.vector)), name=f"{block_bytes}_size", rule=RULE),
         Le(block_bytes, max(limits.l3_bytes // limits.cores, least), name=f"{block_bytes}_in_l3", rule=RULE,
            reason="the panels of a cache tile stay in a core's share of L3"),
     )  # fmt: skip
@@ -93,18 +93,18 @@ def _declare_cache_limits(draft: Draft, tile: TileGeometry) -> None:
 
 def _declare_choices(draft: Draft, tile: TileGeometry) -> None:
     steps = math.ceil(tile.extent(tile.reduce_order[-1]) / tile.group)
-    draft.variable(tile.name("unroll"), [times for times in (1, 2, 4) if steps % times == 0])
+    draft.variable(tile.role("unroll"), [times for times in (1, 2, 4) if steps % times == 0])
     if tile.outer_axes:
-        draft.variable(tile.name("grid_order"), (0, 1))
-        draft.variable(tile.name("cache_order"), (0, 1))
+        draft.variable(tile.role("grid_order"), (0, 1))
+        draft.variable(tile.role("cache_order"), (0, 1))
     if tile.anchor.packed is not None and not tile.anchor.must_pack:
         _declare_packing(draft, tile)
     for stage in tile.stages:
-        draft.variable(tile.name(f"at_{stage.name}"), (0, 1))
+        draft.variable(tile.role("at", block=stage.name), (0, 1))
 
 
 def _declare_packing(draft: Draft, tile: TileGeometry) -> None:
-    pack = draft.variable(tile.name("pack"), (0, 1))
+    pack = draft.variable(tile.role("pack"), (0, 1))
     exact = tuple(width for width in tile.panels if tile.extent(tile.vector) % width == 0)
     reason = "an operand that is not packed has no padding to load a tail from"
     unpacked = In(tile.name("panel"), exact or (0,))

@@ -9,7 +9,7 @@ import numpy as np
 from flextune.analysis.blocks import BlockFacts, BlockKind, Iterator
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.nests import PARALLEL_ELEMENTS, prefer, share
-from flextune.schedule.space import Draft
+from flextune.schedule.space import Draft, VariableRole
 from flextune.schedule.steps import Choose, Fuse, Loops, Mark, Reorder, Split
 
 TRANSPOSE_RULE = "transpose"
@@ -63,7 +63,7 @@ class TransposeRule:
         draft.add(Reorder(((*outer, *inside),)), Fuse(outer, f"{block.name}.all"))
         if block.trips >= PARALLEL_ELEMENTS:
             share(draft, block, self.limits, self.prefix, f"{block.name}.all", self._squares(inner))
-        vector = draft.variable(f"{self.prefix}vector_{block.name}", (0, 1))
+        vector = draft.variable(VariableRole("vector", block=block.name, prefix=self.prefix), (0, 1))
         draft.add(Choose(vector, (_vectors(*inside), (Reorder((inside[::-1],)), *_vectors(*inside[::-1])))))
         draft.estimates.append(lambda columns: np.where(columns[vector] == 0, 1.0, 0.5))
 
@@ -78,7 +78,7 @@ class TransposeRule:
         if axis.extent <= max(sizes):
             whole.append(axis.extent)
         values = sorted(set(whole or fitting))
-        variable = self.draft.variable(f"{self.prefix}{name}_{self.block.name}", values)
+        variable = self.draft.variable(VariableRole(name, block=self.block.name, prefix=self.prefix), values)
         usual = min(values, key=lambda size: abs(math.log2(size / _USUAL)))
         self.draft.estimates.append(lambda columns: prefer(columns, variable, usual))
         return variable

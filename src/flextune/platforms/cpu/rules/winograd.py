@@ -34,10 +34,10 @@ def apply_winograd(draft: Draft, limits: CpuLimits, prefix: str = "") -> bool:
 
 def _declare_tile(draft: Draft, shape: WinogradGeometry) -> None:
     """The register tile of the products: tiles of the image times vectors of output channels."""
-    ty = draft.variable(shape.name("tile_ty"), shape.heights)
-    tx = draft.variable(shape.name("tile_tx"), shape.widths)
-    vectors = draft.variable(shape.name("vectors"), shape.vectors)
-    accumulators, registers = (draft.derived(shape.name(n)) for n in ("accumulators", "registers"))
+    ty = draft.variable(shape.role("tile", "ty"), shape.heights)
+    tx = draft.variable(shape.role("tile", "tx"), shape.widths)
+    vectors = draft.variable(shape.role("vectors"), shape.vectors)
+    accumulators, registers = (draft.derived(shape.role(n)) for n in ("accumulators", "registers"))
     limit = max(shape.limits.vector_registers, _LEAST_REGISTERS)
     least = min(_LEAST_ACCUMULATORS, _most_accumulators(shape, limit))
     draft.require(
@@ -69,20 +69,20 @@ def _declare_blocks(draft: Draft, shape: WinogradGeometry) -> None:
     """A task's block of tiles and channels = register tiles times cache; the grid of blocks is shared by the cores."""
     grids = []
     for axis, extent in (("ty", shape.tile_rows), ("tx", shape.tile_columns)):
-        cache = draft.variable(shape.name(f"cache_{axis}"), divisors(extent))
-        grids.append(draft.variable(shape.name(f"grid_{axis}"), divisors(extent)))
-        block = draft.derived(shape.name(f"block_{axis}"))
+        cache = draft.variable(shape.role("cache", axis), divisors(extent))
+        grids.append(draft.variable(shape.role("grid", axis), divisors(extent)))
+        block = draft.derived(shape.role("block", axis))
         reason = "register tiles times cache times grid are the axis"
         draft.require(
-            Prod(block, (shape.name(f"tile_{axis}"), cache), name=f"{block}_size", rule=RULE),
+            Prod(block, (shape.name("tile", axis), cache), name=f"{block}_size", rule=RULE),
             Prod(extent, (block, grids[-1]), name=f"{block}_divides", rule=RULE, reason=reason),
         )
     vectors = shape.co // shape.lanes(shape.co)
-    cache = draft.variable(shape.name("cache_co"), divisors(vectors))
-    grids.append(draft.variable(shape.name("grid_co"), divisors(vectors)))
+    cache = draft.variable(shape.role("cache", "co"), divisors(vectors))
+    grids.append(draft.variable(shape.role("grid", "co"), divisors(vectors)))
     panels = (shape.name("vectors"), cache, grids[-1])
     draft.require(Prod(vectors, panels, name=f"{cache}_split", rule=RULE, reason="whole panels cover the channels"))
-    tasks = draft.derived(shape.name("tasks"))
+    tasks = draft.derived(shape.role("tasks"))
     most = shape.batch * shape.tile_rows * shape.tile_columns * vectors
     draft.require(
         Prod(tasks, (shape.batch, *grids), name=f"{tasks}_count", rule=RULE),
@@ -93,10 +93,10 @@ def _declare_blocks(draft: Draft, shape: WinogradGeometry) -> None:
 
 def _declare_cache_limit(draft: Draft, shape: WinogradGeometry) -> None:
     """What a task keeps: its transformed data and its products, each in a core's share of L3."""
-    tiles = (shape.name("block_ty"), shape.name("block_tx"))
+    tiles = (shape.name("block", "ty"), shape.name("block", "tx"))
     point = shape.inputs**2 * shape.element_bytes
-    product, spectrum = draft.derived(shape.name("product_bytes")), draft.derived(shape.name("spectrum_bytes"))
-    channels = (shape.name("vectors"), shape.name("cache_co"), shape.lanes(shape.co))
+    product, spectrum = draft.derived(shape.role("product_bytes")), draft.derived(shape.role("spectrum_bytes"))
+    channels = (shape.name("vectors"), shape.name("cache", "co"), shape.lanes(shape.co))
     most = max(shape.limits.l3_bytes // shape.limits.cores, point * shape.ci * shape.limits.vector_registers)
     reason = "what a task keeps stays in a core's share of L3"
     for size, factors in ((product, (*tiles, *channels, point)), (spectrum, (*tiles, shape.ci * point))):
@@ -107,9 +107,9 @@ def _declare_cache_limit(draft: Draft, shape: WinogradGeometry) -> None:
 
 
 def _declare_choices(draft: Draft, shape: WinogradGeometry) -> None:
-    draft.variable(shape.name("grid_order"), (0, 1))
-    draft.variable(shape.name("cache_order"), (0, 1))
+    draft.variable(shape.role("grid_order"), (0, 1))
+    draft.variable(shape.role("cache_order"), (0, 1))
     whole = shape.inputs**2 * shape.tiles * shape.ci * shape.element_bytes
-    draft.variable(shape.name("spectrum_at"), (0, 1) if whole <= shape.limits.l3_bytes // 2 else (0,))
+    draft.variable(shape.role("spectrum_at"), (0, 1) if whole <= shape.limits.l3_bytes // 2 else (0,))
     if shape.pad is not None:
-        draft.variable(shape.name("pad_at"), (0, 1))
+        draft.variable(shape.role("pad_at"), (0, 1))

@@ -12,6 +12,7 @@ from flextune.analysis.roles import block_in_role
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.fusion import EpilogueChain, epilogue_chain
 from flextune.schedule.restage import store_block_name
+from flextune.schedule.space import VariableRole
 
 RULE = "winograd"
 
@@ -59,9 +60,13 @@ class WinogradGeometry:
         spatial = {"y", "x", "co"} if geometry.batch == 1 else {"n", "y", "x", "co"}
         return geometry if set(geometry.axis_of_loop.values()) >= spatial else None
 
-    def name(self, variable: str) -> str:
-        """A variable of this schedule."""
-        return self.prefix + variable
+    def role(self, purpose: str, axis: str = "") -> VariableRole:
+        """A variable of this schedule, to be declared."""
+        return VariableRole(purpose, axis, prefix=self.prefix)
+
+    def name(self, purpose: str, axis: str = "") -> str:
+        """The name of a variable of this schedule."""
+        return self.role(purpose, axis).name
 
     @property
     def last(self) -> BlockFacts:

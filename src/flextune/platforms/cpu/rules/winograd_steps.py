@@ -34,8 +34,8 @@ def winograd_steps(shape: WinogradGeometry) -> list[Step]:
 def _restage(shape: WinogradGeometry) -> Step:
     e, _, ty, tx, co = (it.name for it in shape.product.spatial)
     tiles: tuple[tuple[str, tuple[Factor, ...]], ...] = (
-        (ty, (shape.name("tile_ty"),)),
-        (tx, (shape.name("tile_tx"),)),
+        (ty, (shape.name("tile", "ty"),)),
+        (tx, (shape.name("tile", "tx"),)),
         (co, (shape.name("vectors"), shape.lanes(shape.co))),
     )
     outer = (e, co, shape.product.reduce[0].name)
@@ -49,11 +49,11 @@ def _result_nest(shape: WinogradGeometry) -> list[Step]:
     free = tuple(f"out.{loop}" for loop, axis in shape.axis_of_loop.items() if axis is None or axis == "n")
     steps: list[Step] = [
         Loops(shape.last.name, tuple(f"out.{loop}" for loop in shape.axis_of_loop)),
-        Split(names["y"], (None, shape.name("block_ty"), m), ("y.task", "y.tile", "y.pixel")),
-        Split(names["x"], (None, shape.name("block_tx"), m), ("x.task", "x.tile", "x.pixel")),
+        Split(names["y"], (None, shape.name("block", "ty"), m), ("y.task", "y.tile", "y.pixel")),
+        Split(names["x"], (None, shape.name("block", "tx"), m), ("x.task", "x.tile", "x.pixel")),
         Split(
             names["co"],
-            (None, shape.name("cache_co"), shape.name("vectors"), lanes),
+            (None, shape.name("cache", "co"), shape.name("vectors"), lanes),
             ("co.task", "co.panel", "co.vector", "co.lanes"),
         ),
     ]
@@ -94,8 +94,8 @@ def _store_nest(shape: WinogradGeometry) -> list[Step]:
     return [
         ComputeAt(name, TASK),
         Loops(name, (e, n, ty, tx, co)),
-        Split(ty, (None, shape.name("tile_ty")), ("store.ty.tiles", "store.ty.tile")),
-        Split(tx, (None, shape.name("tile_tx")), ("store.tx.tiles", "store.tx.tile")),
+        Split(ty, (None, shape.name("tile", "ty")), ("store.ty.tiles", "store.ty.tile")),
+        Split(tx, (None, shape.name("tile", "tx")), ("store.tx.tiles", "store.tx.tile")),
         Split(co, (None, shape.name("vectors"), lanes), ("store.panel", "store.vectors", "store.lanes")),
         Reorder(((*panels_outside, *inner), (*tiles_outside, *inner)), order),
         Choose(
