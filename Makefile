@@ -12,11 +12,12 @@ PY := $(VENV)/bin/python
 SETUP := $(VENV)/.setup-done
 BENCH_SETUP := $(VENV)/.bench-setup-done
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test test-slow lint bench clean
 
 help:
 	@echo "make demo    tune a real model on this machine, with what comes of it (sets itself up)"
-	@echo "make test    all tests (sets itself up)"
+	@echo "make test    all tests but the slow ones (sets itself up)"
+	@echo "make test-slow  those: whole large models, large spaces"
 	@echo "make lint    formatting, lint, types, import rules"
 	@echo "make bench   the benchmarks beside PyTorch, ONNX Runtime, NumPy and TVM's own tuner"
 	@echo "make setup   only the virtual environment in $(VENV);  make clean  removes it and all caches"
@@ -35,7 +36,10 @@ demo: $(SETUP)
 	@$(PY) examples/demo.py
 
 test: $(SETUP)
-	@$(PY) -m pytest -n 2 --dist loadgroup
+	@$(PY) -m pytest -n 2 --dist loadgroup -m "not slow"
+
+test-slow: $(SETUP)
+	@$(PY) -m pytest -n 2 --dist loadgroup -m slow
 
 lint: $(SETUP)
 	@$(PY) -m ruff format --check --no-cache .

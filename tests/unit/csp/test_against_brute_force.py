@@ -14,8 +14,8 @@ from flextune.csp.neighbours import splits
 from flextune.testing.random_problems import brute_force, constraints, problems
 
 _lenient = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
-many = settings(max_examples=1500, suppress_health_check=_lenient)
-some = settings(max_examples=300, suppress_health_check=_lenient)
+many = settings(max_examples=600, suppress_health_check=_lenient)
+some = settings(max_examples=150, suppress_health_check=_lenient)
 
 
 def rows(assignments: Iterable[Mapping[str, int]]) -> list[tuple[tuple[str, int], ...]]:
@@ -94,7 +94,7 @@ def test_samples_are_solutions(problem: Problem, seed: int, n: int) -> None:
         assert set(rows(sample)) <= expected
 
 
-@settings(max_examples=400, suppress_health_check=_lenient)
+@settings(max_examples=200, suppress_health_check=_lenient)
 @given(problems(max_constraints=7))
 def test_explanation_is_minimal_and_conflicting(problem: Problem) -> None:
     solutions = problem.solve()

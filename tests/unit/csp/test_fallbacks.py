@@ -39,7 +39,7 @@ TINY = {
 
 
 @pytest.mark.parametrize("limits", TINY)
-@settings(max_examples=400, suppress_health_check=_lenient)
+@settings(max_examples=200, suppress_health_check=_lenient)
 @given(problem=problems())
 def test_same_solutions_with_tiny_limits(monkeypatch: pytest.MonkeyPatch, limits: str, problem: Problem) -> None:
     for module, name, value in TINY[limits]:
@@ -57,7 +57,7 @@ def test_gemm_with_tiny_limits(monkeypatch: pytest.MonkeyPatch, limits: str) -> 
     assert tensor_core_gemm(32, 32, 32).solve().count == GEMM_COUNTS[32]
 
 
-@settings(max_examples=300, suppress_health_check=_lenient)
+@settings(max_examples=150, suppress_health_check=_lenient)
 @given(problem=problems(max_constraints=6))
 def test_beam_search_tells_whether_there_is_a_solution(monkeypatch: pytest.MonkeyPatch, problem: Problem) -> None:
     monkeypatch.setattr("flextune.csp.explain._FIRST_BEAM", 1)

@@ -33,7 +33,7 @@ def sampled_counts(solutions: SolutionSet, seed: int, per_solution: int) -> np.n
     return observed
 
 
-@settings(max_examples=200, suppress_health_check=_lenient)
+@settings(max_examples=100, suppress_health_check=_lenient)
 @given(problems(max_constraints=2), st.integers(0, 2**32))
 def test_every_solution_is_as_likely(problem: Problem, seed: int) -> None:
     solutions = problem.solve()
