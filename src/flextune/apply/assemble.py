@@ -14,7 +14,8 @@ from flextune.apply.own_code import BuiltCode
 from flextune.apply.signature import Runtime, Signature
 from flextune.apply.static_program import static_model
 from flextune.apply.virtual_machine import VirtualMachineCode
-from flextune.errors import KernelError
+from flextune.errors import BuildError, KernelError
+from flextune.lowering.regions import has_regions
 from flextune.native.toolchain import has_compiler
 from flextune.platforms import platform_registry as platforms
 from flextune.target.target import Target
@@ -29,13 +30,18 @@ def assemble(
 ) -> Executable:
     """Compile Relax `main` over scheduled PrimFuncs. KernelError where TVM cannot compile it.
 
-    Straight-line models get a library with a runtime of its own, in which concatenations and slices are views (unless
-    `in_place` is false); others, and all where there is no C compiler, run on TVM's virtual machine, and say why.
-    A compiler that fails is a `BuildError`, not a reason.
+    Models get a library with a runtime of its own, in which concatenations and slices are views (unless `in_place` is
+    false); those whose shapes are not static, that call TVM's runtime, and all where there is no C compiler, run on
+    TVM's virtual machine, and say why. A compiler that fails is a `BuildError`, not a reason, and so is a model with
+    loops that cannot have a runtime of its own.
     """
     signature = replace(signature, instructions=platforms.compiler(target.kind).instructions(target))
     own = _own(module, signature, target, in_place, writer or InProcess())
-    return own if isinstance(own, Executable) else _on_virtual_machine(module, signature, target, own)
+    if isinstance(own, Executable):
+        return own
+    if has_regions(module):
+        raise BuildError(f"{signature.name} has loops or branches, which TVM's virtual machine does not run, and {own}")
+    return _on_virtual_machine(module, signature, target, own)
 
 
 def _own(
@@ -44,7 +50,7 @@ def _own(
     """The model with a runtime of its own, or why it cannot have one."""
     model = static_model(module, signature, target, in_place)
     if model is None:
-        return "the model is no straight line of kernels"
+        return "its shapes are not static, or it calls functions that are no kernels"
     if not has_compiler():
         return "there is no C compiler (gcc, cc, or the Python package ziglang)"
     program = model.program

@@ -20,9 +20,9 @@ from flextune.apply.kernel_names import ending, key_of
 from flextune.apply.kernel_objects import InProcess, ObjectWriter
 from flextune.apply.native_build import temporary_folder
 from flextune.apply.program import Step
+from flextune.apply.reading import read_straight_line
 from flextune.apply.scheduled_functions import Replacement, replace_functions
 from flextune.apply.signature import Runtime, Signature
-from flextune.apply.straight_line import read_straight_line
 from flextune.apply.threads import default_thread_count
 from flextune.errors import BuildError, FlextuneError, KernelError
 from flextune.importing.values import ValueSpec

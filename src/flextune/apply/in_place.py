@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from math import gcd
 
 from flextune.aligned import ALIGNMENT_BYTES
 from flextune.analysis.moves import Concatenation, Move, Slices, moved_by
@@ -269,7 +270,9 @@ class _Planner:
             return False
         step, layout = self._code.steps[index], home[1]
         itemsize = self._code.tensors[step.arguments[position]][0].itemsize
-        if layout.is_dense and layout.offset * itemsize % ALIGNMENT_BYTES == 0:
+        if step.marker is not None:  # what enters or leaves a loop lives in its own place for all of it
+            return False
+        if layout.is_dense and gcd(home[0].alignment, layout.offset * itemsize) % ALIGNMENT_BYTES == 0:
             return True
         if step.kernel is None or not (layout.is_dense or layout.run * itemsize >= LEAST_RUN_BYTES):
             return False

@@ -22,6 +22,7 @@ from flextune.lowering.precision.narrow import narrow_function
 from flextune.lowering.precision.precision import Precision
 from flextune.lowering.precision.rewrite import is_straight
 from flextune.lowering.precision.storage import storage_of
+from flextune.lowering.regions import has_regions
 from flextune.plan.partition import Partition
 from flextune.platforms import platform_registry as platforms
 from flextune.platforms.base import Array, Kernel
@@ -59,7 +60,7 @@ class LayerwiseModel:
 
     def __init__(self, partition: Partition, target: Target) -> None:
         module = partition.module
-        if not is_straight(module["main"]) or partition.fallbacks:
+        if not is_straight(module["main"]) or has_regions(module) or partition.fallbacks:
             raise UsageError(f"{partition.model.name}: layers cannot be chosen in a model that branches")
         self.partition = partition
         self.light_bytes = Precision("bfloat16").of(partition.model.weight_bytes).light_bytes

@@ -57,16 +57,22 @@ class NativeModel:
             raise BuildError(f"the model could not be run: {self._error()}")
 
     def run_timed(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[tuple[str, float]]:
-        """As `run`; the kernels that were called, in order, with the seconds that each call took."""
+        """As `run`; the kernels of the steps, in order, with the seconds that each call took.
+
+        Of a step that is called several times, in a loop, every call gets the mean.
+        """
         self._check_open()
-        times = np.zeros(len(self._kernels) + 1, np.int64)
+        spent = np.zeros((len(self._kernels), 2), np.int64)
         status = self._library.ft_run_timed(
-            self._model, _addresses(inputs), _addresses(outputs), ctypes.c_void_p(times.ctypes.data)
+            self._model, _addresses(inputs), _addresses(outputs), ctypes.c_void_p(spent.ctypes.data)
         )
         if status != 0:
             raise BuildError(f"the model could not be run: {self._error()}")
-        secs = (np.diff(times) * 1e-9).tolist()
-        return [(name, taken) for name, taken in zip(self._kernels, secs, strict=True) if name]
+        return [
+            call
+            for name, (nanosecs, calls) in zip(self._kernels, spent.tolist(), strict=True)
+            for call in ([(name, nanosecs * 1e-9 / max(calls, 1))] * calls if name else ())
+        ]
 
     def set_threads(self, threads: int) -> None:
         if self._library.flextune_set_threads(self._model, threads) != 0:

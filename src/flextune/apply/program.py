@@ -1,13 +1,13 @@
 """A model as a static program: kernels called one after the other on tensors whose places are known.
 
 This is what the C runtime in `flextune.native` executes. A model has such a form when its shapes are static and it
-is straight-line code of kernels, views and constants; anything else runs on TVM's virtual machine.
+is made of kernels, views, constants, and loops and branches over these; anything else runs on TVM's virtual machine.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 import numpy as np
 
@@ -21,6 +21,7 @@ class Place(IntEnum):
     OUTPUT = 1
     WEIGHT = 2
     ACTIVATION = 3
+    SLOT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +60,74 @@ class PlacedTensor:
     """In elements; None where it lies densely."""
 
 
+class Control(StrEnum):
+    """What a step that computes nothing does: it begins or ends the loop or the branch of its number."""
+
+    LOOP = "loop"
+    NEXT = "next"
+    IF = "if"
+    ELSE = "else"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A place in the program: where loop `number` begins (LOOP) or goes on (NEXT), where branch `number` begins with
+    what is done if its first argument is true (IF), what is done otherwise (ELSE), and its end (END)."""
+
+    control: Control
+    number: int
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A call of a kernel with tensors by number, outputs last. Without a kernel: copy the first to the second.
 
-    What is copied without a kernel is dense.
+    What is copied without a kernel is dense. A step with a marker computes nothing; its arguments are all tensors from
+    outside that the loop or branch uses: they are alive from its first marker to its last.
     """
 
     kernel: str | None
     arguments: tuple[int, ...]
+    marker: Marker | None = None
+
+
+class Change(IntEnum):
+    """What happens to a slot before each iteration. The numbers are those of `ft_change` in native/program.h."""
+
+    SLICE = 0
+    TURN = 1
+    CARRIED = 2
+    COUNTER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change of a slot; the fields are explained with `ft_move` in native/program.h. `step` is in bytes."""
+
+    change: Change
+    value: int
+    slot: int = 0
+    other: int = 0
+    result: int = -1
+    start: int = 0
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A loop of the program, between its markers: tensors by number, -1 for those that do not exist."""
+
+    limit: int
+    """The most iterations there are."""
+    count: int = -1
+    """How many there are at most in a run: an int64 scalar."""
+    enter: int = -1
+    """Whether there is a first iteration: a boolean scalar."""
+    again: int = -1
+    """Whether there is another one, known after each: a boolean scalar."""
+    moves: tuple[Move, ...] = ()
+    """What happens to its slots before each iteration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +154,8 @@ class Program:
     """The size of the block that holds all constants."""
     activation_bytes: int
     """The size of the one block that holds all tensors between inputs and outputs: the peak of what a run needs."""
+    loops: tuple[Loop, ...] = ()
+    """By the numbers of their markers."""
 
     @property
     def kernels(self) -> tuple[str, ...]:

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from flextune.apply.program import PlacedTensor, Port, Program, TensorType, dlpack_type
+from flextune.apply.program import (
+    Change,
+    Control,
+    Loop,
+    Marker,
+    Move,
+    Place,
+    PlacedTensor,
+    Port,
+    Program,
+    Step,
+    TensorType,
+    dlpack_type,
+)
 from flextune.apply.signature import Signature
 
 KERNEL_PREFIX = "__tvm_ffi_"
@@ -35,11 +48,13 @@ def program_text(program: Program, signature: Signature) -> str:
         _table("ft_value values", (_value(index, tensor) for index, tensor in enumerate(program.tensors))),
         _table("ft_step steps", _steps(program)),
         _table("int32_t arguments", map(str, arguments)),
+        *_loop_tables(program),
         _table("ft_port inputs", inputs),
         _table("ft_port outputs", outputs),
-        "const ft_program ft_the_program = {values, steps, arguments, inputs, outputs, "
+        "const ft_program ft_the_program = {values, steps, arguments, inputs, outputs, loops, "
         f"{len(program.tensors)}, {len(program.steps)}, {len(arguments)}, {len(program.inputs)}, "
-        f"{len(program.outputs)}, {program.weight_bytes}, {program.activation_bytes}, {signature.threads}}};",
+        f"{len(program.outputs)}, {len(program.loops)}, {_slot_count(program)}, {program.weight_bytes}, "
+        f"{program.activation_bytes}, {signature.threads}}};",
     ]
     return "\n".join(parts) + "\n"
 
@@ -53,11 +68,69 @@ def _value(index: int, tensor: PlacedTensor) -> str:
 
 
 def _steps(program: Program) -> Iterable[str]:
-    first = 0
-    for step in program.steps:
+    first, places = 0, _marker_places(program)
+    for index, step in enumerate(program.steps):
         kernel = "0" if step.kernel is None else f"{KERNEL_PREFIX}{step.kernel}"
-        yield f"{{{kernel}, {first}, {len(step.arguments)}}}"
+        kind, target = _kind(index, step, places)
+        yield f"{{{kind}, {kernel}, {first}, {len(step.arguments)}, {target}}}"
         first += len(step.arguments)
+
+
+def _marker_places(program: Program) -> dict[Marker, int]:
+    return {step.marker: index for index, step in enumerate(program.steps) if step.marker is not None}
+
+
+def _kind(index: int, step: Step, places: Mapping[Marker, int]) -> tuple[str, int]:
+    """What the step is to the interpreter, and the loop or step that it goes on with."""
+    if step.marker is None:
+        return ("FT_COPY" if step.kernel is None else "FT_CALL"), 0
+    number = step.marker.number
+    match step.marker.control:
+        case Control.LOOP:
+            return "FT_LOOP", number
+        case Control.NEXT:
+            return "FT_NEXT", number
+        case Control.IF:
+            return "FT_UNLESS", places[Marker(Control.ELSE, number)] + 1
+        case Control.ELSE:
+            return "FT_JUMP", places[Marker(Control.END, number)] + 1
+        case Control.END:
+            return "FT_JUMP", index + 1
+
+
+def _loop_tables(program: Program) -> Iterable[str]:
+    """The changes of slots of each loop and the values in them, then the loops."""
+    places = _marker_places(program)
+    rows = []
+    for number, loop in enumerate(program.loops):
+        moved = _moved(program, loop)
+        yield _table(f"ft_move moves_{number}", map(_move, loop.moves))
+        yield _table(f"int32_t moved_{number}", map(str, moved))
+        body, end = (places[Marker(control, number)] + 1 for control in (Control.LOOP, Control.NEXT))
+        rows.append(
+            f"{{INT64_C({loop.limit}), {body}, {end}, {loop.count}, {loop.enter}, {loop.again}, {len(loop.moves)}, "
+            f"{len(moved)}, moves_{number}, moved_{number}}}"
+        )
+    yield _table("ft_loop loops", rows)
+
+
+def _moved(program: Program, loop: Loop) -> list[int]:
+    """The tensors that lie where the loop's slots point to."""
+    slots = {move.slot for move in loop.moves if move.change is not Change.COUNTER}
+    tensors = enumerate(program.tensors)
+    return [index for index, tensor in tensors if tensor.place is Place.SLOT and tensor.port in slots]
+
+
+def _slot_count(program: Program) -> int:
+    slots = (move.slot for loop in program.loops for move in loop.moves if move.change is not Change.COUNTER)
+    return max(slots, default=-1) + 1
+
+
+def _move(move: Move) -> str:
+    return (
+        f"{{{int(move.change)}, {move.slot}, {move.value}, {move.other}, {move.result}, INT64_C({move.start}), "
+        f"INT64_C({move.step})}}"
+    )
 
 
 def _ports(ports: Iterable[tuple[Port, str]]) -> list[str]:

@@ -14,6 +14,7 @@ from flextune.analysis.moves import described, move_of
 from flextune.errors import ScheduleError
 from flextune.lowering.calls import is_call_tir, is_constant
 from flextune.lowering.mutation import mutated
+from flextune.lowering.regions import with_bodies
 from flextune.schedule.packing import PackedInput
 
 SCHEDULED = "tirx.is_scheduled"
@@ -35,7 +36,9 @@ def replace_functions(module: tvm.IRModule, replacements: Mapping[str, Replaceme
 
     before: y = call_tir(conv, (x, const w))   -->   after: y = call_tir(conv_scheduled, (x, const pack(w)))
     """
-    return relax.transform.DeadCodeElimination(["main"])(mutated(module, _Rewriter(module, replacements)))
+    return relax.transform.DeadCodeElimination(with_bodies(module, ["main"]))(
+        mutated(module, _Rewriter(module, replacements))
+    )
 
 
 @relax.expr_functor.mutator

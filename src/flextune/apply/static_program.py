@@ -14,8 +14,9 @@ from flextune.apply.huge_pages import huge_block
 from flextune.apply.in_place import CopyStep, Decisions, Homes, Part, decide_in_place, lifetimes
 from flextune.apply.memory_plan import plan_memory
 from flextune.apply.program import Place, PlacedTensor, Port, Program, Step
+from flextune.apply.reading import read_straight_line
 from flextune.apply.signature import Signature
-from flextune.apply.straight_line import Buffer, StraightLine, read_straight_line
+from flextune.apply.straight_line import Buffer, StraightLine
 from flextune.apply.strided_kernels import StridedKernels
 from flextune.target.target import Target
 
@@ -32,7 +33,7 @@ class StaticModel:
 def static_model(
     module: tvm.IRModule, signature: Signature, target: Target, in_place: bool = True
 ) -> StaticModel | None:
-    """The model in static form, or None when it has none (control flow, symbolic shapes, calls into a runtime).
+    """The model in static form, or None when it has none (symbolic shapes, calls into a runtime).
 
     Without `in_place` every concatenation and slice is a kernel that copies.
     """
@@ -47,7 +48,7 @@ def static_model(
     tensors = tuple(_tensor(code, homes, offsets, index) for index in range(len(code.tensors)))
     inputs = tuple(Port(spec.name, index) for index, spec in enumerate(signature.inputs))
     outputs = tuple(Port(spec.name, tensor) for spec, tensor in zip(signature.outputs, code.results, strict=True))
-    program = Program(tensors, steps, inputs, outputs, weights.size, activation_bytes)
+    program = Program(tensors, steps, inputs, outputs, weights.size, activation_bytes, tuple(code.loops))
     functions = {name: kernels.functions[name].with_attr("global_symbol", name) for name in program.kernels}
     return StaticModel(program, tvm.IRModule(functions), weights)
 
@@ -86,7 +87,7 @@ def _placed(code: StraightLine, decisions: Decisions, kernels: StridedKernels) -
     for step in steps:
         types = [code.tensors[tensor][0] for tensor in step.arguments]
         found = [homes.of(tensor) for tensor in step.arguments]
-        placed.append(kernels.placed(step, types, [home[1] for home in found if home is not None]))
+        placed.append(kernels.placed(step, types, [home for home in found if home is not None]))
     return tuple(placed), homes
 
 

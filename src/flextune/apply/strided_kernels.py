@@ -14,6 +14,7 @@ from flextune.apply.element_places import Layout
 from flextune.apply.generic import generic_schedule
 from flextune.apply.kernel_names import variant_name
 from flextune.apply.program import Step, TensorType
+from flextune.apply.straight_line import Buffer
 from flextune.schedule.strided import Strided, with_strides
 from flextune.target.target import Target
 
@@ -29,11 +30,11 @@ class StridedKernels:
     target: Target
     _variants: dict[tuple[str, tuple[tuple[int, Strided], ...]], str] = field(default_factory=dict)
 
-    def placed(self, step: Step, types: Sequence[TensorType], layouts: Sequence[Layout]) -> Step:
+    def placed(self, step: Step, types: Sequence[TensorType], homes: Sequence[tuple[Buffer, Layout]]) -> Step:
         """The step with a kernel for its arguments where they lie."""
         if step.kernel is None:
             return step
-        found = (_strided(kind, layout) for kind, layout in zip(types, layouts, strict=True))
+        found = (_strided(kind, *home) for kind, home in zip(types, homes, strict=True))
         strided = {position: each for position, each in enumerate(found) if each is not None}
         return Step(self._variant(step.kernel, strided), step.arguments) if strided else step
 
@@ -56,9 +57,9 @@ class StridedKernels:
         return self._variants[key]
 
 
-def _strided(kind: TensorType, layout: Layout) -> Strided | None:
+def _strided(kind: TensorType, buffer: Buffer, layout: Layout) -> Strided | None:
     """How a tensor is to be indexed; None where it lies as kernels expect."""
-    alignment = gcd(ALIGNMENT_BYTES, layout.offset * kind.itemsize)
+    alignment = gcd(buffer.alignment, layout.offset * kind.itemsize)
     if layout.is_dense and alignment == ALIGNMENT_BYTES:
         return None
     return Strided(layout.strides, alignment)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
+
+from flextune.importing.regions import Region
 
 Value = TypeVar("Value", int, float, str, tuple[int, ...])
 
@@ -38,6 +40,12 @@ class OnnxGraph:
     """The version of the default operator set."""
     name: str
     """The graph's name."""
+    inner_opset: int = 0
+    """That of graphs inside nodes, which stay as they were read; 0 for `opset`."""
+    regions: dict[str, Region] = field(default_factory=dict)
+    """Loops and branches, by the names that nodes refer to them by (`flextune.importing.regions`)."""
+    known: dict[str, onnx.ValueInfoProto] = field(default_factory=dict)
+    """Types of values that ONNX's inference cannot find: the results of regions."""
 
     @classmethod
     def of(cls, proto: onnx.ModelProto) -> OnnxGraph:
@@ -49,6 +57,7 @@ class OnnxGraph:
             inputs=[value for value in proto.graph.input if value.name not in constants],
             outputs=list(proto.graph.output),
             opset=opset_version(proto),
+            inner_opset=opset_version(proto),
             name=proto.graph.name or "model",
         )
 
@@ -73,7 +82,11 @@ class OnnxGraph:
         return self._proto([*self.inputs, *typed], small)
 
     def _proto(self, inputs: Iterable[onnx.ValueInfoProto], initializers: list[onnx.TensorProto]) -> onnx.ModelProto:
-        graph = onnx.helper.make_graph(self.nodes, self.name, list(inputs), self.outputs, initializers)
+        outputs = {value.name for value in self.outputs}
+        known = [value for name, value in self.known.items() if name not in outputs]
+        graph = onnx.helper.make_graph(
+            self.nodes, self.name, list(inputs), self.outputs, initializers, value_info=known
+        )
         others = sorted({node.domain for node in self.nodes} - {"", "ai.onnx"})
         opsets = [onnx.helper.make_opsetid("", self.opset), *(onnx.helper.make_opsetid(name, 1) for name in others)]
         return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=MIN_IR_VERSION)

@@ -20,7 +20,10 @@ from flextune.lowering.emit import PRIMITIVE
 from flextune.lowering.folding import fold_moved_constants
 from flextune.lowering.legalization import LEGALIZATIONS
 from flextune.lowering.mutation import mutated
+from flextune.lowering.regions import with_bodies
 from flextune.tvm_types import GlobalVariable, PrimFunc, RelaxCall, RelaxExpr, RelaxFunction, RelaxType
+
+ModulePass = Callable[[tvm.IRModule], tvm.IRModule]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,9 +32,6 @@ class Kernel:
 
     function: PrimFunc
     type: RelaxType
-
-
-ModulePass = Callable[[tvm.IRModule], tvm.IRModule]
 
 
 class LoweredKernels:
@@ -57,6 +57,7 @@ class LoweredKernels:
         By the passes of `kernel_passes` but for those that `without` names; `observe` is told what each of them left.
         """
         keys = {name.name_hint: _key(function, module) for name, function in _primitives(module)}
+        entries = with_bodies(module, entries)
         known = {name: self._kept[key] for name, key in keys.items() if key in self._kept}
         with tvm_errors():
             lowered = run_passes(kernel_passes(entries, known), _with_kernels(module, known), self._without, observe)

@@ -33,6 +33,8 @@ from flextune.lowering.precision.casts import store_bfloat16
 from flextune.lowering.precision.lines import along_lines
 from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.lowering.precision.quantized import integer_products
+from flextune.lowering.regions import with_body
+from flextune.lowering.stitching import bodies, import_graph
 from flextune.tvm_types import IRModule, RelaxExpr
 
 CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"], "relax.nn.conv2d_transpose": ["NCHW", "IOHW"]}
@@ -55,10 +57,29 @@ def relax_operators(
     """
     graph = OnnxGraph.of(model.proto)
     simplify(graph, without, observe)
-    module = import_onnx(graph, model.name)
     passes = PASSES if precision.is_float32 else (*PASSES, *BFLOAT16_PASSES)
+    return _operators(graph, model.name, passes, without, observe)
+
+
+def _operators(
+    graph: OnnxGraph,
+    name: str,
+    passes: Collection[Pass[IRModule]],
+    without: Collection[str],
+    observe: Observer[IRModule] | None = None,
+    prefix: str = "",
+) -> IRModule:
+    """A simplified graph as Relax `main`, and the bodies of its loops and branches as other functions.
+
+    The names of regions begin with `prefix`, which differs between graphs of a model. Bodies compute in float32.
+    """
+    module = import_graph(graph, lambda part: import_onnx(part, name), prefix)
     with tvm_errors():
-        return run_passes(passes, module, without, observe)
+        module = run_passes(passes, module, without, observe)
+    for region, function, body in bodies(graph, prefix):
+        inner = _operators(body, name, PASSES, without, prefix=f"{function}_")
+        module = with_body(module, function, inner, "" if region.form is None else str(region.form))
+    return module
 
 
 def import_onnx(graph: OnnxGraph, name: str) -> tvm.IRModule:

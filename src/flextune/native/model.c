@@ -11,9 +11,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "interpreter.h"
 #include "pool.h"
 #include "program.h"
 #include "services.h"
@@ -27,6 +27,8 @@ struct flextune_model {
   char **ports;  /* of inputs, then of outputs: where each is in the present run */
   ft_tensor *tensors;
   ft_any *arguments;
+  char **slots;
+  int64_t *iterations;
   int owns_weights;
   int threads;
   pthread_mutex_t turn;
@@ -131,9 +133,11 @@ static int allocate(flextune_model *model, char *weights) {
   model->arguments = calloc((size_t)program->argument_count + 1, sizeof *model->arguments);
   model->staged = calloc((size_t)(program->input_count + program->output_count) + 1, sizeof *model->staged);
   model->ports = calloc((size_t)(program->input_count + program->output_count) + 1, sizeof *model->ports);
+  model->slots = calloc((size_t)program->slot_count + 1, sizeof *model->slots);
+  model->iterations = calloc((size_t)program->loop_count + 1, sizeof *model->iterations);
   if ((model->weights == NULL && program->weight_bytes > 0) || model->tensors == NULL || model->arguments == NULL ||
       (model->activations == NULL && program->activation_bytes > 0) || model->staged == NULL ||
-      model->ports == NULL)
+      model->ports == NULL || model->slots == NULL || model->iterations == NULL)
     return fail("out of memory%s%s", "", "");
   return 0;
 }
@@ -170,6 +174,8 @@ void flextune_close(flextune_model *model) {
   free(model->ports);
   free(model->tensors);
   free(model->arguments);
+  free(model->slots);
+  free(model->iterations);
   pthread_mutex_destroy(&model->turn);
   free(model);
 }
@@ -237,31 +243,6 @@ static int set_data(flextune_model *model, const void *const *inputs, void *cons
   return 0;
 }
 
-static int64_t nanosecs(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
-/* `ended`, where given, gets the time at which each step ended. */
-static int run_steps(flextune_model *model, int64_t *ended) {
-  const ft_program *program = model->program;
-  for (int32_t index = 0; index < program->step_count; ++index) {
-    const ft_step *step = &program->steps[index];
-    const ft_any *arguments = &model->arguments[step->first];
-    if (step->kernel == NULL) {
-      const ft_tensor *from = arguments[0].pointer, *to = arguments[1].pointer;
-      memcpy(to->data, from->data, (size_t)program->values[program->arguments[step->first]].bytes);
-    } else {
-      ft_any result = {0, 0, NULL};
-      if (step->kernel(NULL, arguments, step->count, &result) != 0)
-        return fail("a kernel failed: %s%s", ft_kernel_error(), "");
-    }
-    if (ended != NULL) ended[index] = nanosecs();
-  }
-  return 0;
-}
-
 static void hand_out(const flextune_model *model, void *const *outputs) {
   const ft_program *program = model->program;
   for (int32_t index = 0; index < program->output_count; ++index) {
@@ -271,20 +252,20 @@ static void hand_out(const flextune_model *model, void *const *outputs) {
   }
 }
 
-/* As flextune_run; `times` gets the monotonic clock's nanoseconds before the first step and after each of them. */
-FLEXTUNE_API int ft_run_timed(flextune_model *model, const void *const *inputs, void *const *outputs, int64_t *times);
+/* As flextune_run; `spent`, where given, gets what each step took. */
+FLEXTUNE_API int ft_run_timed(flextune_model *model, const void *const *inputs, void *const *outputs, ft_spent *spent);
 
 int flextune_run(flextune_model *model, const void *const *inputs, void *const *outputs) {
   return ft_run_timed(model, inputs, outputs, NULL);
 }
 
-int ft_run_timed(flextune_model *model, const void *const *inputs, void *const *outputs, int64_t *times) {
+int ft_run_timed(flextune_model *model, const void *const *inputs, void *const *outputs, ft_spent *spent) {
   pthread_mutex_lock(&model->turn);
   ft_use_threads(model->threads);
   ft_begin_run();
   int status = set_data(model, inputs, outputs);
-  if (times != NULL) times[0] = nanosecs();
-  if (status == 0) status = run_steps(model, times == NULL ? NULL : times + 1);
+  ft_run_state state = {model->program, model->tensors, model->arguments, model->slots, model->iterations};
+  if (status == 0 && ft_run_steps(&state, spent) != 0) status = fail("a kernel failed: %s%s", ft_kernel_error(), "");
   if (status == 0) hand_out(model, outputs);
   ft_end_run();
   pthread_mutex_unlock(&model->turn);

@@ -18,8 +18,8 @@ from flextune.errors import BuildError, EnvironmentFault
 from flextune.settings import cache_folder
 
 HEADER = "flextune_model.h"
-SOURCES = ("pool.c", "services.c", "model.c")
-_HEADERS = ("pool.h", "services.h", "program.h", HEADER)
+SOURCES = ("pool.c", "services.c", "interpreter.c", "model.c")
+_HEADERS = ("pool.h", "services.h", "program.h", "interpreter.h", HEADER)
 _COMPILE = ("-std=gnu11", "-O2", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra")
 _LINK = ("-shared", "-Wl,-Bsymbolic", "-Wl,-z,nodelete")
 """Of two libraries in one process each uses its own functions; threads of the pool outlive `dlclose`."""

@@ -25,7 +25,9 @@ from flextune.lowering.estimator import Estimator
 from flextune.lowering.kernels import LoweredKernels, fuse_by_default
 from flextune.lowering.lower import relax_operators
 from flextune.lowering.precision.precision import FLOAT32, Precision, with_precision
+from flextune.lowering.regions import kernel_counts
 from flextune.plan.alternative import Choice
+from flextune.plan.bodies import with_planned_bodies
 from flextune.plan.fusion.switcher import FusionSwitcher, float32_only
 from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment
 from flextune.plan.layouts.rewriting import with_layouts
@@ -129,8 +131,9 @@ def partition_model(
     """
     precision = precision.of(model.weight_bytes)
     operators = relax_operators(model, without, precision, observe)
-    switcher = FusionSwitcher.of(operators, _without(without, precision), estimator)
     kept = LoweredKernels(without)
+    operators = with_planned_bodies(operators, kept, without, estimator)
+    switcher = FusionSwitcher.of(operators, _without(without, precision), estimator)
     if switcher is None:
         lowered = fuse_by_default(operators, without, observe)
     else:
@@ -152,9 +155,8 @@ def _without(names: Collection[str], precision: Precision) -> frozenset[str]:
 
 def partition_module(model: Model, module: tvm.IRModule, sites: tuple[CallSite, ...] | None = None) -> Partition:
     """Split an already lowered module into tasks: what all of its functions call, or only these `sites`."""
-    if sites is None:
-        sites = call_sites(module)
-    counts = Counter(site.function for site in sites)
+    counts = kernel_counts(module) if sites is None else Counter(site.function for site in sites)
+    sites = call_sites(module) if sites is None else sites
     functions: dict[Workload, list[str]] = {}
     fallbacks = []
     for name in counts:

@@ -23,7 +23,7 @@ from flextune.importing.simplify.opset import upgrade_operators
 from flextune.importing.simplify.padding import clip_windows, explicit_padding, pad_by_convolution, split_negative_pads
 from flextune.importing.simplify.quantized_operators import spell_out_quantized
 from flextune.importing.simplify.ranks import full_rank_constants
-from flextune.importing.simplify.recurrent import written_out_steps
+from flextune.importing.simplify.recurrent import recurrent_loops
 from flextune.importing.simplify.refusals import refuse_elements, refuse_misread
 from flextune.importing.simplify.rows import linear_over_rows, scale_weights, separate_projections
 from flextune.importing.simplify.shifts import bounded_shifts
@@ -36,6 +36,16 @@ _REFUSES = "it refuses models that would be computed wrongly"
 _READS = "the importer fails on what it rewrites, or takes it for something else"
 _SUMS = "sums of 16-bit floats are wrong in 16 bits, and the importer fails on half of the operators"
 
+
+def loops_of_recurrent_layers(graph: OnnxGraph) -> None:
+    """Replace `LSTM`, `GRU` and `RNN` by one product with all inputs, and a loop over the steps for each direction.
+
+    before: y = RNN(x[2,1,8], W, R, initial_h=h)
+    after:  p = MatMul(x, W'); y = loop over the slices of p, from h on: h = Tanh(slice + MatMul(h, R'))
+    """
+    recurrent_loops(graph, simplify)
+
+
 PASSES: tuple[Pass[OnnxGraph], ...] = (
     in_place(spell_out_quantized, _READS),
     in_place(refuse_elements, _REFUSES),
@@ -47,7 +57,7 @@ PASSES: tuple[Pass[OnnxGraph], ...] = (
     in_place(remove_identities),
     in_place(fold_constants, _READS),
     in_place(fold_shapes, _READS),
-    in_place(written_out_steps, _READS),
+    in_place(loops_of_recurrent_layers, _READS),
     in_place(fold_constants, _READS),
     in_place(remove_neutral),
     in_place(slice_constant_reads),

@@ -1,229 +1,289 @@
-"""`LSTM`, `GRU` and `RNN` written out step by step: the number of steps is known when a model is built.
+"""`LSTM`, `GRU` and `RNN` as loops: the products with the inputs of all steps are one, and one body does every step.
 
-The products with the inputs of all steps are one; each step is one product with the state before, and gates (ONNX
-operators, "LSTM", "GRU", "RNN"). What is not written out here, `refusals` names.
+A step is a product with the state before it, and gates (ONNX operators, "LSTM", "GRU", "RNN"). Sequences that are
+shorter than others leave the state as it is in the steps that they do not have: in the reverse direction these are the
+first ones, so that nothing has to be turned around.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
 from flextune.importing.onnx_graph import OnnxGraph, attribute
+from flextune.importing.regions import LoopForm, Region
+from flextune.importing.simplify.bodies import NodeWriter, Simplifier, add_region, tensor_value
+from flextune.importing.simplify.cells import (
+    GATES,
+    STEPS,
+    Activation,
+    Cell,
+    activations_of,
+    clip_of,
+    unknown_activations,
+)
 from flextune.importing.simplify.constants import static_shapes
-from flextune.importing.simplify.links import Shape, int64
-
-MAX_STEPS = 256
-"""A step is some kernel calls; models of more steps would take minutes to build."""
+from flextune.importing.simplify.element_types import element_types
+from flextune.importing.simplify.links import Shape
 
 OLDEST_OPSET = 13
 """The sizes of `Split` are an input from here on."""
 
-USUAL = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 """Whether each of the directions runs from the last step to the first."""
 
-Step = Callable[["_Direction", str, "State"], "State"]
-"""From the products with a step's input and the state before it to the state behind it."""
 
-
-def written_out_steps(graph: OnnxGraph) -> None:
-    """Replace recurrent nodes with constant weights by the nodes of their steps.
-
-    before: y = RNN(x[2,1,8], W, R, initial_h=h)
-    after:  p, q = Split(MatMul(x, W')); h1 = Tanh(p + MatMul(h, R')); h2 = Tanh(q + MatMul(h1, R')); y = Concat(h1, h2)
-    """
-    if graph.opset < OLDEST_OPSET or not any(node.op_type in USUAL for node in graph.nodes):
+def recurrent_loops(graph: OnnxGraph, simplify: Simplifier) -> None:
+    """Replace recurrent nodes that have all that is needed; bodies are simplified by the function that is given."""
+    if graph.opset < OLDEST_OPSET:
         return
-    shapes = static_shapes(graph)
-    rewritten: list[onnx.NodeProto] = []
-    for node in graph.nodes:
-        shape = shapes.get(node.input[0], ())
-        if node.op_type in USUAL and not why_not_written_out(node, graph, shape):
-            rewritten.extend(_layer(node, shape, graph))
-        else:
-            rewritten.append(node)
-    graph.nodes = rewritten
+    nodes = graph.nodes
+    for node in [each for each in nodes if each.op_type in STEPS]:
+        shape = static_shapes(graph).get(node.input[0], ())
+        if not why_no_loop(node, graph, shape):
+            written = _Layer.of(node, graph, shape).written(simplify)
+            place = graph.nodes.index(node)
+            graph.nodes = [*graph.nodes[:place], *written, *graph.nodes[place + 1 :]]
 
 
-def why_not_written_out(node: onnx.NodeProto, graph: OnnxGraph, shape: Shape) -> str:
+def why_no_loop(node: onnx.NodeProto, graph: OnnxGraph, shape: Shape) -> str:
     """What is not supported about a recurrent node whose input has this shape; empty if nothing."""
-    names = dict(enumerate(node.input))
-    usual = USUAL[node.op_type] * len(DIRECTIONS[attribute(node, "direction", "forward")])
-    named = tuple(each.decode() for entry in node.attribute if entry.name == "activations" for each in entry.strings)
-    lengths = graph.constants.get(names.get(4, ""))
-    if graph.opset < OLDEST_OPSET or len(shape) != 3 or 0 in shape:
-        return "is not supported here: the shape of its input is not known"
-    if shape[0] > MAX_STEPS:
-        return f"of {shape[0]} steps is not supported; at most {MAX_STEPS} are: cut the sequence"
-    if any(names[place] not in graph.constants for place in (1, 2, 3) if names.get(place)):
-        return "with weights that are no constants is not supported"
-    if names.get(4) and (lengths is None or np.any(lengths != shape[0])):
-        return "with lengths of sequences is not supported; pad them outside of the model"
-    if attribute(node, "layout", 0) or attribute(node, "input_forget", 0) or names.get(7):
-        return "with layout, input_forget or peepholes is not supported"
-    if (named and named != usual) or any(entry.name == "clip" for entry in node.attribute):
-        return "with other activations than the usual ones, or clip, is not supported"
+    if graph.opset < OLDEST_OPSET:
+        return f"is not supported in operator set {graph.opset}; convert the model to a newer one"
+    if len(shape) != 3 or 0 in shape:
+        return "is not supported here: the shape of its input is not known, or is empty"
+    if unknown := unknown_activations(node):
+        return f"with the activation {unknown[0]} is not supported"
     return ""
 
 
-State = tuple[str, ...]
-"""The values that a step hands on: the output [batch, hidden], and for `LSTM` the cell."""
+@dataclass(slots=True, eq=False)
+class _Layer:
+    """A recurrent node, and what is written in its place."""
 
-
-@dataclass(slots=True)
-class _Direction:
-    """One direction of a layer, written out node by node. Weights are transposed to [from, gates * hidden]."""
-
+    node: onnx.NodeProto
     graph: OnnxGraph
-    """Where constants go."""
-    nodes: list[onnx.NodeProto]
-    """What is written so far."""
-    stem: str
-    """What names of its values begin with."""
+    writer: NodeWriter
+    inputs: Mapping[int, str]
+    """Those that are there, by their positions."""
+    steps: int
+    batch: int
     hidden: int
-    """The width of the state."""
-    before_reset: bool
-    """Whether a `GRU` multiplies the state by its weights before it is reset (ONNX: `linear_before_reset`)"""
-    weights: str
-    """Name of the constant by which inputs are multiplied."""
-    state_weights: str
-    """Name of the constant by which the state is multiplied."""
-    candidate_weights: str
-    """Name of the part of `state_weights` that is the last gate's: a `GRU`'s candidate."""
-    bias: str
-    """Name of what is added to the products with inputs: both biases of ONNX, where these can be added up."""
-    state_bias: str
-    """Name of the candidate's bias that is added to the product with the state."""
+    kind: int
+    """The element type of all values (`TensorProto.DataType`)."""
+    batch_first: bool
+    """Whether the first axis is the batch (ONNX: `layout`)."""
 
-    def node(self, operator: str, *inputs: str, **attributes: int) -> str:
-        name = f"{self.stem}_{operator.lower()}_{len(self.nodes)}"
-        self.nodes.append(onnx.helper.make_node(operator, list(inputs), [name], name=name, **attributes))
+    @classmethod
+    def of(cls, node: onnx.NodeProto, graph: OnnxGraph, shape: Shape) -> _Layer:
+        inputs = {place: name for place, name in enumerate(node.input) if name}
+        batch_first = bool(attribute(node, "layout", 0))
+        steps, batch = (shape[1], shape[0]) if batch_first else (shape[0], shape[1])
+        hidden = static_shapes(graph)[inputs[2]][2]
+        kind = element_types(graph)[inputs[0]]
+        stem = graph.fresh_name(next(filter(None, node.output)))
+        return cls(node, graph, NodeWriter(graph, stem), inputs, steps, batch, hidden, kind, batch_first)
+
+    def written(self, simplify: Simplifier) -> list[onnx.NodeProto]:
+        """The nodes of all directions, and of the results put together: Y, Y_h and Y_c."""
+        reverses = DIRECTIONS[attribute(self.node, "direction", "forward")]
+        functions = activations_of(self.node, len(reverses))
+        mask = self._mask()
+        source = self.inputs[0]
+        if self.batch_first:
+            source = self.writer.node("Transpose", source, perm=[1, 0, 2])
+        flat = self.writer.reshape(source, [self.steps * self.batch, -1])
+        found = [
+            self._direction(place, reverse, flat, mask, functions[place], simplify)
+            for place, reverse in enumerate(reverses)
+        ]
+        for place, name in enumerate(self.node.output):
+            if name:
+                self._put_together([results[place] for results in found], place, name)
+        return self.writer.nodes
+
+    @property
+    def _dtype(self) -> np.dtype:
+        dtype: np.dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(self.kind))
+        return dtype
+
+    def _mask(self) -> str:
+        """Whether each sequence has each step [steps, batch, 1]; nothing where all of them have all."""
+        lengths = self.graph.constants.get(self.inputs.get(4, ""))
+        if 4 not in self.inputs or (lengths is not None and np.all(lengths == self.steps)):
+            return ""
+        steps = np.arange(self.steps, dtype=np.int32)[:, None]
+        present = self.writer.node("Less", self.writer.constant(steps), self.inputs[4])
+        return self.writer.reshape(present, [self.steps, self.batch, 1])
+
+    def _of_direction(self, position: int, place: int, shape: list[int]) -> str:
+        """The part of an input that is one direction's, in this shape."""
+        name = self.inputs[position]
+        constant = self.graph.constants.get(name)
+        axis = 1 if self.batch_first and position in (5, 6) else 0
+        if constant is not None:
+            return self.writer.constant(np.ascontiguousarray(constant.take(place, axis)).reshape(shape))
+        index = self.writer.constant(np.array(place, np.int64))
+        return self.writer.reshape(self.writer.node("Gather", name, index, axis=axis), shape)
+
+    def _transposed(self, name: str) -> str:
+        if name in self.graph.constants:
+            return self.writer.constant(np.ascontiguousarray(self.graph.constants[name].T))
+        return self.writer.node("Transpose", name, perm=[1, 0])
+
+    def _direction(
+        self,
+        place: int,
+        reverse: bool,
+        flat: str,
+        mask: str,
+        functions: tuple[Activation, ...],
+        simplify: Simplifier,
+    ) -> tuple[str, ...]:
+        """All outputs [steps, batch, hidden] in order of time, and the last state."""
+        loop = _Loop(self, mask)
+        width = GATES[self.node.op_type] * self.hidden
+        resets_product = self.node.op_type == "GRU" and bool(attribute(self.node, "linear_before_reset", 0))
+        bias, state_bias = self._biases(place, width, resets_product)
+        weights = self._transposed(self._of_direction(1, place, [width, -1]))
+        products = self.writer.node("MatMul", flat, weights)
+        products = self.writer.node("Add", products, bias) if bias else products
+        scanned = self.writer.reshape(products, [self.steps, self.batch, width])
+        state_weights = self._of_direction(2, place, [width, self.hidden])
+        parts = [state_weights]
+        if self.node.op_type == "GRU" and not resets_product:
+            sizes = [2 * self.hidden, self.hidden]
+            parts = self._rows(state_weights, sizes)
+        cell = Cell(
+            loop.writer,
+            functions,
+            self.hidden,
+            self._dtype,
+            [loop.read(self._transposed(part), [self.hidden, size]) for part, size in self._sizes(parts, width)],
+            clip_of(self.node),
+            self._peepholes(place, loop),
+            loop.read(state_bias, [self.hidden]) if state_bias else "",
+            bool(attribute(self.node, "input_forget", 0)),
+        )
+        return loop.written(cell, place, reverse, scanned, width, simplify)
+
+    def _sizes(self, parts: list[str], width: int) -> list[tuple[str, int]]:
+        sizes = [width] if len(parts) == 1 else [2 * self.hidden, self.hidden]
+        return list(zip(parts, sizes, strict=True))
+
+    def _rows(self, name: str, sizes: list[int]) -> list[str]:
+        constant = self.graph.constants.get(name)
+        if constant is None:
+            return self.writer.split(name, sizes, 0)
+        return [self.writer.constant(np.ascontiguousarray(part)) for part in np.split(constant, np.cumsum(sizes)[:-1])]
+
+    def _biases(self, place: int, width: int, resets_product: bool) -> tuple[str, str]:
+        """What is added to the products with inputs, and what to the candidate's product with the state.
+
+        Both biases of ONNX are one, but for a candidate whose product with the state is reset.
+        """
+        if 3 not in self.inputs:
+            return "", self.writer.constant(np.zeros(self.hidden, self._dtype)) if resets_product else ""
+        of_input, of_state = self.writer.split(self._of_direction(3, place, [2 * width]), [width, width], 0)
+        if not resets_product:
+            return self.writer.node("Add", of_input, of_state), ""
+        gates, candidate = self.writer.split(of_state, [2 * self.hidden, self.hidden], 0)
+        nothing = self.writer.constant(np.zeros(self.hidden, self._dtype))
+        added = self.writer.node("Concat", gates, nothing, axis=0)
+        return self.writer.node("Add", of_input, added), candidate
+
+    def _peepholes(self, place: int, loop: _Loop) -> tuple[str, ...]:
+        if 7 not in self.inputs:
+            return ()
+        parts = self.writer.split(self._of_direction(7, place, [3 * self.hidden]), [self.hidden] * 3, 0)
+        return tuple(loop.read(part, [self.hidden]) for part in parts)
+
+    def first_state(self, place: int) -> list[str]:
+        """The state before the first step: zeros where none is given."""
+        shape = [self.batch, self.hidden]
+        positions = (5, 6) if self.node.op_type == "LSTM" else (5,)
+        zeros = np.zeros(shape, self._dtype)
+        return [
+            self._of_direction(position, place, shape) if position in self.inputs else self.writer.constant(zeros)
+            for position in positions
+        ]
+
+    def _put_together(self, parts: list[str], place: int, result: str) -> None:
+        """One output of all directions side by side, the batch where it belongs."""
+        state = [self.batch, self.hidden]
+        if place:
+            axis, shape = (1, [self.batch, 1, self.hidden]) if self.batch_first else (0, [1, *state])
+        elif self.batch_first:
+            axis, shape = 2, [self.batch, self.steps, 1, self.hidden]
+            parts = [self.writer.node("Transpose", part, perm=[1, 0, 2]) for part in parts]
+        else:
+            axis, shape = 1, [self.steps, 1, *state]
+        if len(parts) == 1:
+            self.writer.reshape(parts[0], shape, result)
+        else:
+            self.writer.node("Concat", *(self.writer.reshape(part, shape) for part in parts), output=result, axis=axis)
+
+
+class _Loop:
+    """The loop of one direction while its body is written."""
+
+    def __init__(self, layer: _Layer, mask: str) -> None:
+        self._layer, self._mask = layer, mask
+        graph = layer.graph
+        self._body = OnnxGraph([], {}, [], [], graph.opset, f"{layer.writer.stem}_body")
+        self.writer = NodeWriter(self._body, f"{layer.writer.stem}_step")
+        self._alike: list[onnx.ValueInfoProto] = []
+
+    def read(self, name: str, shape: list[int]) -> str:
+        """A value of the graph around, for the body: every step reads the same."""
+        constants = self._layer.graph.constants
+        if name in constants:
+            self._body.constants[name] = constants[name]
+        else:
+            self._alike.append(tensor_value(name, self._layer.kind, shape))
         return name
 
-    def parts(self, source: str, size: int, count: int, axis: int) -> list[str]:
-        """Equal parts along an axis."""
-        if count == 1:
-            return [source]
-        names = [f"{source}_part_{place}" for place in range(count)]
-        sizes = int64(self.graph, f"{source}_sizes", [size] * count)
-        self.nodes.append(onnx.helper.make_node("Split", [source, sizes], names, name=names[0], axis=axis))
-        return names
-
-    def gates(self, source: str, count: int) -> list[str]:
-        return self.parts(source, self.hidden, count, 1)
-
-    def with_state(self, products: str, state: State) -> str:
-        """What the gates of a step are functions of: products with input and state, and biases."""
-        return self.node("Add", products, self.node("MatMul", state[0], self.state_weights))
-
-
-def _lstm(layer: _Direction, products: str, state: State) -> State:
-    into, out, forget, cell = layer.gates(layer.with_state(products, state), 4)
-    fresh = layer.node("Mul", layer.node("Sigmoid", into), layer.node("Tanh", cell))
-    memory = layer.node("Add", layer.node("Mul", layer.node("Sigmoid", forget), state[1]), fresh)
-    return layer.node("Mul", layer.node("Sigmoid", out), layer.node("Tanh", memory)), memory
-
-
-def _gru(layer: _Direction, products: str, state: State) -> State:
-    update, reset, candidate = layer.gates(products, 3)
-    moved = layer.node("MatMul", state[0], layer.state_weights)
-    update_state, reset_state, candidate_state = layer.gates(moved, 3)
-    update = layer.node("Sigmoid", layer.node("Add", update, update_state))
-    reset = layer.node("Sigmoid", layer.node("Add", reset, reset_state))
-    if layer.before_reset:
-        remembered = layer.node("Mul", reset, layer.node("Add", candidate_state, layer.state_bias))
-    else:
-        remembered = layer.node("MatMul", layer.node("Mul", reset, state[0]), layer.candidate_weights)
-    fresh = layer.node("Tanh", layer.node("Add", candidate, remembered))
-    return (layer.node("Add", fresh, layer.node("Mul", update, layer.node("Sub", state[0], fresh))),)
-
-
-def _rnn(layer: _Direction, products: str, state: State) -> State:
-    return (layer.node("Tanh", layer.with_state(products, state)),)
-
-
-STEPS: dict[str, Step] = {"LSTM": _lstm, "GRU": _gru, "RNN": _rnn}
-
-
-def _layer(node: onnx.NodeProto, shape: Shape, graph: OnnxGraph) -> list[onnx.NodeProto]:
-    """All directions of a layer, and its results put together: Y, Y_h and Y_c."""
-    steps, batch, _ = shape
-    outputs = [*node.output, "", "", ""][:3]
-    nodes: list[onnx.NodeProto] = []
-    found: list[tuple[str, State]] = []
-    for place, is_reverse in enumerate(DIRECTIONS[attribute(node, "direction", "forward")]):
-        direction = _direction(node, place, graph)
-        found.append(_run(direction, node, place, is_reverse, (steps, batch), graph))
-        nodes += direction.nodes
-    if outputs[0]:
-        nodes += _put_together([each for each, _ in found], [steps, 1, batch, -1], 1, outputs[0], graph)
-    for place, name in enumerate(outputs[1:]):
-        if name:
-            nodes += _put_together([state[place] for _, state in found], [1, batch, -1], 0, name, graph)
-    return nodes
-
-
-def _direction(node: onnx.NodeProto, place: int, graph: OnnxGraph) -> _Direction:
-    weights, state_weights = (graph.constants[node.input[position]][place] for position in (1, 2))
-    width, hidden = state_weights.shape
-    names = [*node.input, "", "", "", ""]
-    biases = graph.constants[names[3]][place] if names[3] else np.zeros(2 * width, weights.dtype)
-    of_input, of_state = biases[:width].copy(), biases[width:]
-    before_reset = node.op_type == "GRU" and bool(attribute(node, "linear_before_reset", 0))
-    added = width - hidden if before_reset else width  # the candidate's is added before it is reset
-    of_input[:added] += of_state[:added]
-    stem = graph.fresh_name(f"{next(filter(None, node.output))}_direction{place}")
-    constants = {
-        "weights": weights.T,
-        "state_weights": state_weights.T,
-        "candidate_weights": state_weights[width - hidden :].T,
-        "bias": of_input,
-        "state_bias": of_state[width - hidden :],
-    }
-    graph.constants |= {f"{stem}_{role}": np.ascontiguousarray(array) for role, array in constants.items()}
-    return _Direction(graph, [], stem, hidden, before_reset, *(f"{stem}_{role}" for role in constants))
-
-
-def _run(
-    layer: _Direction, node: onnx.NodeProto, place: int, is_reverse: bool, sizes: tuple[int, int], graph: OnnxGraph
-) -> tuple[str, State]:
-    """All outputs [steps * batch, hidden] in order of time, and the last state."""
-    steps, batch = sizes
-    rows = int64(graph, f"{layer.stem}_rows", [steps * batch, -1])
-    flat = layer.node("Reshape", node.input[0], rows)
-    products = layer.node("Add", layer.node("MatMul", flat, layer.weights), layer.bias)
-    of_steps = layer.parts(products, batch, steps, 0)
-    state = tuple(_first(layer, node, position, place, batch) for position in (5, 6)[: 1 + (node.op_type == "LSTM")])
-    outputs = []
-    for part in reversed(of_steps) if is_reverse else of_steps:
-        state = STEPS[node.op_type](layer, part, state)
-        outputs.append(state[0])
-    in_order = outputs[::-1] if is_reverse else outputs
-    return layer.node("Concat", *in_order, axis=0) if steps > 1 else in_order[0], state
-
-
-def _first(layer: _Direction, node: onnx.NodeProto, position: int, place: int, batch: int) -> str:
-    """The state before the first step: zeros where none is given."""
-    if position >= len(node.input) or not node.input[position]:
-        name = f"{layer.stem}_zeros"
-        layer.graph.constants[name] = np.zeros((batch, layer.hidden), layer.graph.constants[layer.weights].dtype)
-        return name
-    return layer.node("Gather", node.input[position], _index(layer, place), axis=0)
-
-
-def _index(layer: _Direction, place: int) -> str:
-    name = f"{layer.stem}_place"
-    layer.graph.constants[name] = np.array(place, np.int64)
-    return name
-
-
-def _put_together(parts: list[str], shape: list[int], axis: int, result: str, graph: OnnxGraph) -> list[onnx.NodeProto]:
-    """Each part in this shape, side by side along an axis."""
-    target = int64(graph, f"{result}_shape", shape)
-    names = [f"{result}_direction_{place}" for place in range(len(parts))] if len(parts) > 1 else [result]
-    nodes = [onnx.helper.make_node("Reshape", [part, target], [name]) for part, name in zip(parts, names, strict=True)]
-    return nodes if len(parts) == 1 else [*nodes, onnx.helper.make_node("Concat", names, [result], axis=axis)]
+    def written(
+        self, cell: Cell, place: int, reverse: bool, scanned: str, width: int, simplify: Simplifier
+    ) -> tuple[str, ...]:
+        """Put the loop into the graph; returns the outputs of all steps and the last state."""
+        layer, writer = self._layer, self.writer
+        shape = [layer.batch, layer.hidden]
+        first = layer.first_state(place)
+        state = tuple(f"{writer.stem}_state_{number}" for number in range(len(first)))
+        products, present = f"{writer.stem}_products", f"{writer.stem}_present"
+        after = STEPS[layer.node.op_type](cell, products, state)
+        output = after[0]
+        if self._mask:
+            output = writer.node("Where", present, after[0], cell.scalar(0.0))
+            after = tuple(writer.node("Where", present, new, old) for new, old in zip(after, state, strict=True))
+        wants_all = bool(layer.node.output[0])
+        results = [*after, *([output] if wants_all else [])]
+        results = [writer.node("Identity", result) if result in state else result for result in results]
+        self._body.nodes = writer.nodes
+        self._body.inputs = [
+            *(tensor_value(name, layer.kind, shape) for name in state),
+            tensor_value(products, layer.kind, [layer.batch, width]),
+            *([tensor_value(present, onnx.TensorProto.BOOL, [layer.batch, 1])] if self._mask else []),
+            *self._alike,
+        ]
+        self._body.outputs = [tensor_value(name, layer.kind, shape) for name in results]
+        simplify(self._body)
+        scans = [scanned, *([self._mask] if self._mask else [])]
+        form = LoopForm(
+            layer.steps,
+            carried=len(state),
+            scanned=(reverse,) * len(scans),
+            collected=(reverse,) if wants_all else (),
+        )
+        stem = layer.writer.stem
+        finals = [f"{stem}_last_{place}_{number}" for number in range(len(state))]
+        collected = f"{stem}_outputs_{place}"
+        kinds = [tensor_value(name, layer.kind, shape) for name in finals]
+        kinds += [tensor_value(collected, layer.kind, [layer.steps, *shape])] if wants_all else []
+        inputs = [*first, *scans, *(value.name for value in self._alike)]
+        layer.writer.nodes.append(add_region(layer.graph, "loop", Region(form, (self._body,)), inputs, kinds))
+        return (collected, *finals)

@@ -11,7 +11,7 @@ from flextune.errors import ModelError
 from flextune.importing.onnx_graph import OnnxGraph, attribute
 from flextune.importing.simplify.constants import static_shapes
 from flextune.importing.simplify.element_types import element_types
-from flextune.importing.simplify.recurrent import why_not_written_out
+from flextune.importing.simplify.recurrent import why_no_loop
 
 MAX_NODES_LISTED = 8
 
@@ -94,7 +94,7 @@ def _mod(node: onnx.NodeProto, graph: OnnxGraph) -> str:
 
 
 def _recurrent(node: onnx.NodeProto, graph: OnnxGraph) -> str:
-    return why_not_written_out(node, graph, static_shapes(graph).get(node.input[0], ()))
+    return why_no_loop(node, graph, static_shapes(graph).get(node.input[0], ()))
 
 
 def _resize(node: onnx.NodeProto, graph: OnnxGraph) -> str:

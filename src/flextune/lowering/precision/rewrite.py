@@ -22,6 +22,7 @@ from flextune.lowering.emit import substituted
 from flextune.lowering.precision.bfloat16 import to_bfloat16
 from flextune.lowering.precision.narrow import Narrowed, narrow_function
 from flextune.lowering.precision.storage import Storage, storage_of
+from flextune.lowering.regions import with_bodies
 from flextune.tvm_types import (
     GlobalVariable,
     RelaxBinding,
@@ -66,7 +67,7 @@ def in_bfloat16(
     rewriter = _Rewriter(module, relax.BlockBuilder(tvm.IRModule(others)), kept, light_bytes)
     for name in straight:
         rewriter.rewrite(name, storage_of(module, name, kept, wide, inner=name != "main"))
-    return relax.transform.DeadCodeElimination(list(entries))(rewriter.builder.get())
+    return relax.transform.DeadCodeElimination(with_bodies(module, entries))(rewriter.builder.get())
 
 
 def product_layers(module: tvm.IRModule, light_bytes: int = 0) -> tuple[Layer, ...]:
