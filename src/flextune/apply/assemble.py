@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import tvm
 
@@ -62,7 +61,7 @@ def _own(
         activation_bytes=program.activation_bytes,
     )
     folder = temporary_folder()
-    library = build_library(model, signature, target, Path(folder.name), writer)
+    library = build_library(model, signature, target, folder.path, writer)
     if library is None:
         return "kernels of the model call TVM's runtime"
     return Executable(BuiltCode(library, model.weights, folder), signature)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import tvm
@@ -168,7 +167,7 @@ def _buildable(candidate: _Candidate, target: Target, writer: ObjectWriter) -> _
     kernel = tvm.IRModule({"main": candidate.replacement.function.with_attr("global_symbol", "main")})
     try:
         with temporary_folder() as folder:
-            writer.write(kernel, target, Path(folder))
+            writer.write(kernel, target, folder.path)
     except KernelError as error:
         return _generic(candidate.task, target, f"{candidate.built.origin}: {error}")
     return candidate

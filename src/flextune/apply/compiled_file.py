@@ -8,9 +8,7 @@ loading it, and weights are read to where they are used instead of being mapped.
 
 from __future__ import annotations
 
-import os
 import struct
-import tempfile
 import zlib
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +17,7 @@ import numpy as np
 
 from flextune.apply.signature import Signature
 from flextune.errors import EnvironmentFault, UsageError
+from flextune.temporary import partial_file
 
 MAGIC = b"flextune-model-2"
 TRAILER = struct.Struct(f"<IQ{len(MAGIC)}s")
@@ -29,16 +28,14 @@ def write_model_file(library: Path, weights: np.ndarray, signature: Signature, t
     """Write a library, the bytes of its weights and its signature as one file at `target`, all or nothing."""
     if target.is_dir() or not target.parent.is_dir():
         raise UsageError(f"cannot write {target}: expected a file in an existing folder")
-    partial = _temporary(target)
     try:
-        with partial.open("wb") as stream:
-            _write(stream, library, weights, signature)
-        partial.chmod(0o755)
-        partial.replace(target)
+        with partial_file(target, ".so") as partial:
+            with partial.open("wb") as stream:
+                _write(stream, library, weights, signature)
+            partial.chmod(0o755)
+            partial.replace(target)
     except OSError as error:
         raise EnvironmentFault(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return target
 
 
@@ -74,15 +71,6 @@ def _write(stream: BinaryIO, library: Path, weights: np.ndarray, signature: Sign
         stream.write(part)
         checksum = zlib.crc32(part, checksum)
     stream.write(TRAILER.pack(checksum, len(text), MAGIC))
-
-
-def _temporary(target: Path) -> Path:
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".so", dir=target.parent)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot write in {target.parent}: {error.strerror or error}") from error
-    os.close(handle)
-    return Path(name)
 
 
 def _checksum(stream: BinaryIO, length: int) -> int:

@@ -25,11 +25,11 @@ from flextune.apply.model_service import INPUTS, SERVICE, save_arrays
 from flextune.errors import KernelError
 from flextune.importing.model import Model
 from flextune.measure.ending import Ending, Outcome
-from flextune.measure.folder import PrivateFolder
 from flextune.measure.launcher import Interpreter, ServiceLauncher
 from flextune.measure.outcome import cause_of_end, went_well
 from flextune.measure.worker_process import Worker, WorkerProcess, wait_for
 from flextune.target.target import Target
+from flextune.temporary import PrivateFolder
 from flextune.trial.measurement import Status
 
 KernelSecs = Mapping[str, tuple[float, ...]]

@@ -14,6 +14,7 @@ from flextune.errors import EnvironmentFault
 from flextune.native.toolchain import compile_c, link, runtime_objects
 from flextune.target.memory import size_text
 from flextune.target.target import Target
+from flextune.temporary import PrivateFolder
 
 CALLS_INTO_TVM = (b"__TVMFFIFunctionCall", b"__TVMFFIEnvModLookupFromImports")
 """Symbols of kernels that call functions of TVM's runtime by name; the model's own runtime has none of these."""
@@ -36,7 +37,7 @@ def build_library(
     return link([*objects, tables, *runtime_objects()], folder / "model.so")
 
 
-def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+def temporary_folder() -> PrivateFolder:
     """A folder for a library that lives as long as the process needs it.
 
     EnvironmentFault where little room is left: LLVM ends the process when it cannot write an object.
@@ -48,4 +49,4 @@ def temporary_folder() -> tempfile.TemporaryDirectory[str]:
             f"{parent} has {size_text(free)} free, and building a model takes {size_text(LEAST_ROOM_BYTES)} there: "
             "free some space, or set TMPDIR to another folder"
         )
-    return tempfile.TemporaryDirectory(prefix="flextune-model-", ignore_cleanup_errors=True)
+    return PrivateFolder(kind="model")

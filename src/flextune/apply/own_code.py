@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from flextune.apply.compiled_file import write_model_file
 from flextune.apply.native_model import NativeModel
 from flextune.apply.signature import Signature
 from flextune.errors import UsageError
+from flextune.temporary import PrivateFolder
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,7 +20,7 @@ class BuiltCode:
 
     library: Path
     weights: np.ndarray
-    folder: tempfile.TemporaryDirectory[str] | None = None
+    folder: PrivateFolder | None = None
 
     def open(self, signature: Signature) -> NativeModel:
         machine = NativeModel(self.library, signature.kernels, self.weights)

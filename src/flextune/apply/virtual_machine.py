@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from flextune.apply.quiet import without_noise
 from flextune.apply.signature import Signature
 from flextune.apply.threads import PoolThreads
 from flextune.errors import BuildError, UsageError
+from flextune.temporary import PrivateFolder
 
 _PROGRAM = "relax.VMExecutable"
 """TVM's name for what its virtual machine runs, constants included, without the kernels."""
@@ -78,8 +78,8 @@ class VirtualMachineCode:
         return VirtualMachine(self._library.jit(), signature.threads)
 
     def write(self, path: Path, signature: Signature) -> Path:
-        with tempfile.TemporaryDirectory(prefix="flextune-model-") as folder:
-            library = Path(folder) / "model.so"
+        with PrivateFolder(kind="model") as folder:
+            library = folder.path / "model.so"
             with without_noise():
                 self._write_library(self._library, library)
             return write_model_file(library, np.zeros(0, np.uint8), signature, path)

@@ -125,7 +125,7 @@ def _warn(message: Warning | str, *_where: object) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Entry point. `--debug` may stand anywhere on the line; SIGTERM ends a run as Ctrl-C does.
+    """Entry point. `--debug` may stand anywhere on the line; SIGTERM and a closed terminal end a run as Ctrl-C does.
 
     With `arguments` it raises `SystemExit`; without, it is the command itself, and the process ends here.
     """
@@ -144,6 +144,8 @@ def _run(given: Sequence[str]) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # where the terminal cannot show a letter such as the micro sign
     signal.signal(signal.SIGTERM, _terminate)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else `nohup` wants it ignored
+        signal.signal(signal.SIGHUP, _terminate)
     try:
         app([_DEBUG] * debug + [argument for argument in given if argument != _DEBUG], prog_name="flextune")
         sys.exit(0)

@@ -6,9 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,28 +15,24 @@ from pathlib import Path
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameters import Value
 from flextune.errors import EnvironmentFault, UsageError
+from flextune.measure.command_service import FOLDER_TEXT
 from flextune.measure.ending import Ending, Outcome, exit_text
 from flextune.measure.fingerprint import Fingerprint, fingerprint_of
 from flextune.measure.function import Check, check_fault
 from flextune.measure.objective import identity_text, number_fault
 from flextune.measure.objective_protocol import ObjectiveProtocol
 from flextune.measure.outcome import cause_of_end
-from flextune.measure.process_limits import die_with_parent
 from flextune.measure.source_files import is_compiled, program_file, source_files
-from flextune.measure.watch import ProcessWatch, RunLimits, kill_group
+from flextune.measure.watch import RunLimits
+from flextune.measure.worker_process import Worker
 from flextune.registry import nearest
 from flextune.trial.measurement import Measurement, Status
-
-if sys.platform != "win32":
-    import resource
 
 WALL = "wall"
 PRINTED = "printed"
 FOLDER = "folder"
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|(?:nan|inf(?:inity)?)\b)", re.IGNORECASE)
-_OUTPUT_BYTES = 1 << 20
-_FILE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +164,16 @@ class CommandObjective:
         return [(name, files[name]) for name in kept]
 
     def measure(self, assignment: Assignment, values: Mapping[str, Value]) -> Measurement:
+        self._worker.call({"action": "open"})
         started = time.perf_counter()
-        with tempfile.TemporaryDirectory(prefix="flextune-", ignore_cleanup_errors=True) as folder:
-            texts = {name: value_text(value) for name, value in values.items()} | {FOLDER: folder}
-            built = self._built(texts)
-            runs: list[float] = []
-            last = built
-            while last.status is Status.OK and len(runs) < self.repeats:
-                last, number = self._number(texts)
-                runs.append(number)
+        texts = {name: value_text(value) for name, value in values.items()} | {FOLDER: FOLDER_TEXT}
+        built = self._built(texts)
+        runs: list[float] = []
+        last = built
+        while last.status is Status.OK and len(runs) < self.repeats:
+            last, number = self._number(texts)
+            runs.append(number)
+        self._worker.call({"action": "close"})
         return Measurement(
             assignment,
             last.status,
@@ -190,7 +184,12 @@ class CommandObjective:
         )
 
     def close(self) -> None:
-        """Nothing is kept between trials."""
+        if "_worker" in self.__dict__:
+            self._worker.close()
+
+    @cached_property
+    def _worker(self) -> Worker:
+        return Worker.of_service("commands")
 
     def _built(self, texts: Mapping[str, str]) -> _Ran:
         if not self.command.build:
@@ -216,31 +215,28 @@ class CommandObjective:
     def _process(self, template: Sequence[str], texts: Mapping[str, str], limits: RunLimits, building: bool) -> _Ran:
         words = self.command.words(template, texts)
         added = {name: filled_in(text, texts) for name, text in self.command.environment}
-        stage, parent = "build" if building else "run", os.getpid()
-        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-            started = time.perf_counter()
-            try:
-                process = subprocess.Popen(
-                    words,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=errors,
-                    cwd=self.command.working_folder,
-                    env={**os.environ, **added},
-                    start_new_session=True,
-                    preexec_fn=lambda: _prepare(parent),
-                )
-            except (OSError, ValueError, subprocess.SubprocessError) as error:
-                failure = Status.BUILD_ERROR if building else Status.RUN_ERROR
-                return _Ran(failure, f"{stage}: {words[0]!r} cannot be run: {error}")
-            ending, secs = _waited(process, limits, started)
-            if ending is Ending.DIED and process.returncode == 0:
-                return _Ran(Status.OK, "", secs, _tail(output))
-            code, printed = process.returncode, _tail(errors)
-            text = _reason(code, printed) if ending is Ending.DIED else limits.text(ending)
-            outcome = Outcome(ending, text=text, log_tail=printed, code=code)
-            status, cause = cause_of_end(outcome, building=building)
-            return _Ran(status, f"{stage}: {cause}", secs)
+        request = {
+            "action": "run",
+            "words": words,
+            "environment": {**os.environ, **added},
+            "working_folder": os.path.abspath(self.command.working_folder),
+            "timeout_secs": limits.timeout_secs,
+            "memory_bytes": limits.memory_bytes,
+        }
+        outcome = self._worker.call(request)
+        failure = Status.BUILD_ERROR if building else Status.RUN_ERROR
+        stage = "build" if building else "run"
+        if outcome.ending is not Ending.REPLY:
+            return _Ran(failure, f"{stage}: the process that runs commands ended: {outcome.text}")
+        reply = outcome.reply
+        if reply["error"]:
+            return _Ran(failure, f"{stage}: {reply['error']}")
+        ending, code = Ending(reply["ending"]), reply["code"]
+        if ending is Ending.DIED and code == 0:
+            return _Ran(Status.OK, "", reply["secs"], reply["output"])
+        text = _reason(code, reply["errors"]) if ending is Ending.DIED else limits.text(ending)
+        status, cause = cause_of_end(Outcome(ending, text=text, log_tail=reply["errors"], code=code), building=building)
+        return _Ran(status, f"{stage}: {cause}", reply["secs"])
 
     def _need_program(self, word: str) -> None:
         if _names(word):
@@ -301,27 +297,6 @@ def _pattern(name: str, text: str) -> re.Pattern[str]:
         raise UsageError(f"command {name} {text!r:.80} is no regular expression: {error}") from None
 
 
-def _prepare(parent: int) -> None:
-    """In the new process: it ends with its parent, leaves no core files, and fills no disk."""
-    die_with_parent(parent)
-    for kind, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, _FILE_BYTES)):
-        hard = resource.getrlimit(kind)[1]
-        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
-
-
-def _waited(process: subprocess.Popen[bytes], limits: RunLimits, started: float) -> tuple[Ending, float]:
-    """How it ended and after how many seconds; all that it started is gone then."""
-    watch = ProcessWatch(process.pid, limits)
-    try:
-        ending = watch.wait()
-        secs = time.perf_counter() - started
-    finally:
-        kill_group(process.pid)
-        process.wait()
-        watch.close()
-    return ending, secs
-
-
 def _reason(code: int, errors: str) -> str:
     """How it ended, with the line of its error output that says most."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
@@ -338,10 +313,3 @@ def _as_number(ran: _Ran, text: str) -> tuple[_Ran, float]:
     if fault := number_fault(number):
         return _Ran(Status.WRONG_OUTPUT, fault), 0.0
     return ran, number
-
-
-def _tail(file: object) -> str:
-    assert hasattr(file, "seek")
-    end = file.seek(0, os.SEEK_END)
-    file.seek(max(0, end - _OUTPUT_BYTES))
-    return str(file.read().decode(errors="replace"))  # type: ignore[attr-defined]

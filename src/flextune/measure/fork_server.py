@@ -6,8 +6,9 @@ Whoever needs workers holds one end of a socket, the fork server the other. Requ
     reap PID     when that process has ended or was killed                       ->  exit code, as `subprocess` has it
     end                                                                          ->  the server ends
 
-A fork server has one thread when it forks, and nothing that its parent did later: a worker that is started after a
-crash sees what the first one saw.
+A worker that is started after a crash sees what the first one saw, and nothing that the server's parent did later.
+What a worker leaves running, in whatever session, is killed when the worker is reaped, and all of it when the server
+ends, which it does with its parent, however that ends.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import NoReturn
 
-from flextune.measure.process_limits import die_with_parent
+from flextune.measure.process_limits import adopt_orphans, die_with_parent, end_children
 
 Work = Callable[[int, int, str], None]
 """`work(requests, replies, note)` is a worker's life: descriptors of its two pipes, and the note of its start."""
@@ -93,7 +96,26 @@ class ForkServer:
 
 def serve_forks(control: socket.socket, work: Work) -> None:
     """The fork server's own life: forks and reaps as told, until told to end or left alone."""
-    received, descriptors = b"", list[int]()
+    adopt_orphans()
+    try:
+        _serve_orders(control, work)
+    finally:
+        end_children()
+
+
+def end_with_parent(parent: int) -> None:
+    """Have a fork server end when its parent does, with all below it. In its main thread."""
+    signal.signal(signal.SIGTERM, _end_now)
+    die_with_parent(parent, signal.SIGTERM)
+
+
+def _end_now(_number: int, _frame: FrameType | None) -> NoReturn:
+    end_children()
+    os._exit(0)
+
+
+def _serve_orders(control: socket.socket, work: Work) -> None:
+    received, descriptors, workers = b"", list[int](), set[int]()
     while True:
         message, sent, _, _ = socket.recv_fds(control, _LINE, _MOST_DESCRIPTORS)
         if not message:
@@ -106,8 +128,11 @@ def serve_forks(control: socket.socket, work: Work) -> None:
                 return
             if order == "start":
                 number = _fork_worker(control, work, descriptors.pop(0), descriptors.pop(0), rest)
+                workers.add(number)
             else:
                 number = os.waitstatus_to_exitcode(os.waitpid(int(rest), 0)[1])
+                workers.discard(int(rest))
+                end_children(kept=workers)
             control.sendall(f"{number}\n".encode())
 
 
@@ -118,6 +143,7 @@ def _fork_worker(control: socket.socket, work: Work, requests: int, replies: int
     if not pid:
         control.close()
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         die_with_parent(server)
         for pipe in (requests, replies):
             os.set_inheritable(pipe, False)

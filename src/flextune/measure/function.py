@@ -102,9 +102,16 @@ class FunctionObjective:
 
 
 def call_within(worker: Worker, request: Message, limits: RunLimits) -> Outcome:
-    """Call a function's worker; memory counts from the start of its process, which keeps what a function keeps."""
-    most_bytes = max(1, limits.memory_bytes - worker.grown_bytes) if limits.memory_bytes else 0
-    return worker.call(request, limits.timeout_secs, most_bytes)
+    """Call a function's worker; memory counts from the start of its process, which keeps what a function keeps.
+
+    Once more where the worker's fork server was lost with it: that was none of the function's doing.
+    """
+    for _ in range(2):
+        most_bytes = max(1, limits.memory_bytes - worker.grown_bytes) if limits.memory_bytes else 0
+        outcome = worker.call(request, limits.timeout_secs, most_bytes)
+        if not (outcome.killed_from_outside and outcome.code is None):
+            break
+    return outcome
 
 
 def check_fault(check: Check, output: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import gc
 import json
@@ -17,8 +18,7 @@ from typing import Any, Protocol
 
 from flextune.errors import WorkerError
 from flextune.measure import services
-from flextune.measure.fork_server import ForkServer, run_and_exit, serve_forks
-from flextune.measure.process_limits import die_with_parent
+from flextune.measure.fork_server import ForkServer, Work, end_with_parent, run_and_exit, serve_forks
 from flextune.measure.serving import flush_streams, serve
 from flextune.measure.watch import ProcessWatch, RunLimits
 from flextune.measure.wire import Message
@@ -30,6 +30,7 @@ SPIN_COUNT = 20_000
 """How long TVM's threads spin for the next call before they sleep (its own default is 300 000, tens of milliseconds);
 short enough that a worker that is done does not disturb the next one."""
 _LOG = "fork_server.log"
+_ENDS_WITHIN_SECS = 10.0
 
 Function = Callable[[Message], dict[str, Any]]
 
@@ -105,6 +106,9 @@ class Interpreter:
             server.end()
         self._loaded, self._server = {}, None
         if self._popen is not None:
+            self._popen.terminate()  # it kills what it has forked, and what that has started
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(_ENDS_WITHIN_SECS)
             self._popen.kill()
             self._popen.wait()
             self._popen = None
@@ -159,19 +163,23 @@ class ServiceLauncher:
 class FunctionLauncher:
     """Starts workers that call `function`: closures and lambdas work, nothing is pickled.
 
-    The fork server is forked once, at once, before anything else runs: a worker that is started after a crash then sees
-    the same fresh state as the first one, not what the parent's libraries have become (threads do not survive a fork).
+    The fork server is forked at once, before anything else runs, and again should it be killed: a worker that starts
+    after a crash sees the same fresh state as the first one, not what the parent's libraries have become.
     """
 
     def __init__(self, function: Function) -> None:
         self.log: Path | None = None
+        self._function = function
+        self._launch()
+
+    def _launch(self) -> None:
         ours, theirs = socket.socketpair()
         flush_streams()
         parent = os.getpid()
         self._pid = os.fork()
         if not self._pid:
             ours.close()
-            run_and_exit(lambda: _serve_forks_of(function, theirs, parent))
+            run_and_exit(lambda: _serve_forks_of(self._function, theirs, parent))
         theirs.close()
         self._server = ForkServer(ours)
         self._code: int | None = None
@@ -179,6 +187,9 @@ class FunctionLauncher:
 
     def start(self, requests: int, replies: int, log: Path | None, preload: str) -> tuple[ForkServer, int]:
         del log, preload  # it has all it needs, and prints where its parent prints
+        if not self._server.alive:
+            self.close()
+            self._launch()
         return self._server, self._server.start(requests, replies)
 
     def exit_code(self, within_secs: float) -> int | None:
@@ -206,10 +217,18 @@ def can_fork() -> bool:
 
 
 def _serve_forks_of(function: Function, control: socket.socket, parent: int) -> None:
-    die_with_parent(parent)
+    """Workers are forked by a thread that the parent did not have.
+
+    OpenMP and TVM keep a pool of threads for each thread that has used them. A worker that came from the parent's own
+    thread would wait for those, which are not there, for ever; one that comes from a new thread starts its own.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends us
+    end_with_parent(parent)
     gc.freeze()  # garbage of the parent's that a worker collected would hide as much of what the function takes
-    serve_forks(control, lambda requests, replies, _note: _call_when_asked(function, requests, replies))
+    work: Work = lambda requests, replies, _note: _call_when_asked(function, requests, replies)  # noqa: E731
+    serving = threading.Thread(target=serve_forks, args=(control, work))
+    serving.start()
+    serving.join()
 
 
 def _call_when_asked(function: Function, requests: int, replies: int) -> None:

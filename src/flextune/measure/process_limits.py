@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,19 +16,48 @@ if sys.platform != "win32":
     import resource
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _THREAD_ADDRESS_BYTES = 160 << 20
+_ENDING_SECS = 5.0
 _TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 
 
-def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when the thread that started it ends; leave at once when it has ended already.
+def die_with_parent(parent_pid: int, by: int = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when the thread that started it ends; leave when it has ended already.
 
     Where the kernel offers no such thing, the end of the request pipe ends an idle worker.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, by)
     if os.getppid() != parent_pid:
         os._exit(0)
+
+
+def adopt_orphans() -> None:
+    """Have the kernel make this process the parent of what its descendants leave behind, so that it can end that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def children_of(pid: int) -> set[int]:
+    """Process numbers of the children of all threads of a process."""
+    found: set[int] = set()
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found.update(map(int, path.read_text().split()))
+    return found
+
+
+def end_children(kept: Container[int] = ()) -> None:
+    """Kill the children of this process but for some, what those leave to it in turn, and so on."""
+    deadline = time.monotonic() + _ENDING_SECS
+    while (children := {pid for pid in children_of(os.getpid()) if pid not in kept}) and time.monotonic() < deadline:
+        for pid in children:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in children:
+            with contextlib.suppress(OSError):
+                os.waitpid(pid, 0)
 
 
 def resident_bytes(pid: int | str = "self") -> int:

@@ -1,5 +1,5 @@
 """What a worker process can serve, by name: `kernels` are built, checked and timed, `references` are what they must
-compute, `models` are built whole; others are registered.
+compute, `commands` are run, `models` are built whole; others are registered.
 
 A service is named, not imported: its process imports it, and what starts the process need not know it.
 """
@@ -44,6 +44,7 @@ class ServiceFactory(Protocol):
 _SERVICES = {
     "kernels": "flextune.measure.service:KernelService",
     "references": "flextune.measure.references:ReferenceService",
+    "commands": "flextune.measure.command_service:CommandService",
     "models": "flextune.apply.model_service:ModelService",
 }
 

@@ -16,8 +16,8 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 
-from flextune.measure.fork_server import serve_forks
-from flextune.measure.process_limits import die_with_parent, resident_bytes
+from flextune.measure.fork_server import end_with_parent, serve_forks
+from flextune.measure.process_limits import resident_bytes
 from flextune.measure.services import ServiceFactory
 from flextune.measure.wire import READY, Envelope, Message, write_all
 from flextune.torch_import import hide_torch
@@ -52,7 +52,7 @@ def flush_streams() -> None:
 def main(arguments: list[str]) -> None:
     """Fork until the socket ends. Never returns: a process with JIT modules can crash on its way out."""
     parent_pid, control, *libraries = arguments
-    die_with_parent(int(parent_pid))
+    end_with_parent(int(parent_pid))
     hide_torch()
     with _imports():
         for library in libraries:
@@ -75,6 +75,7 @@ def _work(requests: int, replies: int, note: str) -> None:
         serve(factory(worker["options"], worker["cores"]).answer, requests, replies)
     else:
         os.close(replies)
+        end_with_parent(os.getppid())
         serve_forks(socket.socket(fileno=requests), _work)
 
 

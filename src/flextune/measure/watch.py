@@ -9,11 +9,10 @@ import selectors
 import signal
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from flextune.errors import UsageError
 from flextune.measure.ending import Ending
-from flextune.measure.process_limits import is_running, resident_bytes
+from flextune.measure.process_limits import children_of, is_running, resident_bytes
 
 TICK_SECS = 0.03
 
@@ -93,11 +92,7 @@ def ends_within(pid: int, secs: float) -> bool:
 
 def tree_bytes(pid: int) -> int:
     """Memory in RAM of a process and all that it started and that still belongs to it."""
-    total = resident_bytes(pid)
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            total += sum(tree_bytes(int(child)) for child in children.read_text().split())
-    return total
+    return resident_bytes(pid) + sum(map(tree_bytes, children_of(pid)))
 
 
 def kill_group(pid: int) -> None:

@@ -15,7 +15,6 @@ from typing import Self
 from flextune.errors import EnvironmentFault, WorkerError
 from flextune.measure.builder import ArtifactFolder
 from flextune.measure.ending import Ending, Outcome
-from flextune.measure.folder import PrivateFolder
 from flextune.measure.launcher import Interpreter, ServiceLauncher
 from flextune.measure.measure_options import MeasureOptions
 from flextune.measure.messages import candidate_text, workload_text
@@ -25,6 +24,7 @@ from flextune.measure.services import libraries
 from flextune.measure.slot import Slot
 from flextune.measure.wire import Message
 from flextune.measure.worker_process import Worker, WorkerProcess, wait_any
+from flextune.temporary import PrivateFolder
 from flextune.trial.artifact import Artifact, CompilerReport
 from flextune.trial.measurement import Candidate, Measurement, Status
 from flextune.workload.workload import Workload
@@ -287,7 +287,10 @@ class WorkerPool:
             folder = self._folder.path / workload.key
             folder.mkdir(exist_ok=True)
             request = {"workload": workload_text(workload), "folder": str(folder)}
-            _check_reference(workload, self._references.call(request, REFERENCE_TIMEOUT_SECS))
+            outcome = self._references.call(request, REFERENCE_TIMEOUT_SECS)
+            if outcome.killed_from_outside:  # by the system for want of memory, or by somebody: once more
+                outcome = self._references.call(request, REFERENCE_TIMEOUT_SECS)
+            _check_reference(workload, outcome)
             self._folders[workload.key] = str(folder)
         return self._folders[workload.key]
 

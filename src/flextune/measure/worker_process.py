@@ -20,11 +20,11 @@ from typing import Self
 
 from flextune.errors import WorkerError
 from flextune.measure.ending import Ending, Outcome, exit_text
-from flextune.measure.folder import PrivateFolder
 from flextune.measure.launcher import Function, FunctionLauncher, Interpreter, Launcher, ServiceLauncher
 from flextune.measure.outcome import what_happened
 from flextune.measure.watch import TICK_SECS, RunLimits, ends_within, kill_group, open_pid, tree_bytes
 from flextune.measure.wire import READY, Envelope, Message, write_all
+from flextune.temporary import PrivateFolder
 
 START_TIMEOUT_SECS = 120.0
 _STARTS = 2

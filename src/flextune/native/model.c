@@ -32,7 +32,11 @@ struct flextune_model {
   int owns_weights;
   int threads;
   pthread_mutex_t turn;
+  flextune_model *previous, *next; /* of those that are open */
 };
+
+static flextune_model *open_models;
+static pthread_mutex_t listing = PTHREAD_MUTEX_INITIALIZER; /* guards the list of them */
 
 /* What follows the weights in a model's file (see flextune.apply.saved_library). */
 typedef struct __attribute__((packed)) {
@@ -142,6 +146,35 @@ static int allocate(flextune_model *model, char *weights) {
   return 0;
 }
 
+static void before_fork(void) { pthread_mutex_lock(&listing); }
+static void after_fork(void) { pthread_mutex_unlock(&listing); }
+
+/* Another thread of the parent's may run a model, and is not here to end its turn. */
+static void after_fork_in_child(void) {
+  pthread_mutex_init(&listing, NULL);
+  for (flextune_model *model = open_models; model != NULL; model = model->next) pthread_mutex_init(&model->turn, NULL);
+}
+
+static void notice_forks(void) { pthread_atfork(before_fork, after_fork, after_fork_in_child); }
+
+static void enlist(flextune_model *model) {
+  static pthread_once_t noticed = PTHREAD_ONCE_INIT;
+  pthread_once(&noticed, notice_forks);
+  pthread_mutex_lock(&listing);
+  model->next = open_models;
+  if (open_models != NULL) open_models->previous = model;
+  open_models = model;
+  pthread_mutex_unlock(&listing);
+}
+
+static void delist(flextune_model *model) {
+  pthread_mutex_lock(&listing);
+  if (model->next != NULL) model->next->previous = model->previous;
+  if (model->previous != NULL) model->previous->next = model->next;
+  else open_models = model->next;
+  pthread_mutex_unlock(&listing);
+}
+
 /* As flextune_open; where `weights` is given, they are used where they are and must outlive the model. */
 FLEXTUNE_API int ft_open(const char *path, void *weights, flextune_model **opened);
 
@@ -152,6 +185,7 @@ int ft_open(const char *path, void *weights, flextune_model **opened) {
   model->program = &ft_the_program;
   model->threads = ft_the_program.threads;
   pthread_mutex_init(&model->turn, NULL);
+  enlist(model);
   if (allocate(model, weights) != 0 || (weights == NULL && load_weights(model, path) != 0)) {
     flextune_close(model);
     return -1;
@@ -176,6 +210,7 @@ void flextune_close(flextune_model *model) {
   free(model->arguments);
   free(model->slots);
   free(model->iterations);
+  delist(model);
   pthread_mutex_destroy(&model->turn);
   free(model);
 }

@@ -126,6 +126,7 @@ static void *work(void *argument) {
 }
 
 static void forget_threads(void) { /* in a forked child only the forking thread is left */
+  pthread_mutex_init(&starting, NULL);
   for (int seat = 0; seat < FT_MAX_THREADS; ++seat) atomic_store(&seats[seat].asleep, 0);
   atomic_store(&started, 0);
   atomic_store(&runs, 0);

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.resources import files
@@ -16,6 +14,7 @@ from pathlib import Path
 
 from flextune.errors import BuildError, EnvironmentFault
 from flextune.settings import cache_folder
+from flextune.temporary import partial_file
 
 HEADER = "flextune_model.h"
 SOURCES = ("pool.c", "services.c", "interpreter.c", "model.c")
@@ -130,17 +129,13 @@ def _digest(source: str, command: tuple[str, ...]) -> str:
 
 def _atomically(path: Path, make: Callable[[Path], object]) -> None:
     try:
-        handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        os.close(handle)
+        with partial_file(path) as partial:
+            make(partial)
+            partial.replace(path)
     except OSError as error:
         raise EnvironmentFault(
             f"cannot write in {path.parent}: {error.strerror}; set FLEXTUNE_CACHE to a writable folder with room"
         ) from error
-    try:
-        make(Path(partial))
-        os.replace(partial, path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
 
 
 def _run(command: Sequence[str], text: str | None = None) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 
 import tvm
 
 from flextune.errors import BuildError
 from flextune.platforms.cpu.symbols import function_bytes
+from flextune.temporary import PrivateFolder
 from flextune.trial.artifact import CompilerReport
 from flextune.tvm_types import BuiltExecutable, LoadedModule
 
@@ -34,8 +33,8 @@ def machine_code(executable: BuiltExecutable) -> tuple[str, bytes]:
     """What `tvm.compile` returned as a kind of content and its bytes. Raises `BuildError` when it cannot be linked."""
     if linker() is None:
         return LLVM_IR, str(executable.mod.inspect_source("ll")).encode()
-    with tempfile.TemporaryDirectory(prefix="flextune-link-") as folder:
-        compiled, library = Path(folder, "kernels.o"), Path(folder, "kernels.so")
+    with PrivateFolder(kind="link") as folder:
+        compiled, library = folder.path / "kernels.o", folder.path / "kernels.so"
         executable.mod.write_to_file(str(compiled), "o")
         command = [str(linker()), "-shared", "-o", str(library), str(compiled)]
         outcome = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_LINK_TIMEOUT_SECS)
@@ -61,10 +60,10 @@ def load_module(kind: str, content: bytes) -> LoadedModule:
     suffix = {SHARED_LIBRARY: ".so", LLVM_IR: ".ll"}.get(kind)
     if suffix is None:
         raise BuildError(f"a CPU loads a {SHARED_LIBRARY} or {LLVM_IR}, not an artifact of kind {kind!r}")
-    with tempfile.NamedTemporaryFile(prefix="flextune-", suffix=suffix) as file:
-        file.write(content)
-        file.flush()
+    with PrivateFolder(kind="load") as folder:
+        file = folder.path / f"kernels{suffix}"
+        file.write_bytes(content)
         try:
-            return tvm.runtime.load_module(file.name)
+            return tvm.runtime.load_module(str(file))
         except (RuntimeError, ValueError, OSError) as error:
             raise BuildError(f"a {kind} of {len(content)} bytes could not be loaded: {error}") from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from flextune.native.toolchain import compiler_command
 from flextune.platforms.x86.kind import llvm_attributes
 from flextune.platforms.x86.native_operators import PIPELINE, register_operators
 from flextune.target.target import Target
+from flextune.temporary import PrivateFolder
 
 
 def tvm_target(target: Target) -> tvm.target.Target:
@@ -88,8 +88,8 @@ def export_library(executable: Any, path: Path) -> None:
     def link(output: str, objects: Sequence[str], **_options: object) -> None:
         run_linker(linker, output, objects)
 
-    with tempfile.TemporaryDirectory(prefix="flextune-link-") as folder:
-        executable.export_library(str(path), fcompile=link, workspace_dir=folder)
+    with PrivateFolder(kind="link") as folder:
+        executable.export_library(str(path), fcompile=link, workspace_dir=str(folder.path))
 
 
 def run_linker(linker: Sequence[str], output: str, objects: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """Temporary folders go with their owners."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flextune.errors import EnvironmentFault
-from flextune.measure.folder import PREFIX, PrivateFolder
+from flextune.temporary import PREFIX, PrivateFolder, partial_file
 
 
 def test_is_private_and_removed(tmp_path: Path) -> None:
@@ -27,7 +28,7 @@ def test_folders_of_living_owners_stay(tmp_path: Path) -> None:
 
 def test_folders_of_killed_owners_are_removed(tmp_path: Path) -> None:
     code = (
-        "import os, sys, pathlib; from flextune.measure.folder import PrivateFolder; "
+        "import os, sys, pathlib; from flextune.temporary import PrivateFolder; "
         "folder = PrivateFolder(pathlib.Path(sys.argv[1])); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
@@ -42,3 +43,27 @@ def test_folders_of_killed_owners_are_removed(tmp_path: Path) -> None:
 def test_no_room_is_said_clearly(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match="TMPDIR"):
         PrivateFolder(tmp_path / "missing")
+
+
+def test_partial_files_become_their_target_or_go(tmp_path: Path) -> None:
+    target = tmp_path / "made[1].so"
+    with pytest.raises(ValueError), partial_file(target, ".so") as partial:
+        raise ValueError
+    with partial_file(target, ".so") as partial, partial_file(target, ".so") as other:
+        partial.write_text("x")
+        partial.replace(target)
+        assert other.exists()
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_partial_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, pathlib; from flextune.temporary import partial_file\n"
+        "with partial_file(pathlib.Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    )
+    target = tmp_path / "made"
+    subprocess.run([sys.executable, "-c", code, str(target)], check=False)
+    (left,) = tmp_path.iterdir()
+    os.utime(left, (0, 0))
+    with partial_file(target):
+        assert not left.exists()
