@@ -61,8 +61,9 @@ def started(program: str, tmp_path: Path, mark: str) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
-@pytest.mark.parametrize(("program", "mark"), [(COMMAND, "98701"), (FUNCTION, "98702")], ids=["command", "function"])
+@pytest.mark.parametrize(("program", "mark"), [(COMMAND, "9871"), (FUNCTION, "9872")], ids=["command", "function"])
 def test_processes_in_any_session_go_with_the_run(program, mark, end, tmp_path):
+    mark = f"{mark}{end:02d}"
     run = started(program, tmp_path, mark)
     assert wait_until(lambda: running(mark)), run.stderr
     run.send_signal(end)

@@ -49,20 +49,35 @@ data @ data
 check(lambda x: x + 0 * float((data @ data).sum()))
 """
 THREADS = """
+data = np.random.rand(300, 300)
 stop = threading.Event()
 def busy():
     while not stop.is_set():
-        np.random.rand(100, 100) @ np.random.rand(100, 100)
+        data @ data
 for _ in range(3):
     threading.Thread(target=busy, daemon=True).start()
-check(lambda x: x + 0 * float((np.random.rand(300, 300) @ np.random.rand(300, 300)).sum()))
+check(lambda x: x + 0 * float((data @ data).sum()))
 """
+LOCK = """
+import warnings
+lock = threading.Lock()
+threading.Thread(target=lambda: lock.acquire() and threading.Event().wait(), daemon=True).start()
+warnings.simplefilter("error")
+try:
+    flextune.minimize(lambda x: lock.acquire() and x, {"x": [1, 2]}, 2, "random", timeout_secs=0.5)
+except UserWarning as warning:
+    assert "computed nothing" in str(warning), warning
+    sys.exit(0)
+"""
+
+
+PROGRAMS = (TORCH, GRADIENTS, XGBOOST, NUMPY, THREADS, LOCK)
 
 
 @pytest.mark.parametrize(
     ("module", "program"),
-    [("torch", TORCH), ("torch", GRADIENTS), ("xgboost", XGBOOST), ("numpy", NUMPY), ("numpy", THREADS)],
-    ids=["torch", "gradients", "xgboost", "numpy", "threads"],
+    [*zip(["torch", "torch", "xgboost", "numpy", "numpy", "numpy"], PROGRAMS, strict=True)],
+    ids=["torch", "gradients", "xgboost", "numpy", "threads", "lock"],
 )
 def test_thread_pools_of_the_parent(module, program):
     pytest.importorskip(module)

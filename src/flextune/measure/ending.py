@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from dataclasses import dataclass, field
 from enum import Enum
@@ -32,6 +33,8 @@ class Outcome:
     """The last that it wrote."""
     elapsed_secs: float = 0.0
     """From the request on."""
+    cpu_secs: float = math.inf
+    """Processor time that it took, where it ended by its timeout."""
     code: int | None = None
     """The exit code of a worker that died, as `subprocess` has it, where it can be known."""
     killed_from_outside: bool = False

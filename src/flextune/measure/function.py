@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +25,7 @@ from flextune.trial.measurement import Measurement, Status
 
 Check = Callable[[Any], object]
 _LONGEST_ERROR = 300
+_WAITING = 0.02
 
 
 class FunctionObjective:
@@ -59,6 +62,7 @@ class FunctionObjective:
         self._check = check
         self._repeats = repeats
         self._limits = limits or RunLimits()
+        self._threads = _threads_here()
         self._worker = Worker.of_function(self._answer) if isolated and can_fork() else None
 
     def measure(self, assignment: Assignment, values: Mapping[str, Value]) -> Measurement:
@@ -80,10 +84,24 @@ class FunctionObjective:
             reply = self._answer(values)
         else:
             outcome = call_within(self._worker, values, self._limits)
+            self._warn_of_waiting(outcome)
             if outcome.ending is not Ending.REPLY:
                 return (*cause_of_end(outcome), 0.0)
             reply = dict(outcome.reply)
         return Status(reply["status"]), reply["error"], reply["value"]
+
+    def _warn_of_waiting(self, outcome: Outcome) -> None:
+        """Once: a call that waited until its timeout may wait for a thread that was left behind in this process."""
+        waited = outcome.ending is Ending.TIMEOUT and outcome.cpu_secs < _WAITING * outcome.elapsed_secs
+        if waited and self._threads > 1:
+            warnings.warn(
+                f"{self.name} waited until its timeout and computed nothing. It runs in a copy of this process, which "
+                f"had {self._threads} threads; the copy lacks them, and locks that they held stay held. If it waits for "
+                "that: start threads (and sessions of onnxruntime and the like) inside the objective, or after "
+                "`minimize`, or run it as a flextune.Command",
+                stacklevel=2,
+            )
+            self._threads = 0
 
     def _answer(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """One call, in whichever process this is."""
@@ -121,6 +139,13 @@ def check_fault(check: Check, output: Any) -> str:
     except Exception as error:  # noqa: BLE001 - a user's check may raise anything: then it does not accept
         return f"wrong answer: the check raised {_said(error)}"
     return "" if accepted else "wrong answer: the check does not accept the output"
+
+
+def _threads_here() -> int:
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 1
 
 
 def _failed(status: Status, error: str) -> dict[str, Any]:

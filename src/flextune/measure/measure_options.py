@@ -53,7 +53,7 @@ class MeasureOptions:
         _at_least(self, 0.05, ("build_timeout_secs", "run_timeout_secs"))
 
     def __str__(self) -> str:
-        return ",".join(f"{field.name}={getattr(self, field.name):.12g}" for field in fields(self))
+        return ",".join(f"{field.name}={_number_text(getattr(self, field.name))}" for field in fields(self))
 
     def repeats_of(self, repeat_secs: float) -> int:
         """Repeats of a promising candidate whose one repeat takes so long."""
@@ -84,3 +84,7 @@ def _at_least(options: MeasureOptions, least: float, names: tuple[str, ...]) -> 
         value = getattr(options, name)
         if not math.isfinite(value) or value < least:
             raise UsageError(f"measuring option {name} must be at least {least:g}, got {value}")
+
+
+def _number_text(value: float) -> str:
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

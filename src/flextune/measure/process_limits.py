@@ -65,6 +65,15 @@ def resident_bytes(pid: int | str = "self") -> int:
     return _statm(pid, 1)
 
 
+def cpu_secs(pid: int) -> float:
+    """Processor time of a process and its children that are there, and of those that it has waited for."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") + sum(map(cpu_secs, children_of(pid)))
+
+
 def is_running(pid: int) -> bool:
     """Whether a process is there and has not ended."""
     try:

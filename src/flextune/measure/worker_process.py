@@ -22,6 +22,7 @@ from flextune.errors import WorkerError
 from flextune.measure.ending import Ending, Outcome, exit_text
 from flextune.measure.launcher import Function, FunctionLauncher, Interpreter, Launcher, ServiceLauncher
 from flextune.measure.outcome import what_happened
+from flextune.measure.process_limits import cpu_secs
 from flextune.measure.watch import TICK_SECS, RunLimits, ends_within, kill_group, open_pid, tree_bytes
 from flextune.measure.wire import READY, Envelope, Message, write_all
 from flextune.temporary import PrivateFolder
@@ -43,6 +44,7 @@ class WorkerProcess:
         self._received = b""
         self._number = READY
         self._sent = 0.0
+        self._cpu_secs = 0.0
         self._limits = RunLimits()
         self._pidfd: int | None = None
         self.first_bytes = 0
@@ -114,6 +116,7 @@ class WorkerProcess:
 
     def _expect(self, limits: RunLimits) -> None:
         self._limits = limits
+        self._cpu_secs = cpu_secs(self.pid) if self._number != READY and self.pid else 0.0
         self._sent = time.monotonic()
         self.busy = True
 
@@ -154,9 +157,11 @@ class WorkerProcess:
         )
 
     def _killed(self, ending: Ending) -> Outcome:
+        taken_secs = cpu_secs(self.pid or 0) - self._cpu_secs
         self.kill()
         text = self._limits.text(ending)
-        return Outcome(ending, text=text, log_tail=self.log_tail(), elapsed_secs=time.monotonic() - self._sent)
+        elapsed_secs = time.monotonic() - self._sent
+        return Outcome(ending, text=text, log_tail=self.log_tail(), elapsed_secs=elapsed_secs, cpu_secs=taken_secs)
 
     def log_tail(self) -> str:
         """The last of what the worker and its libraries printed; of the fork server where there was no worker."""

@@ -16,6 +16,7 @@ from flextune.measure.objective import Objective
 from flextune.search.strategy import SearchStrategy
 from flextune.trial.measurement import Measurement, Status
 from flextune.tuning.budget import Budget
+from flextune.tuning.interruption import noticed_interruption
 from flextune.tuning.objective_records import ObjectiveRecords
 from flextune.tuning.positive import PositiveTold
 from flextune.tuning.progress import failure_text
@@ -142,11 +143,13 @@ class MinimizeRun:
 
     def spend(self) -> None:
         """The loop itself; Ctrl-C ends it."""
-        try:
-            while self._goes_on() and (asked := self._strategy.ask(1)):
-                self._measure(asked[0])
-        except KeyboardInterrupt:
-            self._interrupted = True
+        with noticed_interruption() as interruption:
+            try:
+                while self._goes_on() and (asked := self._strategy.ask(1)):
+                    self._measure(asked[0])
+                    interruption.check()
+            except KeyboardInterrupt:
+                self._interrupted = True
 
     def result(self, strategy: str, db: str) -> MinimizeResult:
         return MinimizeResult(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flextune.errors import UsageError, WorkerError
+from flextune.errors import UsageError
 from flextune.measure import services
 from flextune.measure.ending import Ending
 from flextune.measure.function import call_within
@@ -265,14 +265,13 @@ def test_a_function_may_close_what_it_prints_to(forked):
     assert [forked(function).call({}, 20).reply for _ in range(2)] == [{"x": 1}, {"x": 1}]
 
 
-def test_when_its_fork_server_is_gone_a_function_has_no_more_processes(forked):
+def test_when_its_fork_server_is_gone_a_function_gets_another(forked):
     worker = forked(lambda request: {"server": os.getppid()})
     server = worker.call({}).reply["server"]
     pid = worker.pid
     os.kill(server, signal.SIGKILL)
     assert gone(pid)
-    with pytest.raises(WorkerError, match="does not start: worker killed by SIGKILL"):
-        worker.call({}, 20)
+    assert worker.call({}, 20).reply["server"] not in (server, os.getpid())
 
 
 ECHO = """
