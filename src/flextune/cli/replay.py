@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,11 +55,12 @@ def read_records(file: Path | None, db: Path | None) -> list[TuningRecord]:
     from flextune.cli.inputs import database_path
     from flextune.database.jsonl import import_jsonl
     from flextune.database.store import open_database
+    from flextune.temporary import PrivateFolder
 
     if file is None:
         with open_database(database_path(db), must_exist=True) as database:
             return database.records()
-    with tempfile.TemporaryDirectory() as folder, open_database(Path(folder) / "records.db") as database:
+    with PrivateFolder(kind="replay") as folder, open_database(folder.path / "records.db") as database:
         for damaged in import_jsonl(database, file).damaged:
             print(f"flextune: {file}: {damaged}; skipped", file=sys.stderr)
         return database.records()

@@ -96,8 +96,8 @@ class FunctionObjective:
         if waited and self._threads > 1:
             warnings.warn(
                 f"{self.name} waited until its timeout and computed nothing. It runs in a copy of this process, which "
-                f"had {self._threads} threads; the copy lacks them, and locks that they held stay held. If it waits for "
-                "that: start threads (and sessions of onnxruntime and the like) inside the objective, or after "
+                f"had {self._threads} threads; the copy lacks them, and locks that they held stay held. If it waits "
+                "for that: start threads (and sessions of onnxruntime and the like) inside the objective, or after "
                 "`minimize`, or run it as a flextune.Command",
                 stacklevel=2,
             )

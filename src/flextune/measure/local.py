@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
-from flextune.measure.folder import PrivateFolder
 from flextune.measure.launcher import Interpreter
 from flextune.measure.measure_options import MeasureOptions
 from flextune.measure.runner import Runner
 from flextune.measure.services import libraries
 from flextune.measure.worker_pool import WorkerPool
 from flextune.target.target import Target
+from flextune.temporary import PrivateFolder
 
 
 @contextmanager
