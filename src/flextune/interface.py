@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flextune.apply.executable import Executable
+from flextune.apply.hybrid_build import HybridOptions, SplitModel, split_model
 from flextune.compat.any_model import Shapes, model_of
 from flextune.database.database import Database
 from flextune.database.store import database_text, open_database
@@ -25,11 +26,11 @@ from flextune.lowering.precision.precision import Precision
 from flextune.measure.launcher import Interpreter
 from flextune.measure.local import local_processes
 from flextune.measure.runner import Runner
+from flextune.optimization.hybrid import Lowering, OptimizedSplit, optimize_split, ship_split
 from flextune.optimization.model import OptimizedModel
 from flextune.optimization.shipping import Shipment, optimize_and_ship, ship
 from flextune.plan.fusion.switcher import check_passes
-from flextune.plan.partition import Partition, partition_model
-from flextune.platforms.estimator import plan_estimator
+from flextune.plan.partition import Partition
 from flextune.settings import default_database_path
 from flextune.target.detect import detect
 from flextune.target.peaks import peaks_of
@@ -72,6 +73,8 @@ def optimize(
     target: Target | str | None = None,
     search: SearchOptions | None = None,
     on_progress: Callback | None = None,
+    only_own: bool = False,
+    providers: Collection[str] = (),
 ) -> Executable:
     """A model tuned on this machine and built: never slower than with default schedules, its outputs checked.
 
@@ -80,7 +83,9 @@ def optimize(
     is tuned, and what the `database` knows is used. Every trial is recorded there, and later calls go on from there.
     `precision` is what to compute in (`float32` or `bfloat16`), `shapes` fixes dynamic inputs by name, `without` names
     passes to do without, `target` another description of this machine. `on_progress` is called with every event of the
-    run (`flextune.tuning.events`). Ctrl-C raises KeyboardInterrupt; all finished trials stay recorded.
+    run (`flextune.tuning.events`). What cannot be compiled of an ONNX model runs in ONNX Runtime, on these of its
+    execution `providers` (by default its CPU's); with `only_own` such a model is refused. Ctrl-C raises
+    KeyboardInterrupt; all finished trials stay recorded.
 
     ModelError for a model that cannot be read or imported, UsageError for other bad input, BuildError where the
     machine's compiler fails, EnvironmentFault where the machine lacks something.
@@ -91,16 +96,37 @@ def optimize(
     began = time.perf_counter()
     callbacks, given_search = callbacks_of(on_progress), search_of(search)
     budget = None if minutes == 0 and trials is None else Budget(trials, minutes or None)
+    options = None if only_own else HybridOptions(providers=tuple(providers))
     chosen, computed = target_of(target), Precision.parse(precision)
     computed.check(chosen)
     check_passes(without)
     with nullcontext() if budget is None else local_processes(chosen) as interpreter:
-        read = model_of(model, shapes, example_inputs)
-        partition = partition_model(read, without, computed, plan_estimator(chosen))
-        found = optimize_partition(partition, chosen, budget, database, given_search, callbacks, began, interpreter)
+        read = model_of(model, shapes, example_inputs, only_own=only_own)
+        split = split_model(read, Lowering(chosen, tuple(without), computed), options)
+        found = optimize_parts(split, chosen, budget, database, given_search, callbacks, began, interpreter)
     if found.shipment is None:
         raise KeyboardInterrupt
     return found.shipment.build.executable
+
+
+def optimize_parts(
+    split: SplitModel,
+    target: Target,
+    budget: Budget | None,
+    database: DatabaseLike = None,
+    search: SearchOptions | None = None,
+    callbacks: Collection[Callback] = (),
+    began: float | None = None,
+    interpreter: Interpreter | None = None,
+) -> OptimizedSplit:
+    """As `optimize`, of a model that has been read and split, with all that was found; see `optimize_partition`."""
+    if budget is None:
+        with existing(database) as known:
+            split, shipment = ship_split(split, target, known)
+            return OptimizedSplit(split, (), shipment)
+    options = (search or SearchOptions()).tune_options(budget, peaks_of(target))
+    with opened(database) as records:
+        return optimize_split(split, target, options, records, tuple(callbacks), began, interpreter)
 
 
 def optimize_partition(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +20,13 @@ def empty_value(spec: ValueSpec) -> np.ndarray:
     return aligned_empty(spec.shape, array_type(spec.dtype))
 
 
-def input_array(spec: ValueSpec, value: object, model: str) -> np.ndarray:
-    """The value as a contiguous, aligned array; itself where it is one already. UsageError for a wrong one."""
+def input_array(spec: ValueSpec, value: object, model: str) -> Any:
+    """The value as a contiguous, aligned array; itself where it is one already. UsageError for a wrong one.
+
+    What is no array of numbers is left to the runtime that reads it.
+    """
+    if not spec.is_numeric:
+        return np.asarray(value, object) if spec.dtype == "string" else value
     array = as_array(value, f"{model}: input {spec.name!r}")
     _check(spec, array, f"{model}: input")
     if array.flags.c_contiguous and is_aligned(array):
@@ -30,6 +36,8 @@ def input_array(spec: ValueSpec, value: object, model: str) -> np.ndarray:
 
 def output_array(spec: ValueSpec, value: object, model: str) -> np.ndarray:
     """The caller's memory for an output as an array over it. UsageError when the model cannot write into it."""
+    if not spec.is_static:
+        raise UsageError(f"{model}: output {spec} has no size that is known before; leave it out of the outputs")
     array = as_array(value, f"{model}: output {spec.name!r}")
     _check(spec, array, f"{model}: output")
     if not array.flags.c_contiguous or not array.flags.writeable:
@@ -37,13 +45,17 @@ def output_array(spec: ValueSpec, value: object, model: str) -> np.ndarray:
     return array
 
 
-def apart(inputs: Mapping[ValueSpec, np.ndarray], outputs: Sequence[np.ndarray], model: str) -> list[np.ndarray]:
-    """The inputs, copied where an output would be written over them. UsageError for outputs that overlap."""
-    for index, output in enumerate(outputs):
-        if any(np.may_share_memory(output, other) for other in outputs[:index]):
+def apart(inputs: Mapping[ValueSpec, Any], outputs: Sequence[Any], model: str) -> list[Any]:
+    """The inputs, copied where an output would be written over them. UsageError for outputs that overlap.
+
+    Outputs that have no memory yet are None.
+    """
+    written = [output for output in outputs if output is not None]
+    for index, output in enumerate(written):
+        if any(np.may_share_memory(output, other) for other in written[:index]):
             raise UsageError(f"{model}: the memory given for outputs overlaps; give each output its own")
     return [
-        _copy(spec, array) if any(np.may_share_memory(array, output) for output in outputs) else array
+        _copy(spec, array) if spec.is_numeric and any(np.may_share_memory(array, o) for o in written) else array
         for spec, array in inputs.items()
     ]
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,44 +22,78 @@ from flextune.errors import EnvironmentFault, UsageError
 from flextune.temporary import partial_file
 
 MAGIC = b"flextune-model-2"
+HYBRID_MAGIC = b"flextune-hybrid1"
+"""Of a model of which only parts are libraries (`flextune.apply.hybrid_file`), whose end looks the same."""
+
 TRAILER = struct.Struct(f"<IQ{len(MAGIC)}s")
 CHUNK_BYTES = 1 << 22
 
 
 def write_model_file(library: Path, weights: np.ndarray, signature: Signature, target: Path) -> Path:
     """Write a library, the bytes of its weights and its signature as one file at `target`, all or nothing."""
+    with replacing(target) as stream:
+        _write(stream, library, weights, signature)
+    return target
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """What is written becomes the file at `target` when the block ends well; else nothing changes there."""
     if target.is_dir() or not target.parent.is_dir():
         raise UsageError(f"cannot write {target}: expected a file in an existing folder")
     try:
         with partial_file(target, ".so") as partial:
             with partial.open("wb") as stream:
-                _write(stream, library, weights, signature)
+                yield stream
             partial.chmod(0o755)
             partial.replace(target)
     except OSError as error:
         raise EnvironmentFault(f"cannot write {target}: {error.strerror or error}") from error
-    return target
 
 
 def read_signature(source: Path) -> Signature:
     """What a saved executable takes, gives and was made for; UsageError when the file is not one or is damaged."""
+    text, _ = verified_text(source, MAGIC)
+    try:
+        return Signature.from_json(text)
+    except UsageError as error:
+        raise UsageError(f"{source} was changed after it was compiled: {error}; compile it again") from None
+
+
+def verified_text(source: Path, magic: bytes) -> tuple[str, int]:
+    """The text before the end of a file that ends with this magic, and the bytes before it. UsageError for others."""
     if not source.is_file():
         raise UsageError(f"no compiled model at {source}; make one with `flextune compile MODEL.onnx -o {source}`")
     size = source.stat().st_size
     with source.open("rb") as stream:
-        if size < TRAILER.size:
-            raise _foreign(source)
-        stream.seek(size - TRAILER.size)
-        checksum, length, magic = TRAILER.unpack(stream.read(TRAILER.size))
-        if magic != MAGIC or length > size - TRAILER.size:
+        checksum, length, found = _end(stream, size)
+        if found != magic or length > size - TRAILER.size:
             raise _foreign(source)
         if _checksum(stream, size - TRAILER.size) != checksum:
             raise UsageError(f"{source} is damaged (its checksum does not match); compile or copy it again")
         stream.seek(size - TRAILER.size - length)
         try:
-            return Signature.from_json(stream.read(length).decode())
-        except (UsageError, UnicodeDecodeError) as error:
+            return stream.read(length).decode(), size - TRAILER.size - length
+        except UnicodeDecodeError as error:
             raise UsageError(f"{source} was changed after it was compiled: {error}; compile it again") from None
+
+
+def magic_of(source: Path) -> bytes:
+    """What the file says it is at its end; empty where there is no such file, or one that is too short."""
+    if not source.is_file():
+        return b""
+    with source.open("rb") as stream:
+        found: bytes = _end(stream, source.stat().st_size)[2]
+        return found
+
+
+def _end(stream: BinaryIO, size: int) -> tuple[int, int, bytes]:
+    """Checksum, length of the text, and magic."""
+    if size < TRAILER.size:
+        return 0, 0, b""
+    stream.seek(size - TRAILER.size)
+    checksum, length, magic = TRAILER.unpack(stream.read(TRAILER.size))
+    return checksum, length, magic
 
 
 def _write(stream: BinaryIO, library: Path, weights: np.ndarray, signature: Signature) -> None:

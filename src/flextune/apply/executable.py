@@ -16,12 +16,11 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from flextune.apply.arrays import apart, empty_value, input_array, output_array
-from flextune.apply.compiled_file import read_signature
 from flextune.apply.handover import Handed, handed_over
 from flextune.apply.machine import Machine, ModelCode
-from flextune.apply.own_code import SavedCode
 from flextune.apply.processor import check_instructions
-from flextune.apply.signature import Runtime, Signature
+from flextune.apply.saved_code import saved_code, saved_signature
+from flextune.apply.signature import Signature
 from flextune.errors import UsageError
 from flextune.importing.values import ValueSpec, random_values
 from flextune.target.memory import require_memory
@@ -51,7 +50,7 @@ class Executable:
     def __init__(self, code: ModelCode, signature: Signature, notes: tuple[str, ...] = ()) -> None:
         self.signature = signature
         self.notes = notes
-        self._code = code
+        self.code = code
         self._machine: Machine | None = None
         self._unloaded = False
         self._lock = threading.Lock()
@@ -69,8 +68,8 @@ class Executable:
         """Threads of a run, the calling one included."""
         return self.signature.threads
 
-    def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
-        """Outputs by name, as new NumPy arrays.
+    def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Outputs by name, as new NumPy arrays; sequences as lists, optionals that are empty as None.
 
         Inputs are NumPy arrays or any objects with `__dlpack__`, such as PyTorch's CPU tensors; those that lie densely
         at multiples of 64 bytes are read where they are. `outputs` gives memory for some or all outputs (arrays or
@@ -83,7 +82,7 @@ class Executable:
             placed = apart(dict(zip(self.inputs, placed, strict=True)), written, self.signature.name)
         with self._lock:
             self._opened().run(placed, written)
-        return {spec.name: array for spec, array in zip(self.outputs, written, strict=True)}
+        return {spec.name: value for spec, value in zip(self.outputs, written, strict=True)}
 
     def set_threads(self, threads: int) -> None:
         """Use so many threads, the calling one included, from the next run on."""
@@ -117,11 +116,11 @@ class Executable:
 
         Needs a C compiler (see platforms) where the model runs on TVM's virtual machine.
         """
-        return self._code.write(Path(path), self.signature)
+        return self.code.write(Path(path), self.signature)
 
     def handed_over(self, folder: Path) -> AbstractContextManager[Handed]:
         """Where another process of this run finds the model; see `flextune.apply.handover`."""
-        return handed_over(self._code, self.signature, folder)
+        return handed_over(self.code, self.signature, folder)
 
     def benchmark(
         self,
@@ -137,11 +136,11 @@ class Executable:
         with self._lock:
             machine = self._opened()
             for _ in range(warmup):
-                machine.run(placed, outputs)
+                machine.run(placed, list(outputs))
             run_secs: list[float] = []
             while len(run_secs) < min_runs or sum(run_secs) < min_secs:
                 start = time.perf_counter()
-                machine.run(placed, outputs)
+                machine.run(placed, list(outputs))
                 run_secs.append(time.perf_counter() - start)
             return Latency(tuple(run_secs))
 
@@ -152,7 +151,7 @@ class Executable:
         with self._lock:
             machine = self._opened()
             for number in range(warmup + runs):
-                for name, secs in machine.run_timed(placed, outputs):
+                for name, secs in machine.run_timed(placed, list(outputs)):
                     if number >= warmup:
                         times[name].append(secs)
         return {name: tuple(secs) for name, secs in times.items()}
@@ -167,20 +166,23 @@ class Executable:
         if self._machine is None:
             needed = (self.signature.weight_bytes or 0) + (self.signature.activation_bytes or 0)
             require_memory(needed, f"{self.signature.name} with its activations", copies=1)
-            self._machine = self._code.open(self.signature)
+            self._machine = self.code.open(self.signature)
         return self._machine
 
-    def _inputs(self, inputs: Mapping[str, Any]) -> list[np.ndarray]:
+    def _inputs(self, inputs: Mapping[str, Any]) -> list[Any]:
         _check_names(inputs, self.inputs, "input", self.signature.name)
         if missing := [spec.name for spec in self.inputs if spec.name not in inputs]:
             listed = _listed(self.inputs)
             raise UsageError(f"{self.signature.name}: input {missing[0]!r} is missing; it takes {listed}")
         return [input_array(spec, inputs[spec.name], self.signature.name) for spec in self.inputs]
 
-    def _outputs(self, given: Mapping[str, Any]) -> list[np.ndarray]:
+    def _outputs(self, given: Mapping[str, Any]) -> list[Any]:
+        """Memory for the outputs; None for those whose sizes come with them."""
         _check_names(given, self.outputs, "output", self.signature.name)
         return [
-            output_array(spec, given[spec.name], self.signature.name) if spec.name in given else empty_value(spec)
+            output_array(spec, given[spec.name], self.signature.name)
+            if spec.name in given
+            else (empty_value(spec) if spec.is_static else None)
             for spec in self.outputs
         ]
 
@@ -191,9 +193,9 @@ def load_executable(path: str | Path, threads: int | None = None) -> Executable:
     `threads` overrides the number it was saved with. UsageError for any other file, EnvironmentFault for another CPU.
     """
     source = Path(path)
-    signature = read_signature(source)
+    signature = saved_signature(source)
     check_instructions(signature, str(source))
-    executable = Executable(_saved_code(source, signature.runtime), signature)
+    executable = Executable(saved_code(source, signature.runtime), signature)
     if threads is not None:
         executable.set_threads(threads)
     executable.open()
@@ -203,14 +205,6 @@ def load_executable(path: str | Path, threads: int | None = None) -> Executable:
 def save_executable(executable: Executable, path: str | Path) -> Path:
     """`executable.save(path)` as a function."""
     return executable.save(path)
-
-
-def _saved_code(source: Path, runtime: Runtime) -> ModelCode:
-    if runtime is Runtime.OWN:
-        return SavedCode(source)
-    from flextune.apply.virtual_machine import SavedVirtualMachineCode  # TVM takes seconds to load
-
-    return SavedVirtualMachineCode(source)
 
 
 def _check_names(given: Mapping[str, Any], specs: Sequence[ValueSpec], what: str, model: str) -> None:

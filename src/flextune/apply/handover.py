@@ -13,6 +13,7 @@ import numpy as np
 from flextune.apply.huge_pages import huge_block
 from flextune.apply.machine import ModelCode
 from flextune.apply.own_code import BuiltCode, SavedCode
+from flextune.apply.saved_code import saved_code
 from flextune.apply.signature import Runtime, Signature
 from flextune.native.toolchain import has_compiler
 
@@ -44,22 +45,22 @@ def handed_over(code: ModelCode, signature: Signature, folder: Path) -> Iterator
 def received(handed: Handed, runtime: Runtime) -> ModelCode:
     """The model that another process hands over."""
     library = Path(handed["library"])
-    if runtime is Runtime.TVM:
-        # TVM takes seconds to load
-        from flextune.apply.virtual_machine import SavedVirtualMachineCode, UnlinkedVirtualMachineCode
+    if library.suffix == _UNLINKED:
+        from flextune.apply.virtual_machine import UnlinkedVirtualMachineCode  # TVM takes seconds to load
 
-        if library.suffix == _UNLINKED:
-            return UnlinkedVirtualMachineCode(library)
-        return SavedVirtualMachineCode(library)
-    return BuiltCode(library, _read(Path(handed["weights"]))) if handed["weights"] else SavedCode(library)
+        return UnlinkedVirtualMachineCode(library)
+    if handed["weights"]:
+        return BuiltCode(library, _read(Path(handed["weights"])))
+    return saved_code(library, runtime)
 
 
 def _written(code: ModelCode, signature: Signature, path: Path) -> list[Path]:
     """The files of a model that lies in memory, its library or what stands for it first."""
-    from flextune.apply.virtual_machine import VirtualMachineCode  # TVM takes seconds to load
+    if not has_compiler() and signature.runtime is Runtime.TVM:
+        from flextune.apply.virtual_machine import VirtualMachineCode  # TVM takes seconds to load
 
-    if isinstance(code, VirtualMachineCode) and not has_compiler():
-        return code.write_unlinked(path.with_suffix(_UNLINKED))
+        if isinstance(code, VirtualMachineCode):
+            return code.write_unlinked(path.with_suffix(_UNLINKED))
     return [code.write(path, signature)]
 
 

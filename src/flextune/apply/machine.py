@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
+from typing import Any, Protocol, runtime_checkable
 
 from flextune.apply.signature import Signature
 
 
+@runtime_checkable
 class Machine(Protocol):
     """A model that is ready to run. One caller at a time."""
 
-    def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
-        """Read the inputs, write the outputs; all contiguous and of the model's types."""
+    def run(self, inputs: Sequence[Any], outputs: list[Any]) -> None:
+        """Read the inputs, write the outputs; all contiguous and of the model's types.
 
-    def run_timed(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[tuple[str, float]]:
+        Arrays, but for what only another runtime knows: an output of no known size is None, and is replaced.
+        """
+
+    def run_timed(self, inputs: Sequence[Any], outputs: list[Any]) -> list[tuple[str, float]]:
         """As `run`; the kernels that were called, in order, with the seconds that each call took."""
 
     def set_threads(self, threads: int) -> None:

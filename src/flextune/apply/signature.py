@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -10,14 +11,15 @@ from typing import Any
 
 from flextune.apply.program import dlpack_type
 from flextune.errors import UsageError
-from flextune.importing.values import ValueSpec
+from flextune.importing.values import UNKNOWN, ValueSpec
 
 
 class Runtime(StrEnum):
-    """What runs a model: code of its own library alone, or TVM's virtual machine."""
+    """What runs a model: code of its own library alone, TVM's virtual machine, or these and other runtimes in turns."""
 
     OWN = "own"
     TVM = "tvm"
+    HYBRID = "hybrid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Signature:
     """The size of its constants."""
     activation_bytes: int | None = None
     """The peak of the memory between inputs and outputs; None where TVM decides about it at run time."""
+    parts: tuple[str, ...] = ()
+    """Of a hybrid model, in words: who runs what, and why."""
 
     def with_threads(self, threads: int) -> Signature:
         return replace(self, threads=threads)
@@ -60,18 +64,34 @@ class Signature:
             raise UsageError(f"its signature is not JSON: {error}") from None
         if not isinstance(raw, dict):
             raise UsageError("its signature is not a JSON object")
+        runtime = Runtime(_field(raw, "runtime", lambda value: _is_text(value) and value in list(Runtime)))
+        read = hybrid_spec if runtime is Runtime.HYBRID else _value_spec
         return cls(
             _field(raw, "name", _is_text),
-            tuple(map(_value_spec, _field(raw, "inputs", _is_list))),
-            tuple(map(_value_spec, _field(raw, "outputs", _is_list))),
+            tuple(map(read, _field(raw, "inputs", _is_list))),
+            tuple(map(read, _field(raw, "outputs", _is_list))),
             _field(raw, "target", _is_text),
             _field(raw, "threads", lambda value: _is_count(value) and value > 0),
-            Runtime(_field(raw, "runtime", lambda value: _is_text(value) and value in list(Runtime))),
+            runtime,
             tuple(_field(raw, "instructions", _are_texts)),
             tuple(_field(raw, "kernels", _are_texts)),
             _field(raw, "weight_bytes", _is_count),
             _field(raw, "activation_bytes", lambda value: value is None or _is_count(value)),
+            tuple(_field({"parts": [], **raw}, "parts", _are_texts)),
         )
+
+
+def hybrid_spec(raw: object) -> ValueSpec:
+    """An input or output from its JSON, which may be of a type or size that only another runtime knows. UsageError."""
+    if not isinstance(raw, dict):
+        raise UsageError(f"its signature has {raw!r:.80} as an input or output")
+    dtype = _field(raw, "dtype", lambda value: _is_text(value) and (_is_element(value) or _is_open_type(value)))
+    sizes = _field(raw, "shape", lambda given: _is_list(given) and all(_is_count(n) or n == UNKNOWN for n in given))
+    return ValueSpec(_field(raw, "name", _is_text), tuple(sizes), dtype)
+
+
+def _is_open_type(text: str) -> bool:
+    return re.fullmatch(r"string|(tensor|sequence|optional|map|sparse_tensor|unknown)\([\w(), ]*\)", text) is not None
 
 
 def _field(raw: Mapping[str, Any], name: str, fits: Callable[[Any], bool]) -> Any:

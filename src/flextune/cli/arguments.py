@@ -57,3 +57,15 @@ PrecisionName = Annotated[
 Shapes = Annotated[
     list[str] | None, typer.Option("--shape", help="Shape of a model's dynamic input, as NAME=1x3x224x224; repeatable.")
 ]
+OnlyOwn = Annotated[
+    bool,
+    typer.Option("--only-own", help="Refuse a model of which parts would run in ONNX Runtime."),
+]
+Providers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        help="Execution provider of ONNX Runtime for its parts, such as CUDAExecutionProvider; repeatable, in order.",
+    ),
+]

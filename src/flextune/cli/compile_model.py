@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flextune.cli.arguments import DatabasePath, Json, PrecisionName, Shapes, TargetText, Without
+from flextune.cli.arguments import DatabasePath, Json, OnlyOwn, PrecisionName, Providers, Shapes, TargetText, Without
 from flextune.cli.output import JsonValue, print_json
 from flextune.errors import UsageError
 from flextune.target.sizes import size
@@ -35,6 +35,8 @@ def compile_model(
     without: Without = None,
     precision: PrecisionName = "float32",
     shape: Shapes = None,
+    only_own: OnlyOwn = False,
+    provider: Providers = None,
     db: DatabasePath = None,
     as_json: Json = False,
 ) -> None:
@@ -46,12 +48,12 @@ def compile_model(
     from flextune.apply.saved_library import save_executable
     from flextune.cli.accuracy import accuracy_json, accuracy_lines, accuracy_of_build
     from flextune.cli.inputs import check_output, database_path, read_shapes, read_target
-    from flextune.cli.models import read_partition
+    from flextune.cli.models import read_split
     from flextune.cli.recorded_target import recorded_target
     from flextune.database.store import open_database
     from flextune.lowering.precision.precision import Precision
     from flextune.native.toolchain import write_header
-    from flextune.optimization.shipping import ship
+    from flextune.optimization.hybrid import Lowering, ship_split
     from flextune.target.detect import detect
 
     path = database_path(db)
@@ -65,17 +67,21 @@ def compile_model(
             chosen = recorded_target(for_target, database, path)
     computed = Precision.parse(precision)
     computed.check(chosen)
-    partition = read_partition(model, read_shapes(shape), chosen, without or (), computed)
+    lowering = Lowering(chosen, tuple(without or ()), computed)
+    split = read_split(model, read_shapes(shape), lowering, only_own, provider)
     with open_database(path, must_exist=True) if db is not None or Path(path).exists() else nullcontext() as database:
-        shipment = ship(partition, chosen, database)
+        split, shipment = ship_split(split, chosen, database)
     if for_target is not None and not shipment.recorded:
         raise UsageError(f"{path} holds records of {chosen}, but none of this model's; tune {model} on that machine")
     built = shipment.build
     if threads is not None:
         built.executable.set_threads(threads)
+    if header and built.executable.signature.parts:
+        raise UsageError(f"ONNX Runtime runs parts of {model}: C programs cannot open it, so it needs no --header")
     saved = save_executable(built.executable, output)
     headers = [str(write_header(saved.parent))] if header else []
-    found = None if computed.is_float32 or chosen.key != detect().key else accuracy_of_build(partition, built, chosen)
+    is_compared = not computed.is_float32 and chosen.key == detect().key
+    found = accuracy_of_build(split.whole, built, chosen) if is_compared and split.whole is not None else None
     signature = built.executable.signature
     origins = Counter(str(task.origin) for task in built.tasks)
     if as_json:
@@ -88,6 +94,7 @@ def compile_model(
             "activation_bytes": signature.activation_bytes,
         }
         runtime: dict[str, JsonValue] = {"runtime": str(signature.runtime), "notes": [*built.executable.notes]}
+        runtime["parts"] = [*signature.parts]
         written: dict[str, JsonValue] = {"output": str(saved), "headers": [*headers], "target": signature.target}
         accuracy: dict[str, JsonValue] = {"accuracy": accuracy_json(found)} if found is not None else {}
         print_json({"model": str(model), **written, "db": path, **memory, **runtime, "tasks": tasks, **accuracy})
@@ -100,8 +107,10 @@ def compile_model(
     if signature.activation_bytes is not None:
         weights, activations = size(signature.weight_bytes), size(signature.activation_bytes)
         print(f"memory: {weights} of weights, at most {activations} of activations at a time")
-    else:
+    elif not signature.parts:
         print("memory: not planned")
+    for number, part in enumerate(signature.parts):
+        print(f"part {number}: {part}")
     for note in built.executable.notes:
         print(f"note: {note}")
     if found is not None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flextune.cli.arguments import DatabasePath, Json, PrecisionName, Shapes, TargetText, Without
+from flextune.cli.arguments import DatabasePath, Json, OnlyOwn, PrecisionName, Shapes, TargetText, Without
 from flextune.cli.output import JsonValue, print_json, table
 from flextune.target.sizes import size
 
 if TYPE_CHECKING:
+    from flextune.apply.hybrid_build import SplitModel
     from flextune.plan.partition import Partition
     from flextune.report.view import GraphView, GroupView
     from flextune.target.target import Target
@@ -35,38 +36,101 @@ def inspect(
     without: Without = None,
     precision: PrecisionName = "float32",
     shape: Shapes = None,
+    only_own: OnlyOwn = False,
     db: DatabasePath = None,
     as_json: Json = False,
 ) -> None:
     """Print a model's operators, its fused groups with FLOPs, bytes and layouts, and what is tuned.
 
-    With --db, as the records decided on its layouts and groups.
+    With --db, as the records decided on its layouts and groups. Of a model of which ONNX Runtime runs parts, the parts
+    and why, then the same of each part that is compiled; --svg and --dump write those into NAME-part0.svg and so on.
     """
     from flextune.cli.inputs import check_output, read_shapes, read_target
-    from flextune.cli.models import read_partition
+    from flextune.cli.models import read_split
     from flextune.lowering.precision.precision import Precision
-    from flextune.plan.passes import dump_passes
-    from flextune.platforms.estimator import plan_estimator
-    from flextune.report.picture import draw
-    from flextune.report.view import view_of
+    from flextune.optimization.hybrid import Lowering
 
     if svg is not None:
         check_output(svg, model, *([db] if db else []))
     chosen = read_target(target)
-    partition = read_partition(model, read_shapes(shape), chosen, without or (), Precision.parse(precision))
-    if dump is not None:
-        dump_passes(partition.model, dump, partition.without, partition.precision, plan_estimator(chosen))
-    if db is not None:
-        partition = _decided(partition, db, chosen)
-    view = view_of(partition)
-    sizes = _space_sizes(view, chosen) if spaces else {}
-    contents = _contents(partition)
-    if svg is not None:
-        svg.write_text(draw(view), encoding="utf-8")
+    lowering = Lowering(chosen, tuple(without or ()), Precision.parse(precision))
+    split = read_split(model, read_shapes(shape), lowering, only_own)
+    if split.whole is not None:
+        found = _Inspection.of(str(model), split.whole, chosen, db, spaces, svg, dump)
+        print_json(found.facts()) if as_json else print(found.report())
+        return
+    parts = [
+        _Inspection.of(part.model.name, part, chosen, db, spaces, _of_part(svg, part), _of_part(dump, part))
+        for part in split.parts.own
+    ]
     if as_json:
-        print_json(_facts(str(model), svg, partition, view, contents, sizes))
+        own: list[JsonValue] = [part.facts() for part in parts]
+        print_json({"model": str(model), "parts": [*split.described()], "own_parts": own})
     else:
-        print(_report(str(model), svg, partition, view, contents, sizes))
+        print("\n\n".join([_parts_report(str(model), split), *(part.report() for part in parts)]))
+
+
+def _of_part(path: Path | None, part: Partition) -> Path | None:
+    """`net.svg` as that of a part: `net-part0.svg`."""
+    return None if path is None else path.with_name(f"{path.stem}-{part.model.name.rpartition('_')[2]}{path.suffix}")
+
+
+def _parts_report(model: str, split: SplitModel) -> str:
+    """Who runs what, and why."""
+    lines = [
+        f"{model}: {len(split.model.proto.graph.node)} nodes in {len(split.parts.parts)} parts",
+        *(f"  input      {spec}" for spec in split.model.inputs),
+        f"  output     {', '.join(split.model.outputs)}",
+        *(f"  part {number}     {text}" for number, text in enumerate(split.described())),
+        *(f"  note       {note}" for note in split.model.notes),
+    ]
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Inspection:
+    """All that there is to say about a model that is wholly ours, or a part that is."""
+
+    model: str
+    svg: Path | None
+    partition: Partition
+    view: GraphView
+    contents: _Contents
+    sizes: dict[str, int]
+
+    @classmethod
+    def of(
+        cls,
+        model: str,
+        partition: Partition,
+        target: Target,
+        db: Path | None,
+        spaces: bool,
+        svg: Path | None,
+        dump: Path | None,
+    ) -> _Inspection:
+        """Look at it; write a picture and the passes' models where asked."""
+        from flextune.plan.passes import dump_passes
+        from flextune.platforms.estimator import plan_estimator
+        from flextune.report.picture import draw
+        from flextune.report.view import view_of
+
+        if dump is not None:
+            dump_passes(partition.model, dump, partition.without, partition.precision, plan_estimator(target))
+        if db is not None:
+            partition = _decided(partition, db, target)
+        view = view_of(partition)
+        sizes = _space_sizes(view, target) if spaces else {}
+        contents = _contents(partition)
+        if svg is not None:
+            svg.write_text(draw(view), encoding="utf-8")
+        return cls(model, svg, partition, view, contents, sizes)
+
+    def facts(self) -> dict[str, JsonValue]:
+        return _facts(self.model, self.svg, self.partition, self.view, self.contents, self.sizes)
+
+    def report(self) -> str:
+        return _report(self.model, self.svg, self.partition, self.view, self.contents, self.sizes)
 
 
 def _decided(partition: Partition, db: Path, target: Target) -> Partition:

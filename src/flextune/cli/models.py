@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from flextune.apply.hybrid_build import HybridOptions, SplitModel, split_model
 from flextune.importing.model import load_model
 from flextune.lowering.precision.precision import FLOAT32, Precision
-from flextune.plan.partition import Partition, partition_model
-from flextune.platforms.estimator import plan_estimator
+from flextune.optimization.hybrid import Lowering
+from flextune.plan.partition import Partition
 from flextune.target.target import Target
 
 
@@ -19,11 +20,26 @@ def read_partition(
     without: Sequence[str] = (),
     precision: Precision = FLOAT32,
 ) -> Partition:
-    """The model file, lowered, fused for the target and split into tasks.
+    """The model file, lowered, fused for the target and split into tasks; all of it must be ours.
 
     Raises `ModelError`; UsageError for an unknown pass.
     """
     from flextune.plan.fusion.switcher import check_passes
 
     check_passes(without)
-    return partition_model(load_model(path, shapes), without, precision, plan_estimator(target))
+    return Lowering(target, tuple(without), precision)(load_model(path, shapes))
+
+
+def read_split(
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    lowering: Lowering,
+    only_own: bool = False,
+    providers: Sequence[str] | None = None,
+) -> SplitModel:
+    """As `read_partition`, with what is not ours for ONNX Runtime, unless all of it must be (`only_own`)."""
+    from flextune.plan.fusion.switcher import check_passes
+
+    check_passes(lowering.without)
+    options = None if only_own else HybridOptions(providers=tuple(providers or ()))
+    return split_model(load_model(path, shapes, only_own=only_own), lowering, options)

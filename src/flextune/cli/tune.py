@@ -14,8 +14,10 @@ from flextune.cli.arguments import (
     CostModelOptionTexts,
     DatabasePath,
     Json,
+    OnlyOwn,
     PrecisionName,
     PretrainedPath,
+    Providers,
     Shapes,
     StrategyOptionTexts,
     TargetText,
@@ -53,6 +55,8 @@ def tune(
     without: Without = None,
     precision: PrecisionName = "float32",
     shape: Shapes = None,
+    only_own: OnlyOwn = False,
+    provider: Providers = None,
     db: DatabasePath = None,
     as_json: Json = False,
 ) -> None:
@@ -71,12 +75,14 @@ def tune(
         budget, strategy, cost_model, seed, resume, target, db, strategy_options, cost_model_options, pretrained
     )
     if model:
-        asked = ModelRequest(request, began, tuple(without or ()), precision)
+        asked = ModelRequest(request, began, tuple(without or ()), precision, only_own, tuple(provider or ()))
         _tune_model(Path(what), shapes, asked, as_json)
     elif shapes:
         raise UsageError(f"--shape is for models; {what!r} is a workload, its sizes are its parameters")
     elif without or precision != "float32":
         raise UsageError(f"--without and --precision are for models; {what!r} is a workload, say dtype=... in its text")
+    elif only_own or provider:
+        raise UsageError(f"--only-own and --provider are for models; {what!r} is a workload")
     else:
         _tune_workload(what, request, as_json)
 
@@ -113,7 +119,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """A request about a model: also the passes to do without, and the precision to compute in.
+    """A request about a model: also the passes to do without, the precision to compute in, and who may run parts.
 
     Its minutes count from `began`, a moment of `time.perf_counter`.
     """
@@ -122,6 +128,8 @@ class ModelRequest:
     began: float
     without: tuple[str, ...] = ()
     precision: str = "float32"
+    only_own: bool = False
+    providers: tuple[str, ...] = ()
 
 
 def _tune_model(path: Path, shapes: Mapping[str, tuple[int, ...]], asked: ModelRequest, as_json: bool) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flextune.cli.inputs import database_path, read_target
 from flextune.cli.live import LiveView
-from flextune.cli.models import read_partition
+from flextune.cli.models import read_split
 from flextune.cli.output import JsonValue, print_json, rate, seconds, table
 from flextune.cli.tune import ModelRequest, end_with
 from flextune.database.store import open_database
-from flextune.interface import optimize_partition
+from flextune.interface import optimize_parts
 from flextune.lowering.precision.precision import Precision
 from flextune.measure.launcher import Interpreter
+from flextune.optimization.hybrid import Lowering, OptimizedSplit
 from flextune.optimization.model import OptimizedModel
 from flextune.plan.partition import Partition
 from flextune.target.peaks import Peaks, peaks_of
@@ -33,22 +34,37 @@ def tune_model(
     request, precision = asked.request, Precision.parse(asked.precision)
     target, db, search = read_target(request.target), database_path(request.db), request.search()
     precision.check(target)
-    partition = read_partition(path, shapes, target, asked.without, precision)
-    budget = request.budget
-    with open_database(db) as database, LiveView(budget, f"{path}: {len(partition.tasks)} tasks") as view:
-        found = optimize_partition(partition, target, budget, database, search, (view,), asked.began, interpreter)
-    optimized = found.tuned
-    assert optimized is not None  # there is a budget
-    tasks = optimized.tasks
-    result = model_result(
-        str(path), partition, optimized, request.strategy, peaks_of(target, measure_missing=False), db
-    )
-    if as_json:
-        shown: list[JsonValue] = [task.to_dict() for task in tasks.tasks]
-        print_json({**result.to_dict(), "tasks": shown, "tuned_secs": result.best_secs})
-    else:
-        print(_report(result, optimized))
-    end_with(tasks.interrupted, any(math.isfinite(task.best_secs) for task in tasks.tasks), view)
+    split = read_split(path, shapes, Lowering(target, asked.without, precision), asked.only_own, asked.providers)
+    count = sum(len(partition.tasks) for partition in split.parts.own)
+    with open_database(db) as database, LiveView(request.budget, f"{path}: {count} tasks") as view:
+        found = optimize_parts(split, target, request.budget, database, search, (view,), asked.began, interpreter)
+    names = [str(path)] if found.split.whole is not None else [part.model.name for part in found.split.parts.own]
+    peaks = peaks_of(target, measure_missing=False)
+    results = [
+        model_result(name, partition, optimized, request.strategy, peaks, db)
+        for name, partition, optimized in zip(names, found.split.parts.own, found.parts, strict=False)
+    ]
+    print_json(_facts(str(path), found, results)) if as_json else print(_whole_report(str(path), found, results))
+    tasks = [task for part in found.parts for task in part.tasks.tasks]
+    end_with(found.shipment is None, not tasks or any(math.isfinite(task.best_secs) for task in tasks), view)
+
+
+def _facts(path: str, found: OptimizedSplit, results: Sequence[TuningResult]) -> dict[str, JsonValue]:
+    """One model's figures; where it is split, those of each part of ours and who runs what."""
+    parts: list[dict[str, JsonValue]] = []
+    for result, optimized in zip(results, found.parts, strict=True):
+        shown: list[JsonValue] = [task.to_dict() for task in optimized.tasks.tasks]
+        parts.append({**result.to_dict(), "tasks": shown, "tuned_secs": result.best_secs})
+    if found.split.whole is not None:
+        return parts[0]
+    return {"workload": path, "parts": [*found.split.described()], "own_parts": [*parts]}
+
+
+def _whole_report(path: str, found: OptimizedSplit, results: Sequence[TuningResult]) -> str:
+    reports = [_report(result, optimized) for result, optimized in zip(results, found.parts, strict=True)]
+    if found.split.whole is not None:
+        return reports[0]
+    return "\n".join([path, *(f"  part {n}   {text}" for n, text in enumerate(found.split.described())), *reports])
 
 
 def model_result(

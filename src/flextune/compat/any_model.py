@@ -16,20 +16,21 @@ from flextune.importing.model import Model, load_model, model_from_proto
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def model_of(given: Any, shapes: Shapes | None = None, example_inputs: Any = None) -> Model:
+def model_of(given: Any, shapes: Shapes | None = None, example_inputs: Any = None, *, only_own: bool = True) -> Model:
     """An ONNX file or `ModelProto`, a PyTorch module with `example_inputs`, a networkx graph, or a `Model` itself.
 
     `shapes` fixes the shapes of inputs by name, where the model is ONNX; `example_inputs` are as in
-    `flextune.from_torch`. ModelError for a model that cannot be read, UsageError for anything else.
+    `flextune.from_torch`. Without `only_own`, ONNX models may hold what only another runtime computes. ModelError for
+    a model that cannot be read, UsageError for anything else.
     """
     if shapes is not None and not _are_shapes(shapes):
         raise UsageError(f"expected shapes by the names of inputs, as in {{'x': (1, 3, 224, 224)}}, got {shapes!r:.80}")
     if example_inputs is not None and isinstance(given, str | Path | onnx.ModelProto | Model | networkx.Graph):
         raise UsageError(f"example_inputs are for PyTorch modules; a {type(given).__name__} says what it takes")
     if isinstance(given, str | Path):
-        return load_model(given, shapes)
+        return load_model(given, shapes, only_own=only_own)
     if isinstance(given, onnx.ModelProto):
-        return model_from_proto(given, given.graph.name or "model", shapes)
+        return model_from_proto(given, given.graph.name or "model", shapes, only_own=only_own)
     if shapes:
         raise UsageError(f"shapes are for ONNX models; the shapes of a {type(given).__name__} are its own")
     if isinstance(given, Model):

@@ -20,18 +20,19 @@ def external_bytes(proto: onnx.ModelProto, source: Path) -> int:
 
     Raises ModelError for a file that is missing or too short, and for a path that leaves the model's folder.
     """
-    return sum(_checked_length(tensor, source) for tensor in _external_tensors(proto))
+    return sum(_checked_length(tensor, source) for tensor in external_tensors(proto))
 
 
 def read_external(proto: onnx.ModelProto, source: Path) -> None:
     """Read every external tensor into the model, in place; `external_bytes` has checked it before."""
-    for tensor in _external_tensors(proto):
+    for tensor in external_tensors(proto):
         load_external_data_for_tensor(tensor, str(source.parent))
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
 
 
-def _external_tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+def external_tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """All tensors of a model that lie outside of it, also those in nested graphs and functions."""
     graphs = [proto.graph]
     nodes = [node for function in proto.functions for node in function.node]
     while graphs or nodes:

@@ -16,7 +16,8 @@ from flextune.importing.expansion import expand_functions
 from flextune.importing.operators import check_operators
 from flextune.importing.order import sort_nodes
 from flextune.importing.reading import check_proto, read_proto
-from flextune.importing.values import ValueSpec, array_type, random_values
+from flextune.importing.types import element_text, type_text
+from flextune.importing.values import ValueSpec, random_values
 from flextune.target.memory import require_memory
 from flextune.workload.element_type import BFLOAT16
 
@@ -64,14 +65,16 @@ class Model:
         return random_values(self.inputs, seed)
 
 
-def load_model(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:
+def load_model(
+    path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None = None, *, only_own: bool = True
+) -> Model:
     """Read and check an ONNX file, and give every input a static shape; see `model_from_proto`.
 
     Weights in other files are read too, from the model's folder only. ModelError for a file that is missing, damaged,
     or larger than memory.
     """
     source = Path(path)
-    return model_from_proto(read_proto(source), source.stem, shapes, str(source))
+    return model_from_proto(read_proto(source), source.stem, shapes, str(source), only_own=only_own)
 
 
 def model_from_proto(
@@ -79,23 +82,41 @@ def model_from_proto(
     name: str,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     source: str = "the model",
+    *,
+    only_own: bool = True,
 ) -> Model:
     """A checked model of a proto, which is changed and belongs to the result from then on.
 
     `shapes` sets the shape of inputs with dynamic dimensions. A dynamic first dimension (the batch) that is not set
     becomes 1, with a note; any other one raises ModelError, as do cycles and unsupported operators (all of them, with
-    the names of their nodes). Messages call the model `source`.
+    the names of their nodes). Messages call the model `source`. Without `only_own` it may hold what only another
+    runtime computes: any operator, and values that are no tensors or have no static shape (`flextune.plan.parts`).
     """
     proto = expand_functions(proto)
-    check_operators(proto, source)
+    if only_own:
+        check_operators(proto, source)
     sort_nodes(proto.graph, source)
     check_proto(proto, source)
+    if only_own:
+        _require_own(proto, source)
+    return _with_static_shapes(proto, name, source, dict(shapes or {}))
+
+
+def require_own(model: Model) -> None:
+    """Raise ModelError for a model that was read without `only_own` and has what only another runtime computes."""
+    _require_own(model.proto, model.name)
+
+
+def _require_own(proto: onnx.ModelProto, source: str) -> None:
+    check_operators(proto, source)
     if deciding := sorted(shape_inputs(proto.graph)):
         raise ModelError(
             f"{source}: values of {', '.join(map(repr, deciding))} decide shapes and are inputs; shapes must be known "
             "when a model is built: make them constants (initializers) of the model"
         )
-    return _with_static_shapes(proto, name, source, dict(shapes or {}))
+    for what, values in (("input", proto.graph.input), ("output", proto.graph.output)):
+        if strange := [value.name for value in values if not value.type.HasField("tensor_type")]:
+            raise ModelError(f"{source}: {what} {strange[0]!r} is not a tensor; only tensors are supported")
 
 
 def _with_static_shapes(proto: onnx.ModelProto, name: str, source: str, shapes: dict[str, tuple[int, ...]]) -> Model:
@@ -107,14 +128,15 @@ def _with_static_shapes(proto: onnx.ModelProto, name: str, source: str, shapes: 
     specs: list[ValueSpec] = []
     notes: list[str] = []
     for value in inputs:
+        if not value.type.HasField("tensor_type"):
+            specs.append(ValueSpec(value.name, (), type_text(value.type)))
+            continue
         spec, note = _static_spec(value, shapes.get(value.name), source)
         _set_shape(value, spec.shape)
         specs.append(spec)
         notes.extend(note)
     _check_sizes(specs, source)
     del proto.graph.value_info[:]
-    if strange := [value.name for value in proto.graph.output if not value.type.HasField("tensor_type")]:
-        raise ModelError(f"{source}: output {strange[0]!r} is not a tensor; only tensors are supported")
     outputs = tuple(value.name for value in proto.graph.output)
     return Model(name, proto, tuple(specs), outputs, tuple(notes))
 
@@ -122,10 +144,8 @@ def _with_static_shapes(proto: onnx.ModelProto, name: str, source: str, shapes: 
 def _static_spec(
     value: onnx.ValueInfoProto, asked: tuple[int, ...] | None, source: str
 ) -> tuple[ValueSpec, tuple[str, ...]]:
-    if not value.type.HasField("tensor_type"):
-        raise ModelError(f"{source}: input {value.name!r} is not a tensor; only tensors are supported")
     tensor = value.type.tensor_type
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
+    dtype = element_text(tensor.elem_type)
     hint = f"give its shape with --shape {value.name}=1x3x224x224 (its own sizes)"
     if not tensor.HasField("shape"):
         if asked is None:
@@ -148,8 +168,12 @@ def _check_sizes(inputs: Sequence[ValueSpec], source: str) -> None:
     for spec in inputs:
         if math.prod(spec.shape) > _MOST_ELEMENTS:
             raise ModelError(f"{source}: input {spec} has more than {_MOST_ELEMENTS} elements: use smaller sizes")
-    input_bytes = sum(math.prod(spec.shape) * array_type(spec.dtype).itemsize for spec in inputs)
+    input_bytes = sum(math.prod(spec.shape) * _item_bytes(spec) for spec in inputs)
     require_memory(input_bytes, f"{source}: what the inputs hold", copies=1)
+
+
+def _item_bytes(spec: ValueSpec) -> int:
+    return np.dtype(spec.dtype).itemsize if spec.is_numeric else 0
 
 
 def _check_asked(asked: tuple[int, ...], declared: list[int | str], name: str, source: str) -> None:

@@ -46,6 +46,8 @@ class OnnxGraph:
     """Loops and branches, by the names that nodes refer to them by (`flextune.importing.regions`)."""
     known: dict[str, onnx.ValueInfoProto] = field(default_factory=dict)
     """Types of values that ONNX's inference cannot find: the results of regions."""
+    domains: tuple[onnx.OperatorSetIdProto, ...] = ()
+    """Versions of other operator sets than the default one."""
 
     @classmethod
     def of(cls, proto: onnx.ModelProto) -> OnnxGraph:
@@ -59,6 +61,7 @@ class OnnxGraph:
             opset=opset_version(proto),
             inner_opset=opset_version(proto),
             name=proto.graph.name or "model",
+            domains=tuple(entry for entry in proto.opset_import if entry.domain not in ("", "ai.onnx")),
         )
 
     def to_proto(self) -> onnx.ModelProto:

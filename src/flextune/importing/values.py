@@ -9,33 +9,58 @@ from typing import Any
 
 import numpy as np
 
-from flextune.workload.element_type import BFLOAT16
-
 
 @lru_cache
 def array_type(name: str) -> np.dtype[Any]:
-    """The NumPy type of that name; bfloat16 is that of `ml_dtypes`."""
-    if name == BFLOAT16.name:
-        import ml_dtypes  # registers the name with NumPy; few models need it
+    """The NumPy type of that name; those that NumPy lacks, such as bfloat16, are those of `ml_dtypes`."""
+    try:
+        return np.dtype(name)
+    except TypeError:
+        import ml_dtypes  # few models need it
 
-        dtype: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
         return dtype
-    return np.dtype(name)
+
+
+UNKNOWN = -1
+"""A size that is known only when the model runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValueSpec:
-    """An input or output of a model: name, static shape, NumPy dtype name."""
+    """An input or output of a model: name, shape, NumPy dtype name.
+
+    What only another runtime computes with may also have a size that is not known before it runs (`UNKNOWN`), or an
+    ONNX type that is no array of numbers, by its text: `string`, `sequence(float32)`, `tensor(float32)` for a tensor of
+    any number of dimensions.
+
+    >>> str(ValueSpec("boxes", (UNKNOWN, 4), "float32")), str(ValueSpec("parts", (), "sequence(float32)"))
+    ('boxes: float32[?, 4]', 'parts: sequence(float32)')
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
+        if "(" in self.dtype:
+            return f"{self.name}: {self.dtype}"
+        return f"{self.name}: {self.dtype}[{', '.join('?' if size == UNKNOWN else str(size) for size in self.shape)}]"
+
+    @property
+    def is_static(self) -> bool:
+        """Whether it is an array of numbers whose size is known."""
+        return self.is_numeric and UNKNOWN not in self.shape
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether it is an array of numbers."""
+        return self.dtype != "string" and "(" not in self.dtype
 
     def random_array(self, rng: np.random.Generator) -> np.ndarray:
-        """Normal values for floats, 0 or 1 for integers and booleans (always a valid index)."""
+        """Normal values for floats, 0 or 1 for integers and booleans (always a valid index); words for strings."""
+        if self.dtype == "string":
+            return rng.choice(np.array(["a", "b"], object), self.shape)
         dtype = array_type(self.dtype)
         if dtype.kind in "iub":
             return rng.integers(0, 2, self.shape).astype(dtype)

@@ -1,0 +1,1 @@
+"""Whole-subgraph compilers and runtimes of others: ONNX in, bytes out, something that runs."""

@@ -1,0 +1,80 @@
+"""ONNX Runtime as a compiler of subgraphs: its artifact is the ONNX graph, without its large constants."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from flextune.compilers.onnxruntime.kernel import OnnxRuntimeKernel
+from flextune.compilers.onnxruntime.session import open_session, runtime, types_of
+from flextune.compilers.subgraph_compiler import SubgraphOptions, Types, Weights
+from flextune.errors import BuildError, ModelError
+from flextune.importing.model import Model
+from flextune.importing.reading import FIXED_SIZES
+from flextune.trial.artifact import Artifact
+
+KIND = "onnxruntime"
+
+_LARGE_BYTES = 1 << 10
+"""Constants of more bytes lie outside of the graph."""
+
+
+class OnnxRuntimeCompiler:
+    """See `SubgraphCompiler`."""
+
+    name = KIND
+
+    def supports(self, node: onnx.NodeProto) -> str:
+        runtime()
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        return "" if (domain, node.op_type) in _operators() else "ONNX Runtime has no such operator either"
+
+    def infer(self, model: onnx.ModelProto) -> Types:
+        return types_of(model)
+
+    def compile(self, subgraph: Model, options: SubgraphOptions) -> tuple[Artifact, Weights]:
+        content, weights = _without_weights(subgraph.proto)
+        try:
+            open_session(content, weights, options)
+        except BuildError as error:
+            raise ModelError(f"model {subgraph.name!r}: {error}") from error
+        return Artifact(KIND, content), weights
+
+    def load(self, artifact: Artifact, weights: Weights, options: SubgraphOptions) -> OnnxRuntimeKernel:
+        if artifact.kind != KIND:
+            raise BuildError(f"ONNX Runtime runs artifacts of the kind {KIND}, got one of {artifact.kind!r:.40}")
+        return OnnxRuntimeKernel(artifact.content, weights, options)
+
+
+@cache
+def _operators() -> frozenset[tuple[str, str]]:
+    from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema  # known to be there
+
+    return frozenset((schema.domain, schema.name) for schema in get_all_operator_schema())
+
+
+def _without_weights(proto: onnx.ModelProto) -> tuple[bytes, dict[str, np.ndarray]]:
+    """The model with its large constants declared external, and those constants."""
+    small, weights = onnx.ModelProto(), {}
+    small.CopyFrom(_without_initializers(proto))
+    for tensor in proto.graph.initializer:
+        size = math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        if size <= _LARGE_BYTES or tensor.data_type not in FIXED_SIZES:
+            small.graph.initializer.append(tensor)
+            continue
+        weights[tensor.name] = numpy_helper.to_array(tensor)
+        outside = small.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+        outside.data_location = onnx.TensorProto.EXTERNAL
+        outside.external_data.add(key="location", value="weights")
+    return small.SerializeToString(), weights
+
+
+def _without_initializers(proto: onnx.ModelProto) -> onnx.ModelProto:
+    graph = onnx.helper.make_graph(
+        proto.graph.node, proto.graph.name, proto.graph.input, proto.graph.output, doc_string=""
+    )
+    return onnx.helper.make_model(graph, opset_imports=proto.opset_import, ir_version=proto.ir_version)

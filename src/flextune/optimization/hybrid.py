@@ -1,0 +1,117 @@
+"""What a split model is shipped as: its parts of ours as any model is, the rest as another runtime runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from flextune.apply.build import Build, compile_model
+from flextune.apply.hybrid_build import SplitModel, build_split
+from flextune.database.database import Database
+from flextune.importing.model import Model
+from flextune.lowering.precision.precision import FLOAT32, Precision
+from flextune.measure.launcher import Interpreter
+from flextune.optimization.model import OptimizedModel
+from flextune.optimization.shipping import Shipment, optimize_and_ship, ship
+from flextune.plan.partition import Partition, partition_model
+from flextune.platforms.estimator import TargetEstimator, plan_estimator
+from flextune.target.target import Target
+from flextune.trial.decision import Shipped
+from flextune.tuning.events import Callback
+from flextune.tuning.tune_options import TuneOptions
+
+_LEAST_MINUTES = 0.02
+"""A part gets at least so much of a budget in minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lowering:
+    """How a model is lowered: for which target, without which passes, in which precision."""
+
+    target: Target
+    without: tuple[str, ...] = ()
+    precision: Precision = FLOAT32
+
+    def __call__(self, model: Model) -> Partition:
+        return partition_model(model, self.without, self.precision, plan_estimator(self.target))
+
+
+def ship_split(split: SplitModel, target: Target, database: Database | None) -> tuple[SplitModel, Shipment]:
+    """The model with each part of ours as the records say (see `ship`), and how it is split then.
+
+    Parts that turn out not to compile join those of the other runtime.
+    """
+    shipped: dict[int, Shipment] = {}
+
+    def build(partition: Partition) -> Build:
+        if id(partition) not in shipped:
+            shipped[id(partition)] = ship(partition, target, database)
+        return shipped[id(partition)].build
+
+    split, built = build_split(split, build, target)
+    own = [shipped[id(partition)] for partition in split.parts.own]
+    return split, combined(built, own)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OptimizedSplit:
+    """The outcome for a split model."""
+
+    split: SplitModel
+    """How it is split in the end."""
+    parts: tuple[OptimizedModel, ...]
+    """Of the parts of ours that were tuned, in their order."""
+    shipment: Shipment | None
+    """What to ship; None where the run was interrupted."""
+
+
+def optimize_split(
+    split: SplitModel,
+    target: Target,
+    options: TuneOptions,
+    database: Database,
+    callbacks: Sequence[Callback] = (),
+    began: float | None = None,
+    interpreter: Interpreter | None = None,
+) -> OptimizedSplit:
+    """Tunes the parts of ours, each with its share of the budget by what it is expected to take, and builds them all.
+
+    See `optimize_and_ship`, which tunes each of them.
+    """
+    split, _ = build_split(split, lambda partition: compile_model(partition, {}, target), target)
+    tuned: list[OptimizedModel] = []
+    shipped: list[Shipment] = []
+    for partition, share in _shares(split.parts.own, target, options):
+        optimized, shipment = optimize_and_ship(partition, target, share, database, callbacks, began, interpreter)
+        tuned.append(optimized)
+        if shipment is None:
+            return OptimizedSplit(split, tuple(tuned), None)
+        shipped.append(shipment)
+        began = None
+    builds = {id(partition): each.build for partition, each in zip(split.parts.own, shipped, strict=True)}
+    split, build = build_split(split, lambda partition: builds[id(partition)], target)
+    return OptimizedSplit(split, tuple(tuned), combined(build, shipped))
+
+
+def _shares(
+    parts: Sequence[Partition], target: Target, options: TuneOptions
+) -> Iterator[tuple[Partition, TuneOptions]]:
+    """Each part with its share of the budget, by what its default build is predicted to take."""
+    estimator = TargetEstimator(target, options.peaks)
+    secs = [sum(task.count * estimator.workload_secs(task.workload) for task in part.tasks) for part in parts]
+    whole = sum(secs) or 1.0
+    for part, each in zip(parts, secs, strict=True):
+        budget, share = options.budget, each / whole if len(parts) > 1 else 1.0
+        trials = None if budget.trials is None else max(1, round(share * budget.trials))
+        minutes = None if budget.minutes is None else max(_LEAST_MINUTES, share * budget.minutes)
+        yield part, replace(options, budget=replace(budget, trials=trials, minutes=minutes))
+
+
+def combined(build: Build, parts: Sequence[Shipment]) -> Shipment:
+    """The shipment of a whole model from those of its parts; of a single one, that."""
+    if len(parts) == 1 and parts[0].build is build:
+        return parts[0]
+    is_tuned = any(part.shipped is Shipped.TUNED for part in parts)
+    reasons = dict.fromkeys(part.reason for part in parts)
+    reason = "; ".join(reasons) or "no part of it is ours"
+    return Shipment(build, Shipped.TUNED if is_tuned else Shipped.DEFAULT, reason, sum(part.recorded for part in parts))

@@ -1,0 +1,156 @@
+"""A model on its way to being cut: plain nodes, constants apart, and what is known of every value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+import onnx
+from onnx import numpy_helper
+
+from flextune.errors import ModelError
+from flextune.importing.model import Model
+from flextune.importing.onnx_graph import MIN_IR_VERSION, OnnxGraph, names_read
+from flextune.importing.simplify.branches import take_branches
+from flextune.importing.simplify.constants import fold_constants, fold_shapes
+from flextune.importing.types import spec_of
+from flextune.importing.values import ValueSpec
+
+Types = Mapping[str, onnx.TypeProto]
+Inference = Callable[[onnx.ModelProto], Types]
+"""The types of all values of a model whose large constants are inputs, as far as they can be known."""
+
+LARGE_ELEMENTS = 1024
+"""Constants of more elements decide no shapes."""
+
+_ROUNDS = 16
+"""Of folding: a chain of shapes takes two or three."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PartedGraph:
+    """A model as it is cut. Outputs are written by nodes; nothing that depends on constants alone is a node."""
+
+    model: Model
+    """What it was made of."""
+    nodes: tuple[onnx.NodeProto, ...]
+    """In topological order."""
+    constants: Mapping[str, onnx.TensorProto]
+    """Initializers, and what was computed from them."""
+    types: Types
+    """Of inputs, and of what nodes write, as far as they are known."""
+    opsets: tuple[onnx.OperatorSetIdProto, ...]
+    """Versions of the operator sets."""
+    values: frozenset[str]
+    """Names of the inputs and of what nodes write."""
+
+    def spec(self, name: str) -> ValueSpec:
+        """What is known of a value; one of which nothing is known has the type `unknown()`."""
+        return spec_of(name, self.types.get(name, onnx.TypeProto()))
+
+    def inputs_of_node(self, node: onnx.NodeProto) -> tuple[str, ...]:
+        """What a node reads that is no constant, also inside of its own graphs."""
+        return tuple(name for name in dict.fromkeys(names_read(node)) if name in self.values)
+
+    @property
+    def reads(self) -> list[set[int]]:
+        """The nodes that each node reads from."""
+        writers = {name: index for index, node in enumerate(self.nodes) for name in node.output if name}
+        return [{writers[name] for name in names_read(node) if name in writers} for node in self.nodes]
+
+    def inputs_of(self, nodes: Collection[int]) -> tuple[str, ...]:
+        """What these nodes read that is no constant and that none of them writes, in the order it is read."""
+        written = {name for index in nodes for name in self.nodes[index].output}
+        read = (name for index in sorted(nodes) for name in names_read(self.nodes[index]))
+        return tuple(name for name in dict.fromkeys(read) if name in self.values and name not in written)
+
+    def outputs_of(self, nodes: Collection[int]) -> tuple[str, ...]:
+        """What these nodes write that the model gives or others read, in the order it is written."""
+        others = (node for index, node in enumerate(self.nodes) if index not in nodes)
+        needed = {name for node in others for name in names_read(node)} | set(self.model.outputs)
+        written = (name for index in sorted(nodes) for name in self.nodes[index].output)
+        return tuple(name for name in written if name and name in needed)
+
+    def part(self, nodes: Collection[int], name: str) -> Model:
+        """These nodes as a model, with the constants that they read; all of them are the model itself, by its name."""
+        chosen = [self.nodes[index] for index in sorted(nodes)]
+        inputs, outputs = self.inputs_of(nodes), self.outputs_of(nodes)
+        if len(chosen) == len(self.nodes):
+            name, inputs, outputs = self.model.name, tuple(spec.name for spec in self.model.inputs), self.model.outputs
+        read = dict.fromkeys(name for node in chosen for name in names_read(node))
+        constants = [self.constants[name] for name in read if name in self.constants]
+        ports = [[self._value(name) for name in names] for names in (inputs, outputs)]
+        graph = onnx.helper.make_graph(chosen, name, *ports, constants)
+        proto = onnx.helper.make_model(graph, opset_imports=self.opsets, ir_version=self._ir_version)
+        return Model(name, proto, tuple(map(self.spec, inputs)), outputs)
+
+    @property
+    def _ir_version(self) -> int:
+        return max(MIN_IR_VERSION, int(self.model.proto.ir_version))
+
+    def _value(self, name: str) -> onnx.ValueInfoProto:
+        value = onnx.ValueInfoProto(name=name)
+        if name in self.types:
+            value.type.CopyFrom(self.types[name])
+        return value
+
+
+def parted_graph(model: Model, inference: Inference) -> PartedGraph:
+    """The model with its constants folded and the types of its values, as ONNX and `inference` find them."""
+    graph = OnnxGraph.of(model.proto)
+    if model.proto.graph.sparse_initializer:
+        raise ModelError(f"model {model.name!r} has sparse initializers, which are not supported: make them dense")
+    _fold(graph)
+    _write_constant_outputs(graph)
+    given = {tensor.name: tensor for tensor in model.proto.graph.initializer}
+    used = graph.use_counts()
+    constants = {
+        name: given.get(name) or numpy_helper.from_array(array, name)
+        for name, array in graph.constants.items()
+        if used[name]
+    }
+    opsets = (onnx.helper.make_opsetid("", graph.opset), *graph.domains)
+    values = {value.name for value in graph.inputs} | {name for node in graph.nodes for name in node.output if name}
+    return PartedGraph(model, tuple(graph.nodes), constants, _types(graph, inference), opsets, frozenset(values))
+
+
+def output_specs(model: Model, inference: Inference) -> tuple[ValueSpec, ...]:
+    """What is known of a model's outputs."""
+    graph = parted_graph(model, inference)
+    return tuple(map(graph.spec, model.outputs))
+
+
+def _fold(graph: OnnxGraph) -> None:
+    """Compute what depends on constants and on known shapes alone."""
+    for _ in range(_ROUNDS):
+        before = len(graph.nodes)
+        for change in (take_branches, fold_constants, fold_shapes):
+            change(graph)
+        if len(graph.nodes) == before:
+            return
+
+
+def _write_constant_outputs(graph: OnnxGraph) -> None:
+    """Outputs that are constants become copies of them: an output is written by a node, or is an input."""
+    for name in sorted(graph.output_names() & graph.constants.keys()):
+        source = graph.fresh_name(name)
+        graph.constants[source] = graph.constants.pop(name)
+        graph.replace_uses(name, source)
+        graph.nodes.append(onnx.helper.make_node("Identity", [source], [name], name=f"{name}_given"))
+
+
+def _types(graph: OnnxGraph, inference: Inference) -> dict[str, onnx.TypeProto]:
+    """What is found of shapes counts, not what the model declares of its outputs: memory is made for them."""
+    proto = graph.skeleton(LARGE_ELEMENTS)
+    for output in proto.graph.output:
+        if output.type.HasField("tensor_type"):
+            output.type.tensor_type.ClearField("shape")
+    inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
+    found = [*inferred.value_info, *inferred.output]
+    types = {value.name: value.type for value in found if value.type.WhichOneof("value")}
+    types |= {value.name: value.type for value in graph.inputs}
+    written = {name for node in graph.nodes for name in node.output if name}
+    if all(name in types and spec_of(name, types[name]).is_static for name in written):
+        return types
+    static = {name: kind for name, kind in types.items() if spec_of(name, kind).is_static}
+    return {**types, **inference(proto), **static, **{value.name: value.type for value in graph.inputs}}

@@ -1,0 +1,179 @@
+"""A model as parts that run one after the other: ours as partitions, and what is left for another runtime."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+
+from flextune.errors import ModelError
+from flextune.importing.model import Model
+from flextune.importing.values import ValueSpec
+from flextune.plan.partition import Partition
+from flextune.plan.parts.cutting import Cut, cuts_of
+from flextune.plan.parts.graph import Inference, PartedGraph, parted_graph
+from flextune.plan.parts.support import Trial, culprits, node_label, static_reasons
+
+Lower = Callable[[Model], Partition]
+"""Lowers a model that is wholly ours; ModelError where it is not."""
+
+PRODUCTS = frozenset(
+    {"Attention", "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "Einsum", "GRU", "Gemm", "LSTM", "MatMul"}
+    | {"MatMulInteger", "QLinearConv", "QLinearMatMul", "RNN"}
+)
+"""Operators that compute more than they move."""
+
+LEAST_BYTES = 1 << 18
+"""What a part of ours without products must move to be worth it: a change of runtime takes as long as such a copy."""
+
+_MOST_LABELS = 4
+
+_TOO_SMALL = "too little work to change the runtime for it"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelPart:
+    """Some nodes of a model that run as a whole."""
+
+    model: Model
+    """They as a model of their own."""
+    partition: Partition | None
+    """They lowered, where they are ours; None where another runtime runs them."""
+    nodes: tuple[int, ...] = ()
+    """Which nodes of the graph they are; none where the model was not cut."""
+
+    outputs: tuple[ValueSpec, ...] = ()
+    """What is known of its outputs, where another runtime gives them."""
+
+    @property
+    def is_own(self) -> bool:
+        return self.partition is not None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelParts:
+    """A model, and who runs what of it."""
+
+    model: Model
+    parts: tuple[ModelPart, ...]
+    """In an order in which they can run."""
+    graph: PartedGraph | None = None
+    """What was cut; None for a model that is wholly ours."""
+    reasons: Mapping[int, str] = field(default_factory=dict)
+    """Node of the graph -> why it is not ours."""
+
+    @property
+    def whole(self) -> Partition | None:
+        """The lowered model, if all of it is ours."""
+        return self.parts[0].partition if len(self.parts) == 1 else None
+
+    @property
+    def own(self) -> tuple[Partition, ...]:
+        """What is ours of it, lowered."""
+        return tuple(part.partition for part in self.parts if part.partition is not None)
+
+    def described(self, part: ModelPart, other: str) -> str:
+        """A part in words: who runs it (`other` is the runtime of what is not ours), how much it is, and why."""
+        count = len(part.nodes) or len(self.model.proto.graph.node)
+        nodes = f"{count} node{'s' * (count != 1)}"
+        return f"flextune: {nodes}" if part.is_own else f"{other}: {nodes}; {'; '.join(self.why_not(part))}"
+
+    def why_not(self, part: ModelPart) -> tuple[str, ...]:
+        """Why nodes of a part are not ours, one text for each reason."""
+        found: dict[str, list[str]] = {}
+        for label, _, why in self.given_away():
+            found.setdefault(why, []).append(label)
+        inside = {node_label(node) for node in part.model.proto.graph.node}
+        named = {why: [label for label in labels if label in inside] for why, labels in found.items()}
+        return tuple(f"{_listed(labels)}: {why}" for why, labels in named.items() if labels)
+
+    def given_away(self) -> Iterator[tuple[str, onnx.NodeProto, str]]:
+        """Every node that is not ours, by its label, with the reason."""
+        if self.graph is not None:
+            for index, why in sorted(self.reasons.items()):
+                yield node_label(self.graph.nodes[index]), self.graph.nodes[index], why
+
+
+class ModelSplitter:
+    """Splits one model, and again when more of it turns out not to be ours; what was lowered once is kept."""
+
+    def __init__(self, model: Model, lower: Lower, inference: Inference) -> None:
+        self.lower = lower
+        self._model = model
+        self._inference = inference
+        self._graph: PartedGraph | None = None
+        self._reasons: dict[int, str] = {}
+        self._lowered: dict[tuple[int, ...], Partition] = {}
+
+    def give_up(self, part: ModelPart, why: str, trial: Trial) -> ModelParts:
+        """Split again, because a part of ours cannot be built, as `why` says; `trial` tells what can be."""
+        graph = self._parted()
+        nodes = part.nodes or tuple(range(len(graph.nodes)))
+        self._reasons |= culprits(graph, nodes, why, trial)
+        return self.split()
+
+    def given_up(self, nodes: Sequence[int], why: str) -> ModelParts:
+        """Split again, with these nodes for another runtime."""
+        self._parted()
+        self._reasons |= dict.fromkeys(nodes, why)
+        return self.split()
+
+    def _parted(self) -> PartedGraph:
+        if self._graph is None:
+            self._graph = parted_graph(self._model, self._inference)
+            self._reasons = static_reasons(self._graph)
+        return self._graph
+
+    def split(self) -> ModelParts:
+        """The model as few parts as its graph allows."""
+        graph = self._parted()
+        while True:
+            cuts = self._cuts(graph)
+            parts = [self._part(graph, cut, number) for number, cut in enumerate(cuts)]
+            if None not in parts:
+                found = tuple(part for part in parts if part is not None)
+                return ModelParts(self._model, found, graph, dict(self._reasons))
+
+    def _cuts(self, graph: PartedGraph) -> tuple[Cut, ...]:
+        """The parts; those of ours that are too small to be worth it are given up, which may join others."""
+        while True:
+            cuts = cuts_of(graph.reads, [index not in self._reasons for index in range(len(graph.nodes))])
+            small = [cut for cut in cuts if cut.is_own and len(cuts) > 1 and not _is_worth_it(graph, cut)]
+            if not small:
+                return cuts
+            self._reasons |= {index: _TOO_SMALL for cut in small for index in cut.nodes}
+
+    def _part(self, graph: PartedGraph, cut: Cut, number: int) -> ModelPart | None:
+        """None where a part turns out not to be ours; the reasons say more then."""
+        model = graph.part(cut.nodes, f"{self._model.name}_part{number}")
+        if not cut.is_own:
+            return ModelPart(model, None, cut.nodes, tuple(map(graph.spec, model.outputs)))
+        if cut.nodes not in self._lowered:
+            try:
+                self._lowered[cut.nodes] = self.lower(model)
+            except ModelError as error:
+                self._reasons |= culprits(graph, cut.nodes, str(error), self._why_not)
+                return None
+        return ModelPart(model, self._lowered[cut.nodes], cut.nodes)
+
+    def _why_not(self, model: Model) -> str:
+        try:
+            self.lower(model)
+        except ModelError as error:
+            return str(error)
+        return ""
+
+
+def _is_worth_it(graph: PartedGraph, cut: Cut) -> bool:
+    if any(graph.nodes[index].op_type in PRODUCTS for index in cut.nodes):
+        return True
+    specs = [graph.spec(name) for index in cut.nodes for name in graph.nodes[index].output if name]
+    return sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs) >= LEAST_BYTES
+
+
+def _listed(labels: Sequence[str]) -> str:
+    more = len(labels) - _MOST_LABELS
+    return ", ".join(labels[:_MOST_LABELS]) + (f" and {more} more" if more > 0 else "")
