@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import tvm
-from tvm import te, tirx, topi
+from tvm import DataType, te, tirx, topi
 
 from flextune.lowering.convolution import legalize_convolution
 from flextune.lowering.gather_scatter import GATHER_SCATTER
@@ -178,6 +178,49 @@ LEGALIZATIONS: dict[str, Legalization] = {
         "sign": _elementwise("sign", _sign),
     }.items()
 }
+
+
+def _with_zero(function: Element) -> Legalization:
+    """TVM's own legalisation but for a factor or dividend that is the number 0: TVM takes 0 * x for 0."""
+
+    def legalize(builder: RelaxBuilder, call: RelaxCall) -> RelaxExpr:
+        if not any(_is_zero(argument) for argument in call.args):
+            return call.op.get_attr("FLegalize")(builder, call)
+        return _elementwise(call.op.name.rpartition(".")[2], function)(builder, call)
+
+    return legalize
+
+
+def _is_zero(argument: RelaxExpr) -> bool:
+    number = _immediate(argument)
+    return isinstance(number, tirx.FloatImm) and float(number.value) == 0.0
+
+
+def _opaque(element: Expression) -> Expression:
+    """The number 0 as a product that TVM computes nothing with; any other element as it is."""
+    if not isinstance(element, tirx.FloatImm) or float(element.value) != 0.0:
+        return element
+    dtype = str(element.ty)
+    sign_bit = 1 << (DataType(dtype).bits - 1)
+    negative = tirx.call_intrin(dtype, "tirx.reinterpret", tirx.const(sign_bit, f"uint{DataType(dtype).bits}"))
+    return negative if math.copysign(1.0, float(element.value)) < 0 else tirx.Mul(negative, tirx.const(-1, dtype))
+
+
+def _leaky_relu(builder: RelaxBuilder, call: RelaxCall) -> RelaxExpr:
+    """TVM's own legalisation but for a slope of 0, by which it would make 0 of NaN and of -inf."""
+    if float(call.attrs.alpha) != 0.0:
+        return call.op.get_attr("FLegalize")(builder, call)
+
+    def element(value: Expression) -> Expression:
+        zero = tirx.const(0, str(value.ty))
+        return tirx.Select(zero < value, value, tirx.Mul(value, _opaque(zero)))
+
+    return _elementwise("leaky_relu", element)(builder, call)
+
+
+LEGALIZATIONS["relax.multiply"] = _with_zero(lambda left, right: tirx.Mul(_opaque(left), _opaque(right)))
+LEGALIZATIONS["relax.divide"] = _with_zero(lambda left, right: tirx.Div(_opaque(left), right))
+LEGALIZATIONS["relax.nn.leakyrelu"] = _leaky_relu
 LEGALIZATIONS["relax.nn.conv2d"] = legalize_convolution
 LEGALIZATIONS |= GATHER_SCATTER
 LEGALIZATIONS["relax.where"] = _elementwise("where", lambda condition, left, right: tirx.Select(condition, left, right))

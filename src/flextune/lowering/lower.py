@@ -24,7 +24,7 @@ from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.passes import Observer, Pass, replacing, run_passes
 from flextune.importing.simplify import simplify
 from flextune.lowering.bounds import bounds_as_extremes
-from flextune.lowering.folding import fold_moved_constants
+from flextune.lowering.folding import fold_constant_results, fold_moved_constants
 from flextune.lowering.gather_scatter import with_checked_indices
 from flextune.lowering.image_transposes import sink_image_transposes
 from flextune.lowering.kernels import last_line, tvm_errors
@@ -159,7 +159,7 @@ PASSES: tuple[Pass[tvm.IRModule], ...] = (
         relax.transform.EliminateCommonSubexpr(),
     ),
     replacing(fold_moved_constants),
-    Pass("fold-constant-results", "Replace operators on constants by what they give", relax.transform.FoldConstant()),
+    replacing(fold_constant_results),
 )
 """On Relax operators, in the order they run."""
 

@@ -164,7 +164,7 @@ class _Restager:
         def load(node: BufferLoad) -> BufferLoad:
             if node.source.same_as(self.source):
                 return tirx.BufferLoad(self.local, target)
-            if pack is not None and node.source.same_as(self._operand_buffer()):
+            if pack is not None and self._is_packed(node):
                 indices = pack.indices(nest.vars)
                 regions.append((packed_buffer, indices))
                 return tirx.BufferLoad(packed_buffer, indices)
@@ -228,10 +228,23 @@ class _Restager:
         access = self.facts.operands[self.pack.operand]
         return next(r.source for r in self.facts.block.reads if str(r.source.name) == access.buffer.name)
 
-    def _operand_indices(self, source: Buffer) -> Sequence[Expression]:
+    def _is_packed(self, load: BufferLoad) -> bool:
+        """Whether a load is that of the packed operand; the other one may read the same buffer, at other indices."""
+        assert self.pack is not None
+        if not load.source.same_as(self._operand_buffer()):
+            return False
+        uses = self.facts.operands[self.pack.operand].uses
+        return all(self._iterators(index) == names for index, names in zip(load.indices, uses, strict=True))
+
+    def _iterators(self, index: Expression) -> frozenset[str]:
+        found: list[Variable] = []
+        tvm_ffi.structural_walk(index, (tirx.Var, found.append))
+        return frozenset(self.old[variable] for variable in found if variable in self.old)
+
+    def _operand_indices(self) -> Sequence[Expression]:
         found: list[BufferLoad] = []
         tvm_ffi.structural_walk(self.facts.block.body.value, (TensorLoad, found.append))
-        indices: Sequence[Expression] = next(load.indices for load in found if load.source.same_as(source))
+        indices: Sequence[Expression] = next(load.indices for load in found if self._is_packed(load))
         return indices
 
     def _pack_operand(self) -> tuple[PackedInput | None, Buffer, Statement | None]:
@@ -258,7 +271,7 @@ class _Restager:
         if pack.group > 1:
             value[last] = value[last] * pack.group + tail[1]
         value[pack.vector] = value[pack.vector] * pack.tile + tail[0]
-        indices = [self._substitute(index, value, clamp=False) for index in self._operand_indices(source)]
+        indices = [self._substitute(index, value, clamp=False) for index in self._operand_indices()]
         load = tirx.BufferLoad(source, indices)
         # Zero beyond the true extents, so that filling up the reduction changes no sum
         guards = [value[n] < self.extents[n] for n in pack.outer if self.padded[n] != self.extents[n]]

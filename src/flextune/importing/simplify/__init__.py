@@ -18,13 +18,16 @@ from flextune.importing.simplify.identities import remove_identities, split_vari
 from flextune.importing.simplify.masks import constant_masks
 from flextune.importing.simplify.movement import plain_movement
 from flextune.importing.simplify.neutral import remove_neutral
-from flextune.importing.simplify.normalization import spell_out_layer_norms
+from flextune.importing.simplify.normalization import normalize_rows, spell_out_layer_norms
 from flextune.importing.simplify.opset import upgrade_operators
 from flextune.importing.simplify.padding import clip_windows, explicit_padding, pad_by_convolution, split_negative_pads
 from flextune.importing.simplify.quantized_operators import spell_out_quantized
 from flextune.importing.simplify.ranks import full_rank_constants
 from flextune.importing.simplify.recurrent import recurrent_loops
+from flextune.importing.simplify.reductions import reductions_of_nothing
 from flextune.importing.simplify.refusals import refuse_elements, refuse_misread
+from flextune.importing.simplify.regions import shifted_regions
+from flextune.importing.simplify.resizes import explicit_resizes
 from flextune.importing.simplify.rows import linear_over_rows, scale_weights, separate_projections
 from flextune.importing.simplify.shifts import bounded_shifts
 from flextune.importing.simplify.slices import lift_slices, slice_constant_reads
@@ -59,6 +62,9 @@ PASSES: tuple[Pass[OnnxGraph], ...] = (
     in_place(fold_shapes, _READS),
     in_place(loops_of_recurrent_layers, _READS),
     in_place(fold_constants, _READS),
+    in_place(reductions_of_nothing, _READS),
+    in_place(shifted_regions, _READS),
+    in_place(explicit_resizes, _READS),
     in_place(remove_neutral),
     in_place(slice_constant_reads),
     in_place(plain_movement),
@@ -80,6 +86,8 @@ PASSES: tuple[Pass[OnnxGraph], ...] = (
     in_place(compare_bounds, _READS),
     in_place(select_slopes, _READS),
     in_place(spell_out_layer_norms, _READS),
+    in_place(normalize_rows, _READS),
+    in_place(fold_constants, _READS),
     in_place(fold_affine),
     in_place(plain_convolutions),
     in_place(full_rank_constants, _READS),

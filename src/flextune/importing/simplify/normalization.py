@@ -1,12 +1,58 @@
-"""Layer normalisation that the importer reads in another way than ONNX means it, spelt out."""
+"""Layer normalisation that the importer or a change of layout reads in another way than ONNX means it, rewritten."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import onnx
 
 from flextune.importing.onnx_graph import OnnxGraph, attribute
 from flextune.importing.simplify.constants import static_shapes
+from flextune.importing.simplify.links import Shape, int64
+
+NORMS = frozenset({"LayerNormalization", "RMSNormalization"})
+
+
+def normalize_rows(graph: OnnxGraph) -> None:
+    """Normalise over several axes as over one: a change of layout moves axes, and not the scale that goes with them.
+
+    before: y = LayerNormalization(x[2,4,6,5], s[4,6,5], axis=1)
+    after:  y = Reshape(LayerNormalization(Reshape(x, [2,120]), s'[120], axis=1), [2,4,6,5])
+    """
+    if not any(node.op_type in NORMS for node in graph.nodes):
+        return
+    shapes = static_shapes(graph)
+    rewritten: list[onnx.NodeProto] = []
+    for node in graph.nodes:
+        shape = shapes.get(node.input[0]) if node.op_type in NORMS else None
+        axis = attribute(node, "axis", -1) % len(shape) if shape else 0
+        if (
+            shape is None
+            or axis == len(shape) - 1
+            or any(shapes.get(name) != shape[axis:] for name in node.input[1:] if name)
+        ):
+            rewritten.append(node)
+        else:
+            rewritten.extend(_over_rows(node, axis, shape, graph))
+    graph.nodes = rewritten
+
+
+def _over_rows(node: onnx.NodeProto, axis: int, shape: Shape, graph: OnnxGraph) -> list[onnx.NodeProto]:
+    name, size = node.output[0], math.prod(shape[axis:])
+    row = int64(graph, f"{name}_row", [size])
+    inputs, nodes = [], []
+    for place, each in enumerate(node.input):
+        target = int64(graph, f"{name}_rows", [math.prod(shape[:axis]), size]) if place == 0 else row
+        inputs.append(graph.fresh_name(f"{name}_flat{place}") if each else "")
+        if each:
+            nodes.append(onnx.helper.make_node("Reshape", [each, target], [inputs[-1]]))
+    flat = graph.fresh_name(f"{name}_normal")
+    kept = [entry for entry in node.attribute if entry.name != "axis"]
+    normal = onnx.helper.make_node(node.op_type, inputs, [flat], name=node.name, axis=1)
+    normal.attribute.extend(kept)
+    back = int64(graph, f"{name}_shape", list(shape))
+    return [*nodes, normal, onnx.helper.make_node("Reshape", [flat, back], [name])]
 
 
 def spell_out_layer_norms(graph: OnnxGraph) -> None:

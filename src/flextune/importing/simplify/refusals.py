@@ -12,6 +12,7 @@ from flextune.importing.onnx_graph import OnnxGraph, attribute
 from flextune.importing.simplify.constants import static_shapes
 from flextune.importing.simplify.element_types import element_types
 from flextune.importing.simplify.recurrent import why_no_loop
+from flextune.importing.simplify.resizes import FLOATS, resized_axes
 
 MAX_NODES_LISTED = 8
 
@@ -98,15 +99,12 @@ def _recurrent(node: onnx.NodeProto, graph: OnnxGraph) -> str:
 
 
 def _resize(node: onnx.NodeProto, graph: OnnxGraph) -> str:
-    for name in ("antialias", "exclude_outside"):
-        if attribute(node, name, 0):
-            return f"with {name} is not supported"
-    scales = graph.constants.get(node.input[2]) if len(node.input) > 2 else None
+    kind, mode = element_types(graph).get(node.input[0], 0), attribute(node, "mode", "nearest")
+    if mode != "nearest" and kind not in FLOATS:
+        return f"of integers in mode {mode} is not supported"
     shape = static_shapes(graph).get(node.input[0], ())
-    if scales is None or len(scales) != len(shape) or attribute(node, "mode", "nearest") == "nearest":
-        return ""
-    sizes = np.asarray(scales, np.float64) * np.asarray(shape)
-    return "" if np.allclose(sizes, np.round(sizes)) else "by scales that give no whole sizes is not supported"
+    is_known = not shape or resized_axes(node, shape, graph) is not None
+    return "" if is_known else "by sizes or in a region that are no constants is not supported"
 
 
 def _roi_align(node: onnx.NodeProto, graph: OnnxGraph) -> str:

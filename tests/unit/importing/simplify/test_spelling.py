@@ -312,8 +312,7 @@ def test_masks_of_dropout_are_constant() -> None:
         (helper.make_node("Dropout", ["x", "", "yes"], ["y"], name="drop"), ["Dropout", "drop", "training"]),
         (helper.make_node("IsInf", ["x"], ["y"], name="i", detect_negative=0), ["IsInf", "one sign"]),
         (helper.make_node("Mod", ["x", "x"], ["y"], name="m"), ["Mod", "fmod"]),
-        (helper.make_node("Resize", ["x", "", "s"], ["y"], name="r", mode="linear"), ["Resize", "whole sizes"]),
-        (helper.make_node("Resize", ["x", "", "s"], ["y"], name="r", antialias=1), ["Resize", "antialias"]),
+        (helper.make_node("Resize", ["x", "r", "s"], ["y"], name="z"), ["Resize", "z", "no constants"]),
         (helper.make_node("NonZero", ["x"], ["y"], name="nz"), ["NonZero", "nz", "depends on values"]),
     ],
 )
