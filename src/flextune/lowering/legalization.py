@@ -16,6 +16,7 @@ from tvm import DataType, te, tirx, topi
 from flextune.lowering.convolution import legalize_convolution
 from flextune.lowering.gather_scatter import GATHER_SCATTER
 from flextune.tvm_types import Expression, Reducer, RelaxBuilder, RelaxCall, RelaxExpr, Tensor
+from flextune.workload.extremes import LEAST, MOST, extreme
 
 Element = Callable[..., Expression]
 Legalization = Callable[[RelaxBuilder, RelaxCall], RelaxExpr]
@@ -26,20 +27,12 @@ SPATIAL_AXES = "DHW"
 
 def maximum(left: Expression, right: Expression) -> Expression:
     """The larger of two elements, NaN if one of them is NaN."""
-    return _extreme(tirx.Max, left, right)
+    return extreme(tirx.Max, left, right)
 
 
 def minimum(left: Expression, right: Expression) -> Expression:
     """The smaller of two elements, NaN if one of them is NaN."""
-    return _extreme(tirx.Min, left, right)
-
-
-def _extreme(operation: Element, left: Expression, right: Expression) -> Expression:
-    if isinstance(right, tirx.FloatImm):
-        left, right = right, left
-    if isinstance(left, tirx.FloatImm):
-        return operation(left, right)
-    return tirx.Select(tirx.isnan(left), left, operation(left, right))
+    return extreme(tirx.Min, left, right)
 
 
 def _relu(element: Expression) -> Expression:
@@ -99,7 +92,7 @@ def _reducer(name: str, operation: Element, start: float) -> Reducer:
     def identity(dtype: str) -> Expression:
         return tirx.const(start, dtype)
 
-    return te.comm_reducer(lambda left, right: _extreme(operation, left, right), identity, name)
+    return te.comm_reducer(lambda left, right: extreme(operation, left, right), identity, name)
 
 
 def _extreme_of_axes(name: str, operation: Element, start: float) -> Legalization:
@@ -137,7 +130,7 @@ def _max_pool(builder: RelaxBuilder, call: RelaxCall) -> RelaxExpr:
         before, after = [0] * len(tensor.shape), [0] * len(tensor.shape)
         for place, axis in enumerate(axes):
             before[axis], after[axis] = pads[place], pads[place + len(axes)]
-        lowest = tirx.const(-math.inf, tensor.dtype)
+        lowest = tirx.const(LEAST, tensor.dtype)
         padded = topi.nn.pad(tensor, before, after, lowest, name="pad_temp") if any(pads) else tensor
         window = [te.reduce_axis((0, size), f"rv{place}") for place, size in enumerate(sizes)]
 
@@ -145,7 +138,7 @@ def _max_pool(builder: RelaxBuilder, call: RelaxCall) -> RelaxExpr:
             full = list(index)
             for place, axis in enumerate(axes):
                 full[axis] = index[axis] * strides[place] + window[place] * dilation[place]
-            return _reducer("max", tirx.Max, -math.inf)(padded(*full), axis=window)
+            return _reducer("max", tirx.Max, LEAST)(padded(*full), axis=window)
 
         return te.compute(tuple(call.ty.shape), element, name="pool_max")
 
@@ -167,9 +160,9 @@ LEGALIZATIONS: dict[str, Legalization] = {
     f"relax.{name}": _of_floats(legalize)
     for name, legalize in {
         "clip": _elementwise("clip", _clip),
-        "max": _extreme_of_axes("max", tirx.Max, -math.inf),
+        "max": _extreme_of_axes("max", tirx.Max, LEAST),
         "maximum": _elementwise("maximum", maximum),
-        "min": _extreme_of_axes("min", tirx.Min, math.inf),
+        "min": _extreme_of_axes("min", tirx.Min, MOST),
         "minimum": _elementwise("minimum", minimum),
         "nn.max_pool1d": _max_pool,
         "nn.max_pool2d": _max_pool,

@@ -28,6 +28,7 @@ from flextune.lowering.folding import fold_constant_results, fold_moved_constant
 from flextune.lowering.gather_scatter import with_checked_indices
 from flextune.lowering.image_transposes import sink_image_transposes
 from flextune.lowering.kernels import last_line, tvm_errors
+from flextune.lowering.precision.bounded_casts import bounded_casts
 from flextune.lowering.precision.byte_products import byte_products
 from flextune.lowering.precision.casts import store_bfloat16
 from flextune.lowering.precision.lines import along_lines
@@ -152,6 +153,7 @@ PASSES: tuple[Pass[tvm.IRModule], ...] = (
     replacing(with_checked_indices, _CHECKED),
     replacing(fold_moved_constants),
     replacing(bounds_as_extremes),
+    replacing(bounded_casts),
     replacing(convert_layout, "plans, schedules and other layouts start from NHWC"),
     Pass(
         "common-subexpressions",

@@ -24,6 +24,7 @@ from flextune.errors import UsageError
 from flextune.tvm_types import Block, Buffer
 from flextune.workload.counting import count_flops, reads_data
 from flextune.workload.element_type import BFLOAT16, ELEMENT_TYPES, FLOAT32, INT8, UINT8
+from flextune.workload.extremes import register_extremes
 from flextune.workload.rounding import register_rounding
 from flextune.workload.stored_elements import bfloat16_buffers, buffer_element, is_among
 from flextune.workload.stored_program import checked_graph
@@ -70,6 +71,7 @@ def load_program(body: str, constants: tuple[int, ...]) -> TirProgram:
     That is so for every program that does more than compute, whether it comes from a file or not.
     """
     register_rounding()
+    register_extremes()
     checked = checked_graph(body)
     try:
         func = from_json_graph_str(checked)

@@ -156,8 +156,8 @@ def _dynamic_quantize(write: Writer) -> None:
     (source,) = write.node.input
     bytes_, scale, zero_point = [*write.node.output, "", ""][:3]
     zero, one = write.constant(0), write.constant(1)
-    most = write.emit("Max", [write.emit("ReduceMax", [source], keepdims=0), zero])
-    least = write.emit("Min", [write.emit("ReduceMin", [source], keepdims=0), zero])
+    most = write.emit("Max", [_over_all(write, "ReduceMax", source), zero])
+    least = write.emit("Min", [_over_all(write, "ReduceMin", source), zero])
     extent = write.emit("Sub", [most, least])
     step = write.emit("Div", [extent, write.constant(BYTE)])
     scale = write.emit("Where", [write.emit("Equal", [extent, zero]), one, step], scale)
@@ -168,6 +168,16 @@ def _dynamic_quantize(write: Writer) -> None:
     value = write.emit("Add", [write.emit("Round", [write.emit("Div", [source, scale])]), place])
     value = write.emit("Min", [write.emit("Max", [value, zero]), write.constant(BYTE)])
     write.emit("Cast", [value], bytes_, to=TensorProto.UINT8)
+
+
+def _over_all(write: Writer, reduction: str, source: str) -> str:
+    """A reduction of all elements, first along rows: those are many, and each is one after the other in memory."""
+    if (write.rank(source) or 0) > 1:
+        if write.graph.opset < 18:
+            source = write.emit(reduction, [source], axes=[-1], keepdims=0)
+        else:
+            source = write.emit(reduction, [source, write.constant(np.array([-1]), np.int64)], keepdims=0)
+    return write.emit(reduction, [source], keepdims=0)
 
 
 def _integer_product(write: Writer, data: str, weight: str, data_zero: str, weight_zero: str, result: str = "") -> str:

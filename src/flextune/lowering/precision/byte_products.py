@@ -77,13 +77,13 @@ class _Products(relax.PyExprMutator):  # type: ignore[misc]
         weights = _Weights.of(values, 1) if values.ndim == 2 else None
         if weights is None:
             return None
-        total = self._emit(relax.op.matmul(data.value, relax.const(weights.bytes, "int8"), out_dtype="int32"))
+        total = relax.op.matmul(data.value, relax.const(weights.bytes, "int8"), out_dtype="int32")
         sums = values.sum(axis=0, dtype=np.int32)
         total = self._without_zero_point(total, data, sums)
         if weights.moved.any():
             wide = self._emit(relax.op.astype(data.value, "int32"))
             rows = self._emit(relax.op.sum(wide, axis=-1, keepdims=True))
-            total = self._emit(relax.op.add(total, self._emit(relax.op.multiply(rows, relax.const(weights.moved)))))
+            total = relax.op.add(self._emit(total), self._emit(relax.op.multiply(rows, relax.const(weights.moved))))
         return total
 
     def _convolution(self, call: RelaxCall, data: _Bytes, values: np.ndarray) -> RelaxExpr | None:
@@ -95,13 +95,13 @@ class _Products(relax.PyExprMutator):  # type: ignore[misc]
             return None
         strides, padding, dilation = ([int(n) for n in each] for each in (attrs.strides, attrs.padding, attrs.dilation))
         geometry = (strides, padding, dilation)
-        total = self._emit(_convolved(data.value, weights.bytes, *geometry, groups))
+        total = _convolved(data.value, weights.bytes, *geometry, groups)
         image = [int(size) for size in data.value.ty.shape][2:]
         total = self._without_zero_point(total, data, convolution_offset(values, 1, image, *geometry))
         if weights.moved.any():
             window = self._emit(_convolved(data.value, np.ones((1, *values.shape[1:]), np.int8), *geometry, 1))
             moved = relax.const(weights.moved.reshape(1, -1, 1, 1))
-            total = self._emit(relax.op.add(total, self._emit(relax.op.multiply(window, moved))))
+            total = relax.op.add(self._emit(total), self._emit(relax.op.multiply(window, moved)))
         return total
 
     def _without_zero_point(self, total: RelaxExpr, data: _Bytes, sums: np.ndarray) -> RelaxExpr:
@@ -113,7 +113,7 @@ class _Products(relax.PyExprMutator):  # type: ignore[misc]
             offset = relax.const((known.astype(np.int32) * sums).astype(np.int32))
         else:
             offset = self._emit(relax.op.multiply(data.zero_point, relax.const(sums)))
-        return self._emit(relax.op.subtract(total, offset))
+        return relax.op.subtract(self._emit(total), offset)
 
     def _bytes(self, argument: RelaxExpr) -> _Bytes | None:
         """An int32 operand as unsigned bytes and what is subtracted from them."""
