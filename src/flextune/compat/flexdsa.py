@@ -126,7 +126,7 @@ def _graph_of(view: GraphView, build: Build) -> networkx.DiGraph:
             kind="kernel",
             label=call.label,
             kernel=group.name,
-            operators=tuple(group.operators.split("_")),
+            operators=group.operator_names,
             flops=group.flops,
             bytes=group.bytes,
             outputs=group.outputs,

@@ -75,7 +75,7 @@ class OperatorGraph:
             shape, dtype = tensor_type(binding.var)
             kind = kind_of(binding.value, module)
             operators.append(
-                Operator(index, _name(binding.value), kind, read, shape, dtype, binding.var, binding.value)
+                Operator(index, bound_name(binding.value), kind, read, shape, dtype, binding.var, binding.value)
             )
             producer[binding.var] = index
         returned = frozenset(producer[v] for v in variables_read(main.body.body) if v in producer)
@@ -162,6 +162,7 @@ def tensor_type(expression: RelaxExpr) -> tuple[tuple[int, ...], str]:
     return tuple(int(size) for size in shape), str(expression.ty.dtype)
 
 
-def _name(value: RelaxExpr) -> str:
+def bound_name(value: RelaxExpr) -> str:
+    """What a bound value is called: the operator, or the function of a `call_tir`, or the kind of expression."""
     name = operator_name(value)
     return str(value.args[0].name_hint) if name == "call_tir" else name or type(value).__name__.lower()

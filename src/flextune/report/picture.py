@@ -118,7 +118,7 @@ def _group_box(view: GraphView, group: GroupView, most: int, x: float, y: float)
     yield (
         f'<g><title>{escape(_tooltip(view, group))}</title><rect x="{x:.1f}" y="{y:.1f}" width="{BOX_WIDTH:.0f}" '
         f'height="{BOX_HEIGHT:.0f}" rx="5" fill="{_mix(weight)}" stroke="#868e96"{dashes}/>'
-        f'<text class="n" x="{x + 9:.1f}" y="{y + 17:.1f}">{escape(_clipped(group.operators.replace("_", " ")))}</text>'
+        f'<text class="n" x="{x + 9:.1f}" y="{y + 17:.1f}">{escape(_clipped(" ".join(group.operator_names)))}</text>'
         f'<text class="d" x="{x + 9:.1f}" y="{y + 33:.1f}">{escape(facts)}</text></g>'
     )
 

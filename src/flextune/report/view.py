@@ -7,38 +7,50 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tvm
 from tvm import relax, tirx
 
 from flextune.lowering.calls import is_call_tir, is_constant, results_of
+from flextune.lowering.operator_graph import bound_name
+from flextune.lowering.operator_kinds import Kind, kind_of
 from flextune.plan.layouts.reading import layouts_of_functions
 from flextune.plan.partition import Partition, operators_of
+from flextune.tvm_types import IRModule
 from flextune.workload.counting import count_flops
 from flextune.workload.workload import Workload
+
+Fact = TypeVar("Fact")
 
 
 @dataclass(frozen=True, slots=True)
 class GroupView:
-    """One distinct fused group. Figures are of one call; `bytes` is the least it reads and writes, with weights.
-
-    `workload` is None where the group falls back to a generic schedule. `layout` is that of the images of a convolution
-    or pooling (`NHWC`, or `NCHW>NHWC` where it reads another one than it writes), empty for other groups.
-    """
+    """One distinct fused group. Figures are of one call."""
 
     name: str
+    """Of its function in the module."""
     operators: str
+    """What its workload is called: the operators as one word."""
+    operator_names: tuple[str, ...]
+    """Its operators one by one, in program order, those left out that only change a shape."""
     count: int
+    """Calls per run of the model."""
     flops: int
+    """Arithmetic operations."""
     bytes: int
+    """The least it reads and writes, with weights."""
     weight_bytes: int
+    """Bytes of its constants."""
     outputs: tuple[str, ...]
+    """Its results, as `float32[1, 64, 56, 56]`."""
     workload: Workload | None
+    """None where the group falls back to a generic schedule."""
     layout: str = ""
+    """Of the images of a convolution or pooling: `NHWC`, or `NCHW>NHWC` where it reads another one than it writes."""
 
     @property
     def intensity(self) -> float:
@@ -112,7 +124,9 @@ class _Reader:
         self._module = partition.module
         self._workloads = {name: task.workload for task in partition.tasks for name in task.functions}
         self._representative = {name: task.name for task in partition.tasks for name in task.functions}
-        self._layouts = _layouts(partition)
+        planned = None if partition.switcher is None else partition.switcher.module(partition.choice)
+        self._layouts = _by_function(planned, layouts_of_functions)
+        self._operators = _by_function(planned, _operators_of_functions)
         self._sites: dict[str, Any] = {}
         self._sources: dict[Any, tuple[int, ...]] = {}
         self._counts: Counter[str] = Counter()
@@ -134,13 +148,14 @@ class _Reader:
         return GroupView(
             name=name,
             operators=operators_of(name),
+            operator_names=_of(self._operators, name, (operators_of(name),)),
             count=self._counts[name],
             flops=_flops(function, self._workloads.get(name)),
             bytes=moved + sum(map(tensor_bytes, outputs)),
             weight_bytes=weights,
             outputs=tuple(map(tensor_text, outputs)),
             workload=self._workloads.get(name),
-            layout=self._layouts.get(name) or self._layouts.get(operators_of(name), ""),
+            layout=_of(self._layouts, name, ""),
         )
 
     def _read(self, body: Any) -> None:
@@ -186,18 +201,36 @@ class _Reader:
         return len(self.calls) - 1
 
 
-def _layouts(partition: Partition) -> dict[str, str]:
-    """By the names of the functions that the groups become, and by their operators where all of them have one layout.
+def _by_function(planned: IRModule | None, facts: Callable[[IRModule], dict[str, Fact]]) -> dict[str, Fact]:
+    """Facts by the names of the functions that the groups become, and by their operators where all of them agree.
 
-    Kernels in bfloat16 have other names than those they were made from.
+    Kernels in bfloat16 have other names than those they were made from. `planned` is None for a model that branches.
     """
-    if partition.switcher is None:
+    if planned is None:
         return {}
-    found = layouts_of_functions(partition.switcher.module(partition.choice))
-    of_operators: dict[str, set[str]] = {}
-    for name, layout in found.items():
-        of_operators.setdefault(operators_of(name), set()).add(layout)
-    return {name: min(layouts) for name, layouts in of_operators.items() if len(layouts) == 1} | found
+    found = facts(planned)
+    of_operators: dict[str, set[Fact]] = {}
+    for name, fact in found.items():
+        of_operators.setdefault(operators_of(name), set()).add(fact)
+    return {name: next(iter(facts)) for name, facts in of_operators.items() if len(facts) == 1} | found
+
+
+def _of(facts: Mapping[str, Fact], name: str, otherwise: Fact) -> Fact:
+    return facts.get(name, facts.get(operators_of(name), otherwise))
+
+
+def _operators_of_functions(module: IRModule) -> dict[str, tuple[str, ...]]:
+    """The operators that each Relax function of a module calls, in order, those left out that only change a shape."""
+    return {
+        variable.name_hint: tuple(
+            bound_name(binding.value).rpartition(".")[2]
+            for block in function.body.blocks
+            for binding in block.bindings
+            if isinstance(binding.value, tvm.ir.Call) and kind_of(binding.value, module) is not Kind.VIEW
+        )
+        for variable, function in module.functions_items()
+        if isinstance(function, relax.Function)
+    }
 
 
 def tensor_text(ty: Any) -> str:

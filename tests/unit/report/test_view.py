@@ -8,6 +8,7 @@ import pytest
 from onnx import helper
 
 from flextune.importing.model import model_from_proto
+from flextune.lowering.precision.precision import Precision
 from flextune.plan.layouts.assignment import LayoutAssignment
 from flextune.plan.partition import partition_model
 from flextune.report.picture import draw, quantity
@@ -52,6 +53,22 @@ def test_reshapes_are_no_calls() -> None:
     view = view_of(partition_model(model_from_proto(proto, "flat")))
     assert not any("reshape" in call.label for call in view.calls)
     assert next(edge.tensor for edge in view.edges) == "float32[2, 3, 4]"
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_operators_are_named_one_by_one(precision: str) -> None:
+    """Names of operators have underscores of their own, which those of kernels are joined with."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("MaxPool", ["r"], ["p"], kernel_shape=[2, 2]),
+        helper.make_node("Sigmoid", ["p"], ["y"]),
+    ]
+    proto = model_of(
+        nodes, [value("x", [1, 32, 9, 9])], [value("y", [1, 64, 8, 8])], {"w": random_array(0, 64, 32, 1, 1)}
+    )
+    view = view_of(partition_model(model_from_proto(proto, "pool"), precision=Precision(precision)))
+    assert {group.operator_names for group in view.groups} >= {("conv2d", "relu"), ("max_pool2d", "sigmoid")}
 
 
 def test_convolutions_have_a_layout(view: GraphView) -> None:
