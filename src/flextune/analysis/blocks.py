@@ -31,7 +31,18 @@ from flextune.tvm_types import (
 
 SPATIAL, REDUCE = "spatial", "reduce"
 
-Linear = tuple[tuple[str, int], ...]
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A part of an index: the iterator, rounded down to the `divisor`-th part of it, times the coefficient."""
+
+    iterator: str
+    coefficient: int
+    divisor: int = 1
+
+
+Linear = tuple[Term, ...]
+"""An index that is the sum of these and of a constant."""
 
 
 class BlockKind(StrEnum):
@@ -77,13 +88,12 @@ class BufferFacts:
 class Access:
     """One access of a block to a buffer.
 
-    `coefficients[d]` pairs iterator names with their linear coefficients in dimension `d`; it is None where the
-    index is not linear. An iterator divided by a constant counts as an iterator of its own, named `i//8`. `uses[d]`
-    names every iterator that occurs in dimension `d`.
+    `terms[d]` are those of the index in dimension `d`; it is None where the index is not linear. `uses[d]` names every
+    iterator that occurs in dimension `d`.
     """
 
     buffer: BufferFacts
-    coefficients: tuple[Linear | None, ...]
+    terms: tuple[Linear | None, ...]
     uses: tuple[frozenset[str], ...]
 
     @property
@@ -97,12 +107,12 @@ class Access:
         None altogether when some dimension is not exactly one iterator, or one iterator serves two dimensions.
         """
         axes: list[str | None] = []
-        for coefficients, extent in zip(self.coefficients, self.buffer.shape, strict=True):
-            if coefficients is None or any(c != 1 for _, c in coefficients) or len(coefficients) > 1:
+        for terms, extent in zip(self.terms, self.buffer.shape, strict=True):
+            if terms is None or len(terms) > 1 or (not terms and extent != 1):
                 return None
-            if (not coefficients and extent != 1) or any("//" in name for name, _ in coefficients):
+            if any(term.coefficient != 1 or term.divisor != 1 for term in terms):
                 return None
-            axes.append(coefficients[0][0] if coefficients else None)
+            axes.append(terms[0].iterator if terms else None)
         named = [axis for axis in axes if axis is not None]
         return tuple(axes) if len(set(named)) == len(named) else None
 
@@ -112,38 +122,39 @@ class Access:
         Several iterators may share a dimension as the digits of its index, `g * 34 + c` with c < 34. None otherwise.
         """
         found: list[str] = []
-        for linear in self.coefficients:
+        for terms in self.terms:
+            if terms is None:
+                return None
             weight = 1
-            for name, coefficient in sorted(linear, key=lambda pair: pair[1]) if linear is not None else [("", 0)]:
-                if coefficient != weight or name not in extents:
+            for term in sorted(terms, key=lambda term: term.coefficient):
+                if term.coefficient != weight or term.divisor != 1 or term.iterator not in extents:
                     return None
-                found.append(name)
-                weight *= extents[name]
+                found.append(term.iterator)
+                weight *= extents[term.iterator]
         return frozenset(found) if len(set(found)) == len(found) else None
 
     def uniform_within(self, iterator: str) -> int | None:
         """The largest g such that aligned groups of g neighbours along `iterator` access the same element, or None."""
         groups: list[int] = []
-        for linear, uses in zip(self.coefficients, self.uses, strict=True):
+        for terms, uses in zip(self.terms, self.uses, strict=True):
             if iterator in uses:
-                divided = [n for n, _ in linear or () if n.startswith(f"{iterator}//")]
-                if linear is None or not divided or any(n == iterator for n, _ in linear):
+                divisors = [term.divisor for term in terms or () if term.iterator == iterator]
+                if not divisors or 1 in divisors:
                     return None
-                groups += [int(n.partition("//")[2]) for n in divided]
+                groups += divisors
         return math.gcd(*groups) if groups else None
 
     def stride_of(self, iterator: str) -> int | None:
         """Elements between accesses of neighbouring values of `iterator` (row-major); None if not linear."""
         stride, total = 1, 0
-        for coefficients, uses, extent in zip(
-            reversed(self.coefficients), reversed(self.uses), reversed(self.buffer.shape), strict=True
+        for terms, uses, extent in zip(
+            reversed(self.terms), reversed(self.uses), reversed(self.buffer.shape), strict=True
         ):
             if iterator in uses:
-                if coefficients is None:
+                own = [term for term in terms or () if term.iterator == iterator]
+                if terms is None or any(term.divisor != 1 for term in own):
                     return None
-                if any(n.startswith(f"{iterator}//") for n, _ in coefficients):
-                    return None
-                total += dict(coefficients).get(iterator, 0) * stride
+                total += sum(term.coefficient for term in own) * stride
             stride *= extent
         return total
 
@@ -315,41 +326,42 @@ def _loads(
 def _access(
     buffer: Buffer, indices: Sequence[Expression], variables: Mapping[Variable, str], positions: Mapping[Buffer, int]
 ) -> Access:
-    coefficients, uses = zip(*(_linear(index, variables) for index in indices), strict=True) if indices else ((), ())
-    return Access(_buffer_facts(buffer, positions), tuple(coefficients), tuple(uses))
+    terms, uses = zip(*(_linear(index, variables) for index in indices), strict=True) if indices else ((), ())
+    return Access(_buffer_facts(buffer, positions), tuple(terms), tuple(uses))
 
 
 def _linear(index: Expression, variables: Mapping[Variable, str]) -> tuple[Linear | None, frozenset[str]]:
-    """The coefficients of an index by iterator (None where it is not linear), and all iterators in it."""
+    """The terms of an index (None where it is not linear), and all iterators in it."""
     if isinstance(index, tirx.IntImm):
         return (), frozenset()
     if isinstance(index, tirx.Var) and index in variables:  # nearly all indices are; the rest is twenty times slower
         name = variables[index]
-        return ((name, 1),), frozenset((name,))
+        return (Term(name, 1),), frozenset((name,))
     used: set[str] = set()
-    names: dict[Variable, str] = {}
-    divided: dict[str, Variable] = {}
+    parts: dict[Variable, tuple[str, int]] = {}
+    divided: dict[tuple[str, int], Variable] = {}
 
     def visit(var: Variable) -> None:
         if var in variables:
             used.add(variables[var])
-            names[var] = variables[var]
+            parts[var] = variables[var], 1
 
     def divide(node: Expression) -> Expression:
         if node.a in variables and isinstance(node.b, tirx.IntImm):
-            name = f"{variables[node.a]}//{int(node.b)}"
-            return divided.setdefault(name, tirx.Var(name, "int32"))
+            part = variables[node.a], int(node.b)
+            return divided.setdefault(part, tirx.Var(part[0], "int32"))
         return node
 
     tvm_ffi.structural_walk(index, (tirx.Var, visit))
     if not used:
         return (), frozenset()
     index = tvm_ffi.structural_map(index, (tirx.FloorDiv, divide))
-    names |= {var: name for name, var in divided.items()}
-    parts = tvm.sym.detect_linear_equation(index, list(names))
-    if not parts or not all(isinstance(part, tirx.IntImm) for part in parts[:-1]):
+    parts |= {var: part for part, var in divided.items()}
+    found = tvm.sym.detect_linear_equation(index, list(parts))
+    if not found or not all(isinstance(coefficient, tirx.IntImm) for coefficient in found[:-1]):
         return None, frozenset(used)
-    return tuple((name, int(c)) for name, c in zip(names.values(), parts, strict=False) if int(c)), frozenset(used)
+    pairs = zip(parts.values(), map(int, found[:-1]), strict=True)
+    return tuple(Term(name, c, divisor) for (name, divisor), c in pairs if c), frozenset(used)
 
 
 def _iterator(it: IterVar) -> Iterator:

@@ -352,12 +352,14 @@ class _Restager:
         An index 2i + k reads up to 2 * (growth of i) + (growth of k) further.
         """
         needed: dict[int, int] = {}
-        for dim, (linear, uses) in enumerate(zip(access.coefficients, access.uses, strict=True)):
+        for dim, (terms, uses) in enumerate(zip(access.terms, access.uses, strict=True)):
             if all(self.padded[n] == self.extents[n] for n in uses):
                 continue
-            if linear is None or any(c < 0 for _, c in linear):
+            if terms is None or any(term.coefficient < 0 or term.divisor != 1 for term in terms):
                 return None
-            growth = sum(c * (self.padded[n] - self.extents[n]) for n, c in linear)
+            growth = sum(
+                term.coefficient * (self.padded[term.iterator] - self.extents[term.iterator]) for term in terms
+            )
             needed[dim] = access.buffer.shape[dim] + growth
         return needed
 

@@ -103,8 +103,11 @@ def _operands(block: BlockFacts) -> Iterator[Operand]:
 
 def _dimensions(access: Access) -> Iterator[tuple[tuple[str, int], ...]]:
     """The index of each dimension; where it is not linear, every iterator in it counts once."""
-    for linear, uses in zip(access.coefficients, access.uses, strict=True):
-        yield linear if linear is not None else tuple((name, 1) for name in sorted(uses))
+    for terms, uses in zip(access.terms, access.uses, strict=True):
+        if terms is None:
+            yield tuple((name, 1) for name in sorted(uses))
+        else:
+            yield tuple((term.iterator, term.coefficient) for term in terms if term.divisor == 1)
 
 
 def check_target(model: PretrainedModel | None, target: Target) -> None:

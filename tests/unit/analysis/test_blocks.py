@@ -8,7 +8,7 @@ import pytest
 from tvm import te, tirx
 from tvm.script import tirx as T
 
-from flextune.analysis.blocks import Access, BlockFacts, BlockKind, ProgramFacts, read_program
+from flextune.analysis.blocks import Access, BlockFacts, BlockKind, ProgramFacts, Term, read_program
 from flextune.workload import parse_workload
 
 
@@ -54,7 +54,7 @@ def gathers(
 def test_strides_of_linear_indices() -> None:
     first = only_block(gathers).reads[0]
     assert first.buffer.shape == (64, 8)
-    assert dict(first.coefficients[0] or ()) == {"i": 2, "j": 3}
+    assert first.terms[0] == (Term("i", 2), Term("j", 3))
     assert first.stride_of("i") == 2 * 8
     assert first.stride_of("j") == 3 * 8 + 1
     assert first.stride_of("nowhere") == 0
@@ -69,7 +69,7 @@ def test_an_iterator_in_two_dimensions_moves_along_the_diagonal() -> None:
 
 def test_a_remainder_is_not_linear() -> None:
     remainder = read_of(gathers, "c")
-    assert remainder.coefficients == (None,)
+    assert remainder.terms == (None,)
     assert remainder.uses == (frozenset({"i"}),)
     assert remainder.stride_of("i") is None
     assert remainder.stride_of("j") == 0
@@ -129,8 +129,8 @@ def test_gemm() -> None:
 def test_convolution_with_stride_and_dilation() -> None:
     block = facts_of("conv1d:w=20,ci=3,co=5,kw=3,stride=2,dilation=4").block("conv1d")
     data = block.factors[0]
-    spatial, reduce = data.coefficients[-1] or ()
-    assert {spatial[1], reduce[1]} == {2, 4}
+    spatial, reduce = data.terms[-1] or ()
+    assert {spatial.coefficient, reduce.coefficient} == {2, 4}
     assert data.plain_axes() is None
 
 
@@ -200,7 +200,7 @@ def test_a_block_with_two_results_is_opaque() -> None:
     block = only_block(writes_two)
     assert block.kind is BlockKind.OPAQUE
     assert [access.buffer.name for access in block.writes] == ["b", "c"]
-    assert block.reads[0].coefficients == (None,)
+    assert block.reads[0].terms == (None,)
 
 
 def any_length() -> Any:

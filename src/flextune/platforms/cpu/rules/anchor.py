@@ -134,8 +134,9 @@ def dot_product(facts: BlockFacts, limits: CpuLimits) -> DotIntrinsic | None:
 
 def dot_axis(facts: BlockFacts, data: Access, weight: Access) -> str | None:
     """The reduce axis along which the data is contiguous and nothing else moves."""
-    last = data.coefficients[-1]
-    unit = [name for name, c in last or () if c == 1 and any(it.name == name for it in facts.reduce)]
+    reduced = {it.name for it in facts.reduce}
+    near = [term.iterator for term in data.terms[-1] or () if term.coefficient == 1 and term.divisor == 1]
+    unit = [name for name in near if name in reduced]
     if len(unit) != 1 or any(name in uses for name in unit for uses in data.uses[:-1]):
         return None
     return unit[0] if unit[0] in weight.iterators else None

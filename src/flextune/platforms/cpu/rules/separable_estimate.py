@@ -80,8 +80,9 @@ class SeparableEstimate:
         part, (_, tasks) = np.ones(1), part_of_task(self.tile, self._stage, columns)
         spans = self._spans(columns)
         image = self.pair.window.factors[0]
-        for linear, extent in zip(image.coefficients, image.buffer.shape, strict=True):
-            span = sum((spans[name] - 1) * abs(step) for name, step in linear or ()) + 1.0
+        for terms, extent in zip(image.terms, image.buffer.shape, strict=True):
+            steps = ((np.ceil(spans[each.iterator] / each.divisor) - 1) * abs(each.coefficient) for each in terms or ())
+            span = sum(steps) + 1.0
             part = part * np.minimum(span, extent)
         return part, tasks
 

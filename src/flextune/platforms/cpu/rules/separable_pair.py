@@ -67,8 +67,8 @@ class SeparablePair:
         return math.prod(it.extent for it in self.window.reduce if self._along_columns(it.name))
 
     def _along_columns(self, iterator: str) -> int:
-        for linear in self.window.factors[0].coefficients:
-            found = dict(linear or ())
+        for terms in self.window.factors[0].terms:
+            found = {term.iterator: term.coefficient for term in terms or () if term.divisor == 1}
             if self.columns.name in found:
                 return found.get(iterator, 0)
         return 0

@@ -78,19 +78,17 @@ def part_of_task(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> tup
 
 def span_of_task(tile: TileGeometry, access: Access, dimension: int, columns: Columns) -> Floats:
     """Neighbours in one dimension that a task reads; all of them where the index is not linear."""
-    linear = access.coefficients[dimension]
-    if linear is None:
+    terms = access.terms[dimension]
+    if terms is None:
         return np.full(1, float(access.buffer.shape[dimension]))
     span = np.ones(1)
-    for name, coefficient in linear:
-        span = span + (_steps(tile, name, columns) - 1) * abs(coefficient)
+    for term in terms:
+        span = span + (np.ceil(_steps(tile, term.iterator, columns) / term.divisor) - 1) * abs(term.coefficient)
     return span
 
 
-def _steps(tile: TileGeometry, name: str, columns: Columns) -> Floats:
-    """Values of an iterator (or of one divided by a constant) that a task goes through."""
-    axis, _, divisor = name.partition("//")
+def _steps(tile: TileGeometry, axis: str, columns: Columns) -> Floats:
+    """Values of an iterator that a task goes through."""
     grid = columns.get(tile.name("grid", axis))
     extent = np.full(1, float(tile.extent(axis)))
-    steps = extent if grid is None else np.ceil(extent / grid)
-    return np.ceil(steps / int(divisor)) if divisor else steps
+    return extent if grid is None else np.ceil(extent / grid)
