@@ -29,8 +29,6 @@ SHAPE_POSITIONS: dict[str, tuple[int, ...]] = {
     "Expand": (1,),
     "HammingWindow": (0,),
     "HannWindow": (0,),
-    "If": (0,),
-    "Loop": (0, 1),
     "MaxUnpool": (2,),
     "MelWeightMatrix": (0, 1, 2, 3, 4),
     "NonMaxSuppression": (2, 3, 4),
@@ -74,6 +72,31 @@ def bind_inputs(proto: onnx.ModelProto, values: Mapping[str, np.ndarray]) -> onn
     return bound
 
 
+def _control_positions(node: onnx.NodeProto) -> tuple[int, ...]:
+    """What decides shapes of a loop that collects slices, or of a branch that gives one of several shapes."""
+    graphs = list(nested_graphs(node))
+    if node.op_type == "Loop" and len(node.output) > len(node.input) - 2:
+        return (0, 1)
+    if node.op_type == "If":
+        shapes = [[_static_shape(value) for value in graph.output] for graph in graphs]
+        differs = any(None not in pair and pair[0] != pair[1] for pair in zip(*shapes, strict=False))
+        return (0,) if differs or any(_needed_outside(graph) for graph in graphs) else ()
+    return ()
+
+
+def _needed_outside(graph: onnx.GraphProto) -> set[str]:
+    """What decides shapes in a graph inside a node and comes from outside of it: then its results have several."""
+    own = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    return _needed(graph.node) - own - {name for node in graph.node for name in node.output}
+
+
+def _static_shape(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape") or not all(dim.HasField("dim_value") for dim in tensor.shape.dim):
+        return None
+    return tuple(dim.dim_value for dim in tensor.shape.dim)
+
+
 def _needed(nodes: Iterable[onnx.NodeProto]) -> set[str]:
     """Names whose values must be known so that all shapes are, going from the last node to the first."""
     needed: set[str] = set()
@@ -82,7 +105,7 @@ def _needed(nodes: Iterable[onnx.NodeProto]) -> set[str]:
             continue
         if any(name in needed for name in node.output):
             needed.update(names_read(node))
-        positions = SHAPE_POSITIONS.get(node.op_type, ())
+        positions = _control_positions(node) or SHAPE_POSITIONS.get(node.op_type, ())
         needed.update(node.input[position] for position in positions if position < len(node.input))
         for graph in nested_graphs(node):
             needed |= _needed(graph.node)

@@ -85,11 +85,9 @@ class OnnxGraph:
         return self._proto([*self.inputs, *typed], small)
 
     def _proto(self, inputs: Iterable[onnx.ValueInfoProto], initializers: list[onnx.TensorProto]) -> onnx.ModelProto:
-        outputs = {value.name for value in self.outputs}
-        known = [value for name, value in self.known.items() if name not in outputs]
-        graph = onnx.helper.make_graph(
-            self.nodes, self.name, list(inputs), self.outputs, initializers, value_info=known
-        )
+        outputs = [self.known.get(value.name, value) for value in self.outputs]
+        known = [value for name, value in self.known.items() if name not in self.output_names()]
+        graph = onnx.helper.make_graph(self.nodes, self.name, list(inputs), outputs, initializers, value_info=known)
         others = sorted({node.domain for node in self.nodes} - {"", "ai.onnx"})
         opsets = [onnx.helper.make_opsetid("", self.opset), *(onnx.helper.make_opsetid(name, 1) for name in others)]
         return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=MIN_IR_VERSION)

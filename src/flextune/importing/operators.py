@@ -11,11 +11,11 @@ from flextune.errors import ModelError
 from flextune.importing.onnx_graph import nested_graphs
 from flextune.importing.simplify.quantized_operators import FORMS
 
-CONTROL_FLOW = frozenset({"If", "Constant"})
-"""Handled by the importer outside its table of operators."""
+CONTROL_FLOW = frozenset({"Constant", "If", "Loop", "Scan"})
+"""Handled outside the importer's table of operators: graphs inside nodes become functions of their own."""
 
 RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
-"""Written out step by step before the importer sees them, or refused with the reason."""
+"""Loops before the importer sees them, or refused with the reason."""
 
 MISREAD = frozenset({"Attention", "SequenceErase", "SequenceInsert"})
 """Operators that the importer takes for something else: another set's of the same name, or of another order."""

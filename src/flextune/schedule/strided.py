@@ -60,11 +60,12 @@ def with_strides(function: PrimFunc, layouts: Mapping[int, Strided]) -> PrimFunc
 
 def _strided(buffer: Buffer, layout: Strided) -> Buffer:
     kind = buffer.ty
+    strides = [tirx.IntImm(str(size.ty), stride) for size, stride in zip(kind.shape, layout.strides, strict=True)]
     return tirx.decl_buffer(
         kind.shape,
         str(kind.dtype),
         str(buffer.name),
-        strides=list(layout.strides),
+        strides=strides,
         data_alignment=layout.alignment_bytes,
         layout=None,
     )

@@ -12,6 +12,7 @@ from flextune.importing.simplify.axes import positive_axes
 from flextune.importing.simplify.bounds import compare_bounds
 from flextune.importing.simplify.branches import take_branches
 from flextune.importing.simplify.constants import fold_constants, fold_shapes
+from flextune.importing.simplify.control import separate_control_flow
 from flextune.importing.simplify.exponents import cast_exponents
 from flextune.importing.simplify.halves import compute_halves_in_float32
 from flextune.importing.simplify.identities import remove_identities, split_variadic
@@ -49,12 +50,21 @@ def loops_of_recurrent_layers(graph: OnnxGraph) -> None:
     recurrent_loops(graph, simplify)
 
 
+def regions_of_control_flow(graph: OnnxGraph) -> None:
+    """Make the graphs inside `Loop`, `Scan` and `If` graphs of their own, which say what they read from outside.
+
+    before: y = If(c, then: {a = Add(x, w)}, else: {...})   -->   after: y = Region(c, x); {a = Add(x, w)} apart from it
+    """
+    separate_control_flow(graph, simplify)
+
+
 PASSES: tuple[Pass[OnnxGraph], ...] = (
     in_place(spell_out_quantized, _READS),
     in_place(refuse_elements, _REFUSES),
     in_place(take_branches, _READS),
-    in_place(upgrade_operators, _READS),
     in_place(compute_halves_in_float32, _SUMS),
+    in_place(regions_of_control_flow, _READS),
+    in_place(upgrade_operators, _READS),
     in_place(split_variadic, _READS),
     in_place(constant_masks, _READS),
     in_place(remove_identities),

@@ -12,5 +12,6 @@ def element_types(graph: OnnxGraph) -> dict[str, int]:
     types = {name: onnx.helper.np_dtype_to_tensor_dtype(array.dtype) for name, array in graph.constants.items()}
     inferred = onnx.shape_inference.infer_shapes(graph.skeleton(), data_prop=True).graph
     for value in [*inferred.input, *inferred.value_info, *inferred.output]:
-        types[value.name] = value.type.tensor_type.elem_type
+        if value.type.tensor_type.elem_type:
+            types[value.name] = value.type.tensor_type.elem_type
     return {name: kind for name, kind in types.items() if kind}
