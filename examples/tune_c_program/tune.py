@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import flextune
-from flextune.tuning.minimize_run import MinimizeResult
+from flextune.tuning.minimize_result import MinimizeResult
 
 SOURCE = Path(__file__).with_name("matmul.c")
 CACHE_BYTES = 256 * 1024

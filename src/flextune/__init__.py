@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flextune.measure.command import Command
     from flextune.plan.partition import partition_model
     from flextune.target.detect import detect
+    from flextune.tuning.ask_tell import Search
     from flextune.tuning.budget import Budget
     from flextune.tuning.minimize import minimize
     from flextune.tuning.search_options import SearchOptions
@@ -38,6 +39,7 @@ _EXPORTS = {
     "Command": "flextune.measure.command:Command",
     "FlexDSAOptimizer": "flextune.compat.flexdsa:FlexDSAOptimizer",
     "Parameter": "flextune.csp.parameters:Parameter",
+    "Search": "flextune.tuning.ask_tell:Search",
     "SearchOptions": "flextune.tuning.search_options:SearchOptions",
     "compile_model": "flextune.apply.build:compile_model",
     "detect": "flextune.target.detect:detect",
@@ -57,6 +59,7 @@ __all__ = [
     "Command",
     "FlexDSAOptimizer",
     "Parameter",
+    "Search",
     "SearchOptions",
     "__version__",
     "compile_model",

@@ -54,5 +54,11 @@ class DatabaseError(FlextuneError):
     """A records file is damaged, locked, full, or of another version."""
 
 
+class DamagedError(DatabaseError):
+    """What a records file holds cannot be used: another one is to be given."""
+
+    exit_code = 2
+
+
 class WorkerError(FlextuneError):
     """A measuring worker could not be started or keeps dying before it takes any work."""

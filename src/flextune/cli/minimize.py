@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from flextune.cli.output import JsonValue, print_json, seconds, table
 from flextune.errors import FlextuneError, UsageError
 
 if TYPE_CHECKING:
-    from flextune.tuning.minimize_run import MinimizeResult, MinimizeTrial
+    from flextune.tuning.minimize_result import MinimizeResult, MinimizeTrial
     from flextune.tuning.replayed_search import Trajectory
 
 _TRIALS = 64
@@ -94,7 +95,10 @@ def _minimize(
         Budget(trials, None if secs is None else secs / 60),
         strategy,
         default=spec.default,
+        enqueue=spec.enqueue,
+        direction=spec.direction,
         name=spec.name,
+        version=spec.version,
         seed=seed,
         db=database_path(db),
         options=spec.options(resume),
@@ -121,8 +125,8 @@ class _Reporter:
 
     def __call__(self, trial: MinimizeTrial) -> None:
         self._count += 1
-        if trial.ok and trial.value < self._best:
-            self._best = trial.value
+        if trial.measurement.secs < self._best:
+            self._best = trial.measurement.secs
             if sys.stderr.isatty():
                 print(f"trial {self._count}: {trial.value:.6g}  {_shown(trial.values)}", file=sys.stderr)
 
@@ -139,9 +143,15 @@ def _facts(result: MinimizeResult) -> dict[str, JsonValue]:
         "space_size": result.space_size,
         "elapsed_secs": result.elapsed_secs,
         "failures": [{"cause": cause, "count": count} for cause, count in result.failures],
+        "front": [{"values": dict(trial.values), "metrics": trial.metrics} for trial in _front(result)],
         "interrupted": result.interrupted,
         "db": result.db,
     }
+
+
+def _front(result: MinimizeResult) -> Sequence[MinimizeTrial]:
+    """Where there are several goals."""
+    return result.front if result.goals.several else ()
 
 
 def _report(result: MinimizeResult) -> str:
@@ -153,6 +163,10 @@ def _report(result: MinimizeResult) -> str:
         f"of {result.space_size} in the space, {result.elapsed_secs:.1f} s in all",
         f"  records  {result.db}",
     ]
+    if front := _front(result):
+        names = result.goals.names
+        rows = [(*(f"{trial.metrics[name]:.6g}" for name in names), _shown(trial.values)) for trial in front]
+        lines.append(table((*names, "that no other one beats"), rows, "    "))
     if result.failures:
         lines.append(table(("cause", "count"), [(cause, str(count)) for cause, count in result.failures], "    "))
     return "\n".join(lines)

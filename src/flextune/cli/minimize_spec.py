@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
 from flextune.csp.parameter_space import ParameterSpace
 from flextune.csp.parameters import Parameter, Parameters
@@ -27,13 +38,14 @@ class _Strict(BaseModel):
 
 
 class ParameterSpec(_Strict):
-    """A list of values, or whole numbers from `low` to `high`: every `step`-th, or the powers of two among them."""
+    """A list of values, or numbers from `low` to `high`: each `step`-th, powers of two, or `log` many of one ratio."""
 
     values: list[Any] | None = None
-    low: StrictInt | None = None
-    high: StrictInt | None = None
-    step: StrictInt = 1
+    low: StrictInt | StrictFloat | None = None
+    high: StrictInt | StrictFloat | None = None
+    step: StrictInt | StrictFloat = 1
     powers_of_two: StrictBool = False
+    log: StrictInt | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -46,9 +58,16 @@ class ParameterSpec(_Strict):
             return Parameter(name, tuple(self.values))
         if self.values is not None or self.low is None or self.high is None:
             raise UsageError(f"parameter {name!r}: give a list of values, or 'low' and 'high'")
+        if self.log is not None:
+            return Parameter.log_range(name, self.low, self.high, self.log)
+        low, high, step = self.low, self.high, self.step
+        if isinstance(low, int) and isinstance(high, int) and isinstance(step, int):
+            return (Parameter.powers_of_two if self.powers_of_two else partial(Parameter.range, step=step))(
+                name, low, high
+            )
         if self.powers_of_two:
-            return Parameter.powers_of_two(name, self.low, self.high)
-        return Parameter.range(name, self.low, self.high, self.step)
+            raise UsageError(f"parameter {name!r}: powers of two need whole numbers, got {low}, {high}")
+        return Parameter.float_range(name, low, high, step)
 
 
 class CommandSpec(_Strict):
@@ -57,6 +76,7 @@ class CommandSpec(_Strict):
     run: _Words
     build: _Words = []
     value: StrictStr = "wall"
+    metrics: dict[str, StrictStr] = {}
     expect: StrictStr = ""
     environment: dict[str, StrictStr] = {}
     working_folder: StrictStr = "."
@@ -77,6 +97,12 @@ class MinimizeSpec(_Strict):
     constraints: list[StrictStr] = []
     name: StrictStr = ""
     default: dict[str, Any] | None = None
+    enqueue: list[dict[str, Any]] = []
+    direction: StrictStr | dict[str, StrictStr] = "minimize"
+    workers: StrictInt = Field(1, ge=1)
+    finalists: StrictInt = Field(0, ge=0)
+    stop_value: float | None = None
+    version: StrictStr = ""
     repeats: StrictInt = 1
     timeout_secs: float = Field(60.0, gt=0)
     build_timeout_secs: float = Field(120.0, gt=0)
@@ -94,6 +120,7 @@ class MinimizeSpec(_Strict):
             run=tuple(given.run),
             build=tuple(given.build),
             value=given.value,
+            metrics=tuple(given.metrics.items()),
             expect=given.expect,
             environment=tuple(given.environment.items()),
             working_folder=str(folder / given.working_folder),
@@ -106,6 +133,9 @@ class MinimizeSpec(_Strict):
             build_timeout_secs=self.build_timeout_secs,
             memory_bytes=self.memory_mib * _MIB,
             resume=resume,
+            workers=self.workers,
+            finalists=self.finalists,
+            stop_value=self.stop_value,
         )
 
 

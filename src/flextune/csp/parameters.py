@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 
 import numpy as np
@@ -64,6 +65,44 @@ class Parameter:
         if (high - low) // step >= MAX_DOMAIN_VALUES:
             raise UsageError(f"parameter {name!r} has more than {MAX_DOMAIN_VALUES} values; use a coarser step")
         return cls(name, tuple(range(low, high + 1, step)))
+
+    @classmethod
+    def float_range(cls, name: str, low: float, high: float, step: float) -> Parameter:
+        """`low`, `low + step`, ... up to `high`, which is included where a step meets it.
+
+        >>> Parameter.float_range("rate", 0.1, 0.5, 0.2).values
+        (0.1, 0.3, 0.5)
+        """
+        first, last, between = (_decimal(name, value) for value in (low, high, step))
+        if between <= 0 or last < first:
+            raise UsageError(f"parameter {name!r}: expected low <= high and a positive step, got {low}, {high}, {step}")
+        count = int((last - first) / between) + 1
+        _check_count(name, count)
+        return cls(name, tuple(dict.fromkeys(float(first + index * between) for index in range(count))))
+
+    @classmethod
+    def log_range(cls, name: str, low: float, high: float, count: int) -> Parameter:
+        """`count` values from `low` to `high`, both included, each the same multiple of the one before.
+
+        Whole numbers where `low` and `high` are, each once, so that there may be fewer of them.
+
+        >>> Parameter.log_range("rate", 0.001, 10.0, 5).values
+        (0.001, 0.01, 0.1, 1.0, 10.0)
+        >>> Parameter.log_range("tile", 1, 16, 9).values
+        (1, 2, 3, 4, 6, 8, 11, 16)
+        """
+        first, last = (float(_decimal(name, value)) for value in (low, high))
+        if not 0 < first <= last or not isinstance(count, int) or isinstance(count, bool) or count < 2:
+            raise UsageError(
+                f"parameter {name!r}: expected 0 < low <= high and at least 2 values, got {low}, {high}, {count!r:.80}"
+            )
+        _check_count(name, count)
+        ratio = math.log(last / first) / (count - 1)
+        inner = [first * math.exp(ratio * index) for index in range(1, count - 1)]
+        if isinstance(low, int) and isinstance(high, int):
+            return cls(name, tuple(dict.fromkeys((low, *map(round, inner), high))))
+        rounded = (float(f"{value:.12g}") for value in inner)
+        return cls(name, tuple(dict.fromkeys((first, *rounded, last))))
 
     @classmethod
     def powers_of_two(cls, name: str, low: int, high: int) -> Parameter:
@@ -225,6 +264,18 @@ class Parameters:
     def _need_known(self, name: str) -> None:
         if name not in self._by_name:
             raise UsageError(f"unknown parameter {name!r}: {nearest(name, self.names)}")
+
+
+def _decimal(name: str, value: object) -> Decimal:
+    """As it is written: ten steps of 0.1 make 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UsageError(f"parameter {name!r}: expected a finite number, got {value!r:.80}")
+    return Decimal(str(value))
+
+
+def _check_count(name: str, count: int) -> None:
+    if count > MAX_DOMAIN_VALUES:
+        raise UsageError(f"parameter {name!r} has more than {MAX_DOMAIN_VALUES} values; use a coarser step")
 
 
 def _parameter(name: str, values: Iterable[Value] | Parameter) -> Parameter:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import exc
 
-from flextune.errors import DatabaseError
+from flextune.errors import DamagedError, DatabaseError
 
 _ADVICE = (
     ("disk is full", "the disk is full: free some space and run again; records stored before are intact"),
@@ -29,6 +29,8 @@ _ADVICE = (
     ),
 )
 
+_DAMAGED = ("not a database", "malformed", "no such table", "no such column")
+
 
 def advice(message: str) -> str:
     """What to do about the engine's message; the message itself when it is none of the known ones."""
@@ -42,8 +44,9 @@ def storage_faults(name: str) -> Iterator[None]:
     try:
         yield
     except exc.DBAPIError as error:
-        raise DatabaseError(f"records database {name}: {advice(str(error.orig))}") from error
+        kind = DamagedError if any(sign in str(error.orig).lower() for sign in _DAMAGED) else DatabaseError
+        raise kind(f"records database {name}: {advice(str(error.orig))}") from error
     except UnicodeDecodeError as error:  # names of damaged tables, or what SQLite says of them
-        raise DatabaseError(f"records database {name}: {advice('malformed')}") from error
+        raise DamagedError(f"records database {name}: {advice('malformed')}") from error
     except exc.SQLAlchemyError as error:
         raise DatabaseError(f"records database {name}: {error}") from error

@@ -27,7 +27,7 @@ from flextune.database.schema import (
     record_row,
     records_table,
 )
-from flextune.errors import DatabaseError, FlextuneError, UsageError
+from flextune.errors import DamagedError, DatabaseError, FlextuneError, UsageError
 from flextune.trial.decision import Decision
 from flextune.trial.record import TuningRecord
 
@@ -157,7 +157,7 @@ class SqlDatabase(Database):
         try:
             return parse(_clean(text))
         except FlextuneError as error:
-            raise DatabaseError(
+            raise DamagedError(
                 f"records database {self.name}: row {row_id} of {table.name} is damaged: {error}; remove it with "
                 f"`sqlite3 {self.name} 'DELETE FROM {table.name} WHERE id = {row_id}'`"
             ) from error
@@ -252,14 +252,14 @@ def _checked_version(engine: sql.Engine, name: str) -> int:
     """The version of the database, which is created where there is none; `DatabaseError` for one that is not read."""
     tables = set(sql.inspect(engine).get_table_names())
     if tables and about_table.name not in tables:
-        raise DatabaseError(f"records database {name}: it belongs to another program; choose another file with --db")
+        raise DamagedError(f"records database {name}: it belongs to another program; choose another file with --db")
     found = _version(engine) if {about_table.name, records_table.name} <= tables else None
     if found is None:
         _create_schema(engine)
         found = _version(engine)
     version = next((each for each in READABLE if str(each) == found), None)
     if version is None:
-        raise DatabaseError(
+        raise DamagedError(
             f"records database {name}: it is of version {found}, this flextune reads versions up to {VERSION}; use the "
             "newer flextune that wrote it, or choose another file with --db"
         )

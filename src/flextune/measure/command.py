@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +20,11 @@ from flextune.measure.command_service import FOLDER_TEXT
 from flextune.measure.ending import Ending, Outcome, exit_text
 from flextune.measure.fingerprint import Fingerprint, fingerprint_of
 from flextune.measure.function import Check, check_fault
-from flextune.measure.objective import identity_text, number_fault
+from flextune.measure.objective import identity_text, median_metrics, number_fault
 from flextune.measure.objective_protocol import ObjectiveProtocol
 from flextune.measure.outcome import cause_of_end
 from flextune.measure.source_files import is_compiled, program_file, source_files
+from flextune.measure.trial_steps import Call, Steps, cut, run_steps
 from flextune.measure.watch import RunLimits
 from flextune.measure.worker_process import Worker
 from flextune.registry import nearest
@@ -59,18 +61,20 @@ class Command:
     """Variables that are added to this process's own."""
     working_folder: str = "."
     """Where both are run."""
+    metrics: tuple[tuple[str, str], ...] = ()
+    """What else is measured: names, each with what `value` may be."""
 
     def __post_init__(self) -> None:
         for name in ("run", "build"):
             object.__setattr__(self, name, _checked_words(name, getattr(self, name)))
         if not self.run:
             raise UsageError("a command needs words to run, got none")
-        for name in ("value", "expect"):
-            _pattern(name, getattr(self, name))
-        if self.value not in (WALL, PRINTED) and _pattern("value", self.value).groups != 1:
-            raise UsageError(
-                f"command value {self.value!r}: expected '{WALL}', '{PRINTED}' or a regular expression with one group"
-            )
+        _pattern("expect", self.expect)
+        for name, value in (("value", self.value), *((f"metric {name!r}", value) for name, value in self.metrics)):
+            if _pattern(name, value).groups != 1 and value not in (WALL, PRINTED):
+                raise UsageError(
+                    f"command {name} {value!r}: expected '{WALL}', '{PRINTED}' or a regular expression with one group"
+                )
 
     @property
     def placeholders(self) -> tuple[str, ...]:
@@ -118,6 +122,10 @@ class CommandObjective:
     """Values of parameters that may name files."""
     version: str = ""
     """What else decides its value."""
+    metrics: tuple[str, ...] = ("",)
+    """What must be measured, of which the first counts; one empty name stands for the command's value."""
+    sign: int = 1
+    """What makes that a number to minimise."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or Path(self.command.run[0]).name)
@@ -126,6 +134,10 @@ class CommandObjective:
         for name in self.command.placeholders:
             if name not in (*self.parameters, FOLDER):
                 raise UsageError(f"unknown placeholder {{{name}}}: {nearest(name, (*self.parameters, FOLDER))}")
+        known = ("", WALL, *(name for name, _ in self.command.metrics))
+        for name in self.metrics:
+            if name not in known:
+                raise UsageError(f"the command has no metric {name!r}: {nearest(name, known[1:])}")
         unused = [name for name in self.parameters if name not in self.command.placeholders]
         if unused:
             raise UsageError(f"parameter {unused[0]!r} is not used: the command has no {{{unused[0]}}}")
@@ -138,7 +150,8 @@ class CommandObjective:
     def identity(self) -> str:
         """The command itself, with the files that it runs and reads as far as its words and their texts name them."""
         command = self.command
-        parts = (command.run, command.build, command.value, command.expect, command.environment)
+        parts: list[object] = [command.run, command.build, command.value, command.expect, command.environment]
+        parts += [command.metrics] if command.metrics else []  # texts of commands without stay as they are
         text = "command:" + json.dumps(parts) + "".join(f"\n{name}:{digest}" for name, digest in self._files())
         return identity_text(text, self.version, self._checked.digest)
 
@@ -163,17 +176,28 @@ class CommandObjective:
         kept = (name for name in files if not (command.build and _is_made(name, folder, command.build[0], made)))
         return [(name, files[name]) for name in kept]
 
+    def workers(self, count: int) -> Sequence[Worker]:
+        while len(self._workers) < count:
+            self._workers.append(Worker.of_service("commands"))
+        return tuple(self._workers[:count])
+
     def measure(self, assignment: Assignment, values: Mapping[str, Value]) -> Measurement:
-        self._worker.call({"action": "open"})
+        """One trial, waited for."""
+        return run_steps(self.steps(assignment, values), self.workers(1)[0])
+
+    def steps(self, assignment: Assignment, values: Mapping[str, Value], within_secs: float = math.inf) -> Steps:
         started = time.perf_counter()
         texts = {name: value_text(value) for name, value in values.items()} | {FOLDER: FOLDER_TEXT}
-        built = self._built(texts)
+        yield Call({"action": "open"})
+        last = built = yield from self._built(texts, within_secs)
         runs: list[float] = []
-        last = built
+        metrics: list[dict[str, float]] = []
         while last.status is Status.OK and len(runs) < self.repeats:
-            last, number = self._number(texts)
-            runs.append(number)
-        self._worker.call({"action": "close"})
+            ran = yield from self._ran(texts, within_secs - (time.perf_counter() - started))
+            last, found = self._numbers(ran)
+            runs.append(self.sign * found.get(self.metrics[0], 0.0))
+            metrics.append({name: number for name, number in found.items() if name})
+        yield Call({"action": "close"})
         return Measurement(
             assignment,
             last.status,
@@ -181,62 +205,57 @@ class CommandObjective:
             error=last.error,
             build_secs=built.secs,
             elapsed_secs=time.perf_counter() - started,
+            metrics=median_metrics(metrics) if last.status is Status.OK else (),
         )
 
     def close(self) -> None:
-        if "_worker" in self.__dict__:
-            self._worker.close()
+        for worker in self._workers:
+            worker.close()
 
     @cached_property
-    def _worker(self) -> Worker:
-        return Worker.of_service("commands")
+    def _workers(self) -> list[Worker]:
+        return []
 
-    def _built(self, texts: Mapping[str, str]) -> _Ran:
+    def _built(self, texts: Mapping[str, str], within_secs: float) -> Generator[Call, Outcome, _Ran]:
         if not self.command.build:
             return _Ran(Status.OK)
-        return self._process(self.command.build, texts, self.build_limits, building=True)
+        limits = cut(self.build_limits, within_secs)
+        outcome = yield self._call(self.command.build, texts, limits)
+        return _end_of(outcome, limits, building=True)
 
-    def _number(self, texts: Mapping[str, str]) -> tuple[_Ran, float]:
-        ran = self._process(self.command.run, texts, self.limits, building=False)
+    def _ran(self, texts: Mapping[str, str], within_secs: float) -> Generator[Call, Outcome, _Ran]:
+        limits = cut(self.limits, within_secs)
+        outcome = yield self._call(self.command.run, texts, limits)
+        return _end_of(outcome, limits, building=False)
+
+    def _numbers(self, ran: _Ran) -> tuple[_Ran, dict[str, float]]:
+        """What a run measured by name, the number that counts alone under an empty one."""
         if ran.status is not Status.OK:
-            return ran, 0.0
+            return ran, {}
         if self.command.expect and not re.search(self.command.expect, ran.output):
-            return _Ran(Status.WRONG_OUTPUT, f"wrong answer: the output has no match of {self.command.expect!r}"), 0.0
+            return _Ran(Status.WRONG_OUTPUT, f"wrong answer: the output has no match of {self.command.expect!r}"), {}
         if self.check is not None and (fault := check_fault(self.check, ran.output)):
-            return _Ran(Status.WRONG_OUTPUT, fault), 0.0
-        if self.command.value == WALL:
-            return ran, ran.secs
-        pattern = _NUMBER if self.command.value == PRINTED else re.compile(self.command.value)
-        found = pattern.findall(ran.output)
-        if not found:
-            return _Ran(Status.WRONG_OUTPUT, f"it printed no number: {ran.output.strip()[-120:]!r}"), 0.0
-        return _as_number(ran, found[-1])
+            return _Ran(Status.WRONG_OUTPUT, fault), {}
+        found: dict[str, float] = {}
+        sources = dict(self.command.metrics) | ({"": self.command.value} if "" in self.metrics else {})
+        for name in dict.fromkeys((*self.metrics, *sources)):
+            read, found[name] = _number(ran, sources.get(name, WALL))
+            if read.status is not Status.OK:
+                return read, {}
+        return ran, found
 
-    def _process(self, template: Sequence[str], texts: Mapping[str, str], limits: RunLimits, building: bool) -> _Ran:
-        words = self.command.words(template, texts)
+    def _call(self, template: Sequence[str], texts: Mapping[str, str], limits: RunLimits) -> Call:
         added = {name: filled_in(text, texts) for name, text in self.command.environment}
-        request = {
-            "action": "run",
-            "words": words,
-            "environment": {**os.environ, **added},
-            "working_folder": os.path.abspath(self.command.working_folder),
-            "timeout_secs": limits.timeout_secs,
-            "memory_bytes": limits.memory_bytes,
-        }
-        outcome = self._worker.call(request)
-        failure = Status.BUILD_ERROR if building else Status.RUN_ERROR
-        stage = "build" if building else "run"
-        if outcome.ending is not Ending.REPLY:
-            return _Ran(failure, f"{stage}: the process that runs commands ended: {outcome.text}")
-        reply = outcome.reply
-        if reply["error"]:
-            return _Ran(failure, f"{stage}: {reply['error']}")
-        ending, code = Ending(reply["ending"]), reply["code"]
-        if ending is Ending.DIED and code == 0:
-            return _Ran(Status.OK, "", reply["secs"], reply["output"])
-        text = _reason(code, reply["errors"]) if ending is Ending.DIED else limits.text(ending)
-        status, cause = cause_of_end(Outcome(ending, text=text, log_tail=reply["errors"], code=code), building=building)
-        return _Ran(status, f"{stage}: {cause}", reply["secs"])
+        return Call(
+            {
+                "action": "run",
+                "words": self.command.words(template, texts),
+                "environment": {**os.environ, **added},
+                "working_folder": os.path.abspath(self.command.working_folder),
+                "timeout_secs": limits.timeout_secs,
+                "memory_bytes": limits.memory_bytes,
+            }
+        )
 
     def _need_program(self, word: str) -> None:
         if _names(word):
@@ -303,6 +322,35 @@ def _reason(code: int, errors: str) -> str:
     line = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "")
     ended = exit_text(code).removeprefix("worker ")
     return f"{ended}: {line[:200]}" if line else ended
+
+
+def _end_of(outcome: Outcome, limits: RunLimits, *, building: bool) -> _Ran:
+    """How a process ended, from what the service that ran it says."""
+    failure = Status.BUILD_ERROR if building else Status.RUN_ERROR
+    stage = "build" if building else "run"
+    if outcome.ending is not Ending.REPLY:
+        return _Ran(failure, f"{stage}: the process that runs commands ended: {outcome.text}")
+    reply = outcome.reply
+    if reply["error"]:
+        return _Ran(failure, f"{stage}: {reply['error']}")
+    ending, code = Ending(reply["ending"]), reply["code"]
+    if ending is Ending.DIED and code == 0:
+        return _Ran(Status.OK, "", reply["secs"], reply["output"])
+    text = _reason(code, reply["errors"]) if ending is Ending.DIED else limits.text(ending)
+    ended = Outcome(ending, text=text, log_tail=reply["errors"], code=code)
+    status, cause = cause_of_end(ended, building=building)
+    return _Ran(status, f"{stage}: {cause}", reply["secs"])
+
+
+def _number(ran: _Ran, source: str) -> tuple[_Ran, float]:
+    """What a run measured: its wall time, the last number that it printed, or that of a regular expression."""
+    if source == WALL:
+        return ran, ran.secs
+    pattern = _NUMBER if source == PRINTED else re.compile(source)
+    found = pattern.findall(ran.output)
+    if not found:
+        return _Ran(Status.WRONG_OUTPUT, f"it printed no number: {ran.output.strip()[-120:]!r}"), 0.0
+    return _as_number(ran, found[-1])
 
 
 def _as_number(ran: _Ran, text: str) -> tuple[_Ran, float]:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameters import Value
 from flextune.measure.ending import Ending, Outcome
 from flextune.measure.fingerprint import Fingerprint, fingerprint_of
-from flextune.measure.launcher import can_fork
-from flextune.measure.objective import identity_text, number_fault
+from flextune.measure.launcher import FunctionLauncher, can_fork
+from flextune.measure.objective import identity_text, median_metrics, metric_fault
 from flextune.measure.objective_protocol import ObjectiveProtocol
 from flextune.measure.outcome import cause_of_end
+from flextune.measure.trial_steps import Call, Steps, cut, run_steps
 from flextune.measure.watch import RunLimits
-from flextune.measure.wire import Message
 from flextune.measure.worker_process import Worker
 from flextune.trial.measurement import Measurement, Status
 
@@ -48,8 +49,14 @@ class FunctionObjective:
         limits: RunLimits | None = None,
         isolated: bool = True,
         protocol: ObjectiveProtocol | None = None,
+        metrics: tuple[str, ...] = ("",),
+        sign: int = 1,
     ) -> None:
-        """A `name` promises that all that is measured under it is the same; else that is told from the function."""
+        """A `name` promises that all that is measured under it is the same; else that is told from the function.
+
+        `metrics` are what it must return, by name, the first of which counts; one empty name stands for a number alone.
+        `sign` makes that a number to minimise.
+        """
         self.name = name or _qualified(function)
         self.protocol = protocol or ObjectiveProtocol(repeats, isolated=isolated)
         self._fingerprint = Fingerprint("") if name else fingerprint_of(function)
@@ -60,35 +67,54 @@ class FunctionObjective:
         self._function = function
         self._as_dict = _takes_a_dict(function, parameters)
         self._check = check
-        self._repeats = repeats
+        self._metrics = metrics
+        self._sign = sign
         self._limits = limits or RunLimits()
         self._threads = _threads_here()
-        self._worker = Worker.of_function(self._answer) if isolated and can_fork() else None
+        self._launcher = FunctionLauncher(self._answer) if isolated and can_fork() else None
+        self._workers: list[Worker] = []
+
+    def workers(self, count: int) -> Sequence[Worker]:
+        if self._launcher is None:
+            return ()
+        while len(self._workers) < count:
+            self._workers.append(Worker(self._launcher))
+        return tuple(self._workers[:count])
 
     def measure(self, assignment: Assignment, values: Mapping[str, Value]) -> Measurement:
+        """One trial, waited for."""
+        return run_steps(self.steps(assignment, values), next(iter(self.workers(1)), None))
+
+    def steps(self, assignment: Assignment, values: Mapping[str, Value], within_secs: float = math.inf) -> Steps:
         started = time.perf_counter()
         numbers: list[float] = []
+        metrics: list[dict[str, float]] = []
         status, error = Status.OK, ""
-        while len(numbers) < self._repeats and status is Status.OK:
-            status, error, number = self._once(dict(values))
-            numbers.append(number)
-        run_secs = tuple(numbers) if status is Status.OK else ()
-        return Measurement(assignment, status, run_secs, error, elapsed_secs=time.perf_counter() - started)
+        while len(numbers) < self.protocol.repeats and status is Status.OK:
+            if self._launcher is None:
+                reply = self._answer(dict(values))
+            else:
+                limits = cut(self._limits, within_secs - (time.perf_counter() - started))
+                outcome = yield Call(dict(values), limits, keeps=True)
+                self._warn_of_waiting(outcome)
+                reply = dict(outcome.reply) if outcome.ending is Ending.REPLY else _failed(*cause_of_end(outcome))
+            status, error = Status(reply["status"]), reply["error"]
+            numbers.append(self._sign * reply["value"])
+            metrics.append(reply["metrics"])
+        return Measurement(
+            assignment,
+            status,
+            run_secs=tuple(numbers) if status is Status.OK else (),
+            error=error,
+            elapsed_secs=time.perf_counter() - started,
+            metrics=median_metrics(metrics) if status is Status.OK else (),
+        )
 
     def close(self) -> None:
-        if self._worker is not None:
-            self._worker.close()
-
-    def _once(self, values: dict[str, Value]) -> tuple[Status, str, float]:
-        if self._worker is None:
-            reply = self._answer(values)
-        else:
-            outcome = call_within(self._worker, values, self._limits)
-            self._warn_of_waiting(outcome)
-            if outcome.ending is not Ending.REPLY:
-                return (*cause_of_end(outcome), 0.0)
-            reply = dict(outcome.reply)
-        return Status(reply["status"]), reply["error"], reply["value"]
+        for worker in self._workers:
+            worker.stop()
+        if self._launcher is not None:
+            self._launcher.close()
 
     def _warn_of_waiting(self, outcome: Outcome) -> None:
         """Once: a call that waited until its timeout may wait for a thread that was left behind in this process."""
@@ -112,24 +138,16 @@ class FunctionObjective:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's function may raise anything: that is its result
             return _failed(Status.RUN_ERROR, _said(error))
         value, output = result if isinstance(result, tuple) and len(result) == 2 else (result, result)
-        if fault := number_fault(value):
-            return _failed(Status.WRONG_OUTPUT, f"the objective returned no number: {fault}")
+        found: Mapping[Any, Any] = (
+            value if isinstance(value, Mapping) and self._metrics != ("",) else {self._metrics[0]: value}
+        )
+        for name in dict.fromkeys((*self._metrics, *found)):
+            if fault := metric_fault(name, found):
+                return _failed(Status.WRONG_OUTPUT, f"the objective returned no number: {fault}")
         if self._check is not None and (fault := check_fault(self._check, output)):
             return _failed(Status.WRONG_OUTPUT, fault)
-        return {"status": Status.OK, "error": "", "value": float(value)}  # type: ignore[arg-type]
-
-
-def call_within(worker: Worker, request: Message, limits: RunLimits) -> Outcome:
-    """Call a function's worker; memory counts from the start of its process, which keeps what a function keeps.
-
-    Once more where the worker's fork server was lost with it: that was none of the function's doing.
-    """
-    for _ in range(2):
-        most_bytes = max(1, limits.memory_bytes - worker.grown_bytes) if limits.memory_bytes else 0
-        outcome = worker.call(request, limits.timeout_secs, most_bytes)
-        if not (outcome.killed_from_outside and outcome.code is None):
-            break
-    return outcome
+        metrics = {str(name): float(each) for name, each in found.items() if name}
+        return {"status": Status.OK, "error": "", "value": float(found[self._metrics[0]]), "metrics": metrics}
 
 
 def check_fault(check: Check, output: Any) -> str:
@@ -149,7 +167,7 @@ def _threads_here() -> int:
 
 
 def _failed(status: Status, error: str) -> dict[str, Any]:
-    return {"status": status, "error": error, "value": 0.0}
+    return {"status": status, "error": error, "value": 0.0, "metrics": {}}
 
 
 def _said(error: BaseException) -> str:

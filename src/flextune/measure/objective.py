@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameters import Value
 from flextune.measure.objective_protocol import ObjectiveProtocol
-from flextune.trial.measurement import Measurement
+from flextune.measure.trial_steps import Steps
+from flextune.measure.worker_process import Worker
 
 
 class Objective(Protocol):
@@ -33,8 +35,15 @@ class Objective(Protocol):
         """How it is measured, for the records."""
         ...
 
-    def measure(self, assignment: Assignment, values: Mapping[str, Value]) -> Measurement:
-        """Try the configuration `values`, which `assignment` stands for; `run_secs` holds the number of each repeat."""
+    def workers(self, count: int) -> Sequence[Worker]:
+        """That many processes to make trials in at the same time; none where trials are made in this one."""
+        ...
+
+    def steps(self, assignment: Assignment, values: Mapping[str, Value], within_secs: float = math.inf) -> Steps:
+        """Try the configuration `values`, which `assignment` stands for, within so many seconds.
+
+        `run_secs` of its measurement holds a number to minimise for each repeat, `metrics` all that it measured.
+        """
         ...
 
     def close(self) -> None:
@@ -56,3 +65,20 @@ def number_fault(value: Any) -> str:
     except (TypeError, ValueError, OverflowError):
         return f"expected a number, got {value!r:.120}"
     return "" if math.isfinite(number) else f"expected a finite number, got {number}"
+
+
+def metric_fault(name: str, found: Mapping[str, Any]) -> str:
+    """Why a metric is there with no number; empty if it is one."""
+    if not isinstance(name, str):
+        return f"expected the names of metrics to be texts, got {name!r:.120}"
+    of_metric = f"{name!r}: " if name else ""
+    if name not in found:
+        return f"{of_metric}it is not among {', '.join(map(repr, found)) or 'what it returned'}"
+    fault = number_fault(found[name])
+    return f"{of_metric}{fault}" if fault else ""
+
+
+def median_metrics(repeats: Sequence[Mapping[str, float]]) -> tuple[tuple[str, float], ...]:
+    """Of each metric that every repeat has, its median."""
+    names = [name for name in (repeats[0] if repeats else ()) if all(name in repeat for repeat in repeats)]
+    return tuple((name, statistics.median(repeat[name] for repeat in repeats)) for name in names)

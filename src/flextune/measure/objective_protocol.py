@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import math
+from dataclasses import dataclass, fields, replace
 
 from flextune.trial.measurement import Measurement, Status
 
@@ -39,6 +40,16 @@ class ObjectiveProtocol:
             float(said.get("build_timeout_secs", 0)),
             int(said.get("memory_mib", 0)),
             said.get("isolated", "True") == "True",
+        )
+
+    def within(self, secs: float) -> ObjectiveProtocol:
+        """The same with limits of at most so many seconds, which are left of a budget."""
+        if math.isinf(secs):
+            return self
+        return replace(
+            self,
+            timeout_secs=min(self.timeout_secs or secs, secs),
+            build_timeout_secs=min(self.build_timeout_secs or secs, secs),
         )
 
     def accepts(self, measurement: Measurement, made: ObjectiveProtocol) -> bool:

@@ -68,6 +68,8 @@ class Measurement:
     """Of the whole trial."""
     max_error: float = 0.0
     """The largest absolute difference from the reference."""
+    metrics: tuple[tuple[str, float], ...] = ()
+    """What else an objective measured, by name, the median of its repeats."""
     report: CompilerReport = field(default_factory=CompilerReport)
     """What the compiler said, where the program was compiled; it is not recorded."""
 

@@ -29,6 +29,9 @@ Options = tuple[tuple[str, str], ...]
 """Names and values that were given; what was not given had its default."""
 
 
+Metrics = tuple[tuple[str, float], ...]
+
+
 class Evidence(StrEnum):
     """How a candidate came to its times: what weighs more stands further down."""
 
@@ -129,6 +132,8 @@ class TuningRecord:
     """What the times stand for."""
     model: str = ""
     """The model they were measured inside; empty otherwise."""
+    metrics: Metrics = ()
+    """What else an objective measured, by name."""
 
     def __post_init__(self) -> None:
         if self.status is Status.OK and not self.run_secs:
@@ -182,7 +187,7 @@ class TuningRecord:
     @property
     def measurement(self) -> Measurement:
         """What the strategies and cost models learn from."""
-        fields = ("status", "run_secs", "error", "build_secs", "elapsed_secs", "max_error")
+        fields = ("status", "run_secs", "error", "build_secs", "elapsed_secs", "max_error", "metrics")
         return Measurement(assignment=Assignment.parse(self.assignment), **_values(self, fields))
 
     @property
@@ -226,7 +231,7 @@ class TuningRecord:
                 continue
             try:
                 fields[name] = _CONVERTERS[name](value)
-            except (TypeError, ValueError, KeyError):
+            except (TypeError, ValueError, KeyError, OverflowError):
                 raise UsageError(f"field {name!r} of the record: expected {_TYPES[name]}, got {value!r:.80}") from None
         record = cls(**fields)
         if record.of_objective:
@@ -298,6 +303,12 @@ def _list(value: object) -> list[object]:
     return value
 
 
+def _object(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise TypeError
+    return value
+
+
 def _truth(value: object) -> bool:
     if not isinstance(value, bool):
         raise TypeError
@@ -322,6 +333,7 @@ _CONVERT: Mapping[str, typing.Callable[[typing.Any], object]] = {
     "Status": lambda value: _STATUS[_text(value)],
     "Evidence": lambda value: Evidence(_text(value)),
     "Options | None": _options,
+    "Metrics": lambda value: tuple((name, _number(each)) for name, each in _object(value).items()),
     "tuple[int, ...]": lambda value: tuple(map(_integer, _list(value))),
     "tuple[float, ...]": lambda value: tuple(map(_number, _list(value))),
 }

@@ -12,8 +12,7 @@ import numpy as np
 
 from flextune.cost.cost_model_registry import create_cost_model
 from flextune.csp.flattening import Rule
-from flextune.csp.parameter_space import ParameterSpace
-from flextune.csp.parameters import Parameter, Parameters, Value
+from flextune.csp.parameters import Parameters, Value
 from flextune.database.database import Database
 from flextune.errors import UsageError
 from flextune.measure.command import Command, CommandObjective
@@ -23,11 +22,13 @@ from flextune.search.strategy_registry import create_strategy
 from flextune.target.host import host
 from flextune.trial.record import Provenance, installed_versions
 from flextune.tuning.budget import Budget
+from flextune.tuning.goals import Direction, Goals
 from flextune.tuning.minimize_options import MinimizeOptions
-from flextune.tuning.minimize_run import MinimizeResult, MinimizeRun, MinimizeTrial
+from flextune.tuning.minimize_result import MinimizeResult
+from flextune.tuning.minimize_run import MinimizeRun, OnTrial
 from flextune.tuning.objective_records import ObjectiveRecords
-
-Declared = ParameterSpace | Parameters | Mapping[str, Iterable[Value] | Parameter] | Iterable[Parameter]
+from flextune.tuning.proposals import Proposals
+from flextune.tuning.space_declaration import Declared, configuration, declared_space
 
 
 def minimize(
@@ -46,7 +47,9 @@ def minimize(
     options: MinimizeOptions | None = None,
     strategy_options: Mapping[str, str] | None = None,
     cost_model: str = "none",
-    on_trial: Callable[[MinimizeTrial], None] | None = None,
+    on_trial: OnTrial | None = None,
+    direction: Direction = "minimize",
+    enqueue: Iterable[Mapping[str, Value]] = (),
     **more: float | bool,
 ) -> MinimizeResult:
     """The configuration of `space` for which the objective is smallest, as far as the budget goes.
@@ -54,7 +57,10 @@ def minimize(
     `objective` is a function (see `FunctionObjective`: keyword arguments or one dict in, a number out), a `Command`, or
     a list of words with `{name}` in them, whose wall time counts. `space` maps names to values; `constraints` are
     expressions such as `"tile_x * tile_y <= 1024"`, or functions of parameters. `budget` is a number of trials, or a
-    `Budget`. `check` looks at an objective's output and says whether it is right. `default` is tried first.
+    `Budget`. `check` looks at an objective's output and says whether it is right. `default` is tried first, then what
+    is in `enqueue`. `direction` is `"minimize"` or `"maximize"`, or one of these for each metric by its name: then the
+    objective returns a dict of metrics, and where several have a direction `front` of the result are the trials that
+    no other one beats. `on_trial` sees every trial; the run ends when it returns True.
 
     An objective that raises, crashes, hangs, prints garbage, returns no finite number or a wrong answer is a failed
     trial, and the run goes on. With `db` every trial is recorded when it ends, and a later run with the same objective
@@ -70,11 +76,13 @@ def minimize(
     limit = budget if isinstance(budget, Budget) else Budget(trials=_whole("budget", budget))
     _whole("seed", seed)
     how = (options or MinimizeOptions()).changed(more)
-    declared = _space(space, constraints)
+    declared = declared_space(space, constraints)
     size, names = declared.solutions.count, declared.solutions.names
-    first = None if default is None else declared.complete(default)
+    goals = Goals.of(direction)
+    first = None if default is None else declared.complete(configuration("default", default))
+    queued = [declared.complete(configuration("enqueue", each)) for each in enqueue]
     # The objective comes first: its process is to be forked before a strategy has loaded what starts threads.
-    with closing(_objective(objective, declared.parameters, how, check, name, version)) as measured:
+    with closing(_objective(objective, declared.parameters, how, check, name, version, goals)) as measured:
         searcher = create_strategy(
             strategy,
             declared.solutions,
@@ -93,21 +101,15 @@ def minimize(
             cost_model=cost_model,
             host=host().fingerprint,
         )
-        records = ObjectiveRecords(measured, declared, about)
+        records = ObjectiveRecords(measured, declared, about, goals)
+        proposals = Proposals(searcher, goals, queued if first is None else [first, *queued])
         with _opened(db) as database:
-            run = MinimizeRun(declared, searcher, measured, limit, started, database, records, on_trial)
+            run = MinimizeRun(declared, proposals, measured, limit, started, database, records, goals, how, on_trial)
             if how.resume and database is not None:
                 _warn_of_unknown(measured)
                 run.recall()
             run.spend()
             return run.result(strategy, str(db) if isinstance(db, str | Path) else "")
-
-
-def _space(space: Declared, constraints: Iterable[Rule] | Rule) -> ParameterSpace:
-    if not isinstance(space, ParameterSpace):
-        return ParameterSpace.of(space, constraints)
-    further = ParameterSpace.of(space.parameters, constraints).rules
-    return ParameterSpace(space.parameters, (*space.rules, *further)) if further else space
 
 
 def _objective(
@@ -117,6 +119,7 @@ def _objective(
     check: Check | None,
     name: str,
     version: str,
+    goals: Goals,
 ) -> Objective:
     limits = options.limits(options.timeout_secs)
     if isinstance(objective, Command):
@@ -131,6 +134,8 @@ def _objective(
             options.protocol,
             tuple(value for each in parameters.parameters for value in each.values if isinstance(value, str)),
             version,
+            goals.names,
+            goals.signs[0],
         )
     if callable(objective):
         return FunctionObjective(
@@ -143,10 +148,12 @@ def _objective(
             limits=limits,
             isolated=options.isolated,
             protocol=options.protocol,
+            metrics=goals.names,
+            sign=goals.signs[0],
         )
     if isinstance(objective, str) or not isinstance(objective, Sequence):
         raise UsageError(f"an objective is a function, a Command or a list of words, got {objective!r:.80}")
-    return _objective(Command(tuple(objective)), parameters, options, check, name, version)
+    return _objective(Command(tuple(objective)), parameters, options, check, name, version, goals)
 
 
 def _warn_of_unknown(objective: Objective) -> None:

@@ -35,9 +35,29 @@ class MinimizeOptions:
     resume: bool = True
     """Whether recorded trials are taken for known."""
 
+    workers: int = 1
+    """Trials that are made at the same time, each in a process of its own; they may disturb each other's times."""
+    finalists: int = 0
+    """How many of the best are measured again at the end, in turns, three times each; 0 for none."""
+    stop_value: float | None = None
+    """The run ends with a trial that is as good as this."""
+
     def __post_init__(self) -> None:
-        if not isinstance(self.repeats, int) or self.repeats < 1:
-            raise UsageError(f"repeats must be at least 1, got {self.repeats}")
+        for name, least in (("repeats", 1), ("workers", 1), ("finalists", 0), ("memory_bytes", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise UsageError(f"{name} must be at least {least}, and a whole number, got {value!r:.80}")
+        for name in ("timeout_secs", "build_timeout_secs", "stop_value"):
+            value = getattr(self, name)
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float | None)
+                or (value is None) != (name == "stop_value" and self.stop_value is None)
+            ):
+                raise UsageError(f"{name} must be a number, got {value!r:.80}")
+        for name in ("isolated", "resume"):
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"{name} must be True or False, got {getattr(self, name)!r:.80}")
 
     def changed(self, more: Mapping[str, float | bool]) -> MinimizeOptions:
         """The same with other values of some fields. `UsageError` for an unknown one, with the nearest name."""

@@ -4,103 +4,38 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameter_space import ParameterSpace
-from flextune.csp.parameters import Value
 from flextune.database.database import Database
+from flextune.errors import UsageError
 from flextune.measure.objective import Objective
-from flextune.search.strategy import SearchStrategy
-from flextune.trial.measurement import Measurement, Status
+from flextune.measure.objective_protocol import ObjectiveProtocol
+from flextune.measure.trial_steps import TrialCrew, run_steps
+from flextune.trial.measurement import Measurement
+from flextune.trial.record import Evidence
 from flextune.tuning.budget import Budget
+from flextune.tuning.goals import Goals
 from flextune.tuning.interruption import noticed_interruption
+from flextune.tuning.minimize_options import MinimizeOptions
+from flextune.tuning.minimize_result import MinimizeResult, MinimizeTrial
 from flextune.tuning.objective_records import ObjectiveRecords
-from flextune.tuning.positive import PositiveTold
-from flextune.tuning.progress import failure_text
+from flextune.tuning.proposals import Proposals
+
+OnTrial = Callable[[MinimizeTrial], object]
+"""Sees every trial when it ends; the run ends where it returns True."""
+
+_FINAL_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class MinimizeTrial:
-    """One configuration and what came of it. `value` is the median of its repeats, infinity for a failure."""
+class _Pending:
+    """A trial that is being made, and how."""
 
-    values: Mapping[str, Value]
-    measurement: Measurement
-
-    @property
-    def value(self) -> float:
-        return self.measurement.secs
-
-    @property
-    def ok(self) -> bool:
-        return self.measurement.ok
-
-    @property
-    def status(self) -> Status:
-        return self.measurement.status
-
-    @property
-    def error(self) -> str:
-        return self.measurement.error
-
-
-@dataclass(frozen=True, slots=True)
-class MinimizeResult:
-    """What a run ends with."""
-
-    name: str
-    """The objective's."""
-    strategy: str
-    """What proposed the trials."""
-    history: tuple[MinimizeTrial, ...]
-    """Every trial, recorded ones of earlier runs first."""
-    space_size: int
-    """Configurations that satisfy the constraints."""
-    elapsed_secs: float
-    """Wall time of this run."""
-    recorded: int = 0
-    """Trials of earlier runs in `history`."""
-    interrupted: bool = False
-    """Whether Ctrl-C ended the run."""
-    db: str = ""
-    """Where trials are recorded; empty for nowhere."""
-
-    @property
-    def trials(self) -> int:
-        return len(self.history)
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether every configuration of the space has been tried."""
-        return self.trials >= self.space_size
-
-    @property
-    def failed(self) -> int:
-        return sum(not trial.ok for trial in self.history)
-
-    @property
-    def best_trial(self) -> MinimizeTrial | None:
-        """The first trial with the smallest value; None where none ran."""
-        best = min(self.history, key=lambda trial: trial.value if trial.ok else math.inf, default=None)
-        return best if best is not None and best.ok else None
-
-    @property
-    def best(self) -> dict[str, Value] | None:
-        """The best configuration; None where none ran."""
-        return None if self.best_trial is None else dict(self.best_trial.values)
-
-    @property
-    def best_value(self) -> float:
-        """The smallest value; infinity where none ran."""
-        return math.inf if self.best_trial is None else self.best_trial.value
-
-    @property
-    def failures(self) -> tuple[tuple[str, int], ...]:
-        """Causes of failures and how often each occurred, the most frequent first."""
-        texts = (failure_text(trial.measurement) for trial in self.history if not trial.ok)
-        return tuple(Counter(texts).most_common())
+    assignment: Assignment
+    protocol: ObjectiveProtocol
 
 
 class MinimizeRun:
@@ -109,26 +44,32 @@ class MinimizeRun:
     def __init__(
         self,
         space: ParameterSpace,
-        strategy: SearchStrategy,
+        proposals: Proposals,
         objective: Objective,
         budget: Budget,
         started: float,
         database: Database | None,
         records: ObjectiveRecords,
-        on_trial: Callable[[MinimizeTrial], None] | None,
+        goals: Goals,
+        options: MinimizeOptions,
+        on_trial: OnTrial | None,
     ) -> None:
         self._space = space
-        self._told = PositiveTold(strategy)
-        self._strategy = strategy
+        self._proposals = proposals
         self._objective = objective
         self._budget = budget
         self._started = started
         self._database = database
         self._records = records
+        self._goals = goals
+        self._options = options
         self._on_trial = on_trial
         self._trials: list[MinimizeTrial] = []
+        self._finalists: tuple[MinimizeTrial, ...] = ()
+        self._pending: dict[int, _Pending] = {}
         self._recorded = 0
         self._interrupted = False
+        self._stopped = False
 
     def recall(self) -> None:
         """Takes recorded trials for known."""
@@ -138,16 +79,20 @@ class MinimizeRun:
         known = self._records.recalled(records)
         self._trials.extend(self._trial(measurement) for measurement in known)
         self._recorded = len(known)
-        if known:
-            self._told.tell(known)
+        self._proposals.tell(known)
 
     def spend(self) -> None:
-        """The loop itself; Ctrl-C ends it."""
+        """The loop itself, then the finalists; Ctrl-C ends it."""
         with noticed_interruption() as interruption:
             try:
-                while self._goes_on() and (asked := self._strategy.ask(1)):
-                    self._measure(asked[0])
-                    interruption.check()
+                workers = self._objective.workers(self._options.workers)
+                if self._options.workers > 1 and not workers:
+                    raise UsageError("several workers need isolated trials: give workers=1, or isolated=True on Linux")
+                if len(workers) > 1:
+                    self._spend_on(TrialCrew(workers), interruption.check)
+                else:
+                    self._spend_alone(interruption.check)
+                self._compare_finalists(interruption.check)
             except KeyboardInterrupt:
                 self._interrupted = True
 
@@ -161,28 +106,112 @@ class MinimizeRun:
             recorded=self._recorded,
             interrupted=self._interrupted,
             db=db,
+            goals=self._goals,
+            finalists=self._finalists,
         )
 
+    def _spend_alone(self, check: Callable[[], None]) -> None:
+        while self._goes_on() and (assignment := self._proposals.next()) is not None:
+            protocol = self._protocol()
+            self._take(self._measured(assignment), protocol)
+            check()
+
+    def _spend_on(self, crew: TrialCrew, check: Callable[[], None]) -> None:
+        """With as many trials at a time as there are workers."""
+        while True:
+            while crew.idle and self._goes_on() and (assignment := self._proposals.next()) is not None:
+                values = self._space.values(assignment)
+                number = crew.start(self._objective.steps(assignment, values, self._secs_left))
+                self._pending[number] = _Pending(assignment, self._protocol())
+            if not crew.busy:
+                return
+            for number, measurement in crew.wait():
+                self._take(measurement, self._pending.pop(number).protocol)
+            check()
+
+    def _measured(self, assignment: Assignment) -> Measurement:
+        steps = self._objective.steps(assignment, self._space.values(assignment), self._secs_left)
+        return run_steps(steps, next(iter(self._objective.workers(1)), None))
+
+    @property
+    def _secs_left(self) -> float:
+        return self._budget.secs_left(time.perf_counter() - self._started)
+
+    def _protocol(self) -> ObjectiveProtocol:
+        """How the next trial is made: what is left of the budget may end it sooner."""
+        return self._objective.protocol.within(self._secs_left)
+
     def _goes_on(self) -> bool:
-        left = self._budget.trials_left(len(self._trials))
-        in_time = self._budget.secs_left(time.perf_counter() - self._started) > 0
-        return left > 0 and in_time and not self._budget.out_of_patience(self._without_gain())
+        left = self._budget.trials_left(len(self._trials) + len(self._pending))
+        return (
+            left > 0
+            and self._secs_left > 0
+            and not self._stopped
+            and not self._is_good_enough()
+            and not self._budget.out_of_patience(self._without_gain())
+        )
+
+    def _is_good_enough(self) -> bool:
+        wanted = self._options.stop_value
+        if wanted is None or not self._trials:
+            return False
+        best = min(trial.measurement.secs for trial in self._trials)
+        return best <= self._goals.signs[0] * wanted
 
     def _without_gain(self) -> int:
+        """Trials since the last one that was better, or that came on the front."""
         if self._budget.patience_trials is None or not self._trials:
             return 0
-        values = [trial.value for trial in self._trials]
+        if self._goals.several:
+            result = self.result("", "").front
+            return len(self._trials) - 1 - max((self._trials.index(trial) for trial in result), default=-1)
+        values = [trial.measurement.secs for trial in self._trials]
         return len(values) - 1 - values.index(min(values))
 
-    def _measure(self, assignment: Assignment) -> None:
-        measurement = self._objective.measure(assignment, self._space.values(assignment))
-        if self._database is not None:
-            self._database.commit(self._records.record(measurement))
+    def _take(self, measurement: Measurement, protocol: ObjectiveProtocol) -> None:
+        self._record(measurement, protocol)
         trial = self._trial(measurement)
         self._trials.append(trial)
-        self._told.tell([measurement])
-        if self._on_trial is not None:
-            self._on_trial(trial)
+        self._proposals.tell([measurement])
+        if self._on_trial is not None and self._on_trial(trial) is True:
+            self._stopped = True
+
+    def _record(
+        self, measurement: Measurement, protocol: ObjectiveProtocol, evidence: Evidence = Evidence.TRIAL
+    ) -> None:
+        if self._database is not None:
+            self._database.commit(self._records.record(measurement, protocol, evidence))
+
+    def _compare_finalists(self, check: Callable[[], None]) -> None:
+        """Measures the best ones again, in turns; what comes of that is what counts."""
+        ranked = sorted((trial for trial in self._trials if trial.ok), key=lambda trial: trial.measurement.secs)
+        finalists = [trial.measurement for trial in ranked[: self._options.finalists]]
+        if len(finalists) < 2:
+            return
+        again: dict[Assignment, list[Measurement]] = {each.assignment: [] for each in finalists}
+        for _ in range(_FINAL_ROUNDS):
+            for each in finalists:
+                if self._secs_left <= 0:
+                    return
+                again[each.assignment].append(self._measured(each.assignment))
+                check()
+        together = [_together(measurements) for measurements in again.values()]
+        for measurement in together:
+            self._record(measurement, self._protocol(), Evidence.FINALIST)
+        self._finalists = tuple(map(self._trial, together))
 
     def _trial(self, measurement: Measurement) -> MinimizeTrial:
-        return MinimizeTrial(self._space.values(measurement.assignment), measurement)
+        return MinimizeTrial(self._space.values(measurement.assignment), measurement, self._goals)
+
+
+def _together(measurements: list[Measurement]) -> Measurement:
+    """Of one configuration: all numbers of all rounds, or the first failure."""
+    failed = next((each for each in measurements if not each.ok), None)
+    if failed is not None:
+        return failed
+    return replace(
+        measurements[0],
+        run_secs=tuple(number for each in measurements for number in each.run_secs),
+        elapsed_secs=math.fsum(each.elapsed_secs for each in measurements),
+        build_secs=math.fsum(each.build_secs for each in measurements),
+    )

@@ -15,7 +15,8 @@ from flextune.errors import UsageError
 from flextune.measure.objective import Objective
 from flextune.measure.objective_protocol import ObjectiveProtocol
 from flextune.trial.measurement import Measurement
-from flextune.trial.record import OBJECTIVE, Provenance, TuningRecord
+from flextune.trial.record import OBJECTIVE, Evidence, Provenance, TuningRecord
+from flextune.tuning.goals import Goals
 
 _FAILURES = 2
 
@@ -28,20 +29,23 @@ class ObjectiveRecords:
     with no fewer repeats, and within the limits of now. A failure may pass: it counts once it has come twice.
     """
 
-    def __init__(self, objective: Objective, space: ParameterSpace, provenance: Provenance) -> None:
+    def __init__(self, objective: Objective, space: ParameterSpace, provenance: Provenance, goals: Goals) -> None:
         self._objective = objective
+        self._identity = objective.identity + (f"\ngoals:{goals}" if str(goals) else "")
         self._space = space
         self._provenance = provenance
         self.workload = OBJECTIVE + objective.name
-        self.workload_key = hashlib.sha256(f"{self.workload}\n{objective.identity}".encode()).hexdigest()[:16]
+        self.workload_key = hashlib.sha256(f"{self.workload}\n{self._identity}".encode()).hexdigest()[:16]
         self.target_key = provenance.host
 
-    def record(self, measurement: Measurement) -> TuningRecord:
+    def record(
+        self, measurement: Measurement, protocol: ObjectiveProtocol, evidence: Evidence = Evidence.TRIAL
+    ) -> TuningRecord:
         """A measurement as it is kept: auxiliary variables left out."""
         names, about = self._space.parameters.variable_names, self._provenance
         return TuningRecord(
             workload=self.workload,
-            body=self._objective.identity,
+            body=self._identity,
             constants=(),
             workload_key=self.workload_key,
             target=f"host:{self.target_key}",
@@ -54,7 +58,7 @@ class ObjectiveRecords:
             build_secs=measurement.build_secs,
             elapsed_secs=measurement.elapsed_secs,
             max_error=measurement.max_error,
-            protocol=str(self._objective.protocol),
+            protocol=str(protocol),
             versions=about.versions,
             seed=about.seed,
             strategy=about.strategy,
@@ -64,6 +68,8 @@ class ObjectiveRecords:
             pretrained=about.pretrained,
             host=about.host,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            evidence=evidence,
+            metrics=measurement.metrics,
         )
 
     def recalled(self, records: Iterable[TuningRecord]) -> list[Measurement]:
