@@ -14,7 +14,6 @@ from benchmarks.model_zoo.catalog import ZooModel, choose_models
 from benchmarks.model_zoo.files import model_file
 from flextune.apply.build import Build, Origin, compile_model
 from flextune.apply.executable import Executable
-from flextune.apply.kernel_names import key_of
 from flextune.importing.model import load_model
 from flextune.plan.partition import partition_model
 from flextune.target.detect import detect
@@ -43,7 +42,8 @@ def table_row(model: ZooModel, target: Target, threads: int | None) -> str:
     builds = [compile_model(partition, {}, target, threads, in_place) for in_place in (False, True)]
     copied, in_place = kernel_secs([build.executable for build in builds])
     gone = {task.workload_key: task.count for task in builds[1].tasks if task.origin is Origin.IN_PLACE}
-    copies = 1e3 * sum(secs for name, secs in copied.items() if key_of(name) in gone)
+    keys = builds[0].executable.workload_keys
+    copies = 1e3 * sum(secs for name, secs in copied.items() if keys.get(name) in gone)
     before, after = (1e3 * sum(secs.values()) for secs in (copied, in_place))
     memory = " | ".join(f"{_activation_bytes(build) / 1e6:.2f} MB" for build in builds)
     times = f"{copies:.2f} ms | {before:.2f} ms | {after:.2f} ms | {before / after:.2f}"

@@ -29,8 +29,8 @@ from flextune.measure.runner import Runner
 from flextune.optimization.hybrid import Lowering, OptimizedSplit, optimize_split, ship_split
 from flextune.optimization.model import OptimizedModel
 from flextune.optimization.shipping import Shipment, optimize_and_ship, ship
-from flextune.plan.fusion.switcher import check_passes
 from flextune.plan.partition import Partition
+from flextune.plan.pass_list import check_passes
 from flextune.settings import default_database_path
 from flextune.target.detect import detect
 from flextune.target.peaks import peaks_of

@@ -7,6 +7,7 @@ from dataclasses import replace
 import tvm
 
 from flextune.apply.executable import Executable
+from flextune.apply.kernel_names import workload_keys
 from flextune.apply.kernel_objects import InProcess, ObjectWriter, last_line
 from flextune.apply.native_build import build_library, temporary_folder
 from flextune.apply.own_code import BuiltCode
@@ -64,7 +65,7 @@ def _own(
     library = build_library(model, signature, target, folder.path, writer)
     if library is None:
         return "kernels of the model call TVM's runtime"
-    return Executable(BuiltCode(library, model.weights, folder), signature)
+    return Executable(BuiltCode(library, model.weights, folder), signature, workload_keys=workload_keys(model.kernels))
 
 
 def _on_virtual_machine(module: tvm.IRModule, signature: Signature, target: Target, reason: str) -> Executable:
@@ -73,4 +74,5 @@ def _on_virtual_machine(module: tvm.IRModule, signature: Signature, target: Targ
         code = VirtualMachineCode(compiler.compile(module, target), compiler.write_library)
     except RuntimeError as error:  # TVM's own, whatever went wrong in it
         raise KernelError(last_line(error)) from error
-    return Executable(code, signature, (f"it runs on TVM's virtual machine, because {reason}",))
+    notes = (f"it runs on TVM's virtual machine, because {reason}",)
+    return Executable(code, signature, notes, workload_keys(module))

@@ -15,7 +15,6 @@ from flextune.apply.assemble import assemble
 from flextune.apply.executable import Executable
 from flextune.apply.generic import generic_schedule
 from flextune.apply.in_place import decide_in_place
-from flextune.apply.kernel_names import ending, key_of
 from flextune.apply.kernel_objects import InProcess, ObjectWriter
 from flextune.apply.native_build import temporary_folder
 from flextune.apply.program import Step
@@ -139,7 +138,7 @@ def _scheduled(task: ModelTask, schedule: Schedule | None, target: Target) -> _C
             continue
         return _candidate(
             task,
-            Replacement(program.module["main"], program.packs, ending(task.workload.key)),
+            Replacement(program.module["main"], program.packs, task.workload.key),
             origin,
             "; ".join(reasons),
         )
@@ -156,8 +155,8 @@ def _applied(
 
 def _as_called(built: BuiltTask, executable: Executable) -> BuiltTask:
     """The task as the executable has it, which may be without a kernel."""
-    signature = executable.signature
-    if signature.runtime is not Runtime.OWN or built.workload_key in map(key_of, signature.kernels):
+    called = executable.workload_keys.values()
+    if executable.signature.runtime is not Runtime.OWN or built.workload_key in called:
         return built
     return replace(built, origin=Origin.IN_PLACE, reason="")
 
@@ -175,7 +174,7 @@ def _buildable(candidate: _Candidate, target: Target, writer: ObjectWriter) -> _
 
 def _generic(task: ModelTask, target: Target, reason: str) -> _Candidate:
     function = generic_schedule(task.workload.prim_func(), target)
-    return _candidate(task, Replacement(function, name=ending(task.workload.key)), Origin.GENERIC, reason)
+    return _candidate(task, Replacement(function, workload_key=task.workload.key), Origin.GENERIC, reason)
 
 
 def _candidate(task: ModelTask, replacement: Replacement, origin: Origin, reason: str) -> _Candidate:

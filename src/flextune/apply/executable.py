@@ -40,16 +40,24 @@ class Latency:
 class Executable:
     """A built model. `run` may be called from several threads; calls take turns.
 
-    `notes` say, of one that has just been built, what is not as it usually is, and why.
+    Of one that has just been built, `notes` say what is not as it usually is, and why, and `workload_keys` has the key
+    of each kernel's workload by the kernel's name.
 
     >>> with flextune.load("model.so", threads=4) as executable:        # doctest: +SKIP
     ...     executable.run({"data_0": image})["softmaxout_1"].shape
     (1, 1000, 1, 1)
     """
 
-    def __init__(self, code: ModelCode, signature: Signature, notes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        code: ModelCode,
+        signature: Signature,
+        notes: tuple[str, ...] = (),
+        workload_keys: Mapping[str, str] | None = None,
+    ) -> None:
         self.signature = signature
         self.notes = notes
+        self.workload_keys = {} if workload_keys is None else dict(workload_keys)
         self.code = code
         self._machine: Machine | None = None
         self._unloaded = False

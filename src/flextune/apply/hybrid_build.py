@@ -101,7 +101,9 @@ def assemble_parts(
     asked = SubgraphOptions(count, options.providers, alone=len(parts.parts) == 1)
     own, kept = iter(builds), dict[str, np.ndarray]()
     built = [_own(part, next(own)) if part.is_own else _other(part, compiler, asked, kept) for part in parts.parts]
-    executable = Executable(HybridCode(tuple(built)), _signature(parts, built, compiler, target, count))
+    keys = {name: key for build in builds for name, key in build.executable.workload_keys.items()}
+    signature = _signature(parts, built, compiler, target, count)
+    executable = Executable(HybridCode(tuple(built)), signature, workload_keys=keys)
     return Build(executable, tuple(task for build in builds for task in build.tasks))
 
 

@@ -1,35 +1,43 @@
-"""Names of the kernels in a built model: each of a task's ends with its workload's key, so that profiles find it."""
+"""What kernels of a built model are called, and which workloads they are: an attribute of their functions says it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
-_ENDING = re.compile(r"_k([0-9a-f]{16})(?:_\d+)?$")
+from tvm import tirx
 
+from flextune.tvm_types import IRModule, PrimFunc
 
-def ending(key: str) -> str:
-    """How the names of the functions of a workload with this key end (after `_`), but for a number."""
-    return f"k{key}"
+_WORKLOAD = "flextune.workload"
 
 
-def key_of(name: str) -> str | None:
-    """The workload's key in a kernel's name.
+def kernel_name(operators: str, key: str) -> str:
+    """For people: what a kernel computes, and the key that its workload's records are filed under.
 
-    >>> key_of("conv2d_k0123456789abcdef_2")
-    '0123456789abcdef'
+    >>> kernel_name("conv2d", "0123456789abcdef")
+    'conv2d_k0123456789abcdef'
     """
-    found = _ENDING.search(name)
-    return found and found.group(1)
+    return f"{operators}_k{key}"
 
 
 def variant_name(name: str, taken: Container[str]) -> str:
     """A name for another function of the same kernel, with the lowest number that is free.
 
-    >>> variant_name("conv2d_k0123456789abcdef_1", {"conv2d_k0123456789abcdef_1"})
-    'conv2d_k0123456789abcdef_2'
+    >>> variant_name("conv2d", {"conv2d", "conv2d_1"})
+    'conv2d_2'
     """
-    stem, number = _ENDING.sub(r"_k\1", name), 1
-    while f"{stem}_{number}" in taken:
+    number = 1
+    while f"{name}_{number}" in taken:
         number += 1
-    return f"{stem}_{number}"
+    return f"{name}_{number}"
+
+
+def of_workload(function: PrimFunc, key: str) -> PrimFunc:
+    """The function as a kernel of the workload with this key."""
+    return function.with_attr(_WORKLOAD, key)
+
+
+def workload_keys(module: IRModule) -> Mapping[str, str]:
+    """The workload's key of each kernel of a module, by its name; kernels that are no workload's are left out."""
+    functions = {name.name_hint: each for name, each in module.functions_items() if isinstance(each, tirx.PrimFunc)}
+    return {name: str(each.attrs[_WORKLOAD]) for name, each in functions.items() if _WORKLOAD in (each.attrs or {})}

@@ -35,7 +35,7 @@ _Value = np.ndarray | tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Variant:
+class _CallForm:
     """One way to compute a call: its workload, and which inputs and whether the output are bfloat16."""
 
     workload: Workload
@@ -48,8 +48,8 @@ class _Step:
     """One call: by float32, and (None where that is the same) from bfloat16; `layer` numbers those with products."""
 
     site: CallSite
-    wide: _Variant
-    narrow: _Variant | None
+    wide: _CallForm
+    narrow: _CallForm | None
     layer: int | None
 
 
@@ -91,28 +91,28 @@ class LayerwiseModel:
         outputs = returned if isinstance(returned, tuple) else (returned,)
         return {name: np.asarray(array) for name, array in zip(self.partition.model.outputs, outputs, strict=True)}
 
-    def _call(self, site: CallSite, variant: _Variant, values: Mapping[Any, _Value]) -> np.ndarray:
-        kernel, inputs, output = self._binding(site, variant)
+    def _call(self, site: CallSite, form: _CallForm, values: Mapping[Any, _Value]) -> np.ndarray:
+        kernel, inputs, output = self._binding(site, form)
         for index, (argument, array) in enumerate(zip(site.arguments, inputs, strict=True)):
             if not is_constant(argument):
                 value = np.asarray(_value(argument, values))
-                np.copyto(array, to_bfloat16(value) if index in variant.narrow else value)
+                np.copyto(array, to_bfloat16(value) if index in form.narrow else value)
         kernel.run()
-        return from_bfloat16(output) if variant.narrow_output else output.copy()
+        return from_bfloat16(output) if form.narrow_output else output.copy()
 
-    def _binding(self, site: CallSite, variant: _Variant) -> tuple[Kernel, list[Array], Array]:
+    def _binding(self, site: CallSite, form: _CallForm) -> tuple[Kernel, list[Array], Array]:
         """A kernel of this call alone, bound once: constants are packed then."""
-        if id(variant) not in self._bound:
-            kernel = copy.copy(self._kernels[variant.workload])
+        if id(form) not in self._bound:
+            kernel = copy.copy(self._kernels[form.workload])
             inputs = [
-                _aligned(_constant(argument, index in variant.narrow), spec.shape, spec.dtype)
-                for index, (argument, spec) in enumerate(zip(site.arguments, variant.workload.inputs, strict=True))
+                _aligned(_constant(argument, index in form.narrow), spec.shape, spec.dtype)
+                for index, (argument, spec) in enumerate(zip(site.arguments, form.workload.inputs, strict=True))
             ]
-            (spec,) = variant.workload.outputs
+            (spec,) = form.workload.outputs
             output = _aligned(None, spec.shape, spec.dtype)
             kernel.bind(inputs, [output])
-            self._bound[id(variant)] = (kernel, inputs, output)
-        return self._bound[id(variant)]
+            self._bound[id(form)] = (kernel, inputs, output)
+        return self._bound[id(form)]
 
 
 def _steps(module: tvm.IRModule, light_bytes: int) -> list[_Step]:
@@ -126,16 +126,16 @@ def _steps(module: tvm.IRModule, light_bytes: int) -> list[_Step]:
         narrow = None
         if narrowed is not None and (stored or has_products):
             workload = from_prim_func(narrowed.function, "layer", tuple(site.constants))
-            narrow = _Variant(workload, (stored | narrowed.weights) - {outputs}, outputs in stored)
-        wide = _Variant(from_prim_func(function, "layer", tuple(site.constants)), frozenset(), narrow_output=False)
+            narrow = _CallForm(workload, (stored | narrowed.weights) - {outputs}, outputs in stored)
+        wide = _CallForm(from_prim_func(function, "layer", tuple(site.constants)), frozenset(), narrow_output=False)
         steps.append(_Step(site, wide, narrow, layers if has_products else None))
         layers += has_products
     return steps
 
 
-def _build(variants: Sequence[_Variant], target: Target) -> dict[Workload, Kernel]:
+def _build(forms: Sequence[_CallForm], target: Target) -> dict[Workload, Kernel]:
     platform = platforms.get(target.kind)
-    workloads = list(dict.fromkeys(variant.workload for variant in variants))
+    workloads = list(dict.fromkeys(form.workload for form in forms))
     spaces = [platform.search_space(workload, target) for workload in workloads]
     candidates = [Candidate(space.workload, target, space.trace, space.default) for space in spaces]
     kernels = map(platform.load, platform.build(candidates))

@@ -11,6 +11,7 @@ import tvm
 from tvm import relax
 
 from flextune.analysis.moves import described, move_of
+from flextune.apply.kernel_names import kernel_name, of_workload
 from flextune.errors import ScheduleError
 from flextune.lowering.calls import is_call_tir, is_constant
 from flextune.lowering.mutation import mutated
@@ -27,8 +28,8 @@ class Replacement:
 
     function: Any
     packs: tuple[PackedInput, ...] = ()
-    name: str = "scheduled"
-    """Ends the function's name in the module."""
+    workload_key: str | None = None
+    """Of the workload that it is a kernel of, if it is one's."""
 
 
 def replace_functions(module: tvm.IRModule, replacements: Mapping[str, Replacement]) -> tvm.IRModule:
@@ -77,8 +78,11 @@ class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
         """The replacement's variable in the new module; equal functions of one task share it."""
         if id(replacement) not in self._variables:
             scheduled = replacement.function.without_attr("global_symbol").with_attr(SCHEDULED, True)
-            function = described(scheduled, move_of(self._module[name]))
-            self._variables[id(replacement)] = self.builder_.add_func(function, f"{name}_{replacement.name}")
+            function, called = described(scheduled, move_of(self._module[name])), f"{name}_scheduled"
+            if replacement.workload_key is not None:
+                function = of_workload(function, replacement.workload_key)
+                called = kernel_name(name, replacement.workload_key)
+            self._variables[id(replacement)] = self.builder_.add_func(function, called)
         return self._variables[id(replacement)]
 
 

@@ -110,7 +110,7 @@ class _Inspection:
         dump: Path | None,
     ) -> _Inspection:
         """Look at it; write a picture and the passes' models where asked."""
-        from flextune.plan.passes import dump_passes
+        from flextune.plan.pass_dump import dump_passes
         from flextune.platforms.estimator import plan_estimator
         from flextune.report.picture import draw
         from flextune.report.view import view_of

@@ -24,7 +24,7 @@ def read_partition(
 
     Raises `ModelError`; UsageError for an unknown pass.
     """
-    from flextune.plan.fusion.switcher import check_passes
+    from flextune.plan.pass_list import check_passes
 
     check_passes(without)
     return Lowering(target, tuple(without), precision)(load_model(path, shapes))
@@ -38,7 +38,7 @@ def read_split(
     providers: Sequence[str] | None = None,
 ) -> SplitModel:
     """As `read_partition`, with what is not ours for ONNX Runtime, unless all of it must be (`only_own`)."""
-    from flextune.plan.fusion.switcher import check_passes
+    from flextune.plan.pass_list import check_passes
 
     check_passes(lowering.without)
     options = None if only_own else HybridOptions(providers=tuple(providers or ()))

@@ -8,7 +8,7 @@ from flextune.cli.output import print_json, table
 
 def passes(as_json: Json = False) -> None:
     """List the passes over models in the order they run; `--without NAME` of other verbs switches one off."""
-    from flextune.plan.passes import listed_passes
+    from flextune.plan.pass_list import listed_passes
 
     listed = listed_passes()
     if as_json:

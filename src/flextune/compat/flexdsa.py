@@ -20,8 +20,8 @@ from flextune.apply.executable import Executable
 from flextune.compat.any_model import model_of
 from flextune.errors import UsageError
 from flextune.importing.model import Model
-from flextune.plan.fusion.switcher import check_passes, pass_names
 from flextune.plan.partition import Partition, partition_model
+from flextune.plan.pass_list import check_passes, pass_names
 from flextune.platforms import platform_registry as platforms
 from flextune.registry import nearest
 from flextune.report.view import GraphView, view_of

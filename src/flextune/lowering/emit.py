@@ -11,12 +11,12 @@ from dataclasses import replace
 import tvm
 from tvm import relax
 
+from flextune.lowering.kernel_operators import computing, described
 from flextune.lowering.operator_graph import Operator, OperatorGraph, is_constant, leaves
 from flextune.lowering.operator_kinds import Kind
 from flextune.tvm_types import RelaxExpr, RelaxVar
 
 PRIMITIVE = "Primitive"
-_NAMED_OPERATORS = 6
 
 
 class Emitter:
@@ -43,7 +43,9 @@ class Emitter:
         if instead:
             chosen = [replace(each, value=instead.get(each.index, each.value)) for each in chosen]
         outer = outer_leaves(chosen)
-        name = self.builder.add_func(primitive(chosen, outer), _function_name(chosen))
+        names = [operator.short_name for operator in chosen if operator.kind is not Kind.VIEW]
+        function = computing(primitive(chosen, outer), names)
+        name = self.builder.add_func(function, f"fused_{described(names)}" if len(names) > 1 else described(names))
         arguments = [self.values.get(leaf, leaf) for leaf in outer]
         value = self.builder.emit(tvm.ir.Call(name, arguments), "" if instead else value_name(chosen[-1]))
         self.values[chosen[-1].variable] = value
@@ -114,9 +116,3 @@ def substituted(value: RelaxExpr, values: dict[RelaxVar, RelaxExpr]) -> RelaxExp
     if isinstance(value, tvm.ir.TupleGetItem):
         return relax.TupleGetItem(substituted(value.tuple_value, values), value.index)
     return value
-
-
-def _function_name(operators: Sequence[Operator]) -> str:
-    names = [operator.name.rpartition(".")[2] for operator in operators if operator.kind is not Kind.VIEW]
-    shown = names if len(names) <= _NAMED_OPERATORS else [*names[:_NAMED_OPERATORS], "more"]
-    return "_".join(["fused", *shown]) if len(names) > 1 else names[0]

@@ -18,6 +18,7 @@ from flextune.lowering.calls import is_call_tir
 from flextune.lowering.copies import remove_copies
 from flextune.lowering.emit import PRIMITIVE
 from flextune.lowering.folding import fold_moved_constants
+from flextune.lowering.kernel_operators import with_operators
 from flextune.lowering.legalization import LEGALIZATIONS
 from flextune.lowering.mutation import mutated
 from flextune.lowering.regions import with_bodies
@@ -56,11 +57,12 @@ class LoweredKernels:
 
         By the passes of `kernel_passes` but for those that `without` names; `observe` is told what each of them left.
         """
-        keys = {name.name_hint: _key(function, module) for name, function in _primitives(module)}
+        keys = {name.name_hint: _key(function, module) for name, function in primitives(module)}
         entries = with_bodies(module, entries)
         known = {name: self._kept[key] for name, key in keys.items() if key in self._kept}
         with tvm_errors():
-            lowered = run_passes(kernel_passes(entries, known), _with_kernels(module, known), self._without, observe)
+            passes = kernel_passes(entries, known, {name.name_hint: function for name, function in primitives(module)})
+            lowered = run_passes(passes, _with_kernels(module, known), self._without, observe)
         for name, function in lowered.functions_items():
             if name.name_hint in keys and isinstance(function, tirx.PrimFunc):
                 self._kept.setdefault(keys[name.name_hint], Kernel(function, name.ty))
@@ -75,17 +77,21 @@ def fuse_by_default(
         return run_passes(branching_passes(), module, without, observe)
 
 
-def kernel_passes(entries: Sequence[str] = ("main",), known: Collection[str] = ()) -> tuple[Pass[tvm.IRModule], ...]:
+def kernel_passes(
+    entries: Sequence[str], known: Collection[str], groups: Mapping[str, RelaxFunction]
+) -> tuple[Pass[tvm.IRModule], ...]:
     """From operators grouped by a plan to one PrimFunc for each group, in the order they run.
 
-    `entries` are the functions that are called from outside; the functions `known` are PrimFuncs already, and finished.
+    `entries` are the functions that are called from outside; the functions `known` are PrimFuncs already, and finished;
+    `groups` are what the others are made of, by their names.
     """
-    return (FOLD_WEIGHTS, _LEGALIZE, _remove_unused(entries), _FUSE, _remove_unused(entries), *_finish(known))
+    loops = (FOLD_WEIGHTS, _LEGALIZE, _remove_unused(entries), _FUSE, _remove_unused(entries))
+    return (*loops, *_finish(known), _describe(groups))
 
 
 def branching_passes() -> tuple[Pass[tvm.IRModule], ...]:
     """The same for a `main` that branches, whose operators no plan has grouped."""
-    return (_LEGALIZE, _remove_unused(("main",)), _GROUP, _FUSE, _remove_unused(("main",)), *_finish())
+    return (_LEGALIZE, _remove_unused(("main",)), _GROUP, _FUSE, _remove_unused(("main",)), *_finish(), _describe({}))
 
 
 FOLD_WEIGHTS = Pass(
@@ -118,6 +124,15 @@ def _remove_unused(entries: Sequence[str]) -> Pass[tvm.IRModule]:
         "Remove functions that nothing calls",
         relax.transform.DeadCodeElimination(list(entries)),
         "whatever is left becomes machine code",
+    )
+
+
+def _describe(groups: Mapping[str, RelaxFunction]) -> Pass[tvm.IRModule]:
+    return Pass(
+        "describe-kernels",
+        "Say in every PrimFunc which operators it computes",
+        partial(with_operators, groups=groups),
+        "workloads are called by it",
     )
 
 
@@ -172,7 +187,7 @@ def _fits_int32(function: tirx.PrimFunc) -> bool:
     return all(math.prod(shape) < 2**30 for shape in sizes)
 
 
-def _primitives(module: tvm.IRModule) -> Iterator[tuple[GlobalVariable, RelaxFunction]]:
+def primitives(module: tvm.IRModule) -> Iterator[tuple[GlobalVariable, RelaxFunction]]:
     """The functions of a module that become one kernel each, with their variables."""
     for name, function in module.functions_items():
         if isinstance(function, relax.Function) and function.attrs is not None and PRIMITIVE in function.attrs:

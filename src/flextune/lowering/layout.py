@@ -15,6 +15,7 @@ from flextune.errors import UsageError
 
 _CHANNELS = 3
 _LOGICAL = "NHWC"
+_TEXT = re.compile(r"([NCHW]{4})(?:(\d+)c)?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,10 +36,15 @@ class Layout:
     @classmethod
     def parse(cls, text: str) -> Layout:
         """From `str`'s text; UsageError for any other."""
-        match = re.fullmatch(r"([NCHW]{4})(?:(\d+)c)?", text)
+        match = _TEXT.fullmatch(text)
         if match is None:
             raise UsageError(f"expected a layout such as NHWC, NCHW or NCHW16c, got {text!r}")
         return cls(match.group(1), int(match.group(2) or 0))
+
+    @classmethod
+    def of_image(cls, text: str) -> Layout | None:
+        """From an operator's attribute; None where that is no layout of an image, but of a row or a volume."""
+        return cls.parse(text) if _TEXT.fullmatch(text) else None
 
     def __str__(self) -> str:
         return f"{self.order}{self.block}c" if self.block else self.order

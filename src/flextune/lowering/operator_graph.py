@@ -24,7 +24,7 @@ class Operator:
     index: int
     """Its position among all operators."""
     name: str
-    """Its result's name in Relax."""
+    """The operator's name in Relax."""
     kind: Kind
     """What fusion may do with it."""
     inputs: tuple[int, ...]
@@ -37,6 +37,11 @@ class Operator:
     """What its result is bound to (`relax.Var`)"""
     value: RelaxExpr
     """The call that is bound."""
+
+    @property
+    def short_name(self) -> str:
+        """`conv2d` for `nn.conv2d`."""
+        return self.name.rpartition(".")[2]
 
     @property
     def elements(self) -> int:

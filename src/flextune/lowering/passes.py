@@ -18,5 +18,3 @@ KERNEL_PASSES: tuple[Pass[tvm.IRModule], ...] = (
     Pass("bfloat16", about(in_bfloat16), in_bfloat16, "--precision asks for it"),
 )
 """On groups of operators, which become kernels, in the order they run. Not every model goes through all of them."""
-
-LOWERING_PASSES = (*OPERATOR_PASSES, *KERNEL_PASSES)

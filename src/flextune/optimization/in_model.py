@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flextune.apply.build import Schedule
-from flextune.apply.profile import interleaved_profile
 from flextune.optimization.contender import Contender, Contest
+from flextune.optimization.profile import interleaved_profile
 from flextune.plan.alternative import Alternative, Choice
 from flextune.plan.partition import Partition
 from flextune.schedule.trace import Trace
@@ -85,7 +85,7 @@ def measure_in_model(
             built[place] = contender
         if 3 * time.perf_counter() - 2 * began > deadline:  # another one, and the last build
             break
-    profiles = interleaved_profile([contender.opened for contender in built.values()], ROUNDS, RUNS_PER_ROUND)
+    profiles = interleaved_profile(list(built.values()), ROUNDS, RUNS_PER_ROUND)
     of_place = dict(zip(built, profiles, strict=True))
     sound = {place: contender for place, contender in built.items() if not contender.failed}
     finalists: dict[str, dict[tuple[Trace, str], Finalist]] = {}

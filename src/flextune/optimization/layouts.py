@@ -9,19 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from flextune.apply.profile import interleaved_profile
 from flextune.database.database import Database
 from flextune.lowering.layout import NCHW, NHWC, Layout, blocked
 from flextune.lowering.operator_graph import leaves
 from flextune.optimization.contender import Contender, Contest
 from flextune.optimization.layout_costs import LayoutCosts
+from flextune.optimization.profile import interleaved_profile
 from flextune.plan.fusion.plan import FusionPlan
-from flextune.plan.fusion.switcher import LAYOUTS
 from flextune.plan.group_kernels import default_workloads
 from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment, LayoutPair
 from flextune.plan.layouts.problem import LayoutProblem
 from flextune.plan.layouts.rewriting import with_layouts
 from flextune.plan.partition import Partition
+from flextune.plan.pass_list import LAYOUTS
 from flextune.platforms.estimator import TargetEstimator
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
@@ -167,7 +167,7 @@ def _promises(problem: LayoutProblem, layouts: LayoutAssignment, costs: LayoutCo
 
 
 def _profiles(trials: Sequence[_Trial]) -> list[dict[str, float]]:
-    return interleaved_profile([trial.contender.opened for trial in trials], _ROUNDS, _RUNS)
+    return interleaved_profile([trial.contender for trial in trials], _ROUNDS, _RUNS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -87,7 +86,7 @@ def default_workloads(partition: Partition) -> tuple[tuple[Workload, ...], ...]:
 
 def operator_names(graph: OperatorGraph, operators: tuple[int, ...]) -> str:
     """The operators of a group in words: `conv2d + add + relu`."""
-    return " + ".join(re.sub(r"^.*\.", "", graph.operators[index].name) for index in operators)
+    return " + ".join(graph.operators[index].short_name for index in operators)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,10 @@ records, and whatever finds a kernel for a workload (a schedule, a library, anot
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
 
 import tvm
 from tvm import relax
@@ -22,16 +20,18 @@ from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.passes import Observer
 from flextune.lowering.calls import CallSite, call_sites
 from flextune.lowering.estimator import Estimator
+from flextune.lowering.kernel_operators import described, operators_of
 from flextune.lowering.kernels import LoweredKernels, fuse_by_default
 from flextune.lowering.lower import relax_operators
 from flextune.lowering.precision.precision import FLOAT32, Precision, with_precision
 from flextune.lowering.regions import kernel_counts
 from flextune.plan.alternative import Choice
 from flextune.plan.bodies import with_planned_bodies
-from flextune.plan.fusion.switcher import FusionSwitcher, float32_only
+from flextune.plan.fusion.switcher import FusionSwitcher
 from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment
 from flextune.plan.layouts.rewriting import with_layouts
-from flextune.tvm_types import IRModule
+from flextune.plan.pass_list import float32_only
+from flextune.tvm_types import IRModule, PrimFunc
 from flextune.workload.tir import from_prim_func
 from flextune.workload.workload import Workload
 
@@ -124,7 +124,7 @@ def partition_model(
 ) -> Partition:
     """Lower the model, fuse it by the plan, and split it into tasks; equal functions (up to names) are one task.
 
-    `without` names passes to do without (`flextune.plan.passes`). In another
+    `without` names passes to do without (`flextune.plan.pass_list`). In another
     `precision` than float32 the model's inputs and outputs stay what they are. The plan is for the target of the
     `estimator` (`flextune.platforms.estimator.plan_estimator`), by default this machine. `observe` is told what every
     pass left, and of the program in the groups of the plan (as `PLANNED`).
@@ -132,7 +132,7 @@ def partition_model(
     precision = precision.of(model.weight_bytes)
     operators = relax_operators(model, without, precision, observe)
     kept = LoweredKernels(without)
-    operators = with_planned_bodies(operators, kept, without, estimator)
+    operators = with_planned_bodies(operators, kept, _without(without, precision), estimator)
     switcher = FusionSwitcher.of(operators, _without(without, precision), estimator)
     if switcher is None:
         lowered = fuse_by_default(operators, without, observe)
@@ -182,24 +182,15 @@ def _tasks(functions: dict[Workload, list[str]], counts: Counter[str]) -> tuple[
     return tuple(sorted(tasks, key=lambda task: (-task.flops_share, task.name)))
 
 
-def _workload(name: str, function: Any, sites: tuple[CallSite, ...]) -> Workload | None:
+def _workload(name: str, function: PrimFunc, sites: tuple[CallSite, ...]) -> Workload | None:
     constants = frozenset.intersection(*(site.constants for site in sites if site.function == name))
-    return _workload_of(function, operators_of(name), tuple(sorted(constants)))
+    return _workload_of(function, described(operators_of(function)), tuple(sorted(constants)))
 
 
 @lru_cache(maxsize=1024)
-def _workload_of(function: Any, name: str, constants: tuple[int, ...]) -> Workload | None:
+def _workload_of(function: PrimFunc, name: str, constants: tuple[int, ...]) -> Workload | None:
     """The workload of a function, kept with it; None for what is no workload."""
     try:
         return from_prim_func(function, name, constants)
     except UsageError:
         return None
-
-
-def operators_of(name: str) -> str:
-    """The operators in a function's name, without the numbers that make it unique in its module.
-
-    >>> operators_of("fused_conv2d10_add6_relu6")
-    'conv2d_add_relu'
-    """
-    return re.sub(r"(\d+d)?\d*(?=_|$)", r"\1", name.removeprefix("fused_"))

@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import tvm
 from tvm import relax, tirx
 
 from flextune.lowering.calls import is_call_tir, is_constant, results_of
-from flextune.lowering.operator_graph import bound_name
-from flextune.lowering.operator_kinds import Kind, kind_of
-from flextune.plan.layouts.reading import layouts_of_functions
-from flextune.plan.partition import Partition, operators_of
-from flextune.tvm_types import IRModule
+from flextune.lowering.kernel_operators import described, operators_of
+from flextune.plan.layouts.kernel_layouts import layouts_of_functions
+from flextune.plan.partition import Partition
 from flextune.workload.counting import count_flops
 from flextune.workload.workload import Workload
-
-Fact = TypeVar("Fact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +120,7 @@ class _Reader:
         self._module = partition.module
         self._workloads = {name: task.workload for task in partition.tasks for name in task.functions}
         self._representative = {name: task.name for task in partition.tasks for name in task.functions}
-        planned = None if partition.switcher is None else partition.switcher.module(partition.choice)
-        self._layouts = _by_function(planned, layouts_of_functions)
-        self._operators = _by_function(planned, _operators_of_functions)
+        self._layouts = _layouts(partition)
         self._sites: dict[str, Any] = {}
         self._sources: dict[Any, tuple[int, ...]] = {}
         self._counts: Counter[str] = Counter()
@@ -145,17 +139,18 @@ class _Reader:
         outputs = _tensors(call.ty)
         weights = sum(tensor_bytes(argument.ty) for argument in arguments if is_constant(argument))
         moved = sum(tensor_bytes(ty) for argument in arguments for ty in _tensors(argument.ty))
+        operators = operators_of(function)
         return GroupView(
             name=name,
-            operators=operators_of(name),
-            operator_names=_of(self._operators, name, (operators_of(name),)),
+            operators=described(operators),
+            operator_names=operators,
             count=self._counts[name],
             flops=_flops(function, self._workloads.get(name)),
             bytes=moved + sum(map(tensor_bytes, outputs)),
             weight_bytes=weights,
             outputs=tuple(map(tensor_text, outputs)),
             workload=self._workloads.get(name),
-            layout=_of(self._layouts, name, ""),
+            layout=self._layouts.get(name) or self._layouts.get(operators, ""),
         )
 
     def _read(self, body: Any) -> None:
@@ -177,7 +172,7 @@ class _Reader:
         shown = self._representative.get(name, name)
         self._sites.setdefault(shown, value)
         self._counts[shown] += 1
-        call = self._add(CallView(operators_of(name), shown))
+        call = self._add(CallView(described(operators_of(self._module[name])), shown))
         self._connect(value.args[1].fields, call)
         self._sources[variable] = (call,)
 
@@ -201,36 +196,19 @@ class _Reader:
         return len(self.calls) - 1
 
 
-def _by_function(planned: IRModule | None, facts: Callable[[IRModule], dict[str, Fact]]) -> dict[str, Fact]:
-    """Facts by the names of the functions that the groups become, and by their operators where all of them agree.
+def _layouts(partition: Partition) -> dict[str | tuple[str, ...], str]:
+    """By the names of the functions that the groups become, and by their operators where all of them have one layout.
 
-    Kernels in bfloat16 have other names than those they were made from. `planned` is None for a model that branches.
+    Kernels in bfloat16 have other names than those they were made from.
     """
-    if planned is None:
+    if partition.switcher is None:
         return {}
-    found = facts(planned)
-    of_operators: dict[str, set[Fact]] = {}
-    for name, fact in found.items():
-        of_operators.setdefault(operators_of(name), set()).add(fact)
-    return {name: next(iter(facts)) for name, facts in of_operators.items() if len(facts) == 1} | found
-
-
-def _of(facts: Mapping[str, Fact], name: str, otherwise: Fact) -> Fact:
-    return facts.get(name, facts.get(operators_of(name), otherwise))
-
-
-def _operators_of_functions(module: IRModule) -> dict[str, tuple[str, ...]]:
-    """The operators that each Relax function of a module calls, in order, those left out that only change a shape."""
-    return {
-        variable.name_hint: tuple(
-            bound_name(binding.value).rpartition(".")[2]
-            for block in function.body.blocks
-            for binding in block.bindings
-            if isinstance(binding.value, tvm.ir.Call) and kind_of(binding.value, module) is not Kind.VIEW
-        )
-        for variable, function in module.functions_items()
-        if isinstance(function, relax.Function)
-    }
+    module = partition.switcher.module(partition.choice)
+    found = layouts_of_functions(module)
+    of_operators: dict[tuple[str, ...], set[str]] = {}
+    for name, layout in found.items():
+        of_operators.setdefault(operators_of(module[name]), set()).add(layout)
+    return {operators: min(each) for operators, each in of_operators.items() if len(each) == 1} | found
 
 
 def tensor_text(ty: Any) -> str:

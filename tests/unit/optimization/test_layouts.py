@@ -18,9 +18,9 @@ from flextune.optimization import layouts
 from flextune.optimization.contender import Contender, Contest
 from flextune.optimization.layout_costs import LayoutCosts
 from flextune.optimization.layouts import choose_layouts, layout_problem, layouts_of, plan_key, recorded_layouts
-from flextune.plan.fusion.switcher import pass_names
 from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment, LayoutPair
 from flextune.plan.partition import Partition, partition_model
+from flextune.plan.pass_list import pass_names
 from flextune.platforms.estimator import TargetEstimator
 from flextune.target.detect import detect
 from flextune.testing.models import evaluate, random_array

@@ -18,9 +18,9 @@ from flextune.lowering.operator_graph import OperatorGraph
 from flextune.plan.alternative import FUSED, PARTS, Alternative
 from flextune.plan.fusion.pattern import Group, Pattern, register, registered, unregister
 from flextune.plan.fusion.plan import make_plan, parts
-from flextune.plan.fusion.switcher import pass_names
 from flextune.plan.group_kernels import group_kernels
 from flextune.plan.partition import partition_model
+from flextune.plan.pass_list import pass_names
 from flextune.platforms import platform_registry
 from flextune.target.detect import detect
 from flextune.testing.models import model_of, random_array, value

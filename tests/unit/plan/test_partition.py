@@ -10,7 +10,7 @@ import pytest
 from onnx import helper
 
 from flextune.importing.model import load_model
-from flextune.plan.partition import Partition, operators_of, partition_model
+from flextune.plan.partition import Partition, partition_model
 from flextune.testing.models import conv_block, model_of, random_array, value
 
 
@@ -74,18 +74,3 @@ def test_workloads_of_a_model_check_themselves(tmp_path: Path) -> None:
         outputs = task.workload.reference(inputs)
         assert [array.shape for array in outputs] == [spec.shape for spec in task.workload.outputs]
         assert all(np.isfinite(array).all() for array in outputs)
-
-
-@pytest.mark.parametrize(
-    ("function", "operators"),
-    [
-        ("fused_conv2d10_add6_relu6", "conv2d_add_relu"),
-        ("max_pool2d", "max_pool2d"),
-        ("max_pool2d12", "max_pool2d"),
-        ("transpose1", "transpose"),
-        ("fused_transpose1_reshape", "transpose_reshape"),
-        ("avg_pool3d1", "avg_pool3d"),
-    ],
-)
-def test_names_lose_only_their_numbers(function: str, operators: str) -> None:
-    assert operators_of(function) == operators

@@ -18,9 +18,9 @@ from flextune.importing.passes import Pass, run_passes
 from flextune.lowering.kernels import fuse_by_default
 from flextune.lowering.lower import relax_operators
 from flextune.lowering.precision.precision import FLOAT32, Precision
-from flextune.plan.fusion.switcher import check_passes, pass_names
 from flextune.plan.partition import PLANNED, partition_model
-from flextune.plan.passes import dump_passes, listed_passes
+from flextune.plan.pass_dump import dump_passes
+from flextune.plan.pass_list import check_passes, listed_passes, pass_names
 from flextune.testing.models import model_of, random_array, value
 
 STAGES = ("onnx", "relax", "kernel")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from tvm import relax, te
 
 from flextune.analysis.attention_facts import ONLINE
-from flextune.tvm_types import RelaxCall, RelaxExpr
+from flextune.tvm_types import RelaxCall, RelaxExpr, Tensor
 
 LEAST_ONLINE_KEYS = 512
 """With fewer keys a block of rows has all of its scores and all keys in a core's cache anyway."""
@@ -49,7 +48,7 @@ def online_softmax_call(builder: relax.BlockBuilder, call: RelaxCall) -> RelaxEx
     return relax.call_tir(name, [scores], relax.TensorType(shape, "float32"))
 
 
-def _softmax(data: Any, shape: tuple[int, ...]) -> Any:
+def _softmax(data: Tensor, shape: tuple[int, ...]) -> Tensor:
     """The blocks of TVM's own softmax."""
     columns = [te.reduce_axis((0, shape[-1]), name) for name in ("k", "l")]
     largest = te.compute(

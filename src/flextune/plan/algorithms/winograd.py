@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tvm
 from tvm import relax
 
 from flextune.plan.algorithms.winograd_program import WinogradShape, winograd_prim_func
-from flextune.plan.algorithms.winograd_transforms import TAPS, VARIANTS, transforms
-from flextune.tvm_types import RelaxCall, RelaxExpr
+from flextune.plan.algorithms.winograd_transforms import TAPS, TRANSFORMS, transforms
+from flextune.tvm_types import Expression, RelaxCall, RelaxExpr
 
 _CHANNEL_MULTIPLE = 8
 _MOST_ARITHMETIC = 0.8
@@ -61,7 +60,7 @@ class ConvolutionFacts:
         return WinogradShape(batch, height, width, ci, self.weight_shape[3], self.pads)
 
 
-def winograd_variants(facts: ConvolutionFacts) -> tuple[int, ...]:
+def winograd_sizes(facts: ConvolutionFacts) -> tuple[int, ...]:
     """The outputs per tile edge (2, 4) that are worth a measurement for this convolution; () where none is.
 
     Not worth it: channels that vectors do not divide, less than a fifth of the arithmetic saved (tiles that reach
@@ -73,7 +72,7 @@ def winograd_variants(facts: ConvolutionFacts) -> tuple[int, ...]:
     if ci % _CHANNEL_MULTIPLE or facts.weight_shape[3] % _CHANNEL_MULTIPLE:
         return ()
     out = (height + facts.pads[0] + facts.pads[2] - TAPS + 1, width + facts.pads[1] + facts.pads[3] - TAPS + 1)
-    return tuple(outputs for outputs in VARIANTS if min(out) >= outputs and _pays(facts.shape, outputs))
+    return tuple(outputs for outputs in TRANSFORMS if min(out) >= outputs and _pays(facts.shape, outputs))
 
 
 def _pays(shape: WinogradShape, outputs: int) -> bool:
@@ -128,7 +127,7 @@ def winograd_call(builder: relax.BlockBuilder, call: RelaxCall, outputs: int) ->
 
 
 def _static_shape(expression: RelaxExpr) -> tuple[int, ...] | None:
-    extents: Sequence[Any] = getattr(expression.ty, "shape", None) or ()
+    extents: Sequence[Expression] = getattr(expression.ty, "shape", None) or ()
     if not extents or not all(isinstance(extent, tvm.tirx.IntImm) for extent in extents):
         return None
     return tuple(int(extent) for extent in extents)

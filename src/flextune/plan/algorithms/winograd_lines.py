@@ -1,20 +1,21 @@
 """The transforms of one line of a tile as expressions: what two points +p and -p share is written alike in both.
 
 The compiler's elimination of common subexpressions then finds it: a line of F(4, 3) takes 12 operations in, 10 out.
-Values may be anything with +, - and * (expressions of TVM, arrays).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from flextune.plan.algorithms.winograd_transforms import Transforms
 
-Value = Any
+Value: TypeAlias = Any
+"""Whatever has +, - and *: an expression of TVM, an array."""
+
 Scale = Callable[[float, Value], Value]
 """Multiplies a value by a constant of float32."""
 

@@ -12,10 +12,9 @@ Tiles are (n, ty, tx). The blocks carry roles (`flextune.analysis.roles`), by wh
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from tvm import te, tirx
 
@@ -23,10 +22,11 @@ from flextune.analysis.roles import ROLE
 from flextune.errors import UsageError
 from flextune.plan.algorithms.winograd_lines import data_line, result_line
 from flextune.plan.algorithms.winograd_transforms import TAPS, Transforms, transforms
+from flextune.tvm_types import Expression, PrimFunc, Tensor
 from flextune.workload.tir import GAIN
 
-Expression = Any
-Tensor = Any
+Element = Callable[..., Expression]
+"""An element of a tensor by its indices."""
 
 _FUSABLE_WITH_WHAT_FOLLOWS = 4
 """TVM's number for an operator whose element-wise consumers can be fused into it, as into a convolution."""
@@ -67,7 +67,7 @@ class WinogradShape:
 
 
 @lru_cache(maxsize=256)
-def winograd_prim_func(shape: WinogradShape, outputs: int, index_dtype: str = "int32") -> Any:
+def winograd_prim_func(shape: WinogradShape, outputs: int, index_dtype: str = "int32") -> PrimFunc:
     """The PrimFunc (data, transformed weights [points, ci, co], result) of F(outputs x outputs, 3 x 3) in float32.
 
     Functions of a Relax module count in `index_dtype` int64.
@@ -172,7 +172,11 @@ class _Program:
 
 
 def _block(
-    shape: Sequence[int], element: Any, name: str, role: str, annotations: Mapping[str, int] | None = None
+    shape: Sequence[int],
+    element: Element,
+    name: str,
+    role: str,
+    annotations: Mapping[str, int] | None = None,
 ) -> Tensor:
     return te.compute(tuple(shape), element, name=name, attrs={ROLE: role, **(annotations or {})})
 

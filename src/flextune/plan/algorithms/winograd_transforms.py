@@ -117,16 +117,17 @@ F4 = Transforms(4, (math.sqrt(0.5), math.sqrt(2.0)))
 """On these points the largest error is a quarter of that on the usual 1 and 2, at the same cost (an amplification of
 157 against 860). Points that are each other's reciprocals balance the transforms; see Barabasz, Anderson, Soodhalter
 and Gregg, "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", TOMS 2020."""
-VARIANTS = {2: F2, 4: F4}
+TRANSFORMS = {2: F2, 4: F4}
+"""By the outputs per edge of a tile."""
 
 
 @lru_cache(maxsize=1)
 def _known() -> str:
-    return ", ".join(str(outputs) for outputs in VARIANTS)
+    return ", ".join(str(outputs) for outputs in TRANSFORMS)
 
 
 def transforms(outputs: int) -> Transforms:
-    """The variant with `outputs` x `outputs` results per tile."""
-    if outputs not in VARIANTS:
+    """Those with `outputs` x `outputs` results per tile."""
+    if outputs not in TRANSFORMS:
         raise UsageError(f"Winograd convolution comes with {_known()} outputs per tile edge, not {outputs}")
-    return VARIANTS[outputs]
+    return TRANSFORMS[outputs]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from flextune.lowering.emit import Emitter
 from flextune.lowering.operator_graph import OperatorGraph
 from flextune.plan.algorithms.online_softmax import online_softmax_call
-from flextune.plan.algorithms.winograd import convolution_facts, winograd_call, winograd_variants
+from flextune.plan.algorithms.winograd import convolution_facts, winograd_call, winograd_sizes
 from flextune.plan.alternative import Alternative
 from flextune.plan.fusion.algorithm import Algorithm, register_algorithm
 from flextune.plan.fusion.attention_pattern import ONLINE, PATTERN, attention_shape
@@ -21,7 +21,7 @@ def _winograd(graph: OperatorGraph, group: FusionGroup) -> Iterator[Alternative]
     """F(2x2, 3x3) and F(4x4, 3x3) for a group with one convolution that they fit."""
     convolutions = group.named(graph, _CONVOLUTION)
     if len(convolutions) == 1 and (facts := convolution_facts(graph.operators[convolutions[0]].value)) is not None:
-        for outputs in winograd_variants(facts):
+        for outputs in winograd_sizes(facts):
             yield Alternative(algorithm=WINOGRAD.name, size=outputs)
 
 

@@ -14,7 +14,6 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 import tvm
@@ -23,11 +22,11 @@ from tvm import relax
 
 from flextune.lowering.emit import Emitter, outer_leaves
 from flextune.lowering.estimator import Estimator
-from flextune.lowering.operator_graph import OperatorGraph, is_constant, variables_read
+from flextune.lowering.operator_graph import Operator, OperatorGraph, is_constant, variables_read
 from flextune.lowering.operator_kinds import Kind
-from flextune.plan.algorithms.winograd import convolution_facts, winograd_variants
+from flextune.plan.algorithms.winograd import convolution_facts, winograd_sizes
 from flextune.plan.fusion.pattern import Group
-from flextune.tvm_types import RelaxConstant, RelaxExpr
+from flextune.tvm_types import RelaxCall, RelaxConstant, RelaxExpr, RelaxVar
 from flextune.workload.work import Work
 
 MERGED_PRODUCTS = "merged-products"
@@ -75,7 +74,7 @@ def mergeable(graph: OperatorGraph, groups: Sequence[Group]) -> Iterator[tuple[G
                 yield tuple(fitting)
 
 
-def merged_values(graph: OperatorGraph, branches: Sequence[Group]) -> dict[int, Any] | None:
+def merged_values(graph: OperatorGraph, branches: Sequence[Group]) -> dict[int, RelaxExpr] | None:
     """The first branch's operators on the constants of all branches side by side; None where more than these differ."""
     places = {graph.operators[index].variable: place for branch in branches for place, index in enumerate(branch)}
     columns = [graph.operators[branch[0]].shape[-1] for branch in branches]
@@ -120,7 +119,7 @@ def _key(graph: OperatorGraph, group: Group) -> Hashable | None:
     return data, weight[:-1], anchor.shape[:-1], names
 
 
-def _data(anchor: Any) -> RelaxExpr:
+def _data(anchor: Operator) -> RelaxVar | None:
     """What a product with constant weights reads, its last axis and that of the weights being columns; else None."""
     if anchor.dtype != "float32" or anchor.name not in ("matmul", "nn.conv2d"):
         return None
@@ -132,10 +131,10 @@ def _data(anchor: Any) -> RelaxExpr:
     if anchor.name == "matmul":
         return data if len(weight.ty.shape) == 2 else None
     facts = convolution_facts(anchor.value)
-    return None if facts is None or facts.groups != 1 or winograd_variants(facts) else data
+    return None if facts is None or facts.groups != 1 or winograd_sizes(facts) else data
 
 
-def _outside(graph: OperatorGraph, group: Group) -> Iterator[Any]:
+def _outside(graph: OperatorGraph, group: Group) -> Iterator[RelaxVar]:
     leaves = outer_leaves([graph.operators[index] for index in group])
     return (leaf for leaf in leaves if not is_constant(leaf))
 
@@ -155,7 +154,7 @@ def _product(graph: OperatorGraph, group: Group) -> Product:
     return Product(2 * rows * depth, 4 * (depth + rows), anchor.shape[-1], 4 * prod(data))
 
 
-def _merged(values: Sequence[RelaxExpr], places: Mapping[Any, int], columns: Sequence[int]) -> RelaxExpr:
+def _merged(values: Sequence[RelaxExpr], places: Mapping[RelaxVar, int], columns: Sequence[int]) -> RelaxExpr:
     """One expression for several that differ in constants alone; None where they differ in more."""
     first = values[0]
     if is_constant(first):
@@ -172,7 +171,7 @@ def _merged(values: Sequence[RelaxExpr], places: Mapping[Any, int], columns: Seq
     return None if any(each is None for each in arguments) else tvm.ir.Call(first.op, arguments, first.attrs)
 
 
-def _is_same_call(first: Any, other: Any) -> bool:
+def _is_same_call(first: RelaxCall, other: RelaxExpr) -> bool:
     """Whether two calls differ in their arguments alone."""
     return (
         isinstance(other, tvm.ir.Call)
@@ -182,7 +181,7 @@ def _is_same_call(first: Any, other: Any) -> bool:
     )
 
 
-def _side_by_side(constants: Sequence[RelaxConstant], columns: Sequence[int]) -> Any:
+def _side_by_side(constants: Sequence[RelaxConstant], columns: Sequence[int]) -> RelaxConstant | None:
     """The constants along the columns; equal ones without dimensions stay as they are."""
     arrays: list[np.ndarray] = [np.from_dlpack(constant.value) for constant in constants]
     if arrays[0].ndim == 0 and all(array.dtype == arrays[0].dtype and array == arrays[0] for array in arrays):

@@ -6,11 +6,11 @@ Krizhevsky, Sutskever, Hinton ("ImageNet Classification with Deep Convolutional 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Set
-from typing import Any
 
 from flextune.lowering.operator_graph import OperatorGraph, variables_read
 from flextune.lowering.operator_kinds import Kind
 from flextune.plan.fusion.pattern import MAX_OPERATORS, Finder, Group
+from flextune.tvm_types import RelaxVar
 
 
 def window_normalization(windows: Collection[str]) -> Finder:
@@ -65,7 +65,7 @@ def _keeps_size(graph: OperatorGraph, index: int, window: int) -> bool:
     return graph.operators[index].elements == graph.operators[window].elements
 
 
-def _outside(graph: OperatorGraph, operators: Collection[int], group: Collection[int]) -> set[Any]:
+def _outside(graph: OperatorGraph, operators: Collection[int], group: Collection[int]) -> set[RelaxVar]:
     """The variables that operators read and none of the group computes."""
     inside = {graph.operators[index].variable for index in group}
     return {leaf for index in operators for leaf in variables_read(graph.operators[index].value)} - inside

@@ -7,7 +7,6 @@ after:  one kernel, whose tasks compute the part of r that they need, or two as 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Set
 
 from flextune.lowering.operator_graph import Operator, OperatorGraph, tensor_type
@@ -96,16 +95,19 @@ def _is_depthwise(operator: Operator) -> bool:
 
 
 def _channels(layout: str, shape: tuple[int, ...]) -> int:
-    """Of an image in a layout such as NHWC or NCHW16c."""
-    letters = re.sub(r"\d", "", layout)
-    return math.prod(size for letter, size in zip(letters, shape, strict=True) if letter in "Cc")
+    return math.prod(_extents("Cc", layout, shape))
+
+
+def _extents(axes: str, layout: str, shape: tuple[int, ...]) -> list[int]:
+    """Of these axes of a tensor in a layout such as NHWC, NCHW16c or HWIO16o: block sizes are in the shape too."""
+    letters = (letter for letter in layout if not letter.isdigit())
+    return [size for letter, size in zip(letters, shape, strict=True) if letter in axes]
 
 
 def _is_pointwise(operator: Operator) -> bool:
     """Whether a result of a convolution is read from its own place in the image, and from all channels."""
     attributes = operator.value.attrs
     weight, layout = tensor_type(operator.value.args[1])[0], str(attributes.kernel_layout)
-    letters = re.sub(r"\d", "", layout)
-    taps = [size for letter, size in zip(letters, weight, strict=True) if letter in "HW"]
+    taps = _extents("HW", layout, weight)
     strides, pads = ([int(each) for each in values] for values in (attributes.strides, attributes.padding))
     return set(taps) == set(strides) == {1} and not any(pads) and int(attributes.groups) == 1

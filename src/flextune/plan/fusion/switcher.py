@@ -10,29 +10,23 @@ from collections import Counter
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import tvm
 import tvm_ffi
 from tvm import relax
 
 from flextune.errors import UsageError
-from flextune.importing.simplify import PASSES as IMPORT_PASSES
 from flextune.lowering.emit import Emitter, functions_only, outer_leaves, primitive, value_name
 from flextune.lowering.estimator import Estimator
 from flextune.lowering.operator_graph import OperatorGraph, is_constant
-from flextune.lowering.passes import LOWERING_PASSES
 from flextune.plan.alternative import PARTS, Alternative, Choice
-from flextune.plan.fusion.algorithm import registered_algorithms
 from flextune.plan.fusion.alternatives import alternatives, emit_alternative
 from flextune.plan.fusion.pattern import Group
-from flextune.plan.fusion.pattern import registered as registered_patterns
 from flextune.plan.fusion.plan import FusionGroup, FusionPlan, make_plan, parts
 from flextune.plan.fusion.plan import pass_names as plan_passes
+from flextune.plan.pass_list import check_passes
 from flextune.registry import nearest
-
-LAYOUTS = "layouts"
-"""The name of the choice between layouts, for `--without`."""
+from flextune.tvm_types import RelaxVar
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,7 +165,7 @@ class FusionSwitcher:
         inputs = tuple(names.get(leaf, str(leaf.name)) for leaf in self._outer(kind))
         return inputs, tuple(value_name(operators[index]) for index in kind.group.results)
 
-    def _outer(self, kind: GroupKind) -> list[Any]:
+    def _outer(self, kind: GroupKind) -> list[RelaxVar]:
         operators = [self.plan.graph.operators[index] for index in kind.group.operators]
         return [leaf for leaf in outer_leaves(operators) if not is_constant(leaf)]
 
@@ -185,32 +179,6 @@ class FusionSwitcher:
                 results = [emitter.values[graph.operators[index].variable] for index in kind.group.results]
                 result = builder.emit_output(results[0] if len(results) == 1 else relax.Tuple(results))
             builder.emit_func_output(result)
-
-
-def pass_names() -> tuple[str, ...]:
-    """Everything that `--without` can switch off: passes of the import and of the plan, alternatives, layouts."""
-    imports = (each.name for each in (*IMPORT_PASSES, *LOWERING_PASSES) if not each.needed)
-    algorithms = (each.name for each in registered_algorithms())
-    return (*dict.fromkeys(imports), *plan_passes(), str(PARTS), *algorithms, LAYOUTS)
-
-
-def float32_only() -> tuple[str, ...]:
-    """What can be switched off and must be for models that are not in float32."""
-    patterns = (each.name for each in registered_patterns() if each.float32_only)
-    return (*patterns, *(each.name for each in registered_algorithms() if each.float32_only))
-
-
-def check_passes(names: Collection[str]) -> None:
-    """UsageError for a name of nothing that can be switched off; for a pass that is needed it says why."""
-    if isinstance(names, str) or not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
-        raise UsageError(f"expected a list of names of passes to do without, got {names!r:.80}")
-    known = pass_names()
-    needed = {each.name: each.needed for each in (*IMPORT_PASSES, *LOWERING_PASSES) if each.needed}
-    for name in names:
-        if name in needed:
-            raise UsageError(f"no model can be compiled without the pass {name!r}: {needed[name]}")
-        if name not in known:
-            raise UsageError(f"unknown pass {name!r}: {nearest(name, known)}")
 
 
 def _split(without: Collection[str]) -> tuple[frozenset[str], frozenset[str]]:

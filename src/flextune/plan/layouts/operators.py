@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import tvm
@@ -13,7 +12,7 @@ from flextune.lowering.convolution import weight_layout
 from flextune.lowering.layout import NHWC, Layout
 from flextune.lowering.operator_graph import Operator, is_constant, leaves, tensor_type
 from flextune.lowering.operator_kinds import Kind
-from flextune.tvm_types import RelaxExpr
+from flextune.tvm_types import RelaxConstant, RelaxExpr
 
 CONVOLUTION = "nn.conv2d"
 WINDOWS = frozenset({"nn.avg_pool2d", "nn.max_pool2d"})
@@ -101,7 +100,7 @@ def _operand(argument: RelaxExpr, layout: Layout, read: Read) -> RelaxExpr:
     return _constant(layout.convert(array.reshape((1,) * (_RANK - array.ndim) + array.shape)), argument)
 
 
-def _constant(array: np.ndarray, like: Any) -> RelaxExpr:
+def _constant(array: np.ndarray, like: RelaxConstant) -> RelaxConstant:
     return relax.const(array, str(like.ty.dtype))
 
 

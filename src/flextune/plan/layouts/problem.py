@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import tvm
@@ -20,7 +19,7 @@ from flextune.lowering.layout import NHWC, Layout
 from flextune.lowering.operator_graph import tensor_type
 from flextune.plan.fusion.plan import FusionPlan
 from flextune.plan.layouts.assignment import LayoutAssignment, LayoutPair
-from flextune.plan.layouts.choices import GroupChoice, choice_of
+from flextune.plan.layouts.group_layouts import GroupLayouts, group_layouts
 from flextune.plan.layouts.minimise import CostNetwork, Costs, minimise
 from flextune.tvm_types import RelaxVar
 
@@ -36,12 +35,12 @@ class LayoutProblem:
     """Which groups of a plan have a choice. Whatever else reads or writes a tensor does so in NHWC."""
 
     plan: FusionPlan
-    choices: tuple[GroupChoice, ...]
+    choices: tuple[GroupLayouts, ...]
 
     @classmethod
     def of(cls, plan: FusionPlan, layouts: Sequence[Layout]) -> LayoutProblem:
         """All choices among these layouts, NHWC one of them."""
-        found = (choice_of(plan.graph, place, group, layouts) for place, group in enumerate(plan.groups))
+        found = (group_layouts(plan.graph, place, group, layouts) for place, group in enumerate(plan.groups))
         return cls(plan, tuple(choice for choice in found if choice is not None))
 
     def restricted(self, allowed: Mapping[int, Sequence[LayoutPair]]) -> LayoutProblem:
@@ -98,12 +97,12 @@ class LayoutProblem:
                 pairwise[number, position] = pairwise.get((number, position), 0.0) + table
         return CostNetwork(tuple(unary), pairwise)
 
-    def _result(self, choice: GroupChoice) -> Any:
+    def _result(self, choice: GroupLayouts) -> RelaxVar:
         return self.plan.graph.operators[self.plan.groups[choice.place].sink].variable
 
-    def _readers(self) -> dict[Any, list[tuple[int, bool]]]:
+    def _readers(self) -> dict[RelaxVar, list[tuple[int, bool]]]:
         """By tensor: the choices that read it, and whether as the data of a convolution."""
-        found: dict[Any, list[tuple[int, bool]]] = {}
+        found: dict[RelaxVar, list[tuple[int, bool]]] = {}
         for number, choice in enumerate(self.choices):
             for variables, as_data in ((choice.data, True), (choice.others, False)):
                 for variable in variables:
@@ -111,7 +110,7 @@ class LayoutProblem:
         return found
 
     def _layouts(
-        self, variable: RelaxVar, writer: Mapping[Any, int], readers: Mapping[Any, list[tuple[int, bool]]]
+        self, variable: RelaxVar, writer: Mapping[RelaxVar, int], readers: Mapping[RelaxVar, list[tuple[int, bool]]]
     ) -> tuple[Layout, ...]:
         """Every layout that a tensor may be needed in."""
         found = {NHWC: None}
@@ -129,7 +128,7 @@ class LayoutProblem:
         return index in graph.outputs or any(user not in self._chosen for user in graph.users[index])
 
     @cached_property
-    def _index(self) -> dict[Any, int]:
+    def _index(self) -> dict[RelaxVar, int]:
         """Operators by their variables."""
         return {operator.variable: operator.index for operator in self.plan.graph.operators}
 

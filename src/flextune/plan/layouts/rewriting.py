@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import tvm
 from tvm import relax
@@ -50,7 +49,7 @@ class _Writer:
         self._pairs = {index: pair for place, pair in assignment.pairs for index in plan.groups[place].operators}
         self._builder = relax.BlockBuilder(functions_only(plan.graph.module))
         self._held: dict[RelaxVar, dict[Layout, RelaxExpr]] = {}
-        self.results: dict[int, Any] = {}
+        self.results: dict[int, RelaxExpr] = {}
 
     def written(self) -> tvm.IRModule:
         main = self._graph.module["main"]

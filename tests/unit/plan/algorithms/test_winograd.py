@@ -13,7 +13,7 @@ from flextune.plan.algorithms.winograd import (
     ConvolutionFacts,
     convolution_facts,
     winograd_call,
-    winograd_variants,
+    winograd_sizes,
 )
 
 from .convolution import direct
@@ -27,8 +27,8 @@ def convolution(data: tuple[int, ...], weight: np.ndarray, **options: object) ->
     return relax.BlockBuilder().normalize(relax.op.nn.conv2d(image, relax.const(weight), **options))
 
 
-def test_variants_of_a_plain_convolution() -> None:
-    assert winograd_variants(PLAIN) == (2, 4)
+def test_sizes_for_a_plain_convolution() -> None:
+    assert winograd_sizes(PLAIN) == (2, 4)
 
 
 @pytest.mark.parametrize(
@@ -46,15 +46,15 @@ def test_variants_of_a_plain_convolution() -> None:
     ],
     ids=str,
 )
-def test_no_variant_where_it_does_not_apply(change: dict[str, object]) -> None:
-    assert winograd_variants(replace(PLAIN, **change)) == ()
+def test_no_size_where_it_does_not_apply(change: dict[str, object]) -> None:
+    assert winograd_sizes(replace(PLAIN, **change)) == ()
 
 
 def test_large_weights_for_few_pixels_do_not_pay() -> None:
-    assert winograd_variants(ConvolutionFacts((1, 7, 7, 512), (3, 3, 512, 512), (1, 1, 1, 1))) == (2,)
-    assert winograd_variants(ConvolutionFacts((1, 4, 4, 512), (3, 3, 512, 512), (1, 1, 1, 1))) == ()
-    assert winograd_variants(ConvolutionFacts((1, 14, 14, 256), (3, 3, 256, 256), (1, 1, 1, 1))) == (2, 4)
-    assert 4 not in winograd_variants(ConvolutionFacts((1, 5, 5, 64), (3, 3, 64, 64), (1, 1, 1, 1)))
+    assert winograd_sizes(ConvolutionFacts((1, 7, 7, 512), (3, 3, 512, 512), (1, 1, 1, 1))) == (2,)
+    assert winograd_sizes(ConvolutionFacts((1, 4, 4, 512), (3, 3, 512, 512), (1, 1, 1, 1))) == ()
+    assert winograd_sizes(ConvolutionFacts((1, 14, 14, 256), (3, 3, 256, 256), (1, 1, 1, 1))) == (2, 4)
+    assert 4 not in winograd_sizes(ConvolutionFacts((1, 5, 5, 64), (3, 3, 64, 64), (1, 1, 1, 1)))
 
 
 def test_facts_of_a_call() -> None:

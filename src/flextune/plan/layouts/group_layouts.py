@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tvm import relax
 
@@ -14,10 +13,11 @@ from flextune.plan.fusion.algorithms import WINOGRAD
 from flextune.plan.fusion.plan import FusionGroup
 from flextune.plan.layouts.assignment import LayoutPair
 from flextune.plan.layouts.operators import CONVOLUTION, is_depthwise, is_flexible, move_of
+from flextune.tvm_types import RelaxVar
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GroupChoice:
+class GroupLayouts:
     """A group that has a choice: its place in the plan, its possible layouts, and the variables it reads as what.
 
     `data` are read in the first layout of a pair, `others` in the second, which the result is in too.
@@ -25,11 +25,13 @@ class GroupChoice:
 
     place: int
     pairs: tuple[LayoutPair, ...]
-    data: tuple[Any, ...]
-    others: tuple[Any, ...]
+    data: tuple[RelaxVar, ...]
+    others: tuple[RelaxVar, ...]
 
 
-def choice_of(graph: OperatorGraph, place: int, group: FusionGroup, layouts: Sequence[Layout]) -> GroupChoice | None:
+def group_layouts(
+    graph: OperatorGraph, place: int, group: FusionGroup, layouts: Sequence[Layout]
+) -> GroupLayouts | None:
     """The choice of one group; None where it is not about images, or is computed in NHWC only.
 
     Convolutions that Winograd's algorithm may compute stay in NHWC, which that algorithm is written for; so do merged
@@ -46,7 +48,7 @@ def choice_of(graph: OperatorGraph, place: int, group: FusionGroup, layouts: Seq
     if not convolutions:
         read = _outside(operators, operators)
         fitting = _fitting(layouts, operators, read)
-        return GroupChoice(place, tuple(LayoutPair(each, each) for each in fitting), (), read)
+        return GroupLayouts(place, tuple(LayoutPair(each, each) for each in fitting), (), read)
     if len(convolutions) > 1 or any(True for _ in WINOGRAD.find(graph, group)):
         return None
     return _convolution(convolutions[0], operators, place, layouts)
@@ -54,7 +56,7 @@ def choice_of(graph: OperatorGraph, place: int, group: FusionGroup, layouts: Seq
 
 def _convolution(
     convolution: Operator, operators: Sequence[Operator], place: int, layouts: Sequence[Layout]
-) -> GroupChoice | None:
+) -> GroupLayouts | None:
     data = convolution.value.args[0]
     if not isinstance(data, relax.Var) or any(data.same_as(operator.variable) for operator in operators):
         return None
@@ -64,27 +66,27 @@ def _convolution(
     pairs = [LayoutPair(read, result) for read in reads for result in results]
     if is_depthwise(convolution):
         pairs = [pair for pair in pairs if pair.data == pair.result]
-    return GroupChoice(place, tuple(pairs), (data,), others)
+    return GroupLayouts(place, tuple(pairs), (data,), others)
 
 
-def _transpose(operator: Operator, place: int, layouts: Sequence[Layout]) -> GroupChoice:
+def _transpose(operator: Operator, place: int, layouts: Sequence[Layout]) -> GroupLayouts:
     """A transpose between NCHW and NHWC: nothing is left of it where the NHWC side is in NCHW."""
     (source,) = variables_read(operator.value)
     if move_of(operator):
         fitting = _fitting(layouts, (operator,), ())
-        return GroupChoice(place, tuple(LayoutPair(NHWC, each) for each in fitting), (), ())
+        return GroupLayouts(place, tuple(LayoutPair(NHWC, each) for each in fitting), (), ())
     fitting = _fitting(layouts, (), (source,))
-    return GroupChoice(place, tuple(LayoutPair(each, NHWC) for each in fitting), (source,), ())
+    return GroupLayouts(place, tuple(LayoutPair(each, NHWC) for each in fitting), (source,), ())
 
 
-def _outside(readers: Iterable[Operator], group: Iterable[Operator]) -> tuple[Any, ...]:
+def _outside(readers: Iterable[Operator], group: Iterable[Operator]) -> tuple[RelaxVar, ...]:
     """The variables that some operators of a group read from outside of it."""
     inside = {operator.variable for operator in group}
     read = (variable for operator in readers for variable in variables_read(operator.value))
     return tuple(dict.fromkeys(variable for variable in read if variable not in inside))
 
 
-def _fitting(layouts: Sequence[Layout], operators: Sequence[Operator], read: Sequence[Any]) -> list[Layout]:
+def _fitting(layouts: Sequence[Layout], operators: Sequence[Operator], read: Sequence[RelaxVar]) -> list[Layout]:
     """The layouts that all of these tensors can have."""
     shapes = [operator.shape for operator in operators] + [tensor_type(variable)[0] for variable in read]
     return [layout for layout in layouts if all(map(layout.fits, shapes))]
