@@ -48,6 +48,13 @@ def form_of(module: IRModule, name: str) -> LoopForm | None:
     return LoopForm.parse(text) if text else None
 
 
+def iterations_of(form: LoopForm | None) -> int:
+    """How often a body is taken to run where its region runs once."""
+    if form is None:
+        return 1
+    return UNKNOWN_ITERATIONS if form.limit == UNLIMITED else form.limit
+
+
 def body_names(module: IRModule) -> tuple[str, ...]:
     """All functions of the module that are bodies of loops and branches."""
     return tuple(
@@ -99,8 +106,7 @@ def kernel_counts(module: IRModule) -> Counter[str]:
         runs[name] += times
         for region in _regions_in(module, name):
             form = form_of(module, region)
-            iterations = 1 if form is None else UNKNOWN_ITERATIONS if form.limit == UNLIMITED else form.limit
-            waiting += [(body, times * iterations) for body in bodies_of(module, region)]
+            waiting += [(body, times * iterations_of(form)) for body in bodies_of(module, region)]
     for name, times in runs.items():
         for site in call_sites_of(module, name):
             counts[site.function] += times

@@ -17,6 +17,7 @@ from tvm import relax, tirx
 
 from flextune.lowering.calls import is_call_tir, is_constant, results_of
 from flextune.lowering.kernel_operators import described, operators_of
+from flextune.lowering.regions import bodies_of, form_of, iterations_of, region_of
 from flextune.plan.layouts.kernel_layouts import layouts_of_functions
 from flextune.plan.partition import Partition
 from flextune.workload.counting import count_flops
@@ -126,6 +127,7 @@ class _Reader:
         self._counts: Counter[str] = Counter()
         self.calls: list[CallView] = []
         self.edges: list[EdgeView] = []
+        self._times = 1
         main = partition.module["main"]
         for spec, parameter in zip(partition.model.inputs, main.params, strict=False):
             self._sources[parameter] = (self._add(CallView(str(spec))),)
@@ -165,16 +167,36 @@ class _Reader:
             branches = (*results_of(value.true_branch), *results_of(value.false_branch))
             self._sources[variable] = self._producers(branches)
             return
+        if (region := region_of(value)) is not None:
+            self._sources[variable] = self._region(region, list(value.args[1].fields))
+            return
         name = value.args[0].name_hint if is_call_tir(value) else None
         if name is None or relax.analysis.has_reshape_pattern(self._module[name]):
             self._sources[variable] = self._producers(_operands(value))
             return
         shown = self._representative.get(name, name)
         self._sites.setdefault(shown, value)
-        self._counts[shown] += 1
+        self._counts[shown] += self._times
         call = self._add(CallView(described(operators_of(self._module[name])), shown))
         self._connect(value.args[1].fields, call)
         self._sources[variable] = (call,)
+
+    def _region(self, name: str, arguments: list[Any]) -> tuple[int, ...]:
+        """Read a loop or a branch, each body once; returns what gives its results."""
+        form = form_of(self._module, name)
+        given = arguments[1 if form is None else form.counted + form.guarded :]
+        before, results = self._times, list[Any]()
+        self._times *= iterations_of(form)
+        for body in bodies_of(self._module, name):
+            function = self._module[body]
+            parameters = list(function.params)[0 if form is None else form.numbered :]
+            self._sources |= {
+                parameter: self._producers([argument]) for parameter, argument in zip(parameters, given, strict=True)
+            }
+            self._read(function.body)
+            results += results_of(function.body)
+        self._times = before
+        return self._producers(results)
 
     def _producers(self, values: Any) -> tuple[int, ...]:
         found: dict[int, None] = {}

@@ -71,6 +71,17 @@ def test_operators_are_named_one_by_one(precision: str) -> None:
     assert {group.operator_names for group in view.groups} >= {("conv2d", "relu"), ("max_pool2d", "sigmoid")}
 
 
+def test_kernels_in_a_loop_count_as_often_as_it_iterates() -> None:
+    weights = {"w": random_array(0, 1, 16, 4), "r": random_array(1, 1, 16, 4)}
+    node = helper.make_node("LSTM", ["x", "w", "r"], ["y"], hidden_size=4)
+    proto = model_of([node], [value("x", [7, 1, 4])], [value("y", [7, 1, 1, 4])], weights)
+    view = view_of(partition_model(model_from_proto(proto, "lstm")))
+    products = {group.count for group in view.groups if "matmul" in group.operators}
+    assert products == {1, 7}
+    assert [call.label for call in view.calls][-1].startswith("y: ")
+    assert any(edge.target == len(view.calls) - 1 for edge in view.edges)
+
+
 def test_convolutions_have_a_layout(view: GraphView) -> None:
     assert {group.layout for group in view.groups if "conv2d" in group.operators} == {"NHWC"}
     assert {group.layout for group in view.groups if "conv2d" not in group.operators} <= {""}
