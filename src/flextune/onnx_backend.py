@@ -12,22 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx.backend.base import Backend, BackendRep, Device, DeviceType, namedtupledict
 
-from flextune.apply.build import compile_model, compile_unscheduled
+from flextune.apply.build import Build, compile_model, compile_unscheduled
 from flextune.apply.executable import Executable
-from flextune.errors import ModelError, UsageError
+from flextune.apply.hybrid_build import HybridOptions, build_split, split_model
+from flextune.compilers import registry as subgraph_compilers
+from flextune.errors import UsageError
 from flextune.importing.binding import bind_inputs, shape_inputs
 from flextune.importing.expansion import expand_functions
 from flextune.importing.model import Model, model_from_proto
-from flextune.importing.operators import check_operators, unsupported_operators
-from flextune.plan.partition import partition_model
+from flextune.importing.operators import all_nodes, check_operators, unsupported_operators
+from flextune.plan.partition import Partition, partition_model
 from flextune.registry import nearest
 from flextune.target.detect import detect
+from flextune.target.target import Target
 
 SCHEDULES = ("default", "none")
 
@@ -39,11 +43,12 @@ KEPT_BUILDS = 8
 class BackendOptions:
     """`schedules`: "default" builds as `flextune compile` does without records, "none" leaves loops as they come.
 
-    `threads` of 0 means one per physical core.
+    `threads` of 0 means one per physical core. What is not ours runs in ONNX Runtime, unless `only_own`.
     """
 
     schedules: str = "default"
     threads: int = 0
+    only_own: bool = False
 
     def __post_init__(self) -> None:
         if self.schedules not in SCHEDULES:
@@ -52,10 +57,14 @@ class BackendOptions:
             raise UsageError(f"threads: expected at least 0, got {self.threads}")
 
     def build(self, model: Model) -> Executable:
-        partition = partition_model(model)
+        target, threads = detect(), self.threads or None
+        split = split_model(model, partition_model, None if self.only_own else HybridOptions())
+        return build_split(split, lambda partition: self._built(partition, target), target, threads)[1].executable
+
+    def _built(self, partition: Partition, target: Target) -> Build:
         if self.schedules == "none":
-            return compile_unscheduled(partition, detect(), self.threads or None)
-        return compile_model(partition, {}, detect(), self.threads or None).executable
+            return Build(compile_unscheduled(partition, target, self.threads or None), ())
+        return compile_model(partition, {}, target, self.threads or None)
 
 
 class PreparedModel(BackendRep):  # type: ignore[misc]
@@ -76,19 +85,21 @@ class PreparedModel(BackendRep):  # type: ignore[misc]
         """Outputs in the model's order, by position or name. `inputs`: arrays in the model's order, or by name."""
         del kwargs
         arrays = self._by_name(inputs)
-        bound = {name: array for name, array in arrays.items() if name in self._shape_inputs or not array.size}
-        free = {name: array for name, array in arrays.items() if name not in bound}
-        results = self._build({name: array.shape for name, array in free.items()}, bound).run(free)
+        tensors = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
+        bound = {name: array for name, array in tensors.items() if name in self._shape_inputs or not array.size}
+        shapes = {name: array.shape for name, array in tensors.items() if name not in bound}
+        results = self._build(shapes, bound).run({name: each for name, each in arrays.items() if name not in bound})
         outputs: tuple[Any, ...] = namedtupledict("Outputs", self._outputs)(*(results[name] for name in self._outputs))
         return outputs
 
     def _build(self, shapes: Mapping[str, tuple[int, ...]], bound: Mapping[str, np.ndarray]) -> Executable:
-        values = tuple((name, array.shape, array.tobytes()) for name, array in sorted(bound.items()))
+        values = tuple((name, array.shape, _bytes_of(array)) for name, array in sorted(bound.items()))
         key = (tuple(sorted(shapes.items())), values)
         if key not in self._builds:
             while len(self._builds) >= KEPT_BUILDS:
                 del self._builds[next(iter(self._builds))]
-            model = model_from_proto(bind_inputs(self._proto, bound), self._proto.graph.name or "model", shapes)
+            proto, name = bind_inputs(self._proto, bound), self._proto.graph.name or "model"
+            model = model_from_proto(proto, name, shapes, only_own=self._options.only_own)
             self._builds[key] = self._options.build(model)
         return self._builds[key]
 
@@ -114,20 +125,28 @@ class FlextuneBackend(Backend):  # type: ignore[misc]
     @classmethod
     def is_compatible(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> bool:
         """Whether every operator of the model is known; `prepare` may still refuse how one is used."""
-        del kwargs
-        return cls.supports_device(device) and not unsupported_operators(expand_functions(model))
+        unknown = _unknown_operators(expand_functions(model), bool(kwargs.get("only_own")))
+        return cls.supports_device(device) and not unknown
 
     @classmethod
     def prepare(
-        cls, model: onnx.ModelProto, device: str = "CPU", *, schedules: str = "default", threads: int = 0, **kwargs: Any
+        cls,
+        model: onnx.ModelProto,
+        device: str = "CPU",
+        *,
+        schedules: str = "default",
+        threads: int = 0,
+        only_own: bool = False,
+        **kwargs: Any,
     ) -> PreparedModel:
         """The model ready to run; see `BackendOptions`. The interface lets callers add arguments."""
         del kwargs
         if not cls.supports_device(device):
             raise UsageError(f"device {device!r} is not supported: expected CPU")
         expanded = expand_functions(model)
-        check_operators(expanded, "the model")
-        return PreparedModel(expanded, BackendOptions(schedules, threads))
+        if only_own:
+            check_operators(expanded, "the model")
+        return PreparedModel(expanded, BackendOptions(schedules, threads, only_own))
 
     @classmethod
     def run_model(cls, model: onnx.ModelProto, inputs: Any, device: str = "CPU", **kwargs: Any) -> tuple[Any, ...]:
@@ -175,15 +194,33 @@ def _node_model(node: onnx.NodeProto, arrays: Mapping[str, np.ndarray], opset: i
     return onnx.helper.make_model(graph, opset_imports=opsets)
 
 
+def _unknown_operators(model: onnx.ModelProto, only_own: bool) -> list[str]:
+    """Operators that nothing here runs, or that are not ours."""
+    unknown = unsupported_operators(model)
+    if not unknown or only_own or find_spec("onnxruntime") is None:
+        return sorted(unknown)
+    compiler = subgraph_compilers.get(HybridOptions().compiler)
+    nodes = {node.op_type: node for node in all_nodes(model.graph)}
+    return sorted(name for name in unknown if compiler.supports(nodes[name.rpartition("::")[2]]))
+
+
+def _bytes_of(array: np.ndarray) -> bytes:
+    return array.tobytes() if array.dtype != object else repr(array.tolist()).encode()
+
+
 def _is_static(value: onnx.ValueInfoProto) -> bool:
+    if not value.type.HasField("tensor_type"):
+        return True
     tensor = value.type.tensor_type
     return tensor.HasField("shape") and all(dim.dim_value > 0 for dim in tensor.shape.dim)
 
 
-def _checked_array(value: onnx.ValueInfoProto, given: Any) -> np.ndarray:
-    """The array of one input. UsageError for what is no tensor, or of another dtype."""
+def _checked_array(value: onnx.ValueInfoProto, given: Any) -> Any:
+    """The array of one input; what is no tensor stays as it is. UsageError for another dtype."""
     if not value.type.HasField("tensor_type"):
-        raise ModelError(f"input {value.name!r} is no tensor; only tensors are supported")
+        return given
+    if value.type.tensor_type.elem_type == onnx.TensorProto.STRING:
+        return np.asarray(given, object)
     array = np.asarray(given)
     wanted = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
     if array.dtype != wanted:

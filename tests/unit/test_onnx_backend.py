@@ -63,11 +63,26 @@ def test_devices_and_compatibility() -> None:
     assert not backend.supports_device("toaster")
     assert backend.is_compatible(conv_block())
     unknown = model_of([helper.make_node("Det", ["x"], ["y"])], [value("x", [2, 2])], [value("y", [])])
-    assert not backend.is_compatible(unknown)
+    assert not backend.is_compatible(unknown, only_own=True)
     with pytest.raises(UsageError, match="CUDA"):
         backend.prepare(conv_block(), "CUDA")
     with pytest.raises(ModelError, match="Det"):
-        backend.prepare(unknown)
+        backend.prepare(unknown, only_own=True)
+
+
+def test_what_is_not_ours_runs_in_onnxruntime() -> None:
+    pytest.importorskip("onnxruntime")
+    det = model_of([helper.make_node("Det", ["x"], ["y"])], [value("x", [2, 2])], [value("y", [])])
+    assert backend.is_compatible(det)
+    (result,) = backend.run_model(det, [np.array([[2, 1], [1, 3]], np.float32)])
+    np.testing.assert_allclose(result, 5.0, rtol=1e-6)
+    foreign = model_of(
+        [helper.make_node("Foo", ["x"], ["y"], domain="org.example")], [value("x", [2])], [value("y", [2])]
+    )
+    foreign.opset_import.append(helper.make_opsetid("org.example", 1))
+    assert not backend.is_compatible(foreign)
+    with pytest.raises(ModelError, match=r"org.example::Foo \(writes y\).*no such operator either"):
+        backend.prepare(foreign)
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,13 @@ def split_model(model: Model, lower: Lower, options: HybridOptions | None) -> Sp
 
 
 def other_runtime(model: Model, target: Target, options: HybridOptions, threads: int | None = None) -> Build:
-    """All of a model for the other runtime."""
-    part = ModelPart(model, None, outputs=output_specs(model, registry.get(options.compiler).infer))
+    """All of a model for the other runtime, which is known to be faster, or compared to know it."""
+    part = ModelPart(
+        model,
+        None,
+        why="the whole model is faster there",
+        outputs=output_specs(model, registry.get(options.compiler).infer),
+    )
     return assemble_parts(ModelParts(model, (part,)), [], target, options, threads)
 
 
@@ -131,14 +136,19 @@ def build_split(
             return split, assemble_parts(split.parts, builds, target, split.options, threads)
 
 
+def is_there(options: HybridOptions) -> bool:
+    """Whether the other runtime is installed."""
+    try:
+        registry.get(options.compiler).supports(onnx.NodeProto())
+    except EnvironmentFault:
+        return False
+    return True
+
+
 def _given_up(split: SplitModel, part: ModelPart, error: BuildError, target: Target) -> SplitModel:
     """Split again so that a part is left out that cannot be built."""
-    if split.options is None:
+    if split.options is None or not is_there(split.options):
         raise error
-    try:
-        registry.get(split.options.compiler).supports(onnx.NodeProto())
-    except EnvironmentFault:
-        raise error from None
     return replace(split, parts=split.splitter.give_up(part, str(error), _trial(split.splitter, target)))
 
 

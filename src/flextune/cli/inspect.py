@@ -55,9 +55,12 @@ def inspect(
     chosen = read_target(target)
     lowering = Lowering(chosen, tuple(without or ()), Precision.parse(precision))
     split = read_split(model, read_shapes(shape), lowering, only_own)
+    runtime = _runtime(split, chosen, db)
     if split.whole is not None:
         found = _Inspection.of(str(model), split.whole, chosen, db, spaces, svg, dump)
-        print_json(found.facts()) if as_json else print(found.report())
+        print_json({**found.facts(), "runtime": runtime.strip() or None}) if as_json else print(
+            found.report() + runtime
+        )
         return
     parts = [
         _Inspection.of(part.model.name, part, chosen, db, spaces, _of_part(svg, part), _of_part(dump, part))
@@ -65,9 +68,24 @@ def inspect(
     ]
     if as_json:
         own: list[JsonValue] = [part.facts() for part in parts]
-        print_json({"model": str(model), "parts": [*split.described()], "own_parts": own})
+        print_json(
+            {"model": str(model), "parts": [*split.described()], "own_parts": own, "runtime": runtime.strip() or None}
+        )
     else:
-        print("\n\n".join([_parts_report(str(model), split), *(part.report() for part in parts)]))
+        print("\n\n".join([_parts_report(str(model), split) + runtime, *(part.report() for part in parts)]))
+
+
+def _runtime(split: SplitModel, target: Target, db: Path | None) -> str:
+    """What the records say of who runs the whole model, as a line."""
+    from flextune.cli.models import runtime_line
+    from flextune.database.store import open_database
+    from flextune.optimization.rival import recorded_runtime
+
+    if db is None:
+        return ""
+    with open_database(str(db), must_exist=True) as database:
+        found = recorded_runtime(split, target, database)
+    return "" if found is None else f"\n{runtime_line(found)}"
 
 
 def _of_part(path: Path | None, part: Partition) -> Path | None:

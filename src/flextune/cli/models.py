@@ -6,11 +6,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flextune.apply.hybrid_build import HybridOptions, SplitModel, split_model
+from flextune.cli.output import seconds
 from flextune.importing.model import load_model
 from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.optimization.hybrid import Lowering
 from flextune.plan.partition import Partition
 from flextune.target.target import Target
+from flextune.trial.decision import RuntimeDecision
+
+
+def runtime_line(found: RuntimeDecision) -> str:
+    """Who runs a model, with the times that say so."""
+    times = [f"{option.name} {_time(option.measured_secs)}" for option in found.options]
+    return f"  runtime    {found.chosen}: {', '.join(times)}; {found.rival} {found.reason}"
+
+
+def _time(secs: float | None) -> str:
+    return "failed" if secs is None else seconds(secs)
 
 
 def read_partition(

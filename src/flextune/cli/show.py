@@ -62,7 +62,7 @@ def _show_decisions(path: str, decisions: Sequence[Decision], about: str | None,
     for each in chosen:
         print(f"{each.subject}  ({each.key}, from {each.model})")
         print(f"  {each.answer}: {each.reason}")
-        rows = [(it.name, seconds(it.predicted_secs), _measured(it.measured_secs)) for it in each.options]
+        rows = [(it.name, _measured(it.predicted_secs), _measured(it.measured_secs)) for it in each.options]
         print(table(("option", "predicted", "measured"), rows, "    "))
 
 

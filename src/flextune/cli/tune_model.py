@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flextune.cli.inputs import database_path, read_target
 from flextune.cli.live import LiveView
-from flextune.cli.models import read_split
+from flextune.cli.models import read_split, runtime_line
 from flextune.cli.output import JsonValue, print_json, rate, seconds, table
 from flextune.cli.tune import ModelRequest, end_with
 from flextune.database.store import open_database
@@ -55,16 +56,19 @@ def _facts(path: str, found: OptimizedSplit, results: Sequence[TuningResult]) ->
     for result, optimized in zip(results, found.parts, strict=True):
         shown: list[JsonValue] = [task.to_dict() for task in optimized.tasks.tasks]
         parts.append({**result.to_dict(), "tasks": shown, "tuned_secs": result.best_secs})
+    runtime: dict[str, JsonValue] = {"runtime": None if found.runtime is None else json.loads(found.runtime.to_json())}
     if found.split.whole is not None:
-        return parts[0]
-    return {"workload": path, "parts": [*found.split.described()], "own_parts": [*parts]}
+        return {**parts[0], **runtime}
+    return {"workload": path, "parts": [*found.split.described()], "own_parts": [*parts], **runtime}
 
 
 def _whole_report(path: str, found: OptimizedSplit, results: Sequence[TuningResult]) -> str:
     reports = [_report(result, optimized) for result, optimized in zip(results, found.parts, strict=True)]
+    runtime = [] if found.runtime is None else [runtime_line(found.runtime)]
     if found.split.whole is not None:
-        return reports[0]
-    return "\n".join([path, *(f"  part {n}   {text}" for n, text in enumerate(found.split.described())), *reports])
+        return "\n".join([*reports, *runtime])
+    parts = [f"  part {n}   {text}" for n, text in enumerate(found.split.described())]
+    return "\n".join([path, *parts, *reports, *runtime])
 
 
 def model_result(

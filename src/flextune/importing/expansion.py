@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import onnx
 import onnx.inliner
 
-from flextune.importing.onnx_graph import nested_graphs, opset_version
-from flextune.importing.operators import supported_operators
+from flextune.importing.onnx_graph import opset_version
+from flextune.importing.operators import all_nodes, supported_operators
 
 
 def expand_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -20,14 +18,14 @@ def expand_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
     if proto.functions:
         proto = onnx.inliner.inline_local_functions(proto)
     imported = supported_operators()
-    while names := {node.op_type for node in _all_nodes(proto.graph) if _is_spelt_out(node, imported)}:
+    while names := {node.op_type for node in all_nodes(proto.graph) if _is_spelt_out(node, imported)}:
         identifiers = [("", name) for name in sorted(names)]
         proto = _with_defaults(proto, names)
         try:
             expanded = onnx.inliner.inline_selected_functions(proto, identifiers, inline_schema_functions=True)
         except RuntimeError:  # the inliner knows no inputs that are left out
             return proto
-        if expanded == proto or {node.op_type for node in _all_nodes(expanded.graph)} >= names:
+        if expanded == proto or {node.op_type for node in all_nodes(expanded.graph)} >= names:
             return expanded
         proto = expanded
     return proto
@@ -37,7 +35,7 @@ def _with_defaults(proto: onnx.ModelProto, names: set[str]) -> onnx.ModelProto:
     """A copy in which these operators' attributes are written out: bodies of functions refer to them."""
     written = onnx.ModelProto()
     written.CopyFrom(proto)
-    for node in _all_nodes(written.graph):
+    for node in all_nodes(written.graph):
         if node.op_type in names:
             present = {entry.name for entry in node.attribute}
             schema = onnx.defs.get_schema(node.op_type, opset_version(proto))
@@ -51,10 +49,3 @@ def _is_spelt_out(node: onnx.NodeProto, imported: frozenset[str]) -> bool:
         return False
     schema = onnx.defs.get_schema(node.op_type)
     return bool(schema.has_function or schema.has_context_dependent_function)
-
-
-def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for node in graph.node:
-        yield node
-        for inner in nested_graphs(node):
-            yield from _all_nodes(inner)

@@ -39,7 +39,7 @@ def unsupported_operators(proto: onnx.ModelProto) -> dict[str, list[str]]:
     """Operator (with its domain unless it is the default one) -> names of the nodes that use it."""
     supported = supported_operators()
     found: dict[str, list[str]] = {}
-    for number, node in enumerate(_all_nodes(proto.graph)):
+    for number, node in enumerate(all_nodes(proto.graph)):
         is_default = node.domain in ("", "ai.onnx")
         if (is_default and node.op_type in supported) or (node.domain, node.op_type) in FORMS:
             continue
@@ -54,11 +54,12 @@ def supported_operators() -> frozenset[str]:
     return (frozenset(onnx_frontend._get_convert_map()) | CONTROL_FLOW | RECURRENT | spelt_out) - MISREAD
 
 
-def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of a graph and of all graphs inside of them."""
     for node in graph.node:
         yield node
         for inner in nested_graphs(node):
-            yield from _all_nodes(inner)
+            yield from all_nodes(inner)
 
 
 def _listed(names: list[str]) -> str:

@@ -96,6 +96,10 @@ class Contest:
         except BuildError as error:
             self._not_built.append(FailedBuild(name, Failure(Status.BUILD_ERROR, str(error))))
             return None
+        return self.admit(name, build)
+
+    def admit(self, name: str, build: Build) -> Contender | None:
+        """Check a model that has been built; None where it fails, which is among the `failures` then."""
         contender = Contender(name, build, self._models.open(build.executable))
         self._entered.append(contender)
         return None if contender.failed else contender

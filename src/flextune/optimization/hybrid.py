@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,13 +13,20 @@ from flextune.importing.model import Model
 from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.measure.launcher import Interpreter
 from flextune.optimization.model import OptimizedModel
+from flextune.optimization.rival import COMPARED_SECS, against_rival, recorded_rival, secs_for_rival
 from flextune.optimization.shipping import Shipment, optimize_and_ship, ship
 from flextune.plan.partition import Partition, partition_model
 from flextune.platforms.estimator import TargetEstimator, plan_estimator
 from flextune.target.target import Target
-from flextune.trial.decision import Shipped
+from flextune.trial.decision import RuntimeDecision, Shipped
 from flextune.tuning.events import Callback
 from flextune.tuning.tune_options import TuneOptions
+
+_RIVAL_IS_FASTER = "another runtime was shown to be faster"
+
+_COMPARED_SHARE = 0.1
+_OPENING_SECS = 2.0
+"""Of a budget in minutes, for comparing runtimes: the share, and the seconds before times are taken."""
 
 _LEAST_MINUTES = 0.02
 """A part gets at least so much of a budget in minutes."""
@@ -39,8 +47,11 @@ class Lowering:
 def ship_split(split: SplitModel, target: Target, database: Database | None) -> tuple[SplitModel, Shipment]:
     """The model with each part of ours as the records say (see `ship`), and how it is split then.
 
-    Parts that turn out not to compile join those of the other runtime.
+    Parts that turn out not to compile join those of the other runtime, which runs the whole model where tuning it found
+    that to be faster.
     """
+    if (rival := recorded_rival(split, target, database)) is not None:
+        return split, Shipment(rival, Shipped.TUNED, "tuning it found another runtime to be faster", 0)
     shipped: dict[int, Shipment] = {}
 
     def build(partition: Partition) -> Build:
@@ -63,6 +74,8 @@ class OptimizedSplit:
     """Of the parts of ours that were tuned, in their order."""
     shipment: Shipment | None
     """What to ship; None where the run was interrupted."""
+    runtime: RuntimeDecision | None = None
+    """Whether we run it, where another runtime could run all of it."""
 
 
 def optimize_split(
@@ -76,8 +89,11 @@ def optimize_split(
 ) -> OptimizedSplit:
     """Tunes the parts of ours, each with its share of the budget by what it is expected to take, and builds them all.
 
-    See `optimize_and_ship`, which tunes each of them.
+    See `optimize_and_ship`, which tunes each of them. In the end the other runtime may run the whole model, if that is
+    shown to be faster (`flextune.optimization.rival`).
     """
+    started, minutes = time.perf_counter() if began is None else began, options.budget.minutes
+    options = _without_comparison(options)
     split, _ = build_split(split, lambda partition: compile_model(partition, {}, target), target)
     tuned: list[OptimizedModel] = []
     shipped: list[Shipment] = []
@@ -90,7 +106,21 @@ def optimize_split(
         began = None
     builds = {id(partition): each.build for partition, each in zip(split.parts.own, shipped, strict=True)}
     split, build = build_split(split, lambda partition: builds[id(partition)], target)
-    return OptimizedSplit(split, tuple(tuned), combined(build, shipped))
+    shipment = combined(build, shipped)
+    rivalry = against_rival(split, build, target, secs_for_rival(started, minutes), interpreter)
+    database.decide([] if rivalry.decision is None else [rivalry.decision])
+    if rivalry.build is not build:
+        shipment = replace(shipment, build=rivalry.build, shipped=Shipped.TUNED, reason=_RIVAL_IS_FASTER)
+    return OptimizedSplit(split, tuple(tuned), shipment, rivalry.decision)
+
+
+def _without_comparison(options: TuneOptions) -> TuneOptions:
+    """Less of a budget in minutes, by what comparing runtimes takes."""
+    budget = options.budget
+    if budget.minutes is None:
+        return options
+    kept = min(COMPARED_SECS + _OPENING_SECS, _COMPARED_SHARE * 60 * budget.minutes) / 60
+    return replace(options, budget=replace(budget, minutes=budget.minutes - kept))
 
 
 def _shares(

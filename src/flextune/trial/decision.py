@@ -1,4 +1,4 @@
-"""What was decided about a model, and why: what its groups are made of, its layouts, and whether it ships tuned."""
+"""What was decided about a model, and why: its groups, its layouts, whether it ships tuned, and who runs it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Option:
     """Something that could have been chosen, in seconds: as predicted, and as measured (None where it was not)."""
 
     name: str
-    predicted_secs: float
+    predicted_secs: float | None
     measured_secs: float | None
 
 
@@ -304,8 +304,63 @@ class Verdict(Decision):
         )
 
 
+OURS = "flextune"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeDecision(Decision):
+    """Whether we run a model (with what another runtime runs of it, if it is split), or the `rival` all of it.
+
+    `key` is that of its graph, precision and the rival's devices (`optimization/rival.py`).
+    """
+
+    KIND: ClassVar[str] = "runtime"
+
+    rival: str
+    """The other runtime."""
+    chosen: str
+    """`flextune` or the rival."""
+    own_secs: float
+    """Of our build, in turns with the other."""
+    rival_secs: float | None
+    """Of the rival; None where it failed while it was timed."""
+
+    def __post_init__(self) -> None:
+        if self.chosen not in (OURS, self.rival):
+            raise UsageError(f"decision on model {self.key}: {self.chosen!r} is neither {OURS} nor {self.rival}")
+        if self.chosen == self.rival and self.rival_secs is None:
+            raise UsageError(f"decision on model {self.key}: {self.rival} was chosen without a time")
+
+    @property
+    def subject(self) -> str:
+        return "who runs the whole model"
+
+    @property
+    def answer(self) -> str:
+        return self.chosen
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        return Option(OURS, None, self.own_secs), Option(self.rival, None, self.rival_secs)
+
+    def _own_values(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in ("rival", "chosen", "own_secs", "rival_secs")}
+
+    @classmethod
+    def _of_values(cls, values: Mapping[str, Any], common: Mapping[str, str]) -> RuntimeDecision:
+        return cls(
+            **common,
+            rival=str(values["rival"]),
+            chosen=str(values["chosen"]),
+            own_secs=_seconds(values["own_secs"]),
+            rival_secs=_seconds_if_any(values["rival_secs"]),
+        )
+
+
 _COMMON = ("key", "target_key", "model", "reason", "created")
-_KINDS: Mapping[str, type[Decision]] = {kind.KIND: kind for kind in (GroupDecision, LayoutDecision, Verdict)}
+_KINDS: Mapping[str, type[Decision]] = {
+    kind.KIND: kind for kind in (GroupDecision, LayoutDecision, Verdict, RuntimeDecision)
+}
 
 
 def _migrated(values: Any) -> Mapping[str, Any]:

@@ -57,6 +57,7 @@ def island(source: str, result: str) -> list[onnx.NodeProto]:
 
 def proto_of(nodes: Sequence[onnx.NodeProto], outputs: Sequence[onnx.ValueInfoProto], **more: Any) -> onnx.ModelProto:
     read = {name for each in nodes for name in each.input}
+    read |= {"w2", "axes"} if any(each.op_type == "Loop" for each in nodes) else set()
     constants = {name: array for name, array in {**WEIGHTS, **more.pop("constants", {})}.items() if name in read}
     return model_of(nodes, more.pop("inputs", [X]), outputs, constants, **more)
 
@@ -154,12 +155,13 @@ def detection_head() -> onnx.ModelProto:
 
 
 def control_flow() -> onnx.ModelProto:
-    """A loop whose body reads a value and a weight from outside, which our side reads too."""
+    """A loop with an island in it, whose body reads a value and a weight from outside, which our side reads too."""
     body = helper.make_graph(
         [
             helper.make_node("Conv", ["state", "w2"], ["next0"], pads=[1] * 4),
             helper.make_node("Add", ["next0", "a"], ["next1"]),
-            helper.make_node("Tanh", ["next1"], ["next"]),
+            *island("next1", "next2"),
+            helper.make_node("Tanh", ["next2"], ["next"]),
             helper.make_node("Identity", ["go"], ["go_on"]),
         ],
         "body",
@@ -353,3 +355,26 @@ def test_weights_of_several_parts_are_stored_once(target: Target, tmp_path: Path
     assert [part.is_own for part in found.parts.parts] == [True, False, True, False, True]
     assert saved.read_bytes().count(table.tobytes()) == 1
     assert_same(flextune.load(saved).run(inputs), by_onnxruntime(proto, inputs))
+
+
+@pytest.mark.parametrize("kind", ["INT4", "UINT4", "FLOAT8E4M3FN", "BFLOAT16"])
+def test_elements_that_numpy_lacks_cross_the_border(kind: str, target: Target) -> None:
+    """Given and taken as arrays of `ml_dtypes`, where ONNX Runtime packs them, or knows no NumPy type for them."""
+    element = TensorProto.DataType.Value(kind)
+    narrow: Any = helper.tensor_dtype_to_np_dtype(element)
+    nodes = [node("Cast", ["n"], "wide", to=TensorProto.FLOAT), node("Cast", ["x"], "narrow", to=element)]
+    nodes += [node("Reshape", ["n", "sizes"], "some")] * (kind == "BFLOAT16")
+    dynamic = [value("some", [None, None], element)] * (kind == "BFLOAT16")
+    outputs = [value("wide", [3, 5]), value("narrow", [2, 3], element), *dynamic]
+    inputs = [value("x", [2, 3]), value("n", [3, 5], element), *[value("sizes", [2], INT64)] * len(dynamic)]
+    proto = proto_of(nodes, outputs, inputs=inputs, opset=21)
+    _, build = built(proto, target)
+    whole = np.arange(15).reshape(3, 5) % 7
+    given = {"x": np.array([[0, 1, 2], [3, 4, 5]], np.float32), "n": whole.astype(np.float32).astype(narrow)}
+    given |= {"sizes": np.array([5, 3])} if dynamic else {}
+    results = build.executable.run(given)
+    np.testing.assert_array_equal(results["wide"], whole)
+    assert results["narrow"].dtype == narrow
+    np.testing.assert_array_equal(results["narrow"].astype(np.float32), given["x"])
+    if dynamic:
+        np.testing.assert_array_equal(results["some"].astype(np.float32), whole.reshape(5, 3))

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import onnx
 
 from flextune.aligned import address
+from flextune.compilers.onnxruntime.packing import ELEMENTS, array_of, is_packed, packed, packed_empty, unpacked
 from flextune.compilers.onnxruntime.session import Session, open_session
 from flextune.compilers.subgraph_compiler import SubgraphOptions, Weights
 from flextune.errors import BuildError
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a tensor lies: equal places are the same memory, taken for the same type and shape."""
+
+    kind: int
+    """Its element type, as a `TensorProto.DataType`."""
+    shape: tuple[int, ...]
+    address: int
+    memory: np.ndarray = field(compare=False)
+
+    @classmethod
+    def of(cls, array: np.ndarray, pack: Callable[[np.ndarray], np.ndarray]) -> _Place:
+        """The array itself; what `pack` makes of it where ONNX Runtime keeps several elements in a byte."""
+        memory = pack(array) if is_packed(array.dtype) else array
+        return cls(ELEMENTS[str(array.dtype)], array.shape, address(memory), memory)
 
 
 class OnnxRuntimeKernel:
@@ -23,6 +40,7 @@ class OnnxRuntimeKernel:
         self._session: Session | None = open_session(content, weights, options)
         self._inputs = [value.name for value in self._session.session.get_inputs()]
         self._outputs = [value.name for value in self._session.session.get_outputs()]
+        self._binding: tuple[tuple[_Place | None, ...], Any] | None = None
         self._is_bindable = all(
             value.type.startswith("tensor(") and value.type != "tensor(string)"
             for value in (*self._session.session.get_inputs(), *self._session.session.get_outputs())
@@ -42,28 +60,40 @@ class OnnxRuntimeKernel:
     def set_threads(self, threads: int) -> None:
         if threads != self._options.threads:
             self._options = replace(self._options, threads=threads)
-            self._session = open_session(self._content, self._weights, self._options)
+            self._session, self._binding = open_session(self._content, self._weights, self._options), None
 
     def close(self) -> None:
-        self._session = None
+        self._session, self._binding = None, None
         self._weights = {}
 
     def _run_bound(self, session: Any, inputs: Sequence[Any], outputs: list[Any]) -> None:
-        """Tensors in and out: in place, but for outputs whose sizes only ONNX Runtime finds."""
-        library_session = session.io_binding()
-        for name, array in zip(self._inputs, inputs, strict=True):
-            library_session.bind_input(name, "cpu", 0, _element(array.dtype), array.shape, address(array))
-        for name, array in zip(self._outputs, outputs, strict=True):
-            if array is None:
-                library_session.bind_output(name, "cpu")
+        """Tensors in and out: in place, but for outputs whose sizes only ONNX Runtime finds, and packed elements."""
+        read = [_Place.of(array, packed) for array in inputs]
+        written = [None if array is None else _Place.of(array, packed_empty) for array in outputs]
+        binding = self._bound_to(session, read, written)
+        session.run_with_iobinding(binding)
+        given = binding.get_outputs() if None in written else ()
+        for position, place in enumerate(written):
+            if place is None:
+                outputs[position] = array_of(given[position])
+            elif place.memory is not outputs[position]:
+                np.copyto(outputs[position], unpacked(place.memory, outputs[position]))
+
+    def _bound_to(self, session: Any, inputs: Sequence[_Place], outputs: Sequence[_Place | None]) -> Any:
+        """The session bound to these places; the last one is kept, as most callers use the same memory again."""
+        places = (*inputs, *outputs)
+        if self._binding is not None and self._binding[0] == places and None not in places:
+            return self._binding[1]
+        binding = session.io_binding()
+        for name, place in zip(self._inputs, inputs, strict=True):
+            binding.bind_input(name, "cpu", 0, place.kind, place.shape, place.address)
+        for name, each in zip(self._outputs, outputs, strict=True):
+            if each is None:
+                binding.bind_output(name, "cpu")
             else:
-                library_session.bind_output(name, "cpu", 0, _element(array.dtype), array.shape, address(array))
-        session.run_with_iobinding(library_session)
-        if any(array is None for array in outputs):
-            given = library_session.get_outputs()
-            for position, array in enumerate(outputs):
-                if array is None:
-                    outputs[position] = given[position].numpy()
+                binding.bind_output(name, "cpu", 0, each.kind, each.shape, each.address)
+        self._binding = (places, binding)
+        return binding
 
     def _run_objects(self, session: Any, inputs: Sequence[Any], outputs: list[Any]) -> None:
         """Where strings, sequences, optionals or maps go in or come out, which have no memory of ours."""
@@ -73,17 +103,6 @@ class OnnxRuntimeKernel:
                 outputs[position] = result
             else:
                 np.copyto(outputs[position], result, casting="no")
-
-
-_ELEMENTS: Mapping[str, int] = {
-    str(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind))): kind
-    for kind in onnx.TensorProto.DataType.values()
-    if kind not in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING)
-}
-
-
-def _element(dtype: np.dtype[Any]) -> int:
-    return _ELEMENTS[str(dtype)]
 
 
 def _first_line(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -14,7 +14,7 @@ import onnx
 from flextune.compilers.subgraph_compiler import SubgraphOptions, Weights
 from flextune.errors import BuildError, EnvironmentFault
 from flextune.importing.external import external_tensors
-from flextune.importing.onnx_graph import nested_graphs
+from flextune.importing.operators import all_nodes
 
 CPU = "CPUExecutionProvider"
 
@@ -95,7 +95,7 @@ def _checked_constants(content: bytes, weights: Weights) -> list[onnx.TensorProt
     for tensor in external:
         if id(tensor) not in inside or tensor.name not in weights:
             raise BuildError(f"a part of the model keeps its constant {tensor.name!r} in another file")
-    if found := sorted({node.op_type for node in _all_nodes(proto.graph)} & _READS_FILES):
+    if found := sorted({node.op_type for node in all_nodes(proto.graph)} & _READS_FILES):
         raise BuildError(f"a part of the model uses {found[0]}, which reads other files")
     return external
 
@@ -145,13 +145,6 @@ def _parsed(text: str, shape: Sequence[int | str | None] | None) -> onnx.TypePro
     if outer == "optional":
         return onnx.helper.make_optional_type_proto(_parsed(inner, None))
     return onnx.TypeProto()
-
-
-def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for node in graph.node:
-        yield node
-        for inner in nested_graphs(node):
-            yield from _all_nodes(inner)
 
 
 def _first_line(error: Exception) -> str:

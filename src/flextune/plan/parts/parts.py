@@ -47,6 +47,8 @@ class ModelPart:
 
     outputs: tuple[ValueSpec, ...] = ()
     """What is known of its outputs, where another runtime gives them."""
+    why: str = ""
+    """Why another runtime has it, where that is not for its nodes' sake."""
 
     @property
     def is_own(self) -> bool:
@@ -79,7 +81,7 @@ class ModelParts:
         """A part in words: who runs it (`other` is the runtime of what is not ours), how much it is, and why."""
         count = len(part.nodes) or len(self.model.proto.graph.node)
         nodes = f"{count} node{'s' * (count != 1)}"
-        return f"flextune: {nodes}" if part.is_own else f"{other}: {nodes}; {'; '.join(self.why_not(part))}"
+        return f"flextune: {nodes}" if part.is_own else f"{other}: {nodes}; {part.why or '; '.join(self.why_not(part))}"
 
     def why_not(self, part: ModelPart) -> tuple[str, ...]:
         """Why nodes of a part are not ours, one text for each reason."""

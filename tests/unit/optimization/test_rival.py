@@ -1,0 +1,88 @@
+"""A tuned model against all of it in ONNX Runtime: on record, and followed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from flextune.apply.hybrid_build import HybridOptions, SplitModel, split_model
+from flextune.database.store import open_database
+from flextune.errors import UsageError
+from flextune.importing.model import model_from_proto
+from flextune.optimization.hybrid import Lowering, optimize_split, ship_split
+from flextune.optimization.rival import recorded_runtime
+from flextune.target.detect import detect
+from flextune.testing.models import conv_block, model_of, random_array, value
+from flextune.trial.decision import Decision, RuntimeDecision
+from flextune.tuning.budget import Budget
+from flextune.tuning.tune_options import TuneOptions
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+OPTIONS = TuneOptions(Budget(trials=2), "random", "none", 0)
+
+
+def island() -> onnx.ModelProto:
+    """conv -> determinants scale it (not ours) -> conv."""
+    constants = {"w1": random_array(1, 8, 4, 3, 3), "w2": random_array(2, 4, 8, 1, 1), "axes": np.array([2, 3])}
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["a"], pads=[1] * 4),
+        helper.make_node("Det", ["a"], ["d"]),
+        helper.make_node("Tanh", ["d"], ["t"]),
+        helper.make_node("Unsqueeze", ["t", "axes"], ["u"]),
+        helper.make_node("Mul", ["a", "u"], ["m"]),
+        helper.make_node("Conv", ["m", "w2"], ["y"]),
+    ]
+    return model_of(nodes, [value("x", [1, 4, 10, 10])], [value("y", [1, 4, 10, 10])], constants)
+
+
+def split_of(proto: onnx.ModelProto, options: HybridOptions | None) -> SplitModel:
+    return split_model(model_from_proto(proto, "net", only_own=options is None), Lowering(detect()), options)
+
+
+@pytest.mark.parametrize("make", [conv_block, island])
+def test_the_faster_one_of_both_is_shipped_and_recorded(make: type[onnx.ModelProto], tmp_path: Path) -> None:
+    target, proto = detect(), make()
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    with open_database(tmp_path / "records.db") as database:
+        found = optimize_split(split_of(proto, HybridOptions()), target, OPTIONS, database)
+        assert found.runtime is not None
+        assert found.shipment is not None
+        executable = found.shipment.build.executable
+        is_rivals = any("the whole model is faster there" in part for part in executable.signature.parts)
+        assert is_rivals == (found.runtime.chosen == "onnxruntime")
+        inputs = executable.random_inputs(1)
+        wanted = session.run(None, inputs)[0]
+        for chosen in ("onnxruntime", "flextune"):
+            database.decide([replace(found.runtime, chosen=chosen, created="2999")])
+            again = split_of(make(), HybridOptions())
+            known = recorded_runtime(again, target, database)
+            assert known is not None
+            assert known.chosen == chosen
+            shipped = ship_split(again, target, database)[1].build.executable
+            assert any("faster there" in part for part in shipped.signature.parts) == (chosen == "onnxruntime")
+            np.testing.assert_allclose(shipped.run(inputs)["y"], wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_only_own_models_have_no_rival(tmp_path: Path) -> None:
+    with open_database(tmp_path / "records.db") as database:
+        found = optimize_split(split_of(conv_block(), None), detect(), OPTIONS, database)
+    assert found.runtime is None
+    assert found.shipment is not None
+    assert not found.shipment.build.executable.signature.parts
+
+
+def test_decisions_round_trip_and_contradictions_are_refused() -> None:
+    about = {"key": "k", "target_key": "x86:cores=2", "model": "net", "reason": "shown", "created": "2026"}
+    decision = RuntimeDecision(**about, rival="onnxruntime", chosen="onnxruntime", own_secs=2e-3, rival_secs=1e-3)
+    assert Decision.from_json(decision.to_json()) == decision
+    assert [option.name for option in decision.options] == ["flextune", "onnxruntime"]
+    with pytest.raises(UsageError, match="neither"):
+        replace(decision, chosen="openvino")
+    with pytest.raises(UsageError, match="without a time"):
+        replace(decision, rival_secs=None)
