@@ -13,6 +13,7 @@ import onnx
 from flextune.errors import ModelError
 from flextune.importing.binding import shape_inputs
 from flextune.importing.expansion import expand_functions
+from flextune.importing.local_functions import check_functions
 from flextune.importing.operators import check_operators
 from flextune.importing.order import sort_nodes
 from flextune.importing.reading import check_proto, read_proto
@@ -92,6 +93,7 @@ def model_from_proto(
     the names of their nodes). Messages call the model `source`. Without `only_own` it may hold what only another
     runtime computes: any operator, and values that are no tensors or have no static shape (`flextune.plan.parts`).
     """
+    check_functions(proto, source)
     proto = expand_functions(proto)
     if only_own:
         check_operators(proto, source)
@@ -151,7 +153,10 @@ def _static_spec(
         if asked is None:
             raise ModelError(f"{source}: input {value.name!r} has no shape; {hint}")
         return ValueSpec(value.name, _positive(asked, value.name), dtype), ()
-    declared = [dim.dim_value if dim.dim_value > 0 else (dim.dim_param or "?") for dim in tensor.shape.dim]
+    declared = [
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else (dim.dim_param or "?")
+        for dim in tensor.shape.dim
+    ]
     if asked is not None:
         _check_asked(asked, declared, value.name, source)
         return ValueSpec(value.name, _positive(asked, value.name), dtype), ()
@@ -188,8 +193,8 @@ def _check_asked(asked: tuple[int, ...], declared: list[int | str], name: str, s
 
 
 def _positive(shape: tuple[int, ...], name: str) -> tuple[int, ...]:
-    if any(size < 1 for size in shape):
-        raise ModelError(f"the shape of input {name!r} must be of sizes >= 1, got [{', '.join(map(str, shape))}]")
+    if any(size < 0 for size in shape):
+        raise ModelError(f"the shape of input {name!r} must be of sizes >= 0, got [{', '.join(map(str, shape))}]")
     return tuple(int(size) for size in shape)
 
 

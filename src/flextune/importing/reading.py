@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -10,6 +11,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from flextune.errors import ModelError
 from flextune.importing.external import external_bytes, read_external
+from flextune.importing.inference import inferred_graph
+from flextune.importing.onnx_graph import nested_graphs
 from flextune.target.memory import require_memory
 
 LARGE_ELEMENTS = 1024
@@ -58,16 +61,40 @@ def check_proto(proto: onnx.ModelProto, source: str) -> None:
         raise ModelError(f"{source} has ONNX IR version {proto.ir_version}; 3 (ONNX 1.0) or later is needed")
     if not proto.graph.output:
         raise ModelError(f"{source} has no outputs, so there is nothing to compute: export it again with its outputs")
-    for tensor in proto.graph.initializer:
-        _check_large(tensor, source)
+    for tensor in _tensors(proto.graph):
+        _check_tensor(tensor, source)
+    _complete_outputs(proto)
     try:
         onnx.checker.check_model(_without_large(proto))
     except onnx.checker.ValidationError as error:
         raise ModelError(f"{source} is not a valid ONNX model: {' '.join(str(error).split())}") from error
 
 
-def _check_large(tensor: onnx.TensorProto, source: str) -> None:
-    if not _is_large(tensor) or not tensor.HasField("raw_data"):
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """All constants: initializers and those in attributes, of inner graphs too."""
+    yield from graph.initializer
+    for node in graph.node:
+        for entry in node.attribute:
+            if entry.type == onnx.AttributeProto.TENSOR:
+                yield entry.t
+        for inner in nested_graphs(node):
+            yield from _tensors(inner)
+
+
+def _complete_outputs(proto: onnx.ModelProto) -> None:
+    """Give outputs that are declared without a type the one that inference finds."""
+    if all(output.type.WhichOneof("value") for output in proto.graph.output):
+        return
+    inferred = inferred_graph(_without_large(proto), follow_values=False).output
+    for output, found in zip(proto.graph.output, inferred, strict=True):
+        if not output.type.WhichOneof("value"):
+            output.type.CopyFrom(found.type)
+
+
+def _check_tensor(tensor: onnx.TensorProto, source: str) -> None:
+    if tensor.data_type not in onnx.TensorProto.DataType.values():
+        raise ModelError(f"{source}: tensor {tensor.name!r} has the unknown element type {tensor.data_type}")
+    if tensor.data_type not in FIXED_SIZES or not tensor.HasField("raw_data") or any(size < 0 for size in tensor.dims):
         return
     needed = math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
     present = len(tensor.raw_data)

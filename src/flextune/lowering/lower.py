@@ -11,7 +11,7 @@ import contextlib
 import io
 import re
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import onnx
 import tvm
@@ -19,6 +19,7 @@ from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx
 
 from flextune.errors import ModelError
+from flextune.importing.inference import contradiction
 from flextune.importing.model import Model
 from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.passes import Observer, Pass, replacing, run_passes
@@ -56,8 +57,9 @@ def relax_operators(
     `without` names passes of the import (`PASSES` of `flextune.importing.simplify` and of this file) to do without;
     `observe` is told what every pass of either kind left. `precision` is what the model is going to be computed in.
     """
-    graph = OnnxGraph.of(model.proto)
-    simplify(graph, without, observe)
+    with invalid_models(model):
+        graph = OnnxGraph.of(model.proto)
+        simplify(graph, without, observe)
     passes = PASSES if precision.is_float32 else (*PASSES, *BFLOAT16_PASSES)
     return _operators(graph, model.name, passes, without, observe)
 
@@ -81,6 +83,18 @@ def _operators(
         inner = _operators(body, name, PASSES, without, prefix=f"{function}_")
         module = with_body(module, function, inner, "" if region.form is None else str(region.form))
     return module
+
+
+@contextlib.contextmanager
+def invalid_models(model: Model) -> Iterator[None]:
+    """Whatever fails on a model that contradicts itself becomes a ModelError that says in what."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:  # rules take for granted what ONNX demands of a model, each in its own way
+        reason = contradiction(OnnxGraph.of(model.proto).skeleton()) or f"{type(error).__name__}: {last_line(error)}"
+        raise ModelError(f"model {model.name!r} cannot be read: {reason}") from error
 
 
 def import_onnx(graph: OnnxGraph, name: str) -> tvm.IRModule:
@@ -131,7 +145,7 @@ def _calls(module: tvm.IRModule, operator: str) -> bool:
 
 
 def _import_failure(proto: onnx.ModelProto, name: str, operator: str | None, error: Exception) -> str:
-    reason = _readable(last_line(error))
+    reason = contradiction(proto) or _readable(last_line(error))
     if operator is None:
         return f"model {name!r} cannot be imported: {reason}"
     nodes = [node.name or ", ".join(node.output) for node in proto.graph.node if node.op_type == operator]

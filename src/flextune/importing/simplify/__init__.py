@@ -13,6 +13,7 @@ from flextune.importing.simplify.bounds import compare_bounds
 from flextune.importing.simplify.branches import take_branches
 from flextune.importing.simplify.constants import fold_constants, fold_shapes
 from flextune.importing.simplify.control import separate_control_flow
+from flextune.importing.simplify.empty import empty_values
 from flextune.importing.simplify.exponents import cast_exponents
 from flextune.importing.simplify.halves import compute_halves_in_float32
 from flextune.importing.simplify.identities import remove_identities, split_variadic
@@ -21,6 +22,7 @@ from flextune.importing.simplify.movement import plain_movement
 from flextune.importing.simplify.neutral import remove_neutral
 from flextune.importing.simplify.normalization import normalize_rows, spell_out_layer_norms
 from flextune.importing.simplify.opset import upgrade_operators
+from flextune.importing.simplify.other_types import rewrite_other_types
 from flextune.importing.simplify.padding import clip_windows, explicit_padding, pad_by_convolution, split_negative_pads
 from flextune.importing.simplify.quantized_operators import spell_out_quantized
 from flextune.importing.simplify.ranks import full_rank_constants
@@ -31,6 +33,7 @@ from flextune.importing.simplify.regions import shifted_regions
 from flextune.importing.simplify.resizes import explicit_resizes
 from flextune.importing.simplify.rows import linear_over_rows, scale_weights, separate_projections
 from flextune.importing.simplify.shifts import bounded_shifts
+from flextune.importing.simplify.sizes import refuse_sizes
 from flextune.importing.simplify.slices import lift_slices, slice_constant_reads
 from flextune.importing.simplify.slopes import select_slopes
 from flextune.importing.simplify.splits import explicit_splits
@@ -61,6 +64,8 @@ def regions_of_control_flow(graph: OnnxGraph) -> None:
 PASSES: tuple[Pass[OnnxGraph], ...] = (
     in_place(spell_out_quantized, _READS),
     in_place(refuse_elements, _REFUSES),
+    in_place(fold_constants, _READS),
+    in_place(refuse_sizes, _REFUSES),
     in_place(take_branches, _READS),
     in_place(compute_halves_in_float32, _SUMS),
     in_place(regions_of_control_flow, _READS),
@@ -72,6 +77,9 @@ PASSES: tuple[Pass[OnnxGraph], ...] = (
     in_place(fold_shapes, _READS),
     in_place(loops_of_recurrent_layers, _READS),
     in_place(fold_constants, _READS),
+    in_place(empty_values, _READS),
+    in_place(fold_constants, _READS),
+    in_place(refuse_sizes, _REFUSES),
     in_place(reductions_of_nothing, _READS),
     in_place(shifted_regions, _READS),
     in_place(explicit_resizes, _READS),
@@ -92,6 +100,7 @@ PASSES: tuple[Pass[OnnxGraph], ...] = (
     in_place(pad_by_convolution),
     in_place(explicit_splits, _READS),
     in_place(cast_exponents, _READS),
+    in_place(rewrite_other_types, _READS),
     in_place(bounded_shifts, _READS),
     in_place(compare_bounds, _READS),
     in_place(select_slopes, _READS),

@@ -16,6 +16,8 @@ from flextune.importing.simplify.constants import static_shapes
 
 Shapes = dict[str, tuple[int, ...]]
 
+FLOAT32 = np.finfo(np.float32)
+
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 
 
@@ -25,6 +27,17 @@ class _Affine:
 
     scale: np.ndarray
     shift: np.ndarray
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether float32 has scale and shift: no factor that is infinite, NaN, or lost below the smallest number."""
+        factors = np.abs(self.scale[self.scale != 0.0])
+        return bool(
+            np.all(np.isfinite(self.scale))
+            and np.all(factors >= FLOAT32.tiny)
+            and np.all(factors <= FLOAT32.max)
+            and np.all(np.abs(self.shift) <= FLOAT32.max)
+        )
 
     def then(self, other: _Affine) -> _Affine:
         return _Affine(self.scale * other.scale, self.shift * other.scale + other.shift)
@@ -41,10 +54,10 @@ def fold_affine(graph: OnnxGraph) -> None:
     pending: dict[str, tuple[str, _Affine]] = {}  # value -> (value the chain starts from, map so far)
     for node in graph.nodes:
         found = _affine_of(node, graph, shapes)
-        if found is None:
+        if found is None or not found[1].is_exact:
             continue
         source, affine = found
-        if source in pending and uses[source] == 1:
+        if source in pending and uses[source] == 1 and pending[source][1].then(affine).is_exact:
             start, before = pending.pop(source)
             source, affine = start, before.then(affine)
         pending[node.output[0]] = (source, affine)
@@ -141,6 +154,8 @@ def _merged_convolution(node: onnx.NodeProto, affine: _Affine, result: str, grap
     has_bias = len(node.input) > 2 and node.input[2]
     bias = graph.constants.get(node.input[2]) if has_bias else None
     if weight is None or weight.dtype != np.float32 or (has_bias and bias is None):
+        return None
+    if np.abs(weight).max(initial=0.0) * np.abs(affine.scale).max(initial=0.0) > FLOAT32.max:
         return None
     is_transposed, groups = node.op_type == "ConvTranspose", attribute(node, "group", 1)
     channels = weight.shape[1] * groups if is_transposed else weight.shape[0]

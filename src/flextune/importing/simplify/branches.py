@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx
 from onnx import numpy_helper
 
+from flextune.errors import ModelError
 from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.simplify.constants import fold_constants, fold_shapes
 
@@ -31,6 +32,11 @@ def _branch(node: onnx.NodeProto, graph: OnnxGraph) -> list[onnx.NodeProto]:
     branch = next(entry.g for entry in node.attribute if entry.name == name)
     for tensor in branch.initializer:
         graph.constants[tensor.name] = numpy_helper.to_array(tensor)
+    if len(branch.output) != len(node.output):
+        raise ModelError(
+            f"model {graph.name!r}: If {node.name or node.output[0]} has {len(node.output)} outputs, its branch {name} "
+            f"{len(branch.output)}"
+        )
     results = zip(branch.output, node.output, strict=True)
     ends = [onnx.helper.make_node("Identity", [inner.name], [outer]) for inner, outer in results if outer]
     return [*branch.node, *ends]

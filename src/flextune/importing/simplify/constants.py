@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
+from flextune.errors import ModelError
+from flextune.importing.inference import inferred_graph
 from flextune.importing.onnx_graph import OnnxGraph, attribute, nested_graphs
 
 RANDOM = frozenset(
@@ -13,6 +17,17 @@ RANDOM = frozenset(
 )
 QUANTIZED = "DequantizeLinear"
 """Quantised weights stay the integers that they are."""
+MOST_FOLDED = 2**28
+"""Elements of a constant that is computed from others: 1 GiB of float32."""
+
+_GROWING = """
+Add And Concat ConstantOfShape Conv ConvTranspose Div Einsum Equal Expand EyeLike Gather GatherElements GatherND Gemm
+Greater GreaterOrEqual Less LessOrEqual MatMul Max Mean Min Mod Mul OneHot Or Pad Pow Range Resize Sub Sum Tile
+Upsample Where Xor
+"""
+GROWING = frozenset(_GROWING.split())
+"""Operators whose results can be much larger than what they read."""
+
 TENSOR_FREE = frozenset({"If", "Loop", "Scan", "SequenceConstruct", "SequenceEmpty", "Optional"})
 
 
@@ -57,7 +72,7 @@ def fold_shapes(graph: OnnxGraph) -> None:
 def static_shapes(graph: OnnxGraph) -> dict[str, tuple[int, ...]]:
     """The shape of every value where ONNX's inference finds it fully known."""
     shapes = {name: array.shape for name, array in graph.constants.items()}
-    inferred = onnx.shape_inference.infer_shapes(graph.skeleton(), data_prop=True).graph
+    inferred = inferred_graph(graph.skeleton())
     for value in [*inferred.input, *inferred.value_info, *inferred.output]:
         tensor = value.type.tensor_type
         if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim):
@@ -75,6 +90,8 @@ def _is_foldable(node: onnx.NodeProto, graph: OnnxGraph) -> bool:
 
 def _evaluate(node: onnx.NodeProto, graph: OnnxGraph) -> dict[str, np.ndarray] | None:
     names = [name for name in dict.fromkeys(node.input) if name]
+    if node.op_type in GROWING:
+        _check_growth(node, graph)
     if node.op_type == "ConstantOfShape":
         return {node.output[0]: _filled(node, graph.constants[node.input[0]])}
     inputs = [onnx.helper.make_value_info(name, onnx.TypeProto()) for name in names]
@@ -90,6 +107,36 @@ def _evaluate(node: onnx.NodeProto, graph: OnnxGraph) -> dict[str, np.ndarray] |
     if not all(isinstance(value, np.ndarray | np.generic) and value.dtype.isbuiltin == 1 for value in values):
         return None  # sequences, and types that NumPy itself does not have
     return {output.name: np.asarray(value) for output, value in zip(outputs, values, strict=True)}
+
+
+def _check_growth(node: onnx.NodeProto, graph: OnnxGraph) -> None:
+    """Raise ModelError where the values that a node gives are too large, before they are computed."""
+    elements = _elements(node, graph)
+    if elements > MOST_FOLDED:
+        raise ModelError(
+            f"model {graph.name!r}: {node.op_type} {node.name or node.output[0]} would give a constant of {elements} "
+            f"elements; at most {MOST_FOLDED} can be"
+        )
+
+
+def _elements(node: onnx.NodeProto, graph: OnnxGraph) -> int:
+    """How many elements a node on constants gives. Not by inference where that writes out what it counts."""
+    if node.op_type == "Range":
+        return _range_elements(node, graph)
+    if node.op_type == "ConstantOfShape":
+        return math.prod(max(int(size), 0) for size in graph.constants[node.input[0]].reshape(-1))
+    read = {name: graph.constants[name] for name in node.input if name}
+    single = OnnxGraph([node], read, [], [], graph.opset, "fold")
+    single.outputs = [onnx.helper.make_value_info(name, onnx.TypeProto()) for name in node.output if name]
+    inferred = inferred_graph(single.skeleton(), follow_values=False).output
+    return sum(math.prod(dim.dim_value for dim in value.type.tensor_type.shape.dim) for value in inferred)
+
+
+def _range_elements(node: onnx.NodeProto, graph: OnnxGraph) -> int:
+    start, limit, step = (float(graph.constants[name].reshape(-1)[0]) for name in node.input)
+    if step == 0.0 or not math.isfinite(start + limit + step):
+        raise ModelError(f"model {graph.name!r}: Range {node.name or node.output[0]} has the step {step}")
+    return max(0, math.ceil((limit - start) / step))
 
 
 def _filled(node: onnx.NodeProto, shape: np.ndarray) -> np.ndarray:

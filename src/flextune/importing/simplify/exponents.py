@@ -12,7 +12,7 @@ def cast_exponents(graph: OnnxGraph) -> None:
     """Give the exponent of every `Pow` the type of its base, which is the type of the result (ONNX operators, "Pow").
 
     before: y = Pow(x: float32, n: int64)   -->   after: t = Cast(n, float32); y = Pow(x, t)
-    An integer raised to a fraction goes through float64.
+    Powers of integers go through float64, as in ONNX Runtime.
     """
     if not any(node.op_type == "Pow" for node in graph.nodes):
         return
@@ -20,7 +20,7 @@ def cast_exponents(graph: OnnxGraph) -> None:
     rewritten = []
     for node in graph.nodes:
         pair = tuple(types.get(name, 0) for name in node.input) if node.op_type == "Pow" else (0, 0)
-        if 0 in pair or pair[0] == pair[1]:
+        if 0 in pair or (pair[0] == pair[1] and not _is_whole(pair[0])):
             rewritten.append(node)
         else:
             rewritten.extend(_of_one_type(node, pair[0], pair[1], graph))
@@ -28,8 +28,7 @@ def cast_exponents(graph: OnnxGraph) -> None:
 
 
 def _of_one_type(node: onnx.NodeProto, base: int, exponent: int, graph: OnnxGraph) -> list[onnx.NodeProto]:
-    is_fraction = _is_whole(base) and not _is_whole(exponent)
-    common = onnx.TensorProto.DOUBLE if is_fraction else base
+    common = onnx.TensorProto.DOUBLE if _is_whole(base) else base
     sources, nodes = [], []
     for name, kind in zip(node.input, (base, exponent), strict=True):
         if kind == common:

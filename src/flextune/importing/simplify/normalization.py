@@ -9,6 +9,7 @@ import onnx
 
 from flextune.importing.onnx_graph import OnnxGraph, attribute
 from flextune.importing.simplify.constants import static_shapes
+from flextune.importing.simplify.element_types import element_types
 from flextune.importing.simplify.links import Shape, int64
 
 NORMS = frozenset({"LayerNormalization", "RMSNormalization"})
@@ -56,14 +57,15 @@ def _over_rows(node: onnx.NodeProto, axis: int, shape: Shape, graph: OnnxGraph) 
 
 
 def spell_out_layer_norms(graph: OnnxGraph) -> None:
-    """Write `LayerNormalization` by its definition where mean or deviation are read, or the scale is broadcast.
+    """Write `LayerNormalization` by its definition where mean or deviation are read, the scale is broadcast,
+    or elements are float64.
 
     before: y, mean = LayerNormalization(x, s, b)
     after: d = x - ReduceMean(x); y = d / Sqrt(ReduceMean(d * d)) ...
     """
     if not any(node.op_type == "LayerNormalization" for node in graph.nodes):
         return
-    shapes, uses = static_shapes(graph), graph.use_counts()
+    shapes, types, uses = static_shapes(graph), element_types(graph), graph.use_counts()
     rewritten = []
     for node in graph.nodes:
         shape = shapes.get(node.input[0])
@@ -73,11 +75,15 @@ def spell_out_layer_norms(graph: OnnxGraph) -> None:
         axis = attribute(node, "axis", -1) % len(shape)
         is_read = any(uses[name] > 0 for name in node.output[1:] if name)
         is_broadcast = any(shapes.get(name, ()) != shape[axis:] for name in node.input[1:] if name)
-        rewritten.extend(_spelt_out(node, axis, len(shape), graph) if is_read or is_broadcast else [node])
+        kind = types.get(node.input[0], onnx.TensorProto.FLOAT)
+        is_wide = kind == onnx.TensorProto.DOUBLE
+        rewritten.extend(
+            _spelt_out(node, axis, len(shape), kind, graph) if is_read or is_broadcast or is_wide else [node]
+        )
     graph.nodes = rewritten
 
 
-def _spelt_out(node: onnx.NodeProto, axis: int, rank: int, graph: OnnxGraph) -> list[onnx.NodeProto]:
+def _spelt_out(node: onnx.NodeProto, axis: int, rank: int, kind: int, graph: OnnxGraph) -> list[onnx.NodeProto]:
     name = node.output[0]
     outputs = [*node.output, "", ""]
     mean, inverse = (outputs[place] or graph.fresh_name(f"{name}_{role}") for place, role in ((1, "mean"), (2, "rate")))
@@ -85,7 +91,7 @@ def _spelt_out(node: onnx.NodeProto, axis: int, rank: int, graph: OnnxGraph) -> 
         graph.fresh_name(f"{name}_{role}") for role in ("centred", "square", "variance", "shifted", "root", "normal")
     )
     epsilon = graph.fresh_name(f"{name}_epsilon")
-    graph.constants[epsilon] = np.array(attribute(node, "epsilon", 1e-5), np.float32)
+    graph.constants[epsilon] = np.array(attribute(node, "epsilon", 1e-5), onnx.helper.tensor_dtype_to_np_dtype(kind))
     axes = list(range(axis, rank))
     bias = node.input[2] if len(node.input) > 2 else ""
     scaled = graph.fresh_name(f"{name}_scaled") if bias else name

@@ -46,16 +46,10 @@ def refuse_misread(graph: OnnxGraph) -> None:
             reason = "gives a shape that depends on values, and shapes are static"
         if reason:
             found.setdefault(f"{node.op_type} {reason}", []).append(node.name or node.output[0])
-    if empty := sorted(name for name in graph.output_names() if _is_empty(graph, name)):
-        found["constant outputs without elements are not supported"] = empty
     if not found:
         return
     listed = [f"{what}: {', '.join(names[:MAX_NODES_LISTED])}" for what, names in sorted(found.items())]
     raise ModelError(f"model {graph.name!r} cannot be run as it is: {'; '.join(listed)}")
-
-
-def _is_empty(graph: OnnxGraph, name: str) -> bool:
-    return name in graph.constants and graph.constants[name].size == 0
 
 
 def _batch_norm(node: onnx.NodeProto, graph: OnnxGraph) -> str:

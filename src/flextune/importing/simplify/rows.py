@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx
 
 from flextune.importing.onnx_graph import OnnxGraph, attribute
 from flextune.importing.simplify.links import Links, int64, remove_unused
+
+MODERATE = (2.0**-60, 2.0**60)
+"""Factors that weights can take in and stay far from infinity and zero."""
 
 MOVES = ("Reshape", "Transpose")
 
@@ -187,9 +192,8 @@ def _factor(node: onnx.NodeProto, links: Links) -> tuple[str, float | None]:
         left, right, number = right, left, links.scalar(left)
     if number is None or links.shapes.get(left) != links.shapes.get(node.output[0]) or links.constant(left) is not None:
         return "", None
-    if node.op_type == "Div":
-        return left, 1.0 / number if number else None
-    return left, number
+    factor = number if node.op_type == "Mul" else 1.0 / number if number else math.inf
+    return left, factor if MODERATE[0] <= abs(factor) <= MODERATE[1] else None
 
 
 def _layer_behind(name: str, links: Links) -> list[tuple[onnx.NodeProto, int]] | None:

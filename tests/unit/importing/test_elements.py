@@ -1,0 +1,76 @@
+"""Tensors without elements, and operators on element types that they rarely have."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from flextune.testing.models import model_of, value
+from tests.differential.comparison import differences
+
+Arrays = dict[str, np.ndarray]
+
+
+def model(
+    nodes: list[onnx.NodeProto], inputs: Arrays, constants: Arrays | None = None, opset: int = 20
+) -> onnx.ModelProto:
+    values = [value(name, each.shape, helper.np_dtype_to_tensor_dtype(each.dtype)) for name, each in inputs.items()]
+    result = nodes[-1].output[0]
+    proto = model_of(nodes, values, [helper.make_value_info(result, onnx.TypeProto())], constants, 20)
+    proto.graph.output[0].CopyFrom(onnx.shape_inference.infer_shapes(proto).graph.output[0])
+    return proto
+
+
+EMPTY, FULL = np.zeros((0, 4), np.float32), np.arange(8, dtype=np.float32).reshape(2, 4)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "inputs", "constants"),
+    [
+        ([helper.make_node("Concat", ["e", "f"], ["y"], axis=0)], {"e": EMPTY, "f": FULL}, {}),
+        ([helper.make_node("ReduceSum", ["e"], ["y"])], {"e": EMPTY}, {}),
+        ([helper.make_node("MatMul", ["e", "w"], ["y"])], {"e": EMPTY.T.copy()}, {"w": np.ones((0, 5), np.float32)}),
+        ([helper.make_node("Relu", ["e"], ["y"])], {"e": EMPTY}, {}),
+        ([helper.make_node("Slice", ["f", "s", "s"], ["y"])], {"f": FULL}, {"s": np.array([1])}),
+        ([helper.make_node("Gather", ["f", "s"], ["y"])], {"f": FULL}, {"s": np.zeros(0, np.int64)}),
+    ],
+)
+def test_tensors_without_elements(nodes: list[onnx.NodeProto], inputs: Arrays, constants: Arrays) -> None:
+    assert not differences(model(nodes, inputs, constants), inputs)
+
+
+TRUTHS = np.array([[True, False, True], [False, False, False]])
+WHOLE = np.array([[2, 3, -4], [0, 1, 7]], np.int32)
+WIDE = np.linspace(-3, 3, 6).reshape(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("operator", "operands", "attributes"),
+    [
+        ("Equal", (TRUTHS, TRUTHS[::-1].copy()), {}),
+        ("ReduceMax", (TRUTHS,), {}),
+        ("ReduceMin", (TRUTHS,), {"keepdims": 0}),
+        ("Pow", (WHOLE, np.abs(WHOLE)), {}),
+        ("Pow", (WHOLE.astype(np.int64), np.array(2, np.int64)), {}),
+        ("Selu", (WIDE,), {}),
+        ("Cosh", (WIDE,), {}),
+        ("Erf", (WIDE,), {}),
+        ("LayerNormalization", (WIDE, WIDE[0]), {}),
+        ("DequantizeLinear", (WHOLE.astype(np.int8), np.array(0.3, np.float16)), {}),
+    ],
+)
+def test_element_types(operator: str, operands: tuple[np.ndarray, ...], attributes: dict[str, int]) -> None:
+    inputs = {f"x{place}": each for place, each in enumerate(operands)}
+    node = helper.make_node(operator, list(inputs), ["y"], **attributes)
+    assert not differences(model([node], inputs), inputs, 1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+@pytest.mark.parametrize("operator", ["Gather", "GatherElements"])
+def test_indices_of_either_width_count_from_both_ends(operator: str, kind: type) -> None:
+    table = np.arange(20, dtype=np.float32).reshape(5, 4)
+    indices = np.array([[0, -1, 4, -5]], kind) if operator == "GatherElements" else np.array([0, -1, 4], kind)
+    node = helper.make_node(operator, ["table", "i"], ["y"])
+    assert not differences(model([node], {"i": indices}, {"table": table}), {"i": indices}, 0.0)
