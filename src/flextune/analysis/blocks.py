@@ -44,6 +44,11 @@ class Term:
 Linear = tuple[Term, ...]
 """An index that is the sum of these and of a constant."""
 
+WORD = "uint32"
+"""Holds eight weights of four bits."""
+_STORED = ("int8", WORD)
+"""Element types of weights that a product widens by scales of their own."""
+
 
 class BlockKind(StrEnum):
     """What a block computes, as far as scheduling cares."""
@@ -305,9 +310,17 @@ def _product_factors(
     if not terms or not isinstance(term := terms[0], tirx.Mul):
         return ()
     sides = [tuple(_loads(side, variables, positions)) for side in (term.a, term.b)]
-    if any(len(side) != 1 for side in sides):
-        return ()
-    return sides[0][0], sides[1][0]
+    factors = tuple(factor for side in sides if (factor := _factor(side)) is not None)
+    return factors if len(factors) == 2 else ()
+
+
+def _factor(loads: Sequence[Access]) -> Access | None:
+    """What one side of a product reads: a single element, or a stored byte besides the scale that widens it."""
+    if len(loads) == 1:
+        return loads[0]
+    stored = {load for load in loads if load.buffer.dtype in _STORED}
+    is_widened = len(stored) == 1 and all(load in stored or load.buffer.dtype == "float32" for load in loads)
+    return stored.pop() if is_widened else None
 
 
 def _loads(

@@ -9,6 +9,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 
 from flextune.errors import ModelError
 from flextune.importing.onnx_graph import nested_graphs
+from flextune.importing.simplify.block_weights import NBITS
 from flextune.importing.simplify.quantized_operators import FORMS
 
 CONTROL_FLOW = frozenset({"Constant", "If", "Loop", "Scan"})
@@ -41,7 +42,7 @@ def unsupported_operators(proto: onnx.ModelProto) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for number, node in enumerate(all_nodes(proto.graph)):
         is_default = node.domain in ("", "ai.onnx")
-        if (is_default and node.op_type in supported) or (node.domain, node.op_type) in FORMS:
+        if (is_default and node.op_type in supported) or (node.domain, node.op_type) in (*FORMS, NBITS):
             continue
         operator = node.op_type if is_default else f"{node.domain}::{node.op_type}"
         found.setdefault(operator, []).append(node.name or f"#{number} (writes {', '.join(node.output)})")

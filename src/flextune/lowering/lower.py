@@ -35,6 +35,7 @@ from flextune.lowering.precision.casts import store_bfloat16
 from flextune.lowering.precision.lines import along_lines
 from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.lowering.precision.quantized import integer_products
+from flextune.lowering.precision.stored_weights import keep_half_weights, keep_quantized_weights
 from flextune.lowering.regions import with_body
 from flextune.lowering.stitching import bodies, import_graph
 from flextune.tvm_types import IRModule, RelaxExpr
@@ -162,6 +163,7 @@ _CHECKED = "generated code would read outside of its tensors"
 
 PASSES: tuple[Pass[tvm.IRModule], ...] = (
     replacing(store_bfloat16, "TVM does not round to bfloat16"),
+    replacing(keep_quantized_weights),
     replacing(integer_products),
     replacing(byte_products),
     replacing(with_checked_indices, _CHECKED),
@@ -176,6 +178,7 @@ PASSES: tuple[Pass[tvm.IRModule], ...] = (
     ),
     replacing(fold_moved_constants),
     replacing(fold_constant_results),
+    replacing(keep_half_weights),
 )
 """On Relax operators, in the order they run."""
 

@@ -9,6 +9,7 @@ from flextune.importing.passes import Observer, Pass, in_place, run_passes
 from flextune.importing.simplify.activations import name_activations
 from flextune.importing.simplify.affine import fold_affine
 from flextune.importing.simplify.axes import positive_axes
+from flextune.importing.simplify.block_weights import rows_of_blocks
 from flextune.importing.simplify.bounds import compare_bounds
 from flextune.importing.simplify.branches import take_branches
 from flextune.importing.simplify.constants import fold_constants, fold_shapes
@@ -62,6 +63,7 @@ def regions_of_control_flow(graph: OnnxGraph) -> None:
 
 
 PASSES: tuple[Pass[OnnxGraph], ...] = (
+    in_place(rows_of_blocks, _READS),
     in_place(spell_out_quantized, _READS),
     in_place(refuse_elements, _REFUSES),
     in_place(fold_constants, _READS),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 
 from flextune.lowering.operator_graph import OperatorGraph
+from flextune.lowering.precision.stored_weights import STORED_PRODUCT
 from flextune.plan.fusion.pattern import MAX_OPERATORS, Group, with_epilogue
 from flextune.tvm_types import RelaxExpr
 
@@ -21,7 +22,7 @@ def products(graph: OperatorGraph, free: Set[int]) -> Iterator[Group]:
     operand is packed, from whatever layout it has. So is the result written: its rows must stay contiguous.
     """
     for operator in graph.operators:
-        if operator.index in free and operator.name == "matmul":
+        if operator.index in free and (operator.name == "matmul" or operator.name.startswith(STORED_PRODUCT)):
             group = with_epilogue(graph, operator.index, free)
             before = _transposed_operands(graph, operator.index, free)
             behind = transposed_result(graph, group[-1], free)

@@ -92,7 +92,12 @@ def _anchor_over(
     if strided and not constant and reuse < _LEAST_REUSE:
         return None
     # A last tile that is not whole is possible where everything along the axis is packed or computed in a stage of ours
-    ragged = not uniform and all(i == packed or stage_of(program, facts, facts.operands[i]) is not None for i in users)
+    plain = facts.kind is not BlockKind.CONTRACTION or len(facts.reads) <= len(facts.factors)  # no scales besides
+    ragged = (
+        plain
+        and not uniform
+        and all(i == packed or stage_of(program, facts, facts.operands[i]) is not None for i in users)
+    )
     # A dot product reads, for each lane, neighbours along the reduction: only packed weights (operand 1) lie like that
     intrinsic = dot_product(facts, limits) if packed == 1 else None
     if intrinsic is not None and (uniform % intrinsic.lanes or not (constant or strided or _is_shared(facts, packed))):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from flextune.analysis.blocks import BlockFacts, BufferFacts, ProgramFacts
+from flextune.analysis.blocks import WORD, BlockFacts, BufferFacts, ProgramFacts
 from flextune.analysis.footprint import dtype_bits
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.anchor import Anchor, dot_axis
@@ -112,6 +112,16 @@ class TileGeometry:
     def packed_buffer(self) -> BufferFacts | None:
         """What the packed operand reads."""
         return None if self.anchor.packed is None else self.facts.operands[self.anchor.packed].buffer
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether several weights lie in a word, whose parts the last reduce axis runs over: it is unrolled."""
+        return self.packed_buffer is not None and self.packed_buffer.dtype == WORD
+
+    @property
+    def scales(self) -> int:
+        """How many vectors besides the operands widen each vector of the weights: they are held in registers."""
+        return max(0, len(self.facts.reads) - len(self.facts.factors)) if self.facts.factors else 0
 
     @cached_property
     def copies_data(self) -> bool:

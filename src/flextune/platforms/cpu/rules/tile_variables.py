@@ -33,7 +33,7 @@ def _declare_tile(draft: Draft, tile: TileGeometry) -> None:
            reason=f"at most {MAX_WASTE_PERCENT}% of the {extent} elements of {tile.vector} may be padding, "
                   "or what fills the last vector"),
         Prod(accumulators, (*rows, vectors), name=f"{accumulators}_count", rule=RULE),
-        Sum(registers, (accumulators, vectors, 1), name=f"{registers}_count", rule=RULE),
+        Sum(registers, (accumulators, vectors, *[vectors] * tile.scales, 1), name=f"{registers}_count", rule=RULE),
         Le(registers, max(limit, _LEAST_REGISTERS), name=f"{registers}_limit", rule=RULE,
            reason=f"accumulators, one row of vectors and one broadcast fit the {limit} registers"),
     )  # fmt: skip
@@ -93,7 +93,8 @@ def _declare_cache_limits(draft: Draft, tile: TileGeometry) -> None:
 
 def _declare_choices(draft: Draft, tile: TileGeometry) -> None:
     steps = math.ceil(tile.extent(tile.reduce_order[-1]) / tile.group)
-    draft.variable(tile.role("unroll"), [times for times in (1, 2, 4) if steps % times == 0])
+    unrolls = [times for times in (1, 2, 4) if steps % times == 0]
+    draft.variable(tile.role("unroll"), [steps] if tile.reads_words else unrolls)
     if tile.outer_axes:
         draft.variable(tile.role("grid_order"), (0, 1))
         draft.variable(tile.role("cache_order"), (0, 1))
