@@ -7,13 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from flextune.csp.assignment import Assignment, Assignments
-from flextune.csp.solutions import SolutionSet
+from flextune.csp.assignment import Assignments
 from flextune.search.bayesian.gaussian_process_search import BayesianStrategy, GaussianProcessSearchOptions
 from flextune.search.local.walk import Walk, WalkOptions
-from flextune.search.strategy import Ranking
 from flextune.search.strategy_options import option
 
 
@@ -33,18 +29,9 @@ class AutoStrategy(BayesianStrategy[AutoOptions]):
     source = "docs/auto.md"
     options_type = AutoOptions
 
-    def __init__(
-        self,
-        solutions: SolutionSet,
-        *,
-        rng: np.random.Generator,
-        default: Assignment | None = None,
-        cost_model: Ranking | None = None,
-        options: AutoOptions | None = None,
-        trials: int | None = None,
-    ) -> None:
-        super().__init__(solutions, rng=rng, default=default, cost_model=cost_model, options=options, trials=trials)
-        self._walk = Walk(solutions, self.history, self.unseen, self.encoding, WalkOptions())
+    def prepare(self) -> None:
+        super().prepare()
+        self._walk = Walk(self.solutions, self.history, self.unseen, self.encoding, WalkOptions())
 
     def follow(self) -> Assignments:
         if len(self.history) >= self.options.walk_from and self.rng.random() < self.options.walk_share:

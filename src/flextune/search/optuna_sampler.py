@@ -20,11 +20,9 @@ from flextune.search.encoding import Encoding
 from flextune.search.extras import install_command
 from flextune.search.repair import nearest_unseen
 from flextune.search.rounds import RoundStrategy
-from flextune.search.strategy import Ranking
 from flextune.search.strategy_options import StrategyOptions, option
 
 if TYPE_CHECKING:
-    from flextune.csp.solutions import SolutionSet
     from flextune.trial.measurement import Measurement
 
 _LEAST_SECS = 1e-12
@@ -50,19 +48,9 @@ class OptunaStrategy(RoundStrategy[OptunaOptions]):
     source = "Bergstra et al., NeurIPS 2011; optuna.samplers.TPESampler"
     extra = "optuna"
 
-    def __init__(
-        self,
-        solutions: SolutionSet,
-        *,
-        rng: np.random.Generator,
-        default: Assignment | None = None,
-        cost_model: Ranking | None = None,
-        options: OptunaOptions | None = None,
-        trials: int | None = None,
-    ) -> None:
-        super().__init__(solutions, rng=rng, default=default, cost_model=cost_model, options=options, trials=trials)
+    def prepare(self) -> None:
         self._optuna = load_optuna()
-        self._encoding = Encoding(solutions)
+        self._encoding = Encoding(self.solutions)
         self._distributions = {
             name: self._optuna.distributions.IntDistribution(0, int(size) - 1)
             for name, size in zip(self._encoding.names, self._encoding.sizes, strict=True)

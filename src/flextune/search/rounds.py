@@ -51,6 +51,10 @@ class RoundStrategy(SearchStrategy, Generic[Options]):
         self.unseen = Unseen(solutions)
         self._asked: set[Assignment] = set()
         self._queue: deque[Assignment] = deque(() if default is None else (default,))
+        self.prepare()
+
+    def prepare(self) -> None:
+        """What a subclass makes of the space and its options before the first round: here, nothing."""
 
     @abstractmethod
     def propose(self) -> Assignments:

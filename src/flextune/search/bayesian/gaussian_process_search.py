@@ -10,16 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
-
 from flextune.csp.assignment import Assignment, Assignments
-from flextune.csp.solutions import SolutionSet
 from flextune.search.bayesian.acquisition import Acquisition, AcquisitionOptions
 from flextune.search.bayesian.candidate_pool import CandidatePools, PoolOptions
 from flextune.search.bayesian.initial_design import InitialDesign
 from flextune.search.encoding import Encoding
 from flextune.search.rounds import RoundStrategy
-from flextune.search.strategy import Ranking
 from flextune.search.strategy_options import StrategyOptions, option
 from flextune.surrogate.covariance import Array
 from flextune.surrogate.feature_map import FeatureMap
@@ -46,22 +42,12 @@ BayesianOptions = TypeVar("BayesianOptions", bound=GaussianProcessSearchOptions)
 class BayesianStrategy(RoundStrategy[BayesianOptions]):
     """An initial design, then what `follow` says: here the maximum of the acquisition function."""
 
-    def __init__(
-        self,
-        solutions: SolutionSet,
-        *,
-        rng: np.random.Generator,
-        default: Assignment | None = None,
-        cost_model: Ranking | None = None,
-        options: BayesianOptions | None = None,
-        trials: int | None = None,
-    ) -> None:
-        super().__init__(solutions, rng=rng, default=default, cost_model=cost_model, options=options, trials=trials)
+    def prepare(self) -> None:
         given = self.options
-        self.encoding = Encoding(solutions)
+        self.encoding = Encoding(self.solutions)
         self._design = InitialDesign(given.start, given.start_candidates)
-        self._features = FeatureMap(solutions.names, solutions)
-        pools = CandidatePools(solutions, self._features, self.encoding, PoolOptions(given.whole, given.samples))
+        self._features = FeatureMap(self.solutions.names, self.solutions)
+        pools = CandidatePools(self.solutions, self._features, self.encoding, PoolOptions(given.whole, given.samples))
         acquisition_options = AcquisitionOptions(
             cap=given.cap, rows=given.rows, kernel_rows=given.kernel_rows, refit_growth=given.refit_growth
         )

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flextune.csp.assignment import Assignment, Assignments
-from flextune.csp.solutions import SolutionSet
+from flextune.csp.assignment import Assignments
 from flextune.search.bayesian.candidate_pool import CandidatePools, Pool, PoolOptions
 from flextune.search.encoding import Encoding
 from flextune.search.rounds import RoundStrategy
-from flextune.search.strategy import Ranking
 from flextune.search.strategy_options import StrategyOptions, option
 from flextune.search.unseen import joined
 from flextune.surrogate.covariance import Array
@@ -49,20 +47,10 @@ class TreeSurrogateStrategy(RoundStrategy[TreeSurrogateOptions]):
     source = "Hutter et al., SMAC, LION 2011; Geurts et al., Extremely randomized trees, 2006"
     options_type = TreeSurrogateOptions
 
-    def __init__(
-        self,
-        solutions: SolutionSet,
-        *,
-        rng: np.random.Generator,
-        default: Assignment | None = None,
-        cost_model: Ranking | None = None,
-        options: TreeSurrogateOptions | None = None,
-        trials: int | None = None,
-    ) -> None:
-        super().__init__(solutions, rng=rng, default=default, cost_model=cost_model, options=options, trials=trials)
-        self._features = FeatureMap(solutions.names, solutions)
+    def prepare(self) -> None:
+        self._features = FeatureMap(self.solutions.names, self.solutions)
         pool_options = PoolOptions(self.options.whole, self.options.samples, walks=self.options.samples // 5)
-        self._pools = CandidatePools(solutions, self._features, Encoding(solutions), pool_options)
+        self._pools = CandidatePools(self.solutions, self._features, Encoding(self.solutions), pool_options)
 
     def propose(self) -> Assignments:
         size = self.options.round_size

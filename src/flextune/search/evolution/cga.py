@@ -32,14 +32,12 @@ from flextune.csp.assignment import Assignments
 from flextune.csp.constraint import In
 from flextune.search.evolution.importance import on_chosen
 from flextune.search.evolution.nearest import NearestRanking
+from flextune.search.evolution.selection import next_round, roulette
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
 from flextune.search.strategy_options import StrategyOptions, option
 from flextune.search.unseen import joined
 from flextune.trial.history import Fitness
-
-_LEAST_FITNESS = 1e-6
-"""Added in a roulette, so that it turns also when everything has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +74,6 @@ def merged(generations: Sequence[Generation]) -> Generation:
     return Generation(assignments, np.concatenate([generation.fitness for generation in generations]))
 
 
-def roulette(rng: np.random.Generator, fitness: Fitness, n: int, replace: bool = True) -> npt.NDArray[np.intp]:
-    """Positions drawn with a probability proportional to their fitness; negative predictions count as none."""
-    if n == 0:
-        return np.empty(0, dtype=np.intp)
-    weights = np.maximum(fitness, 0) + _LEAST_FITNESS
-    return rng.choice(len(fitness), size=n, replace=replace, p=weights / weights.sum())
-
-
 class CgaStrategy(RoundStrategy[CgaOptions]):
     """Constrained genetic algorithm: breeds by restricting the space to the parents' values of key variables."""
 
@@ -101,7 +91,7 @@ class CgaStrategy(RoundStrategy[CgaOptions]):
             children = self._children(parents, keys)
             generation = merged([parents, children])
             met.append(children)
-        return self._selected(merged(met))
+        return next_round(self.rng, self.unseen, merged(met), self.options.round_size, self.options.epsilon)
 
     def _first_generation(self) -> Generation:
         drawn = self.unseen.draw(self.rng, self.options.population)
@@ -142,13 +132,3 @@ class CgaStrategy(RoundStrategy[CgaOptions]):
         """The key variables without one of them."""
         dropped = self.rng.integers(max(1, len(keys)))
         return [name for index, name in enumerate(keys) if index != dropped]
-
-    def _selected(self, met: Generation) -> Assignments:
-        """The next round from all that was met: some predicted best, some by roulette; filled up at random."""
-        fresh = met.take(self.rng.permutation(self.unseen.fresh(met.assignments)))
-        size = min(self.options.round_size, len(fresh))
-        order = np.argsort(-fresh.fitness, kind="stable")
-        best, others = np.split(order, [round(size * (1 - self.options.epsilon))])
-        spun = others[roulette(self.rng, fresh.fitness[others], size - len(best), replace=False)]
-        chosen = fresh.assignments.take(np.concatenate([best, spun]))
-        return joined([chosen, self.unseen.draw(self.rng, self.options.round_size - size, besides=chosen)])

@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from flextune.csp.assignment import Assignments
 from flextune.search.encoding import Coordinates, Encoding, Positions
-from flextune.search.evolution.cga import roulette
 from flextune.search.evolution.nearest import NearestRanking
+from flextune.search.evolution.selection import next_round, roulette
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy import Ranking
 from flextune.search.strategy_options import StrategyOptions, option
@@ -125,7 +125,8 @@ class GeneticStrategy(RoundStrategy[Options]):
             met.append(children)
             population = merged([parents, self.survivors(children)])
         self._last = population
-        return self._round_of(merged(met).feasible())
+        solutions = merged(met).feasible()
+        return next_round(self.rng, self.unseen, solutions, self.options.round_size, self.options.epsilon)
 
     def _first_generation(self) -> Population:
         drawn = self.unseen.draw(self.rng, self.options.population)
@@ -146,16 +147,6 @@ class GeneticStrategy(RoundStrategy[Options]):
     @cached_property
     def _ranking(self) -> Ranking:
         return self.cost_model if self.cost_model is not None else NearestRanking(self.history, self.encoding.names)
-
-    def _round_of(self, met: Population) -> Assignments:
-        """From all solutions that were met: some predicted best, some by roulette; filled up at random."""
-        fresh = met.take(self.rng.permutation(self.unseen.fresh(met.assignments)))
-        size = min(self.options.round_size, len(fresh))
-        order = np.argsort(-fresh.fitness, kind="stable")
-        best, others = np.split(order, [round(size * (1 - self.options.epsilon))])
-        spun = others[roulette(self.rng, fresh.fitness[others], size - len(best), replace=False)]
-        chosen = fresh.assignments.take(np.concatenate([best, spun]))
-        return joined([chosen, self.unseen.draw(self.rng, self.options.round_size - size, besides=chosen)])
 
 
 def one_point_children(rng: np.random.Generator, parents: Genotypes, n: int) -> Genotypes:

@@ -16,7 +16,6 @@ from functools import cached_property
 import numpy as np
 
 from flextune.csp.assignment import Assignment, Assignments
-from flextune.csp.solutions import SolutionSet
 from flextune.search.evolution.nearest import NearestRanking
 from flextune.search.flexaction.action_spaces import ActionSpaces, Restrictions
 from flextune.search.flexaction.agent import Agent, AgentOptions
@@ -67,24 +66,14 @@ class FlexActionStrategy(RoundStrategy[FlexActionOptions]):
     extra = "rl"
     options_type = FlexActionOptions
 
-    def __init__(
-        self,
-        solutions: SolutionSet,
-        *,
-        rng: np.random.Generator,
-        default: Assignment | None = None,
-        cost_model: Ranking | None = None,
-        options: FlexActionOptions | None = None,
-        trials: int | None = None,
-    ) -> None:
-        super().__init__(solutions, rng=rng, default=default, cost_model=cost_model, options=options, trials=trials)
-        self._path = library_path(self.options.library, solutions.problem) if self.options.library else None
-        restrictions = Restrictions(solutions)
+    def prepare(self) -> None:
+        self._path = library_path(self.options.library, self.solutions.problem) if self.options.library else None
+        restrictions = Restrictions(self.solutions)
         self.library = Library(self.options.capacity, self._entries(restrictions))
         actions = [None if entry is None else entry.action for entry in self.library.slots]
         self.spaces = ActionSpaces(restrictions, actions)
-        self.agent = Agent(self.library, self.spaces, self.options, rng)
-        self._states = StateOfSearch(solutions)
+        self.agent = Agent(self.library, self.spaces, self.options, self.rng)
+        self._states = StateOfSearch(self.solutions)
         self._open_rounds: list[_Round] = []
         self._unasked: dict[Assignment, float] = {}
         self._taught: set[Assignment] = set()

@@ -16,13 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from flextune.csp.assignment import Assignment, Assignments
-from flextune.csp.solutions import SolutionSet
 from flextune.search.encoding import Encoding
 from flextune.search.flextensor.directions import Direction
 from flextune.search.flextensor.flextensor_p import FlexTensorBase, FlexTensorOptions, Surroundings
 from flextune.search.q_learning.q_network import DEVICES, Learning, QNetworks
 from flextune.search.q_learning.transition_memory import Batch, Replay, Row, Transition
-from flextune.search.strategy import Ranking
 from flextune.search.strategy_options import option
 from flextune.trial.measurement import Measurement
 
@@ -62,27 +60,17 @@ class FlexTensorQStrategy(FlexTensorBase[FlexTensorQOptions]):
     extra = "rl"
     options_type = FlexTensorQOptions
 
-    def __init__(
-        self,
-        solutions: SolutionSet,
-        *,
-        rng: np.random.Generator,
-        default: Assignment | None = None,
-        cost_model: Ranking | None = None,
-        options: FlexTensorQOptions | None = None,
-        trials: int | None = None,
-    ) -> None:
-        super().__init__(solutions, rng=rng, default=default, cost_model=cost_model, options=options, trials=trials)
+    def prepare(self) -> None:
         subspaces = range(len(self.directions.subspaces))
         self._counts = np.array([self.directions.count(subspace) for subspace in subspaces])
-        self._encoding = Encoding(solutions)
+        self._encoding = Encoding(self.solutions)
         self._replays = [Replay(self.options.replay) for _ in subspaces]
         self._steps: dict[Assignment, Step] = {}
         self._rounds = 0
         self._inputs = self._encoding.genes + 1
         widths = (self._inputs, *[_WIDTH] * (_LAYERS - 1), int(self._counts.max()))
         learning = Learning(self.options.discount)
-        self.networks = QNetworks(len(subspaces), widths, learning, rng=rng, device=self.options.device)
+        self.networks = QNetworks(len(subspaces), widths, learning, rng=self.rng, device=self.options.device)
 
     @property
     def epsilon(self) -> float:

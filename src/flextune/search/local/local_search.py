@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from flextune.csp.assignment import Assignment, Assignments
-from flextune.csp.solutions import SolutionSet
+from flextune.csp.assignment import Assignments
 from flextune.search.encoding import Encoding
 from flextune.search.local.walk import Walk, WalkOptions
 from flextune.search.rounds import RoundStrategy
-from flextune.search.strategy import Ranking
 from flextune.search.strategy_options import StrategyOptions, option
 
 
@@ -34,19 +30,9 @@ class LocalSearchStrategy(RoundStrategy[LocalSearchOptions]):
     source = "Schoonhoven et al., Benchmarking optimization algorithms for auto-tuning GPU kernels, 2022"
     options_type = LocalSearchOptions
 
-    def __init__(
-        self,
-        solutions: SolutionSet,
-        *,
-        rng: np.random.Generator,
-        default: Assignment | None = None,
-        cost_model: Ranking | None = None,
-        options: LocalSearchOptions | None = None,
-        trials: int | None = None,
-    ) -> None:
-        super().__init__(solutions, rng=rng, default=default, cost_model=cost_model, options=options, trials=trials)
+    def prepare(self) -> None:
         walk_options = WalkOptions(self.options.jump, self.options.anew)
-        self._walk = Walk(solutions, self.history, self.unseen, Encoding(solutions), walk_options)
+        self._walk = Walk(self.solutions, self.history, self.unseen, Encoding(self.solutions), walk_options)
         self._started = False
 
     def propose(self) -> Assignments:

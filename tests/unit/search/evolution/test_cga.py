@@ -3,7 +3,8 @@ import pytest
 
 from flextune.cost.cost_model_registry import create_cost_model
 from flextune.csp.solutions import SolutionSet
-from flextune.search.evolution.cga import CgaOptions, CgaStrategy, roulette
+from flextune.search.evolution.cga import CgaOptions, CgaStrategy
+from flextune.search.evolution.selection import roulette
 from flextune.search.strategy_registry import create_strategy
 from flextune.testing.cost_models import measured
 from flextune.testing.strategies import HUGE, SMALL, example_measurement, solved
