@@ -18,7 +18,7 @@ from tvm import tirx
 from tvm.ir import TensorLoad
 
 from flextune.analysis.bfloat16_expressions import narrowed, unrounded
-from flextune.analysis.blocks import BlockFacts, BlockKind, ProgramFacts, read_program
+from flextune.analysis.blocks import BlockFacts, BlockKind, ProgramFacts, iterator_name, read_program
 from flextune.analysis.element import Element, is_call, substituted
 from flextune.tvm_types import Buffer, BufferLoad, Expression, PrimFunc, Variable
 
@@ -37,17 +37,22 @@ class AttentionFacts:
 
     batch: tuple[int, ...]
     queries: int
+    """Rows of the query."""
     keys: int
     depth: int
+    """What the first product sums over."""
     columns: int
+    """Of the value, and of the result."""
     query: Element
     key: Element
     value: Element
     score: Element
+    """A score, made of a product of query and key: with its scale and mask."""
     result: Element
     target: tuple[Element, ...]
     output: Buffer
     guarded: bool
+    """Whether weights that are NaN become 0."""
     online: bool
     narrow: bool = False
 
@@ -220,7 +225,7 @@ class _Reader:
         loops = {it.var: int(it.dom.extent) for it in last.block.iter_vars}
         axes = {index: axis for index, axis in zip(read[0].indices, own, strict=True) if index in loops}
         _require(all(variable in axes or extent == 1 for variable, extent in loops.items()))
-        _require(all(loops[index] == values.extent(_plain(axis)) for index, axis in axes.items()))
+        _require(all(loops[index] == values.extent(iterator_name(axis)) for index, axis in axes.items()))
         given = {variable: axes.get(variable, tirx.const(0, "int32")) for variable in loops}
         store = last.block.body
         result = Element(own, substituted(expression, given), hole)
@@ -242,7 +247,7 @@ class _Reader:
             _require(writer.kind is BlockKind.ELEMENTWISE and axes is not None)
             self.used.add(writer.name)
             places = dict(zip(axes or (), node.indices, strict=True))
-            given = {it.var: places.get(_plain(it.var), tirx.const(0, "int32")) for it in writer.block.iter_vars}
+            given = {it.var: places.get(iterator_name(it.var), tirx.const(0, "int32")) for it in writer.block.iter_vars}
             return self._expanded(substituted(writer.block.body.value, given), stops)
 
         return tvm_ffi.structural_map(expression, (TensorLoad, load))
@@ -289,7 +294,3 @@ def _check_hole(expression: Expression, hole: Buffer, variables: Sequence[Variab
     _require(own)
     for load in own:
         _require(all(i.same_as(v) or _is_zero_index(i) for i, v in zip(load.indices, variables, strict=True)))
-
-
-def _plain(variable: Variable) -> str:
-    return str(variable.name).removeprefix("v_")

@@ -77,7 +77,9 @@ class BufferFacts:
 
     name: str
     shape: tuple[int, ...]
+    """Its extents."""
     dtype: str
+    """Its element type."""
     parameter: int | None
     local: int | None = None
 
@@ -169,12 +171,19 @@ class BlockFacts:
     """One block: iterators in loop order, what it reads and writes, and what kind of computation it is."""
 
     name: str
+    """Of the block in its function."""
     iterators: tuple[Iterator, ...]
+    """With the extents of the loops they are bound to."""
     reads: tuple[Access, ...]
+    """In the order of the expression."""
     writes: tuple[Access, ...]
+    """One, but for opaque blocks."""
     kind: BlockKind
+    """What scheduling may do with it."""
     factors: tuple[Access, ...] = ()
+    """Of a contraction: what its product multiplies."""
     block: Block = field(default=None, compare=False, repr=False)
+    """The block in TensorIR."""
 
     @property
     def operands(self) -> tuple[Access, ...]:
@@ -266,7 +275,7 @@ def _read_nest(statement: Statement, positions: Mapping[Buffer, int]) -> BlockFa
     iterators = tuple(_iterator(it) for it in block.iter_vars)
     if len({it.name for it in iterators}) != len(iterators):
         raise _NotPlainError
-    variables = {it.var: _name_of(it.var) for it in block.iter_vars}
+    variables = {it.var: iterator_name(it.var) for it in block.iter_vars}
     if not isinstance(block.body, tirx.BufferStore) or len(block.writes) != 1:
         return _opaque(block, iterators, positions)
     store = block.body
@@ -381,10 +390,11 @@ def _iterator(it: IterVar) -> Iterator:
     kinds = {0: SPATIAL, 2: REDUCE}
     if int(it.iter_type) not in kinds:
         raise _NotPlainError
-    return Iterator(_name_of(it.var), _static(it.dom.extent), kinds[int(it.iter_type)])
+    return Iterator(iterator_name(it.var), _static(it.dom.extent), kinds[int(it.iter_type)])
 
 
-def _name_of(var: Variable) -> str:
+def iterator_name(var: Variable) -> str:
+    """A block's iterator as its loop is called: TVM puts `v_` before it."""
     return str(var.name).removeprefix("v_")
 
 

@@ -45,11 +45,17 @@ class Nest:
     """One node of the program: a block (or, without blocks, one store), while it is being collected."""
 
     name: str
+    """Of the block, or of the buffer that is stored to."""
     loops: list[Loop] = field(default_factory=list)
+    """From the outermost in."""
     reduce_variables: list[Variable] = field(default_factory=list)
+    """Those that results are summed over."""
     reads: list[Reference] = field(default_factory=list)
+    """Elements loaded."""
     writes: list[Reference] = field(default_factory=list)
+    """Elements stored."""
     flops: int = 0
+    """Operations, all iterations together."""
 
     def kind_of(self, loop: Loop) -> str:
         return REDUCE if any(loop.variable.same_as(v) for v in self.reduce_variables) else SPATIAL

@@ -47,15 +47,24 @@ class BufferAccess:
     """How a block uses a buffer; `exact` is False where an index depends on data or the nest is too large to count."""
 
     buffer: str
+    """Its name."""
     dtype: str
+    """Its element type."""
     shape: tuple[int, ...]
+    """Its extents."""
     mode: str
+    """`read`, `write`, or `update` of a reduction's own result."""
     accesses: int
+    """Elements read or written, all iterations together."""
     footprint_elements: int
+    """Different elements among them."""
     footprint_bytes: int
+    """The bytes of these."""
     reuse: float
+    """Accesses per different element."""
     exact: bool
     levels: tuple[LevelReuse, ...]
+    """The reuse within each loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +72,31 @@ class BlockAnalysis:
     """One node: its loops in order, accesses, operations, and its place in the graph."""
 
     name: str
+    """Of the block."""
     loops: tuple[LoopAnalysis, ...]
+    """From the outermost in."""
     spatial_loops: int
+    """How many of them give different results."""
     reduce_loops: int
+    """How many of them results are summed over."""
     trips: int
+    """Iterations of all loops."""
     flops: int
+    """Operations."""
     bytes: int
+    """Of the different elements that it reads and writes."""
     intensity: float
+    """Operations per byte."""
     accesses: tuple[BufferAccess, ...]
+    """How it uses each buffer."""
     inputs: tuple[str, ...]
+    """Buffers it reads."""
     outputs: tuple[str, ...]
+    """Buffers it writes."""
     producers: tuple[str, ...]
+    """Blocks whose results it reads."""
     consumers: tuple[str, ...]
+    """Blocks that read its results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +104,17 @@ class GraphStatistics:
     """The graph of blocks: an edge leads from the block that writes a buffer to one that reads it."""
 
     nodes: int
+    """Blocks."""
     edges: int
+    """Pairs of blocks, of which one reads what the other writes."""
     inputs: tuple[str, ...]
+    """Parameters that are only read."""
     outputs: tuple[str, ...]
+    """Parameters that are written."""
     intermediates: tuple[str, ...]
+    """What is written and is no parameter."""
     most_consumers: int
+    """Blocks that read from one block, where these are most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +126,13 @@ class ProgramAnalysis:
     """
 
     dtype: str
+    """The element type whose peak bounds the program."""
     flops: int
     bytes: int
     unfused_bytes: int
     intensity: float
     graph: GraphStatistics
+    """What is computed from what."""
     blocks: tuple[BlockAnalysis, ...]
 
     def block(self, name: str) -> BlockAnalysis:

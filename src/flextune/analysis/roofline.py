@@ -22,10 +22,14 @@ class Roofline:
     """
 
     bound_secs: float
+    """The larger one of both bounds."""
     limited_by: str
     compute_secs: float
+    """The operations at their peak rate."""
     memory_secs: float
+    """The bytes at memory's rate."""
     peak_flops: float
+    """That rate, of the program's type, a second."""
     ridge_intensity: float
     fits: str
 

@@ -36,12 +36,19 @@ class NewPart:
     """A part that is to be written: the library of one of ours, else an artifact of the named compiler."""
 
     ports: PartPorts
+    """What it takes and gives."""
     library: Path | None = None
+    """Of one of ours."""
     compiler: str = ""
+    """By name; empty for one of ours."""
     content: bytes = b""
+    """The artifact of another compiler."""
     weights: Weights = field(default_factory=dict)
+    """By name."""
     providers: tuple[str, ...] = ()
+    """Of the other runtime, those that may run it."""
     alone: bool = False
+    """Whether it is the whole model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +65,16 @@ class StoredPart:
     """A part as the manifest has it. Without a `compiler` it is one of ours, and the member is its library."""
 
     ports: PartPorts
+    """What it takes and gives."""
     compiler: str
     member: int
+    """The number of the file's member that holds it."""
     weights: Mapping[str, StoredWeights]
+    """Where each is, by name."""
     providers: tuple[str, ...]
+    """Of the other runtime, those that may run it."""
     alone: bool
+    """Whether it is the whole model."""
 
 
 @dataclass(frozen=True, slots=True)

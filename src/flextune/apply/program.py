@@ -106,11 +106,17 @@ class Move:
     """A change of a slot; the fields are explained with `ft_move` in native/program.h. `step` is in bytes."""
 
     change: Change
+    """What is done."""
     value: int
+    """Where the slot points."""
     slot: int = 0
+    """By number."""
     other: int = 0
+    """The tensor or slot that it is in turns, or comes from."""
     result: int = -1
+    """What it is copied to when the loop ends; -1: nothing."""
     start: int = 0
+    """Of a slice, in bytes."""
     step: int = 0
 
 

@@ -110,11 +110,17 @@ class _Inspection:
     """All that there is to say about a model that is wholly ours, or a part that is."""
 
     model: str
+    """What was inspected, as the user names it."""
     svg: Path | None
+    """Where the picture is, where one was asked for."""
     partition: Partition
+    """The lowered model."""
     view: GraphView
+    """Its groups, and the graph of their calls."""
     contents: _Contents
+    """What the file holds."""
     sizes: dict[str, int]
+    """The number of schedules of each group, as far as they were counted."""
 
     @classmethod
     def of(

@@ -75,11 +75,17 @@ class Summary:
     """The records of one workload on one target; the latest record of a candidate counts."""
 
     workload: str
+    """Its key."""
     target: str
+    """The target's text."""
     trials: int
+    """Candidates measured."""
     failed: int
+    """How many of them gave no time."""
     best: TuningRecord | None
+    """The fastest; None where none ran."""
     failures: tuple[tuple[str, int], ...]
+    """How many failed in which way, most first."""
 
     def to_dict(self) -> JsonValue:
         return {

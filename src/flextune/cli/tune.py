@@ -92,15 +92,25 @@ class Request:
     """What the options ask for, before anything that takes long is loaded."""
 
     budget: Budget
+    """Trials or minutes."""
     strategy: str
+    """By name."""
     cost_model: str
+    """By name."""
     seed: int
+    """Of everything random."""
     resume: bool
+    """Whether recorded trials are taken for known."""
     target: str | None
+    """Its text; None for this machine."""
     db: Path | None
+    """Where records are kept."""
     strategy_options: tuple[tuple[str, str], ...] = ()
+    """Names and texts."""
     cost_model_options: tuple[tuple[str, str], ...] = ()
+    """Names and texts."""
     pretrained: Path | None = None
+    """The file of a model to begin with."""
 
     def search(self) -> SearchOptions:
         """How to search. Unknown names and bad options are refused before anything is measured."""
@@ -125,11 +135,16 @@ class ModelRequest:
     """
 
     request: Request
+    """What it shares with one about a workload."""
     began: float
     without: tuple[str, ...] = ()
+    """Names of passes."""
     precision: str = "float32"
+    """By name."""
     only_own: bool = False
+    """Whether no part is another runtime's."""
     providers: tuple[str, ...] = ()
+    """Of another runtime, those that may run parts."""
 
 
 def _tune_model(path: Path, shapes: Mapping[str, tuple[int, ...]], asked: ModelRequest, as_json: bool) -> None:

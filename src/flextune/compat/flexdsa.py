@@ -52,11 +52,15 @@ class OptimizedGraph:
 
     graph: networkx.DiGraph
     build: Build
+    """What runs it."""
     kernels: tuple[str, ...]
     """Names of the kernels, those with most arithmetic first."""
     _partition: Partition = field(repr=False)
+    """The lowered model."""
     _schedules: Mapping[str, Schedule] = field(repr=False)
+    """By kernel, where there is one."""
     _target: Target = field(repr=False)
+    """What it is built for."""
 
     @property
     def executable(self) -> Executable:

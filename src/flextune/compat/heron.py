@@ -62,15 +62,23 @@ class HeronConfig:
     """A checked configuration. Timeouts are seconds; each of `runner_repeat` repeats averages `runner_number` runs."""
 
     out_name: str
+    """The folder that results are written into."""
     method: str
+    """The search method, as Heron names it."""
     max_trials: int
+    """Measurements of each case."""
     runner_number: int
     runner_repeat: int
     runner_timeout: int
+    """Of a run."""
     build_timeout: int
+    """Of a build."""
     in_dtype: str
+    """Of the operands."""
     out_dtype: str
+    """Of the sums."""
     cases: tuple[HeronCase, ...]
+    """The shapes, one after the other."""
 
     @property
     def strategy(self) -> str:

@@ -17,11 +17,15 @@ class RoundStatistics:
     """One row of `stat.csv`; times in seconds, empty where nothing ran. `trials` and `failed` count from the start."""
 
     round: int
+    """From 1."""
     trials: int
     best: float
+    """The fastest so far."""
     mean: float
+    """Of what ran in this round."""
     failed: int
     secs: float
+    """Since the start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,11 +35,17 @@ class Growth:
     """How trees are grown."""
 
     rounds: int = 100
+    """Trees, one after the other."""
     max_depth: int = 4
+    """Comparisons from the root to a leaf, at most."""
     learning_rate: float = 0.1
+    """The part of each tree's prediction that is added."""
     row_fraction: float = 0.8
+    """The part of the rows that a tree sees."""
     feature_fraction: float = 0.5
+    """The part of the features that a tree sees."""
     least_rows: float = 1.0
+    """Rows in a leaf, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +55,17 @@ class Objective:
     name: str
     base_score: float = 0.0
     parameters: Mapping[str, object] = field(default_factory=dict)
+    ranks: bool = False
+    """Whether rows are compared within groups, instead of each with its label."""
 
     def starting_at(self, score: float) -> Objective:
         return replace(self, base_score=score)
 
 
 SQUARED_ERROR = Objective("reg:squarederror")
-PAIRS = Objective("rank:pairwise", parameters={"lambdarank_pair_method": "mean", "lambdarank_num_pair_per_sample": 16})
+PAIRS = Objective(
+    "rank:pairwise", parameters={"lambdarank_pair_method": "mean", "lambdarank_num_pair_per_sample": 16}, ranks=True
+)
 """The order of pairs of rows of one group, of which each row is in 16 random ones (Burges 2010, RankNet)."""
 
 
@@ -95,7 +105,7 @@ def grown(
     data = xgboost.DMatrix(rows, label=labels, nthread=_THREADS)
     if base is not None:
         data.set_base_margin(base)
-    if objective.name.startswith("rank:"):
+    if objective.ranks:
         data.set_group(list(groups) if groups is not None else [len(rows)])
     parameters = {
         "objective": objective.name,

@@ -28,9 +28,13 @@ class MlpOptions(CostModelOptions):
     loss: str = option("regression", choices=("regression", "ranking"))
     networks: int = option(4, low=1, high=32)
     width: int = option(64, low=4, high=1024)
+    """Units of each of the two hidden layers."""
     steps: int = option(200, low=1, high=10_000)
+    """Of the optimiser, each time that the networks are trained."""
     rate: float = option(0.01, low=1e-5, high=1)
+    """The first learning rate; it falls to 0."""
     decay: float = option(2.0, low=0, high=100)
+    """Of the weights, a unit of rate."""
 
     @property
     def training(self) -> Training:
@@ -101,10 +105,14 @@ class FittedNetworks:
     """`doubt` is the scale of the networks' outputs."""
 
     networks: Networks
+    """After training."""
     scaling: Scaling
+    """Of the features."""
     doubt: float
     calibration: tuple[float, float] | None
+    """Offset and factor from outputs to throughputs, where one is known."""
     sensitivity: Numbers
+    """How much the outputs change with each feature."""
 
     def predict(self, rows: Features, base: Numbers) -> Scores:
         scores = base / self.doubt + self.networks.outputs(self.scaling.scaled(rows))

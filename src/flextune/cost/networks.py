@@ -29,11 +29,14 @@ class Training:
     """`steps` of Adam with `rate`, which falls to 0, and weights drawn to 0 by `decay` of them a unit of rate."""
 
     count: int = 4
+    """Networks."""
     width: int = 64
+    """Units of each hidden layer."""
     steps: int = 200
     rate: float = 0.01
     decay: float = 2.0
     batch: int = 256
+    """Rows of a step."""
 
 
 class Networks:

@@ -54,10 +54,15 @@ class PretrainedModel:
     """Expected throughput, relative to the best of the task, and the chance to run, by shared features."""
 
     training: Training
+    """What it has learned from."""
     features: tuple[str, ...]
+    """Names, in the order that the trees take them in."""
     trees: Trees
+    """The expected throughput."""
     calibration: tuple[float, float] | None
+    """Offset and factor from what the trees say to throughputs, where one is known."""
     chance: Trees | None
+    """To run; None where nothing failed."""
 
     def of_task(self, names: Sequence[str], task: TaskDescription) -> Prior:
         """What the model expects of a task with these variables."""

@@ -57,6 +57,7 @@ class TaskDescription:
     """
 
     operator: str = ""
+    """What is computed, by name."""
     axes: tuple[Axis, ...] = ()
     vector: str = ""
     operands: tuple[Operand, ...] = ()

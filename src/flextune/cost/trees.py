@@ -19,10 +19,15 @@ class TreesOptions(CostModelOptions):
 
     loss: str = option("regression", choices=("regression", "ranking"))
     rounds: int = option(100, low=1, high=10_000)
+    """Trees, one after the other."""
     max_depth: int = option(4, low=1, high=12)
+    """Comparisons from the root to a leaf, at most."""
     learning_rate: float = option(0.1, low=0.001, high=1)
+    """The part of each tree's prediction that is added."""
     row_fraction: float = option(0.8, low=0.1, high=1)
+    """The part of the rows that a tree sees."""
     feature_fraction: float = option(0.5, low=0.05, high=1)
+    """The part of the features that a tree sees."""
 
     @property
     def growth(self) -> Growth:

@@ -42,7 +42,9 @@ class Node:
     """One value of the network, and how it is computed."""
 
     name: str
+    """The variable's, or one made for an operator inside a constraint."""
     kind: Kind
+    """Leaf, product, sum or selection."""
     children: dict[str, int] = field(default_factory=dict)
     """Of a product or sum: the nodes it combines, each with how often it occurs (`a * a * b` has a: 2, b: 1)."""
     constant: int = 0

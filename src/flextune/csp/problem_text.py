@@ -93,10 +93,15 @@ class _Reader:
     """A cursor over the tokens of one line."""
 
     line: str
+    """The text."""
     number: int
+    """Its place in the file, for messages."""
     tokens: list[tuple[str, str]]
+    """Kinds and texts."""
     position: int = 0
+    """Of the next token."""
     depth: int = 0
+    """Of parentheses that are open."""
 
     @property
     def peek(self) -> str:

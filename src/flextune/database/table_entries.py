@@ -24,12 +24,19 @@ class TableEntry:
     """A configuration and what came of it, in seconds. `own` is carried under `OWN_KEY`."""
 
     values: Mapping[str, Value]
+    """By parameter."""
     status: Status
+    """How it ended."""
     run_secs: tuple[float, ...]
+    """Of every repeat."""
     error: str
+    """What a failed one said."""
     build_secs: float
+    """The build alone."""
     benchmark_secs: float
+    """All runs together."""
     created: str = ""
+    """When, as text."""
     own: Json = None
 
     @property
@@ -47,9 +54,13 @@ class Table:
     """All configurations of one program on one device; `own` is carried under `OWN_KEY`."""
 
     name: str
+    """Of the program."""
     device: str
+    """It was measured on."""
     parameters: Parameters
+    """With the values each can have."""
     entries: tuple[TableEntry, ...]
+    """One for each configuration."""
     own: Mapping[str, Json]
 
     @property

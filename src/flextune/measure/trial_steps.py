@@ -44,10 +44,15 @@ def run_steps(steps: Steps, worker: Worker | None) -> Measurement:
 @dataclass(slots=True)
 class _Running:
     number: int
+    """Of the candidate."""
     steps: Steps
+    """What is still to be done."""
     call: Call
+    """What is being done."""
     process: WorkerProcess
+    """Where."""
     is_second: bool = False
+    """Whether it was begun anew after its process had ended."""
 
 
 class TrialCrew:

@@ -28,8 +28,11 @@ class Places:
     layer: tuple[int, ...]
     bends: Mapping[Edge, tuple[tuple[float, int], ...]]
     layers: int
+    """Rows."""
     left: float
+    """The smallest x of all."""
     right: float
+    """The largest x of all."""
 
 
 def place(count: int, edges: Sequence[Edge], width: float, gap: float, bend_width: float) -> Places:

@@ -18,7 +18,7 @@ from tvm import tirx
 from tvm.ir import Range, TensorLoad, TensorRegion
 from tvm.s_tir import SBlock, SBlockRealize
 
-from flextune.analysis.blocks import Access, BlockFacts, ProgramFacts, read_program
+from flextune.analysis.blocks import Access, BlockFacts, ProgramFacts, iterator_name, read_program
 from flextune.analysis.moves import is_transpose
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, element_region
@@ -92,7 +92,7 @@ class _Restager:
     ) -> None:
         self.function, self.program, self.facts = function, program, facts
         self.tiles, self.vector, self.pack, self.constants, self.fuse = tiles, vector, pack, constants, fuse
-        self.old = {it.var: _name(it.var) for it in facts.block.iter_vars}
+        self.old = {it.var: iterator_name(it.var) for it in facts.block.iter_vars}
         self.extents = {it.name: it.extent for it in facts.iterators}
         # Extents are padded to whole register tiles, and the reduction to whole groups where the packing has some
         multiples = {**tiles, pack.outer[-1]: pack.group} if pack is not None and pack.group > 1 else tiles
@@ -377,7 +377,7 @@ class _Restager:
         nest = LoopNest(extents, [])
         shape = tuple(needed.get(d, e) for d, e in enumerate(facts.output.shape))
         new = tirx.decl_buffer(shape, facts.output.dtype, facts.output.name)
-        mapping = {it.var: nest.vars[_name(it.var)] for it in facts.block.iter_vars}
+        mapping = {it.var: nest.vars[iterator_name(it.var)] for it in facts.block.iter_vars}
 
         def swap(tree: TirTree) -> TirTree:
             return tvm_ffi.structural_map(tree, (tirx.Var, lambda var: mapping.get(var, var)))
@@ -404,10 +404,6 @@ class _Restager:
             return variables[name]
 
         return tvm_ffi.structural_map(tree, (tirx.Var, swap))
-
-
-def _name(var: Variable) -> str:
-    return str(var.name).removeprefix("v_")
 
 
 def _round_up(extent: int, tile: int) -> int:

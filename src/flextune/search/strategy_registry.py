@@ -59,10 +59,13 @@ class StrategyText:
     """What users are told of a strategy: `summary` is one line, `extra` the extra of flextune that it needs, if any."""
 
     name: str
+    """For `--strategy`."""
     summary: str
     source: str
+    """The paper that it is from."""
     extra: str
     options: tuple[OptionText, ...]
+    """With their defaults and limits."""
 
 
 def strategy_text(name: str) -> StrategyText:

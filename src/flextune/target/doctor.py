@@ -40,7 +40,9 @@ class Part:
     """
 
     name: str
+    """Of a program or package."""
     purpose: str
+    """What it is used for."""
     found: str
     how: str
     required: bool = False
@@ -54,10 +56,13 @@ class DoctorReport:
     """
 
     target: Target
+    """This machine as a target."""
     host: Host
+    """Its processor and memory."""
     peaks: Peaks | None
     versions: tuple[tuple[str, str], ...]
     parts: tuple[Part, ...]
+    """What is there, and what is missing."""
 
     @property
     def missing(self) -> tuple[Part, ...]:

@@ -26,7 +26,9 @@ class Host:
     """
 
     cpu_name: str
+    """As the processor calls itself."""
     os: str
+    """Name and version."""
     physical_cores: int
     logical_cores: int
     fingerprint: str

@@ -25,8 +25,11 @@ class Attribute:
     default: Value | None = None
     """None where every text must say it; it also tells what form values have, a name where it is None."""
     numeric: bool = True
+    """Whether values are whole numbers."""
     least: int = 1
+    """Of a number."""
     unit: str = ""
+    """Of a number, for messages."""
     in_key: bool = True
     """Whether targets that differ in it take different records; else it is printed only where it is not the default."""
 
@@ -67,6 +70,7 @@ class TargetKind:
     """
 
     name: str
+    """What the text of its targets begins with."""
     attributes: tuple[Attribute, ...]
     """In the order they are printed; features are the attribute of that name."""
     features: tuple[Feature, ...] = ()

@@ -50,9 +50,13 @@ class Peaks:
     """
 
     float32_flops: float
+    """In float32."""
     bfloat16_flops: float
+    """Products of bfloat16, summed in float32."""
     int8_ops: float
+    """Products of bytes, summed in int32."""
     memory_bytes_per_sec: float
+    """Read from memory."""
     quiet: bool = True
 
     def __post_init__(self) -> None:

@@ -70,13 +70,21 @@ class SeparableShape:
     """A depthwise convolution and a 1x1 one behind it, on images [batch, channels, height, width]."""
 
     height: int
+    """Of the images."""
     width: int
+    """Of the images."""
     channels: int
+    """Of the images."""
     results: int
+    """Channels of the 1x1 convolution."""
     taps: int = 3
+    """Rows and columns of the window."""
     stride: int = 1
+    """Of the window, in both directions."""
     pad: int = 1
+    """Zeros on every side."""
     batch: int = 1
+    """Images."""
 
     @property
     def data(self) -> list[int]:

@@ -14,7 +14,7 @@ from flextune.apply.executable import Executable
 from flextune.apply.threads import default_thread_count
 from flextune.errors import ModelError
 from flextune.torch_backend.backend_options import BackendOptions
-from flextune.torch_backend.capture import CapturedGraph, capture
+from flextune.torch_backend.capture import CapturedGraph, capture, input_name
 from flextune.torch_backend.graph_build import build
 from flextune.torch_backend.graph_inputs import GraphInputs, is_plain
 from flextune.torch_backend.journal import Journal, reason_of
@@ -39,9 +39,8 @@ class GraphBuild:
 
     def run(self, torch: Any, inputs: Sequence[Any]) -> dict[int, Any]:
         """The computed outputs by their positions."""
-        given = {
-            spec.name: array_of(torch, inputs[int(spec.name.removeprefix("input"))]) for spec in self.executable.inputs
-        }
+        by_name = {input_name(position): value for position, value in enumerate(inputs)}
+        given = {spec.name: array_of(torch, by_name[spec.name]) for spec in self.executable.inputs}
         results = self.executable.run(given)
         arrays = [np.asarray(results[spec.name]) for spec in self.executable.outputs]
         return {position: tensor_of(torch, array) for position, array in zip(self.computed, arrays, strict=True)}

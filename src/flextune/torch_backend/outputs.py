@@ -52,6 +52,7 @@ class OutputPlan:
     """
 
     count: int
+    """Of outputs."""
     views: dict[int, InputView]
     same: dict[int, int]
     shared: tuple[Shared, ...]

@@ -30,11 +30,15 @@ class Pointwise:
     """
 
     name: str
+    """In texts of workloads."""
     build: Build
+    """The operation as an expression of TVM's."""
     compute: Compute
+    """The operation in NumPy."""
     operand: Operand = "none"
     flops: int = 1
     integers: bool = False
+    """Whether it is for integers too."""
 
 
 def _erf(values: np.ndarray) -> np.ndarray:

@@ -19,11 +19,17 @@ class Window:
     """The window of a convolution or pooling, one number per spatial dimension."""
 
     extents: tuple[int, ...]
+    """Of the data."""
     kernel: tuple[int, ...]
+    """Taps."""
     stride: tuple[int, ...]
+    """Elements between neighbouring windows."""
     dilation: tuple[int, ...]
+    """Elements between neighbouring taps."""
     before: tuple[int, ...]
+    """Zeros before the data."""
     after: tuple[int, ...]
+    """Zeros behind the data."""
 
     @property
     def dimensions(self) -> int:

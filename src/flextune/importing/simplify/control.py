@@ -67,11 +67,17 @@ class _Control:
     """A node of control flow, and what is written in its place."""
 
     node: onnx.NodeProto
+    """The node."""
     graph: OnnxGraph
+    """It is part of."""
     simplify: Simplifier
+    """For the graphs inside of it."""
     shapes: dict[str, tuple[int, ...]]
+    """Of values, by name."""
     types: dict[str, int]
+    """Element types of values, by name (`TensorProto.DataType`)."""
     writer: NodeWriter
+    """Of what takes its place."""
 
     @classmethod
     def of(cls, node: onnx.NodeProto, graph: OnnxGraph, simplify: Simplifier) -> _Control:

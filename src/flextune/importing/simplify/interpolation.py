@@ -21,13 +21,19 @@ class Interpolation:
     """The attributes of a `Resize` that are the same for all axes."""
 
     mode: str = "nearest"
+    """`nearest`, `linear` or `cubic`."""
     coordinates: str = "half_pixel"
+    """`coordinate_transformation_mode`"""
     rounding: str = "round_prefer_floor"
+    """`nearest_mode`"""
     cubic: float = -0.75
     """`cubic_coeff_a`"""
     antialias: bool = False
+    """Whether windows grow where an axis shrinks."""
     exclude_outside: bool = False
+    """Whether weights outside of the tensor count for nothing."""
     extrapolation: float = 0.0
+    """`extrapolation_value`"""
 
 
 @dataclass(frozen=True, slots=True)

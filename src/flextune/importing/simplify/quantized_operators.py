@@ -33,12 +33,15 @@ class Writer:
     """Nodes in the making, in the place of one quantised node."""
 
     graph: OnnxGraph
+    """It is part of."""
     node: onnx.NodeProto
     """What they replace."""
     ranks: dict[str, int]
     """Of the values that are known to have so many axes."""
     nodes: list[onnx.NodeProto] = field(default_factory=list)
+    """Written so far."""
     count: int = 0
+    """Of names that were made."""
 
     def input(self, place: int) -> str:
         """The name of an input, empty where it is left out."""

@@ -65,13 +65,19 @@ class _Layer:
     """A recurrent node, and what is written in its place."""
 
     node: onnx.NodeProto
+    """The node."""
     graph: OnnxGraph
+    """It is part of."""
     writer: NodeWriter
+    """Of what takes its place."""
     inputs: Mapping[int, str]
     """Those that are there, by their positions."""
     steps: int
+    """Of the sequence."""
     batch: int
+    """Sequences."""
     hidden: int
+    """Units."""
     kind: int
     """The element type of all values (`TensorProto.DataType`)."""
     batch_first: bool

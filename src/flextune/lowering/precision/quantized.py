@@ -11,7 +11,6 @@ the product. Pooling, reshapes and concatenations of equally quantised values wo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +19,7 @@ from tvm import relax
 
 from flextune.lowering.calls import is_constant
 from flextune.lowering.emit import substituted
+from flextune.lowering.operator_graph import variables_read
 from flextune.lowering.precision.rewrite import is_straight
 from flextune.lowering.precision.zero_points import convolution_offset
 from flextune.tvm_types import RelaxCall, RelaxConstant, RelaxExpr, RelaxVar
@@ -87,9 +87,9 @@ class _Rewriter:
     def run(self) -> tvm.IRModule:
         bindings = [binding for block in self.main.body.blocks for binding in block.bindings]
         for binding in bindings:
-            for variable in _variables(binding.value):
+            for variable in variables_read(binding.value):
                 self.readers.setdefault(variable, []).append(_name(binding.value))
-        for variable in _variables(self.main.body.body):
+        for variable in variables_read(self.main.body.body):
             self.readers.setdefault(variable, []).append("return")
         with self.builder.function("main", list(self.main.params), attrs=dict(self.main.attrs or {})):
             with self.builder.dataflow():
@@ -112,7 +112,7 @@ class _Rewriter:
 
     def _plain(self, value: RelaxExpr) -> RelaxExpr:
         """The expression over what is known by now, with dequantised values in float32."""
-        needed = {variable: self._float32(variable) for variable in _variables(value)}
+        needed = {variable: self._float32(variable) for variable in variables_read(value)}
         return substituted(value, {**self.values, **needed})
 
     def _float32(self, variable: RelaxVar) -> RelaxExpr:
@@ -289,16 +289,3 @@ def _number(value: float, like: RelaxExpr) -> RelaxConstant:
 
 def _name(value: RelaxExpr) -> str:
     return str(getattr(getattr(value, "op", None), "name", ""))
-
-
-def _variables(value: RelaxExpr) -> Sequence[RelaxVar]:
-    if isinstance(value, relax.Var):
-        return [value]
-    parts: Sequence[RelaxExpr] = ()
-    if isinstance(value, tvm.ir.Call):
-        parts = value.args
-    elif isinstance(value, tvm.ir.Tuple):
-        parts = value.fields
-    elif isinstance(value, tvm.ir.TupleGetItem):
-        parts = [value.tuple_value]
-    return [variable for part in parts for variable in _variables(part)]

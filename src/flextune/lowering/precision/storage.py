@@ -8,7 +8,7 @@ nests, results of layers kept in float32.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import tvm
@@ -16,6 +16,7 @@ from tvm import relax
 
 from flextune.analysis.moves import Concatenation, move_of
 from flextune.lowering.calls import is_call_tir
+from flextune.lowering.operator_graph import variables_read
 from flextune.lowering.precision.narrow import plain_program
 from flextune.lowering.precision.residual import residual_stream
 from flextune.tvm_types import RelaxBinding, RelaxExpr, RelaxVar
@@ -56,9 +57,9 @@ def storage_of(
     stored -= {*kept, *residual_stream(module, sites, wide)}
     for binding in bindings:
         if not is_plain_call(module, binding.value):
-            stored -= set(_variables(binding.value))
+            stored -= set(variables_read(binding.value))
     if not inner:
-        stored -= set(_variables(function.body.body))
+        stored -= set(variables_read(function.body.body))
     ties = [(binding.var, binding.value.args[1].fields[0]) for binding in sites if _is_view(module, binding.value)]
     while loose := [pair for pair in ties if (pair[0] in stored) != (pair[1] in stored)]:
         stored -= {variable for pair in loose for variable in pair}
@@ -78,7 +79,7 @@ def _joined(module: tvm.IRModule, sites: Sequence[RelaxBinding]) -> set[RelaxVar
     for binding in reversed(sites):
         large = _is_large(binding.var) or binding.var in found
         if large and isinstance(move_of(module[binding.value.args[0]]), Concatenation):
-            found |= set(_variables(binding.value))
+            found |= set(variables_read(binding.value))
     return found
 
 
@@ -91,16 +92,3 @@ def _is_large(variable: RelaxVar) -> bool:
     if shape is None or str(variable.ty.dtype) != "float32" or not all(hasattr(size, "value") for size in shape):
         return False
     return math.prod(int(size) for size in shape) >= SMALL_ELEMENTS
-
-
-def _variables(value: RelaxExpr) -> Iterator[RelaxVar]:
-    if isinstance(value, relax.Var):
-        yield value
-    elif isinstance(value, tvm.ir.Call):
-        for argument in value.args:
-            yield from _variables(argument)
-    elif isinstance(value, tvm.ir.Tuple):
-        for field in value.fields:
-            yield from _variables(field)
-    elif isinstance(value, tvm.ir.TupleGetItem):
-        yield from _variables(value.tuple_value)

@@ -33,11 +33,16 @@ class _Step:
     """How one accumulator is updated: `lines` define {new} from {old}, {left} and %right, by way of {tmp}."""
 
     vector: str
+    """The LLVM type of an accumulator."""
     lines: tuple[str, ...]
     declarations: tuple[str, ...]
+    """Intrinsics that the lines call."""
     operations: int
+    """Of one update, a multiply-accumulate counting as two."""
     operand: str
+    """The LLVM type of both factors."""
     reload_operand: bool = False
+    """Whether a factor is read from memory each time."""
 
 
 def float32_kernel(target: Target) -> PeakKernel:

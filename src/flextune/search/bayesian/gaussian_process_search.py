@@ -26,14 +26,22 @@ class GaussianProcessSearchOptions(StrategyOptions):
     """`start` assignments that are far apart come first. See `AcquisitionOptions` for the model's options."""
 
     round_size: int = option(1, low=1, high=256)
+    """Assignments chosen together."""
     start: int = option(5, low=1, high=1000)
     start_candidates: int = option(500, low=1, high=100_000)
+    """Random ones that each of the first is chosen from."""
     cap: float = option(0.5, low=0.05, high=1)
+    """See `AcquisitionOptions`."""
     rows: int = option(500, low=10, high=4000)
+    """See `AcquisitionOptions`."""
     kernel_rows: int = option(200, low=10, high=1000)
+    """See `AcquisitionOptions`."""
     refit_growth: float = option(0.1, low=0, high=10)
+    """See `AcquisitionOptions`."""
     whole: int = option(30_000, low=1, high=200_000)
+    """See `PoolOptions`."""
     samples: int = option(10_000, low=1, high=100_000)
+    """See `PoolOptions`."""
 
 
 BayesianOptions = TypeVar("BayesianOptions", bound=GaussianProcessSearchOptions)

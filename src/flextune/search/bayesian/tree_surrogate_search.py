@@ -31,14 +31,21 @@ class TreeSurrogateOptions(StrategyOptions):
     """After `start` random ones, a round is the candidates of largest acquisition, `epsilon` of it random."""
 
     round_size: int = option(8, low=1, high=1024)
+    """Assignments chosen together."""
     start: int = option(16, low=1, high=1000)
     epsilon: float = option(0.12, low=0, high=1)
     trees: int = option(50, low=1, high=1000)
+    """See `ExtraTreesOptions`."""
     tries: int = option(5, low=1, high=100)
+    """See `ExtraTreesOptions`."""
     split: int = option(4, low=2, high=100)
+    """See `ExtraTreesOptions`."""
     cap: float = option(0.8, low=0.05, high=1)
+    """The quantile of the times above which all count alike."""
     whole: int = option(5000, low=1, high=200_000)
+    """See `PoolOptions`."""
     samples: int = option(2500, low=1, high=100_000)
+    """See `PoolOptions`."""
 
 
 class TreeSurrogateStrategy(RoundStrategy[TreeSurrogateOptions]):

@@ -45,14 +45,22 @@ class CgaOptions(StrategyOptions):
     """The names follow the module's description; `epsilon` is the part of a round that is selected by roulette."""
 
     round_size: int = option(32, low=1, high=1024)
+    """Assignments measured before the next round is bred."""
     population: int = option(200, low=1, high=10_000)
+    """Random solutions of the first generation."""
     history: int = option(32, low=0, high=10_000)
+    """Best measured ones of the first generation."""
     generations: int = option(5, low=1, high=100)
+    """Bred on predictions, each round."""
     parents: int = option(100, low=2, high=10_000)
+    """Selected by roulette in each generation."""
     offspring: int = option(200, low=1, high=10_000)
+    """Children of each generation."""
     key_fraction: float = option(0.2, low=0, high=1)
+    """The part of the variables that children inherit."""
     epsilon: float = option(0.4, low=0, high=1)
     keys: str = option("importance", choices=("importance", "random"))
+    """Whether these are the most important ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,11 +42,15 @@ class GeneticOptions(StrategyOptions):
     """
 
     round_size: int = option(32, low=1, high=1024)
+    """Assignments measured before the next round is bred."""
     population: int = option(200, low=1, high=10_000)
     history: int = option(32, low=0, high=10_000)
     generations: int = option(5, low=1, high=100)
+    """Bred on predictions, each round."""
     parents: int = option(100, low=2, high=10_000)
+    """Selected in each generation."""
     offspring: int = option(200, low=1, high=10_000)
+    """Children of each generation."""
     mutation: float = option(0.1, low=0, high=1)
     epsilon: float = option(0.4, low=0, high=1)
 

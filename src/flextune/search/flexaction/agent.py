@@ -38,11 +38,13 @@ class AgentOptions(StrategyOptions):
     epsilon: float = option(0.3, low=0, high=1)
     decay: float = option(0.995, low=0, high=1)
     discount: float = option(0.95, low=0, high=1)
+    """Of the reward that follows a step later."""
     replay: int = option(10_000, low=1, high=10_000_000)
     batch: int = option(64, low=1, high=4096)
     steps: int = option(16, low=0, high=1000)
     combine: int = option(2, low=0, high=64)
     device: str = option("auto", choices=DEVICES)
+    """Where the network computes."""
 
 
 class Agent:

@@ -13,7 +13,7 @@ from flextune.csp.problem import Problem
 from flextune.csp.problem_text import parse_lines
 from flextune.errors import UsageError
 from flextune.search.flexaction.library import Entry
-from flextune.search.flexaction.macro_actions import MacroAction
+from flextune.search.flexaction.macro_actions import AND, MacroAction
 
 _FORMAT = "flextune macro-actions"
 _VERSION = 1
@@ -26,6 +26,8 @@ class _Model(BaseModel):
 class _Action(_Model):
     name: str
     constraints: list[str]
+    parts: list[str] | None = None
+    """Missing in files of before: there the name says it."""
     uses: int = Field(ge=0)
     rewards: int = Field(ge=0)
     mean_reward: float
@@ -96,6 +98,7 @@ def save_library(path: Path, entries: Sequence[Entry], problem: Problem) -> None
         _Action(
             name=entry.action.name,
             constraints=[constraint.formula() for constraint in entry.action.constraints],
+            parts=list(entry.action.parts),
             uses=entry.uses,
             rewards=entry.rewards,
             mean_reward=entry.mean_reward,
@@ -148,7 +151,8 @@ def _entry(path: Path, action: _Action, problem: Problem) -> Entry:
         variables, constraints = parse_lines("\n".join(action.constraints))
         if variables or len(constraints) != len(action.constraints):
             raise UsageError("expected one constraint in each text")
-        found = MacroAction(action.name, constraints)
+        parts = action.name.split(AND) if action.parts is None else action.parts
+        found = MacroAction(action.name, constraints, tuple(parts) if len(parts) > 1 else ())
         problem.with_constraints(constraints)
     except UsageError as error:
         raise UsageError(f"library {path} is damaged: macro-action {action.name!r}: {error}; {_REMEDY}") from None

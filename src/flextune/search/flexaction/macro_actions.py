@@ -28,6 +28,8 @@ class MacroAction:
 
     name: str
     constraints: tuple[Constraint, ...]
+    parts: tuple[str, ...] = ()
+    """Names of the actions that it combines, if it does."""
 
     def __post_init__(self) -> None:
         if not self.constraints:
@@ -45,7 +47,7 @@ class MacroAction:
 
     @property
     def is_combined(self) -> bool:
-        return AND in self.name
+        return bool(self.parts)
 
     def holds(self, assignments: Assignments) -> Truth:
         """Which of the assignments satisfy it."""
@@ -72,8 +74,8 @@ def conjunction(problem: Problem, actions: Sequence[MacroAction]) -> MacroAction
         if together is None:
             return None
         merged += together
-    names = sorted({name for action in actions for name in action.name.split(AND)})
-    return MacroAction(AND.join(names), tuple(merged))
+    names = sorted({name for action in actions for name in action.parts or (action.name,)})
+    return MacroAction(AND.join(names), tuple(merged), tuple(names) if len(names) > 1 else ())
 
 
 def one_of(variable: str, values: Sequence[int]) -> Constraint:

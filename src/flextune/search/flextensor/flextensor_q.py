@@ -38,10 +38,13 @@ class FlexTensorQOptions(FlexTensorOptions):
     least_epsilon: float = option(0.1, low=0, high=1)
     decay: float = option(0.01, low=0, high=10)
     discount: float = option(0.9, low=0, high=1)
+    """Of the reward that follows a step later."""
     replay: int = option(1000, low=1, high=1_000_000)
     batch: int = option(32, low=1, high=4096)
     steps: int = option(4, low=1, high=1000)
+    """Of training, each round."""
     device: str = option("auto", choices=DEVICES)
+    """Where the networks compute."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,17 @@ class Batch:
     """Transitions of several networks as arrays (networks, rows, ...); rows with weight 0 are padding."""
 
     state: npt.NDArray[np.float32]
+    """Before the action."""
     action: npt.NDArray[np.int64]
+    """What was done, by number."""
     reward: npt.NDArray[np.float32]
+    """What came of it."""
     next_state: npt.NDArray[np.float32]
+    """After it."""
     allowed: Allowed
+    """The actions that are possible in the next state."""
     weight: npt.NDArray[np.float32]
+    """Of the row in the loss."""
 
     @classmethod
     def of(cls, transitions: Sequence[Transition], rows: int, inputs: int, actions: int) -> Batch:

@@ -100,6 +100,19 @@ def test_round_trip(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["library.json"]
 
 
+def test_combined_actions_keep_their_parts(tmp_path):
+    path = tmp_path / "library.json"
+    combined = MacroAction("a & b", (Eq("tile_i", 1),), ("a", "b"))
+    entries = [Entry(combined), Entry(MacroAction("a & c", (Eq("tile_i", 2),)))]
+    save_library(path, entries, PROBLEM)
+    assert load_library(path, PROBLEM) == entries
+    older = json.loads(path.read_text())
+    for action in older["actions"]:
+        del action["parts"]
+    path.write_text(json.dumps(older))
+    assert [entry.action.parts for entry in load_library(path, PROBLEM) or ()] == [("a", "b"), ("a", "c")]
+
+
 def test_no_file_is_no_library(tmp_path):
     assert load_library(tmp_path / "library.json", PROBLEM) is None
 

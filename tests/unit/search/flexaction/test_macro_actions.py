@@ -64,9 +64,11 @@ def test_a_limit_restricts():
 
 def test_conjunctions_say_both_in_few_words():
     both = conjunction(PROBLEM, [action("a <= 5\nb == 2", "low a & b"), action("3 <= a\nc <= 20\n2 <= c", "high a")])
-    assert both.name == "b & high a & low a"
+    assert both.name == "high a & low a & b"
+    assert both.parts == ("high a", "low a & b")
     assert formulas(both) == ["a in {3, 4, 5}", "b == 2", "c <= 20", "2 <= c"]
     tighter = conjunction(PROBLEM, [both, action("5 <= a\nc <= 30\n7 <= c")])
+    assert set(both.parts) < set(tighter.parts)
     assert formulas(tighter) == ["a == 5", "b == 2", "c <= 20", "7 <= c"]
     assert conjunction(PROBLEM, [action("a <= 5"), action("6 <= a")]) is None
 
