@@ -11,8 +11,8 @@ import tvm
 from flextune.lowering.layout import NCHW, NHWC, Layout
 from flextune.lowering.operator_graph import Operator
 from flextune.plan.fusion.plan import FusionPlan
-from flextune.plan.layouts.assignment import LayoutPair
-from flextune.plan.layouts.operators import CONVOLUTION, WINDOWS, is_depthwise, move_of
+from flextune.plan.layouts.image_operators import CONVOLUTION, WINDOWS, is_depthwise, move_of
+from flextune.plan.layouts.layout_assignment import LayoutPair
 from flextune.platforms.estimator import TargetEstimator
 from flextune.workload.work import Work
 from flextune.workload.workload import Workload

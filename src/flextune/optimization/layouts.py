@@ -17,8 +17,8 @@ from flextune.optimization.layout_costs import LayoutCosts
 from flextune.optimization.profile import interleaved_profile
 from flextune.plan.fusion.plan import FusionPlan
 from flextune.plan.group_kernels import default_workloads
-from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment, LayoutPair
-from flextune.plan.layouts.problem import LayoutProblem
+from flextune.plan.layouts.layout_assignment import ALL_NHWC, LayoutAssignment, LayoutPair
+from flextune.plan.layouts.layout_problem import LayoutProblem
 from flextune.plan.layouts.rewriting import with_layouts
 from flextune.plan.partition import Partition
 from flextune.plan.pass_list import LAYOUTS

@@ -10,7 +10,7 @@ from flextune.database.database import Database
 from flextune.optimization.layouts import recorded_layouts
 from flextune.plan.alternative import Alternative
 from flextune.plan.group_kernels import GroupKernels, group_kernels
-from flextune.plan.layouts.assignment import ALL_NHWC
+from flextune.plan.layouts.layout_assignment import ALL_NHWC
 from flextune.plan.partition import Partition
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target

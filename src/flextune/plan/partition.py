@@ -28,7 +28,7 @@ from flextune.lowering.regions import kernel_counts
 from flextune.plan.alternative import Choice
 from flextune.plan.bodies import with_planned_bodies
 from flextune.plan.fusion.switcher import FusionSwitcher
-from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment
+from flextune.plan.layouts.layout_assignment import ALL_NHWC, LayoutAssignment
 from flextune.plan.layouts.rewriting import with_layouts
 from flextune.plan.pass_list import float32_only
 from flextune.tvm_types import IRModule, PrimFunc

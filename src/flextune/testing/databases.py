@@ -24,7 +24,7 @@ from flextune.csp.assignment import Assignment
 from flextune.database.database import Database
 from flextune.database.store import open_database
 from flextune.plan.alternative import FUSED, PARTS, Alternative
-from flextune.plan.layouts.assignment import LayoutAssignment
+from flextune.plan.layouts.layout_assignment import LayoutAssignment
 from flextune.trial.decision import (
     AlternativeTime,
     Decision,

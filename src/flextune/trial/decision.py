@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 from flextune.errors import UsageError
 from flextune.plan.alternative import Alternative
-from flextune.plan.layouts.assignment import LayoutAssignment
+from flextune.plan.layouts.layout_assignment import LayoutAssignment
 from flextune.trial.format_1 import FORMAT_1, migrated_decision
 
 DECISION_FORMAT = 2

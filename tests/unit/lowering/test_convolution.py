@@ -13,8 +13,8 @@ from flextune.apply.build import compile_model
 from flextune.importing.model import model_from_proto
 from flextune.lowering.convolution import weight_layout
 from flextune.lowering.layout import NCHW, NHWC, blocked
-from flextune.plan.layouts.assignment import LayoutAssignment, LayoutPair
-from flextune.plan.layouts.problem import LayoutProblem
+from flextune.plan.layouts.layout_assignment import LayoutAssignment, LayoutPair
+from flextune.plan.layouts.layout_problem import LayoutProblem
 from flextune.plan.partition import partition_model
 from flextune.target.detect import detect
 from flextune.testing.models import evaluate, model_of, random_array, value

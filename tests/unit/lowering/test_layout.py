@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from flextune.errors import UsageError
 from flextune.lowering.layout import NCHW, NHWC, Layout, blocked
-from flextune.plan.layouts.assignment import LayoutAssignment, LayoutPair
+from flextune.plan.layouts.layout_assignment import LayoutAssignment, LayoutPair
 
 LAYOUTS = st.builds(Layout, st.permutations("NHWC").map("".join), st.one_of(st.just(0), st.integers(2, 64)))
 

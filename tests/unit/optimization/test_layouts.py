@@ -18,7 +18,7 @@ from flextune.optimization import layouts
 from flextune.optimization.contender import Contender, Contest
 from flextune.optimization.layout_costs import LayoutCosts
 from flextune.optimization.layouts import choose_layouts, layout_problem, layouts_of, plan_key, recorded_layouts
-from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment, LayoutPair
+from flextune.plan.layouts.layout_assignment import ALL_NHWC, LayoutAssignment, LayoutPair
 from flextune.plan.partition import Partition, partition_model
 from flextune.plan.pass_list import pass_names
 from flextune.platforms.estimator import TargetEstimator

@@ -14,8 +14,8 @@ from flextune.lowering.layout import NCHW, NHWC, blocked
 from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.plan.alternative import FUSED, Choice
 from flextune.plan.group_kernels import default_workloads, group_kernels
-from flextune.plan.layouts.assignment import LayoutAssignment
-from flextune.plan.layouts.problem import LayoutProblem
+from flextune.plan.layouts.layout_assignment import LayoutAssignment
+from flextune.plan.layouts.layout_problem import LayoutProblem
 from flextune.plan.partition import ModelTask, Partition, partition_model
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"

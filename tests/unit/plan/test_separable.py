@@ -15,7 +15,7 @@ from flextune.importing.model import Model, load_model
 from flextune.lowering.precision.precision import Precision
 from flextune.plan.alternative import FUSED, PARTS, Alternative
 from flextune.plan.group_kernels import GroupKernels, group_kernels, operator_names
-from flextune.plan.layouts.assignment import LayoutAssignment
+from flextune.plan.layouts.layout_assignment import LayoutAssignment
 from flextune.plan.partition import Partition, partition_model
 from flextune.platforms.cpu.rules.separable import RULE
 from flextune.platforms.estimator import TargetEstimator

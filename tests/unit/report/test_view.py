@@ -9,7 +9,7 @@ from onnx import helper
 
 from flextune.importing.model import model_from_proto
 from flextune.lowering.precision.precision import Precision
-from flextune.plan.layouts.assignment import LayoutAssignment
+from flextune.plan.layouts.layout_assignment import LayoutAssignment
 from flextune.plan.partition import partition_model
 from flextune.report.picture import draw, quantity
 from flextune.report.view import GraphView, view_of

@@ -10,7 +10,7 @@ import pytest
 
 from flextune.errors import UsageError
 from flextune.plan.alternative import FUSED, PARTS, Alternative
-from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment
+from flextune.plan.layouts.layout_assignment import ALL_NHWC, LayoutAssignment
 from flextune.testing.databases import example_decision, example_layouts, example_verdict
 from flextune.trial.decision import Decision, GroupDecision, LayoutDecision, Shipped, Verdict
 

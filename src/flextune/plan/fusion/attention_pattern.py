@@ -12,7 +12,7 @@ from flextune.lowering.operator_graph import OperatorGraph, is_constant, leaves
 from flextune.plan.algorithms.online_softmax import AttentionShape
 from flextune.plan.alternative import FUSED, Alternative
 from flextune.plan.fusion.pattern import MAX_OPERATORS, Group, is_elementwise, with_epilogue
-from flextune.plan.fusion.products import transposed_result
+from flextune.plan.fusion.product_pattern import transposed_result
 from flextune.tvm_types import RelaxExpr
 
 PATTERN = "attention"

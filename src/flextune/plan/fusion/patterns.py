@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from flextune.plan.fusion.attention_pattern import PATTERN as ATTENTION
 from flextune.plan.fusion.attention_pattern import attention, preferred_form
-from flextune.plan.fusion.normalization import window_normalization
+from flextune.plan.fusion.normalization_pattern import window_normalization
 from flextune.plan.fusion.pattern import Pattern, epilogues, register
-from flextune.plan.fusion.producers import producer_consumer, row_reductions
-from flextune.plan.fusion.products import products
-from flextune.plan.fusion.separable import PATTERN as SEPARABLE
-from flextune.plan.fusion.separable import preferred_form as separable_form
-from flextune.plan.fusion.separable import separable
+from flextune.plan.fusion.producer_pattern import producer_consumer, row_reductions
+from flextune.plan.fusion.product_pattern import products
+from flextune.plan.fusion.separable_pattern import PATTERN as SEPARABLE
+from flextune.plan.fusion.separable_pattern import preferred_form as separable_form
+from flextune.plan.fusion.separable_pattern import separable
 
 CONVOLUTIONS = frozenset(
     {"nn.conv1d", "nn.conv1d_transpose", "nn.conv2d", "nn.conv2d_transpose", "nn.conv3d", "nn.conv3d_transpose"}

@@ -108,14 +108,14 @@ def _later_patterns(group: FusionGroup) -> tuple[Pattern, ...] | None:
     return None if place is None else known[place + 1 :]
 
 
-def pass_names() -> tuple[str, ...]:
+def plan_passes() -> tuple[str, ...]:
     """What can be switched off when a plan is made: patterns, in the order they choose, and the merging of products."""
     return (*(pattern.name for pattern in registered()), MERGED_PRODUCTS)
 
 
 def checked_names(without: Collection[str]) -> frozenset[str]:
     """The names of passes to leave out; UsageError naming the nearest ones when one is unknown."""
-    names = pass_names()
+    names = plan_passes()
     for name in without:
         if name not in names:
             raise UsageError(f"unknown pass {name!r}: {nearest(name, names)}")

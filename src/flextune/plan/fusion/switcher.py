@@ -22,8 +22,7 @@ from flextune.lowering.operator_graph import OperatorGraph, is_constant
 from flextune.plan.alternative import PARTS, Alternative, Choice
 from flextune.plan.fusion.alternatives import alternatives, emit_alternative
 from flextune.plan.fusion.pattern import Group
-from flextune.plan.fusion.plan import FusionGroup, FusionPlan, make_plan, parts
-from flextune.plan.fusion.plan import pass_names as plan_passes
+from flextune.plan.fusion.plan import FusionGroup, FusionPlan, make_plan, parts, plan_passes
 from flextune.plan.pass_list import check_passes
 from flextune.registry import nearest
 from flextune.tvm_types import RelaxVar
@@ -81,24 +80,24 @@ class FusionSwitcher:
 
         None when its `main` branches.
         """
-        patterns, rules = _split(without)
+        of_plan, of_groups = _split(without)
         graph = OperatorGraph.of(module, estimator)
         if graph is None:
             return None
-        return cls._of_plan(make_plan(graph, patterns), rules)
+        return cls._of_plan(make_plan(graph, of_plan), of_groups)
 
     @classmethod
-    def _of_plan(cls, plan: FusionPlan, rules: frozenset[str]) -> FusionSwitcher:
+    def _of_plan(cls, plan: FusionPlan, without: frozenset[str]) -> FusionSwitcher:
         graph = plan.graph
         keys = [_key(graph, group) for group in plan.groups]
         counts = Counter(keys)
         positions = {key: number for number, key in enumerate(counts)}
         first = dict(zip(reversed(keys), reversed(plan.groups), strict=True))
         kinds = tuple(
-            GroupKind(f"group{positions[key]}", first[key], counts[key], alternatives(graph, first[key], rules))
+            GroupKind(f"group{positions[key]}", first[key], counts[key], alternatives(graph, first[key], without))
             for key in counts
         )
-        return cls(plan, kinds, tuple(positions[key] for key in keys), rules)
+        return cls(plan, kinds, tuple(positions[key] for key in keys), without)
 
     @cached_property
     def by_default(self) -> FusionSwitcher:
@@ -182,6 +181,7 @@ class FusionSwitcher:
 
 
 def _split(without: Collection[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """What a plan is made without, and what its groups cannot be. UsageError for a name of nothing."""
     check_passes(tuple(without))
     of_plan = frozenset(plan_passes())
     return of_plan.intersection(without), frozenset(without) - of_plan

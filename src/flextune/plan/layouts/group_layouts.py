@@ -11,8 +11,8 @@ from flextune.lowering.layout import NHWC, Layout
 from flextune.lowering.operator_graph import Operator, OperatorGraph, tensor_type, variables_read
 from flextune.plan.fusion.algorithms import WINOGRAD
 from flextune.plan.fusion.plan import FusionGroup
-from flextune.plan.layouts.assignment import LayoutPair
-from flextune.plan.layouts.operators import CONVOLUTION, is_depthwise, is_flexible, move_of
+from flextune.plan.layouts.image_operators import CONVOLUTION, is_depthwise, is_flexible, move_of
+from flextune.plan.layouts.layout_assignment import LayoutPair
 from flextune.tvm_types import RelaxVar
 
 

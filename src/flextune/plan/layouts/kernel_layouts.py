@@ -6,7 +6,7 @@ import tvm
 
 from flextune.lowering.kernels import primitives
 from flextune.lowering.layout import Layout
-from flextune.plan.layouts.assignment import LayoutPair
+from flextune.plan.layouts.layout_assignment import LayoutPair
 from flextune.tvm_types import RelaxExpr
 
 _ORDER = ("data_layout", "layout")

@@ -11,8 +11,8 @@ from flextune.lowering.emit import functions_only, substituted
 from flextune.lowering.layout import NCHW, NHWC, Layout
 from flextune.lowering.operator_graph import Operator, OperatorGraph, tensor_type, variables_read
 from flextune.plan.fusion.plan import FusionPlan
-from flextune.plan.layouts.assignment import LayoutAssignment, LayoutPair
-from flextune.plan.layouts.operators import CONVOLUTION, in_layout, move_of, moved
+from flextune.plan.layouts.image_operators import CONVOLUTION, in_layout, move_of, moved
+from flextune.plan.layouts.layout_assignment import LayoutAssignment, LayoutPair
 from flextune.tvm_types import IRModule, RelaxExpr, RelaxVar
 
 

@@ -10,8 +10,8 @@ import pytest
 from flextune.importing.model import load_model
 from flextune.lowering.layout import NCHW, NHWC, blocked
 from flextune.plan.fusion.plan import FusionPlan
-from flextune.plan.layouts.assignment import ALL_NHWC, LayoutAssignment, LayoutPair
-from flextune.plan.layouts.problem import LayoutProblem
+from flextune.plan.layouts.layout_assignment import ALL_NHWC, LayoutAssignment, LayoutPair
+from flextune.plan.layouts.layout_problem import LayoutProblem
 from flextune.plan.layouts.rewriting import with_layouts
 from flextune.plan.partition import partition_model
 from tests.unit.plan.layouts.nets import branching

@@ -12,8 +12,8 @@ from flextune.apply.build import compile_model
 from flextune.importing.model import Model, load_model
 from flextune.lowering.layout import NCHW, NHWC, blocked
 from flextune.plan.alternative import PARTS
-from flextune.plan.layouts.assignment import LayoutAssignment, LayoutPair
-from flextune.plan.layouts.problem import LayoutProblem
+from flextune.plan.layouts.layout_assignment import LayoutAssignment, LayoutPair
+from flextune.plan.layouts.layout_problem import LayoutProblem
 from flextune.plan.partition import Partition, partition_model
 from flextune.target.detect import detect
 from flextune.testing.models import evaluate, random_array

@@ -18,8 +18,8 @@ import tvm
 from flextune.lowering.layout import NHWC, Layout
 from flextune.lowering.operator_graph import tensor_type
 from flextune.plan.fusion.plan import FusionPlan
-from flextune.plan.layouts.assignment import LayoutAssignment, LayoutPair
 from flextune.plan.layouts.group_layouts import GroupLayouts, group_layouts
+from flextune.plan.layouts.layout_assignment import LayoutAssignment, LayoutPair
 from flextune.plan.layouts.minimise import CostNetwork, Costs, minimise
 from flextune.tvm_types import RelaxVar
 
