@@ -238,9 +238,8 @@ class Caches(FuzzTarget):
         return damaged_bytes(rng, good) if rng.random() < 0.3 else json_bytes(damaged_json(rng, json.loads(good)))
 
     def read(self, path: Path) -> int:
-        from flextune.tuning.replay import replay_run
-
         from flextune.database.space_files import load_space
+        from flextune.tuning.replayed_search import replay_run
 
         replay_run(load_space(path), "random", trials=3)
         return 0
@@ -361,7 +360,7 @@ class Workloads(FuzzTarget):
             "gemm:m=64,n=64,k=64",
             "conv2d:n=1,h=14,w=14,ci=32,co=32,kh=3,kw=3,stride=1,pad=1",
             "softmax:m=8,n=100",
-            "gemm:m=64,n=64,k=64,dtype=u8s8s32",
+            "gemm:m=64,n=64,k=64,dtype=float32",
         ]
 
     def damaged(self, rng: random.Random) -> bytes:

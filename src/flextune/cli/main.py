@@ -39,6 +39,7 @@ from flextune.cli import (
     tune,
 )
 from flextune.errors import FlextuneError
+from flextune.printable import printable
 from flextune.torch_import import hide_torch
 
 _DEBUG = "--debug"
@@ -57,7 +58,7 @@ class _Verbs(TyperGroup):
 def describe(error: Exception) -> tuple[str, int]:
     """The one-line message and the exit code an error ends with."""
     if isinstance(error, FlextuneError):
-        return " ".join(str(error).splitlines()), error.exit_code
+        return printable(" ".join(str(error).splitlines())), error.exit_code
     if isinstance(error, MemoryError):
         return "out of memory: close other programs or take a smaller problem", 1
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -65,7 +66,10 @@ def describe(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError):
         return f"{error.strerror}: {error.filename}" if error.filename else str(error), 1
     first_line = next(iter(str(error).splitlines()), "")
-    return f"internal error ({type(error).__name__}: {first_line[:300]}); run again with --debug and report it", 1
+    return (
+        f"internal error ({type(error).__name__}: {printable(first_line[:300])}); run again with --debug and report it",
+        1,
+    )
 
 
 app = typer.Typer(
@@ -121,7 +125,7 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 def _warn(message: Warning | str, *_where: object) -> None:
     """A warning as one line without the place in our code that it came from."""
-    print(f"flextune: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"flextune: warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

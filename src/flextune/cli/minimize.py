@@ -200,12 +200,19 @@ def _replay(
         raise FlextuneError(f"none of the {len(found)} configurations that were tried ran")
 
 
+def _best_of(found: Trajectory) -> str:
+    share = f"{found.fraction_after(len(found)):.1%} of the optimum's"
+    objective = found.space.objective
+    return f"{share} {objective}" if objective else f"{seconds(found.best_secs)}, {share} speed"
+
+
 def _replay_facts(found: Trajectory, strategy: str, seed: int) -> dict[str, JsonValue]:
     space = found.space
     return {
         "space": space.name,
         "device": space.device,
         "space_size": len(space),
+        "objective": space.objective or "time",
         "strategy": strategy,
         "seed": seed,
         "evaluations": len(found),
@@ -227,8 +234,8 @@ def _replay_report(found: Trajectory, strategy: str) -> str:
     space = found.space
     lines = [
         f"{space.name}{' on ' + space.device if space.device else ''}, {len(space)} configurations, {strategy}",
-        f"  best     {seconds(found.best_secs)}, {found.fraction_after(len(found)):.1%} of the optimum's speed",
-        f"  optimum  {seconds(space.optimum_secs)}",
+        f"  best     {_best_of(found)}",
+        *([] if space.objective else [f"  optimum  {seconds(space.optimum_secs)}"]),
         f"  trials   {len(found)} ({found.failed} failed), {found.simulated_secs:.1f} simulated seconds",
     ]
     if found.best is not None:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias, Union
 
+from flextune.printable import printable
+
 JsonValue: TypeAlias = Union[bool, int, float, str, Sequence["JsonValue"], Mapping[str, "JsonValue"], None]  # noqa: UP007
 
 
@@ -38,7 +40,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "
     a      1.5
     bb    12.0
     """
-    columns = list(zip(headers, *rows, strict=True))
+    columns = [tuple(map(printable, column)) for column in zip(headers, *rows, strict=True)]
     widths = [max(map(len, column)) for column in columns]
     right = [all(map(_NUMBER.fullmatch, column[1:])) for column in columns]
     cells = [

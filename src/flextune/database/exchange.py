@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from flextune.csp.assignment import Assignment
@@ -18,6 +19,7 @@ from flextune.database.database import Database
 from flextune.database.jsonl import ImportReport
 from flextune.database.space_files import load_document, save_table
 from flextune.database.table_entries import OWN_KEY, Json, Table, TableEntry
+from flextune.database.table_objectives import VALUE
 from flextune.database.tabular_file import Object, a_list, an_object, need
 from flextune.errors import UsageError
 from flextune.trial.record import TuningRecord
@@ -57,7 +59,12 @@ def import_table(database: Database, path: Path | str) -> ImportReport:
 def configuration(record: TuningRecord) -> dict[str, Value]:
     """The values that a record is about: those of its parameters, or of the variables of its schedule."""
     assignment = Assignment.parse(record.assignment)
-    return parameters_from_json(record.trace).decode(assignment) if record.of_objective else dict(assignment)
+    return _parameters_of(record.trace).decode(assignment) if record.of_objective else dict(assignment)
+
+
+@lru_cache(maxsize=64)
+def _parameters_of(trace: str) -> Parameters:
+    return parameters_from_json(trace)
 
 
 def _table(records: Sequence[TuningRecord]) -> Table:
@@ -73,7 +80,8 @@ def _table(records: Sequence[TuningRecord]) -> Table:
             row.append(numbered)
     own: dict[str, Json] = {"format": _FORMAT, "others": _listed(others)}
     entries = tuple(_entry(parameters.decode(assignment), group) for assignment, group in rows.items())
-    return Table(records[-1].workload, records[-1].target, parameters, entries, own)
+    objective = VALUE if records[-1].of_objective else ""
+    return Table(records[-1].workload, records[-1].target, parameters, entries, own, objective)
 
 
 def _parameters(records: Sequence[TuningRecord]) -> Parameters:

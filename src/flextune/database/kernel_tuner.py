@@ -11,6 +11,7 @@ from pathlib import Path
 
 from flextune.csp.parameters import Parameter, Parameters, Value
 from flextune.database.table_entries import OWN_KEY, Json, Table, TableEntry
+from flextune.database.table_objectives import TIME, VALUE, ZERO, check_objective, losses, positive
 from flextune.database.tabular_file import (
     Object,
     a_list,
@@ -31,7 +32,7 @@ FAILURES: Mapping[str, Status] = {
     "ErrorConfig": Status.RUN_ERROR,
 }
 _TIMES = ("time", "times", "compile_time", "verification_time", "benchmark_time", "strategy_time", "framework_time")
-_FIELDS = (*_TIMES, "timestamp", "__error__", OWN_KEY)
+_FIELDS = (*_TIMES, VALUE, "values", "timestamp", "__error__", OWN_KEY)
 _FAILED_MS = 1e20
 """The time that old versions wrote for a configuration that failed."""
 
@@ -42,14 +43,20 @@ def kernel_tuner_space(path: Path, data: Object) -> TabularSpace:
     _check_version(where, data)
     parameters = _parameters(where, data)
     cache = an_object(f"{where}: cache", need(where, data, "cache"))
-    reader = _EntryReader(parameters)
+    objective = a_text(f"{where}: objective", data.get("objective") or TIME)
+    check_objective(where, objective)
+    reader = _EntryReader(parameters, objective)
     trials = tuple(reader.trial(f"{where}: entry {key[:120]!r}", key, entry) for key, entry in cache.items())
     if not trials:
         raise UsageError(f"{where} holds no configurations")
     name = data.get("kernel_name") or path.name.partition(".")[0]
     device = data.get("device_name") or ""
     return TabularSpace(
-        a_text(f"{where}: kernel_name", name), parameters, trials, a_text(f"{where}: device_name", device)
+        a_text(f"{where}: kernel_name", name),
+        parameters,
+        positive(trials),
+        a_text(f"{where}: device_name", device),
+        "" if objective == TIME else objective,
     )
 
 
@@ -87,8 +94,9 @@ def _parameters(where: str, data: Object) -> Parameters:
 class _EntryReader:
     """Reads entries of one cache."""
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, parameters: Parameters, objective: str) -> None:
         self._parameters = parameters
+        self._objective = objective
         self._by_text = [{str(value): value for value in each.values} for each in parameters.parameters]
 
     def trial(self, where: str, key: str, entry: object) -> TabularTrial:
@@ -97,11 +105,12 @@ class _EntryReader:
         assignment = self._parameters.encode(values)
         build_secs = _secs(where, fields, "compile_time")
         benchmark_secs = _secs(where, fields, "benchmark_time")
-        failure = _failure(where, fields)
+        failure = _failure(where, fields, self._objective)
         if failure:
             status = FAILURES.get(failure, Status.RUN_ERROR)
             return TabularTrial(assignment, status, (), failure, build_secs, benchmark_secs)
-        return TabularTrial(assignment, Status.OK, run_secs(where, fields), "", build_secs, benchmark_secs)
+        secs = run_secs(where, fields) if self._objective == TIME else _objective_runs(where, fields, self._objective)
+        return TabularTrial(assignment, Status.OK, secs, "", build_secs, benchmark_secs)
 
     def _values(self, where: str, key: str, fields: Object) -> dict[str, Value]:
         """The configuration that the key names. Where the entry repeats it, both must agree."""
@@ -127,11 +136,13 @@ class _EntryReader:
         return texts
 
 
-def _failure(where: str, fields: Object) -> str:
+def _failure(where: str, fields: Object, objective: str) -> str:
     """How the entry calls its failure; empty for one that ran."""
     if "__error__" in fields:
         return a_text(f"{where}: __error__", fields["__error__"]) or "ErrorConfig"
-    time = need(where, fields, "time")
+    time = fields[objective] if objective in fields else need(where, fields, TIME)
+    if objective == TIME and is_number(time) and time == 0:
+        return ZERO
     if isinstance(time, str):
         if not time.isidentifier():
             raise UsageError(f"{where}: time: expected a number or the name of a failure, got {time!r:.80}")
@@ -150,6 +161,15 @@ def run_secs(where: str, fields: Object) -> tuple[float, ...]:
     return tuple(float(time) / 1e3 for time in listed)  # type: ignore[arg-type]
 
 
+def _objective_runs(where: str, fields: Object, objective: str) -> tuple[float, ...]:
+    """As numbers to minimise: every repeat where the entry is one of ours and has them, else the one that it has."""
+    listed = fields.get("values") if objective == VALUE else None
+    numbers = a_list(f"{where}: values", listed or [need(where, fields, objective)])
+    if wrong := [number for number in numbers if not is_number(number)]:
+        raise UsageError(f"{where}: {objective}: expected a number, got {wrong[0]!r:.80}")
+    return losses(f"{where}: {objective}", objective, [float(number) for number in numbers])  # type: ignore[arg-type]
+
+
 def _secs(where: str, fields: Object, name: str) -> float:
     return duration(f"{where}: {name}", fields.get(name) or 0.0) / 1e3
 
@@ -163,7 +183,7 @@ def kernel_tuner_document(table: Table) -> dict[str, Json]:
         key = ",".join(str(entry.values[name]) for name in table.parameters.names)
         if key in cache:
             raise UsageError(f"two configurations have the same key {key!r} in a Kernel Tuner cache; write T4 instead")
-        cache[key] = _entry(entry)
+        cache[key] = _entry(entry, table.objective)
     own: dict[str, Json] = {OWN_KEY: table.own} if table.own else {}
     return {
         "device_name": table.device,
@@ -171,15 +191,20 @@ def kernel_tuner_document(table: Table) -> dict[str, Json]:
         "problem_size": [],
         "tune_params_keys": list(table.parameters.names),
         "tune_params": table.listed_parameters,
-        "objective": "time",
+        "objective": table.objective or TIME,
         **own,
         "cache": cache,
     }
 
 
-def _entry(entry: TableEntry) -> dict[str, Json]:
-    ran = entry.status is Status.OK
-    times: dict[str, Json] = {"time": entry.mean_ms, "times": entry.runs_ms} if ran else {"time": failure_name(entry)}
+def _entry(entry: TableEntry, objective: str) -> dict[str, Json]:
+    times: dict[str, Json]
+    if entry.status is not Status.OK:
+        times = {"time": failure_name(entry)}
+    elif objective:
+        times = {objective: entry.mean, "values": list(entry.run_secs)}
+    else:
+        times = {"time": entry.mean_ms, "times": entry.runs_ms}
     return {
         **entry.values,
         **times,

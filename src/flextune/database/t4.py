@@ -13,6 +13,7 @@ from pathlib import Path
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameters import Parameter, Parameters, Value
 from flextune.database.table_entries import OWN_KEY, Json, Table, TableEntry
+from flextune.database.table_objectives import TIME, ZERO, check_objective, losses, positive
 from flextune.database.tabular_file import Object, a_list, a_text, an_object, duration, is_number, need
 from flextune.errors import UsageError
 from flextune.trial.measurement import Status
@@ -61,9 +62,15 @@ def t4_space(path: Path, data: Object) -> TabularSpace:
         if trial.assignment in trials:
             raise UsageError(f"{where}: result {number}: the configuration {dict(configuration)} is there twice")
         trials[trial.assignment] = trial
+    objectives = {_objective(f"{where}: result {number}", result) for number, result in enumerate(results)}
+    if len(objectives) > 1:
+        raise UsageError(f"{where}: its results have different objectives: {', '.join(sorted(objectives))}")
+    objective = objectives.pop()
     name = a_text(f"{where}: metadata: name", own.get("name") or path.name.partition(".")[0])
     device = a_text(f"{where}: metadata: device", own.get("device") or "")
-    return TabularSpace(name, parameters, tuple(trials.values()), device)
+    return TabularSpace(
+        name, parameters, positive(list(trials.values())), device, "" if objective == TIME else objective
+    )
 
 
 def _configuration(where: str, result: Object) -> Mapping[str, Value]:
@@ -122,10 +129,25 @@ def _trial(
     assignment, status = _assignment(where, parameters, configuration), VALIDITY[validity]
     if status is not Status.OK:
         return TabularTrial(assignment, status, (), _failure(result, validity), build_secs, benchmark_secs)
+    objective = _objective(where, result)
+    if objective != TIME:
+        numbers = _measured_values(result, objective)
+        if not numbers or not all(map(is_number, numbers)):
+            raise UsageError(f"{where}: it is 'correct' and has no measurement {objective!r} that is a number")
+        run_secs = losses(f"{where}: {objective}", objective, [float(number) for number in numbers])  # type: ignore[arg-type]
+        return TabularTrial(assignment, status, run_secs, "", build_secs, benchmark_secs)
     run_secs = tuple(spent) or (_measured(where, result) / per_second,)
-    if not min(run_secs) > 0:
-        raise UsageError(f"{where}: times: runtimes: expected positive times, got {min(run_secs)}")
+    if not min(run_secs) > 0:  # negative ones were refused
+        return TabularTrial(assignment, Status.RUN_ERROR, (), ZERO, build_secs, benchmark_secs)
     return TabularTrial(assignment, status, run_secs, "", build_secs, benchmark_secs)
+
+
+def _objective(where: str, result: Object) -> str:
+    """What counts of a result: the first of its objectives."""
+    listed = a_list(f"{where}: objectives", result.get("objectives") or [TIME])
+    objective = a_text(f"{where}: objectives", listed[0])
+    check_objective(where, objective)
+    return objective
 
 
 def _assignment(where: str, parameters: Parameters, configuration: Mapping[str, Value]) -> Assignment:
@@ -162,11 +184,11 @@ def t4_document(table: Table) -> dict[str, Json]:
     return {
         "schema_version": VERSION,
         "metadata": {"timeunit": "milliseconds", OWN_KEY: {**own, **table.own}},
-        "results": [_result(entry) for entry in table.entries],
+        "results": [_result(entry, table.objective) for entry in table.entries],
     }
 
 
-def _result(entry: TableEntry) -> dict[str, Json]:
+def _result(entry: TableEntry, objective: str) -> dict[str, Json]:
     ran = entry.status is Status.OK
     validity = _validity(entry.status)
     return {
@@ -178,14 +200,24 @@ def _result(entry: TableEntry) -> dict[str, Json]:
             "framework": 0,
             "search_algorithm": 0,
             "validation": 0,
-            "runtimes": entry.runs_ms,
+            "runtimes": [] if objective else entry.runs_ms,
         },
         "invalidity": validity,
         "correctness": int(validity != "correctness"),
-        "measurements": [{"name": "time", "value": entry.mean_ms if ran else entry.error or validity, "unit": "ms"}],
-        "objectives": ["time"],
+        "measurements": _measurements(entry, objective) if ran else [_failed_measurement(entry, objective, validity)],
+        "objectives": [objective or TIME],
         **({OWN_KEY: entry.own} if entry.own is not None else {}),
     }
+
+
+def _measurements(entry: TableEntry, objective: str) -> list[Json]:
+    if not objective:
+        return [{"name": TIME, "value": entry.mean_ms, "unit": "ms"}]
+    return [{"name": objective, "value": number, "unit": ""} for number in entry.run_secs]
+
+
+def _failed_measurement(entry: TableEntry, objective: str, validity: str) -> Json:
+    return {"name": objective or TIME, "value": entry.error or validity, "unit": "" if objective else "ms"}
 
 
 def _validity(status: Status) -> str:

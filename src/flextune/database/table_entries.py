@@ -45,6 +45,11 @@ class TableEntry:
         return sum(self.run_secs) / len(self.run_secs) * 1e3
 
     @property
+    def mean(self) -> float:
+        """The mean of the numbers as they are, for those that are no times."""
+        return sum(self.run_secs) / len(self.run_secs)
+
+    @property
     def runs_ms(self) -> list[float]:
         return [secs * 1e3 for secs in self.run_secs]
 
@@ -62,6 +67,8 @@ class Table:
     entries: tuple[TableEntry, ...]
     """One for each configuration."""
     own: Mapping[str, Json]
+    objective: str = ""
+    """What the numbers are, where they are no seconds."""
 
     @property
     def listed_parameters(self) -> dict[str, Json]:

@@ -17,6 +17,7 @@ import onnx
 from onnx import numpy_helper
 
 from flextune.importing.regions import Region
+from flextune.importing.tensors import tensor_array
 
 Value = TypeVar("Value", int, float, str, tuple[int, ...])
 
@@ -52,7 +53,7 @@ class OnnxGraph:
     @classmethod
     def of(cls, proto: onnx.ModelProto) -> OnnxGraph:
         """Read a checked model, which stays as it is; initializers become constants and leave the inputs."""
-        constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+        constants = {tensor.name: tensor_array(tensor) for tensor in proto.graph.initializer}
         return cls(
             nodes=[_copy(node) for node in proto.graph.node],
             constants=constants,

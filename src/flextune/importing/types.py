@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from flextune.errors import ModelError
 from flextune.importing.values import UNKNOWN, ValueSpec
 
 
@@ -18,7 +19,12 @@ def element_text(kind: int) -> str:
     """
     if kind == onnx.TensorProto.STRING:
         return "string"
-    dtype: np.dtype[Any] = onnx.helper.tensor_dtype_to_np_dtype(kind)
+    try:
+        dtype: np.dtype[Any] = onnx.helper.tensor_dtype_to_np_dtype(kind)
+    except KeyError:
+        raise ModelError(
+            f"the model is damaged: it has values of element type {kind}, which ONNX does not know"
+        ) from None
     return dtype.name
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameters import Value
+from flextune.errors import UsageError
 from flextune.measure.ending import Ending, Outcome
 from flextune.measure.fingerprint import Fingerprint, fingerprint_of
 from flextune.measure.launcher import FunctionLauncher, can_fork
@@ -66,6 +67,8 @@ class FunctionObjective:
         self.identity = identity_text(f"{what}:{uuid.uuid4()}" if self.unknown else what, version, self._checked.digest)
         self._function = function
         self._as_dict = _takes_a_dict(function, parameters)
+        if not self._as_dict:
+            _need_fitting(function, parameters)
         self._check = check
         self._metrics = metrics
         self._sign = sign
@@ -171,7 +174,10 @@ def _failed(status: Status, error: str) -> dict[str, Any]:
 
 
 def _said(error: BaseException) -> str:
-    text = f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
+    try:
+        text = f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
+    except Exception:  # noqa: BLE001 - a user's exception may raise anything where it is to become a text
+        text = f"{type(error).__name__}, whose text cannot be made"
     return text.encode(errors="replace").decode()
 
 
@@ -183,6 +189,19 @@ def _takes_a_dict(function: Callable[..., object], parameters: tuple[str, ...]) 
     needed = [each for each in arguments if each.default is each.empty]
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return len(needed) == 1 and needed[0].kind in positional and needed[0].name not in parameters
+
+
+def _need_fitting(function: Callable[..., object], parameters: tuple[str, ...]) -> None:
+    """`UsageError` for a function that no trial could call."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of some built-in functions: the first trial will tell
+        return
+    try:
+        signature.bind(**dict.fromkeys(parameters))
+    except TypeError as error:
+        shown = ", ".join(parameters)
+        raise UsageError(f"the objective {_qualified(function)}{signature} cannot take {shown}: {error}") from None
 
 
 def _qualified(function: Callable[..., object]) -> str:

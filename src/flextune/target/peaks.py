@@ -10,11 +10,12 @@ import math
 import os
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from flextune.errors import EnvironmentFault, UsageError
 from flextune.settings import cache_folder
@@ -181,5 +182,22 @@ def _locked(path: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(open(path.with_suffix(".lock"), "w"))
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _wait_for_lock(file, path)
         yield
+
+
+def _wait_for_lock(file: IO[str], path: Path) -> None:
+    """`EnvironmentFault` where another process has it for longer than measuring takes."""
+    deadline = time.monotonic() + 2 * _TIMEOUT_SECS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise EnvironmentFault(
+                    f"another process has been measuring this host's peaks for {2 * _TIMEOUT_SECS:g} s and holds "
+                    f"{path.with_suffix('.lock')}: end it, and run again"
+                ) from None
+            time.sleep(0.1)
+        else:
+            return

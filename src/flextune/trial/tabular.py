@@ -58,6 +58,8 @@ class TabularSpace:
     parameters: Parameters
     trials: tuple[TabularTrial, ...]
     device: str = ""
+    objective: str = ""
+    """What the numbers of its trials stand for, where that is no time in seconds: positive, and smaller is better."""
 
     def __post_init__(self) -> None:
         if not self.trials:

@@ -106,6 +106,12 @@ class MinimizeResult:
 
     @property
     def failures(self) -> tuple[tuple[str, int], ...]:
-        """Causes of failures and how often each occurred, the most frequent first."""
-        texts = (failure_text(trial.measurement) for trial in self.history if not trial.ok)
-        return tuple(Counter(texts).most_common())
+        """Causes of failures and how often each occurred, the most frequent first; `#` for numbers that differ."""
+        causes = Counter(failure_text(trial.measurement) for trial in self.history if not trial.ok)
+        texts: dict[str, set[str]] = {}
+        for trial in self.history:
+            if not trial.ok:
+                texts.setdefault(failure_text(trial.measurement), set()).add(f"{trial.status}: {trial.error}")
+        return tuple(
+            (min(texts[text]) if len(texts[text]) == 1 else text, count) for text, count in causes.most_common()
+        )

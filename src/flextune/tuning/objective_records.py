@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from flextune.csp.assignment import Assignment
 from flextune.csp.parameter_space import ParameterSpace, parameters_json
@@ -85,7 +86,7 @@ class ObjectiveRecords:
 
     def _holds(self, record: TuningRecord) -> bool:
         try:
-            made = ObjectiveProtocol.parse(record.protocol)
+            made = _protocol(record.protocol)
         except ValueError:  # of a version that says it otherwise
             return False
         return self._objective.protocol.accepts(record.measurement, made)
@@ -96,3 +97,8 @@ class ObjectiveRecords:
             return self._space.complete(configuration(record))
         except UsageError:
             return None
+
+
+@lru_cache(maxsize=64)
+def _protocol(text: str) -> ObjectiveProtocol:
+    return ObjectiveProtocol.parse(text)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import onnx
-from onnx import numpy_helper
 
 from flextune.errors import ModelError
 from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.simplify.constants import fold_constants, fold_shapes
+from flextune.importing.tensors import tensor_array
 
 
 def take_branches(graph: OnnxGraph) -> None:
@@ -31,7 +31,7 @@ def _branch(node: onnx.NodeProto, graph: OnnxGraph) -> list[onnx.NodeProto]:
     name = "then_branch" if bool(graph.constants[node.input[0]].all()) else "else_branch"
     branch = next(entry.g for entry in node.attribute if entry.name == name)
     for tensor in branch.initializer:
-        graph.constants[tensor.name] = numpy_helper.to_array(tensor)
+        graph.constants[tensor.name] = tensor_array(tensor)
     if len(branch.output) != len(node.output):
         raise ModelError(
             f"model {graph.name!r}: If {node.name or node.output[0]} has {len(node.output)} outputs, its branch {name} "

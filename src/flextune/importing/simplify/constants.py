@@ -11,6 +11,7 @@ from onnx.reference import ReferenceEvaluator
 from flextune.errors import ModelError
 from flextune.importing.inference import inferred_graph
 from flextune.importing.onnx_graph import OnnxGraph, attribute, nested_graphs
+from flextune.importing.tensors import tensor_array
 
 RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
@@ -141,5 +142,5 @@ def _range_elements(node: onnx.NodeProto, graph: OnnxGraph) -> int:
 
 def _filled(node: onnx.NodeProto, shape: np.ndarray) -> np.ndarray:
     value = next((entry.t for entry in node.attribute if entry.name == "value"), None)
-    fill = np.zeros(1, np.float32) if value is None else onnx.numpy_helper.to_array(value).reshape(-1)
+    fill = np.zeros(1, np.float32) if value is None else tensor_array(value).reshape(-1)
     return np.full(tuple(int(size) for size in shape), fill[0], fill.dtype)

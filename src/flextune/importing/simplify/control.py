@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from flextune.errors import ModelError
 from flextune.importing.onnx_graph import OnnxGraph, attribute, nested_graphs
@@ -19,6 +18,7 @@ from flextune.importing.regions import UNLIMITED, LoopForm, Region
 from flextune.importing.simplify.bodies import NodeWriter, Simplifier, add_region, tensor_value
 from flextune.importing.simplify.constants import fold_constants, fold_shapes, static_shapes
 from flextune.importing.simplify.element_types import element_types
+from flextune.importing.tensors import tensor_array
 
 CONTROL = ("If", "Loop", "Scan")
 OLDEST_SCAN = 9
@@ -223,7 +223,7 @@ class _Control:
         constants: dict[str, np.ndarray] | None = None,
     ) -> _Body:
         """A graph inside the node as one of its own, simplified: it takes what is given, then what is read."""
-        own = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.initializer}
+        own = {tensor.name: tensor_array(tensor) for tensor in proto.initializer}
         around = {name: array for name in free_names(proto) if (array := self.graph.constants.get(name)) is not None}
         nodes = []
         for node in proto.node:
