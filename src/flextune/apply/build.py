@@ -20,10 +20,12 @@ from flextune.apply.native_build import temporary_folder
 from flextune.apply.program import Step
 from flextune.apply.reading import read_straight_line
 from flextune.apply.scheduled_functions import Replacement, replace_functions
+from flextune.apply.shared_forms import form_of, program_packing, shared_constants
 from flextune.apply.signature import Runtime, Signature
 from flextune.apply.threads import default_thread_count
 from flextune.errors import BuildError, FlextuneError, KernelError
 from flextune.importing.values import ValueSpec
+from flextune.lowering.calls import call_sites
 from flextune.plan.partition import ModelTask, Partition
 from flextune.platforms import platform_registry as platforms
 from flextune.schedule.apply import ScheduledProgram, apply_trace
@@ -84,6 +86,7 @@ def compile_model(
     """
     writer = writer or InProcess()
     candidates = {task.name: _scheduled(task, schedules.get(task.workload.key), target) for task in partition.tasks}
+    candidates = _packed_alike(partition, candidates, target)
     signature = _signature(partition, target, threads or default_thread_count())
     try:
         executable = assemble(_module(partition, candidates, target), signature, target, in_place, writer)
@@ -122,6 +125,11 @@ class _Candidate:
     replacement: Replacement
     built: BuiltTask
 
+    @property
+    def work(self) -> int:
+        """Arithmetic operations of all calls."""
+        return self.task.workload.flops * self.task.count
+
 
 def _scheduled(task: ModelTask, schedule: Schedule | None, target: Target) -> _Candidate:
     """The scheduled function of one task: the given schedule, else the default one, else a generic one."""
@@ -151,6 +159,28 @@ def _applied(
 ) -> ScheduledProgram:
     """As `apply_trace`; builds of one model that take turns have most of their kernels in common."""
     return apply_trace(workload, trace, dict(assignment), target)
+
+
+def _packed_alike(partition: Partition, candidates: Mapping[str, _Candidate], target: Target) -> dict[str, _Candidate]:
+    """The candidates, of which those with default schedules pack a large constant as the one with most work with it."""
+    tasks = list(candidates.values())
+    task_of = {name: place for place, each in enumerate(tasks) for name in each.task.functions}
+    settled: set[int] = set()
+    for uses in shared_constants(call_sites(partition.module), task_of):
+        leader = max(uses, key=lambda use: (tasks[use.task].built.origin is Origin.TUNED, tasks[use.task].work))
+        form = form_of(tasks[leader.task].replacement.packs, leader.index)
+        settled.add(leader.task)
+        for use in uses:
+            each = tasks[use.task]
+            is_free = each.built.origin is Origin.DEFAULT and use.task not in settled
+            if form is None or not is_free or form_of(each.replacement.packs, use.index) == form:
+                continue
+            program = program_packing(each.task.workload, target, use.index, form)
+            if program is not None:
+                packed = replace(each.replacement, function=program.module["main"], packs=program.packs)
+                tasks[use.task] = replace(each, replacement=packed)
+                settled.add(use.task)
+    return dict(zip(candidates, tasks, strict=True))
 
 
 def _as_called(built: BuiltTask, executable: Executable) -> BuiltTask:

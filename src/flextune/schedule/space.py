@@ -74,6 +74,24 @@ class SearchSpace:
         """The compiled set of feasible assignments."""
         return self.problem.solve()
 
+    @cached_property
+    def estimates(self) -> tuple[Estimate, ...]:
+        """How promising an assignment is, by the rules that made the space: factors, larger is better."""
+        return ()
+
+    def most_promising(self, *constraints: Constraint) -> Assignment | None:
+        """The best by these estimates of the members that satisfy more constraints, as the default is of all.
+
+        None where there is none.
+        """
+        solutions = self.solutions.restrict(constraints)
+        return _most_promising(solutions, self.estimates) if solutions.count else None
+
+    def promise(self, assignment: Assignment) -> float:
+        """What the estimates say of a member."""
+        columns = {name: np.array([number]) for name, number in assignment.items()}
+        return float(np.prod([estimate(columns)[0] for estimate in self.estimates]))
+
     @property
     def tunable(self) -> bool:
         """Whether there is anything to choose."""
@@ -151,6 +169,7 @@ class Draft:
         trace, rules, roles = Trace(tuple(steps)), tuple(self.rules), tuple(self.roles)
         space = SearchSpace(workload, self.target, trace, problem, default, rules, roles)
         space.__dict__["solutions"] = solutions
+        space.__dict__["estimates"] = tuple(self.estimates)
         return space
 
 

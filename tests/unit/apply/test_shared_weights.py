@@ -28,8 +28,8 @@ def tied_products() -> onnx.ModelProto:
 
 
 def pyramid() -> onnx.ModelProto:
-    """One convolution on images of three sizes."""
-    sizes = (20, 16, 8)
+    """One convolution on images of five sizes, for which register tiles of different widths are the best ones."""
+    sizes = (20, 16, 8, 4, 2)
     nodes = [
         make_node("Conv", [f"x{size}", "w"], [f"y{size}"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]) for size in sizes
     ]
