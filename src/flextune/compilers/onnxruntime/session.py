@@ -56,8 +56,9 @@ def open_session(content: bytes, weights: Weights, options: SubgraphOptions) -> 
     values = [_value(library, tensor, weights[tensor.name]) for tensor in external]
     if values:
         settings.add_external_initializers([tensor.name for tensor in external], values)
+    providers = list(_providers(library, options.providers))
     try:
-        session = library.InferenceSession(content, settings, providers=list(_providers(library, options.providers)))
+        session = library.InferenceSession(content, settings, providers=providers)
     except Exception as error:  # its exceptions have no common base but this one
         raise BuildError(f"ONNX Runtime does not take its part of the model: {_first_line(error)}") from error
     return Session(session, values)
