@@ -16,8 +16,8 @@ from typing import Any
 
 from flextune.errors import FlextuneError
 from flextune.measure.ending import Ending, Outcome
-from flextune.measure.function import call_within
 from flextune.measure.outcome import cause_of_end
+from flextune.measure.trial_steps import Call, called
 from flextune.measure.watch import RunLimits
 from flextune.measure.wire import Message
 from flextune.measure.worker_process import Worker
@@ -108,7 +108,7 @@ def _drain(
     watch: Watcher | None,
 ) -> None:
     for name in _taken(waiting):
-        outcome = call_within(worker, {"name": name}, limits)
+        outcome = called(worker, Call({"name": name}, limits, keeps=True))
         results[name] = _result(name, outcome, served)
         if watch is not None:
             watch(results[name])

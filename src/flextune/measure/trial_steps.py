@@ -35,7 +35,7 @@ def run_steps(steps: Steps, worker: Worker | None) -> Measurement:
         call = next(steps)
         while True:
             assert worker is not None  # the trial of an objective that has one
-            call = steps.send(_called(worker, call))
+            call = steps.send(called(worker, call))
     except StopIteration as end:
         measurement: Measurement = end.value
         return measurement
@@ -106,7 +106,7 @@ class TrialCrew:
         return None
 
 
-def _called(worker: Worker, call: Call) -> Outcome:
+def called(worker: Worker, call: Call) -> Outcome:
     """The outcome of a call; made once more where the worker's fork server was lost with it."""
     outcome = worker.call(call.message, call.limits.timeout_secs, _memory_bytes(worker, call))
     if _is_lost(outcome):

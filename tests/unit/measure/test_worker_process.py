@@ -15,9 +15,9 @@ import pytest
 from flextune.errors import UsageError
 from flextune.measure import services
 from flextune.measure.ending import Ending
-from flextune.measure.function import call_within
 from flextune.measure.launcher import can_fork
 from flextune.measure.outcome import cause_of_end
+from flextune.measure.trial_steps import Call, called
 from flextune.measure.watch import RunLimits, tree_bytes
 from flextune.measure.worker_process import Worker
 from flextune.trial.measurement import Status
@@ -160,7 +160,7 @@ def test_what_a_function_keeps_counts_against_its_memory(forked):
 
     worker = forked(function)
     limits = RunLimits(timeout_secs=20, memory_bytes=150 << 20)
-    endings = [call_within(worker, {}, limits).ending for _ in range(3)]
+    endings = [called(worker, Call({}, limits, keeps=True)).ending for _ in range(3)]
     assert endings == [Ending.REPLY, Ending.REPLY, Ending.MEMORY]
 
 
@@ -182,7 +182,7 @@ def test_garbage_of_the_parent_does_not_hide_what_a_function_takes(forked):
         Cycle()
         worker = forked(function)
         limits = RunLimits(timeout_secs=20, memory_bytes=50 << 20)
-        assert call_within(worker, {}, limits).ending == Ending.MEMORY
+        assert called(worker, Call({}, limits, keeps=True)).ending == Ending.MEMORY
     finally:
         gc.enable()
 
