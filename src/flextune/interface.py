@@ -18,7 +18,7 @@ from typing import Any
 
 from flextune.apply.executable import Executable
 from flextune.apply.hybrid_build import HybridOptions, SplitModel, split_model
-from flextune.compat.any_model import Shapes, model_of
+from flextune.compat.any_model import Shapes, Values, model_of
 from flextune.database.database import Database
 from flextune.database.store import database_text, open_database
 from flextune.errors import UsageError
@@ -69,6 +69,7 @@ def optimize(
     trials: int | None = None,
     precision: str = "float32",
     shapes: Shapes | None = None,
+    values: Values | None = None,
     without: Collection[str] = (),
     target: Target | str | None = None,
     search: SearchOptions | None = None,
@@ -81,11 +82,11 @@ def optimize(
     `model` is the path of an ONNX file, an `onnx.ModelProto`, a `torch.nn.Module` (with `example_inputs`, the arguments
     of one call), or a networkx graph. Tuning takes `minutes` of wall time, or `trials` in all; with `minutes=0` nothing
     is tuned, and what the `database` knows is used. Every trial is recorded there, and later calls go on from there.
-    `precision` is what to compute in (`float32` or `bfloat16`), `shapes` fixes dynamic inputs by name, `without` names
-    passes to do without, `target` another description of this machine. `on_progress` is called with every event of the
-    run (`flextune.tuning.events`). What cannot be compiled of an ONNX model runs in ONNX Runtime, on these of its
-    execution `providers` (by default its CPU's); with `only_own` such a model is refused. Ctrl-C raises
-    KeyboardInterrupt; all finished trials stay recorded.
+    `precision` is what to compute in (`float32` or `bfloat16`), `shapes` fixes dynamic inputs by name, `values` makes
+    constants of inputs (`{"sr": 16000}`), `without` names passes to do without, `target` another description of this
+    machine. `on_progress` is called with every event of the run (`flextune.tuning.events`). What cannot be compiled of
+    an ONNX model runs in ONNX Runtime, on these of its execution `providers` (by default its CPU's); with `only_own`
+    such a model is refused. Ctrl-C raises KeyboardInterrupt; all finished trials stay recorded.
 
     ModelError for a model that cannot be read or imported, UsageError for other bad input, BuildError where the
     machine's compiler fails, EnvironmentFault where the machine lacks something.
@@ -101,7 +102,7 @@ def optimize(
     computed.check(chosen)
     check_passes(without)
     with nullcontext() if budget is None else local_processes(chosen) as interpreter:
-        read = model_of(model, shapes, example_inputs, only_own=only_own)
+        read = model_of(model, shapes, example_inputs, only_own=only_own, values=values)
         split = split_model(read, Lowering(chosen, tuple(without), computed), options)
         found = optimize_parts(split, chosen, budget, database, given_search, callbacks, began, interpreter)
     if found.shipment is None:

@@ -57,6 +57,10 @@ PrecisionName = Annotated[
 Shapes = Annotated[
     list[str] | None, typer.Option("--shape", help="Shape of a model's dynamic input, as NAME=1x3x224x224; repeatable.")
 ]
+Values = Annotated[
+    list[str] | None,
+    typer.Option("--value", help="Make an input a constant, as NAME=16000 or NAME=1,2,3; repeatable."),
+]
 OnlyOwn = Annotated[
     bool,
     typer.Option("--only-own", help="Refuse a model of which parts would run in ONNX Runtime."),

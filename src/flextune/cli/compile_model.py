@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flextune.cli.arguments import DatabasePath, Json, OnlyOwn, PrecisionName, Providers, Shapes, TargetText, Without
+from flextune.cli.arguments import (
+    DatabasePath,
+    Json,
+    OnlyOwn,
+    PrecisionName,
+    Providers,
+    Shapes,
+    TargetText,
+    Values,
+    Without,
+)
 from flextune.cli.output import JsonValue, print_json
 from flextune.errors import UsageError
 from flextune.target.sizes import size
@@ -35,6 +45,7 @@ def compile_model(
     without: Without = None,
     precision: PrecisionName = "float32",
     shape: Shapes = None,
+    value: Values = None,
     only_own: OnlyOwn = False,
     provider: Providers = None,
     db: DatabasePath = None,
@@ -47,7 +58,7 @@ def compile_model(
     """
     from flextune.apply.saved_library import save_executable
     from flextune.cli.accuracy import accuracy_json, accuracy_lines, accuracy_of_build
-    from flextune.cli.inputs import check_output, database_path, read_shapes, read_target
+    from flextune.cli.inputs import check_output, database_path, read_shapes, read_target, read_values
     from flextune.cli.models import read_split
     from flextune.cli.recorded_target import recorded_target
     from flextune.database.store import open_database
@@ -58,6 +69,8 @@ def compile_model(
 
     path = database_path(db)
     check_output(output, model, path)
+    if db is not None:
+        open_database(path, must_exist=True).close()
     if target is not None and for_target is not None:
         raise UsageError("give --target or --for-target, not both")
     if for_target is None:
@@ -68,7 +81,7 @@ def compile_model(
     computed = Precision.parse(precision)
     computed.check(chosen)
     lowering = Lowering(chosen, tuple(without or ()), computed)
-    split = read_split(model, read_shapes(shape), lowering, only_own, provider)
+    split = read_split(model, read_shapes(shape), lowering, only_own, provider, read_values(value))
     with open_database(path, must_exist=True) if db is not None or Path(path).exists() else nullcontext() as database:
         split, shipment = ship_split(split, chosen, database)
     if for_target is not None and not shipment.recorded:

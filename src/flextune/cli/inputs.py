@@ -34,6 +34,31 @@ def read_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def read_values(texts: Sequence[str] | None) -> dict[str, float | list[float]]:
+    """`["sr=16000", "s=1,2"]` -> `{"sr": 16000, "s": [1, 2]}`. Raises `UsageError`."""
+    values: dict[str, float | list[float]] = {}
+    for text in texts or ():
+        name, equals, given = text.rpartition("=")
+        try:
+            numbers = [_number(part) for part in given.split(",")]
+        except ValueError:
+            numbers = []
+        if not equals or not name or not numbers:
+            raise UsageError(f"expected --value NAME=NUMBER or NAME=1,2,3, got {text!r}")
+        values[name] = numbers if "," in given else numbers[0]
+    return values
+
+
+def _number(text: str) -> float:
+    words = {"true": 1, "false": 0}
+    if text.strip().lower() in words:
+        return words[text.strip().lower()]
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
 def read_strategy_options(texts: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
     """`["population=100"]` -> `(("population", "100"),)`; of one name given twice the last counts. `UsageError`."""
     return _read_options("--strategy-option", texts)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flextune.cli.arguments import DatabasePath, Json, OnlyOwn, PrecisionName, Shapes, TargetText, Without
+from flextune.cli.arguments import DatabasePath, Json, OnlyOwn, PrecisionName, Shapes, TargetText, Values, Without
 from flextune.cli.output import JsonValue, print_json, table
 from flextune.target.sizes import size
 
@@ -36,6 +36,7 @@ def inspect(
     without: Without = None,
     precision: PrecisionName = "float32",
     shape: Shapes = None,
+    value: Values = None,
     only_own: OnlyOwn = False,
     db: DatabasePath = None,
     as_json: Json = False,
@@ -45,7 +46,7 @@ def inspect(
     With --db, as the records decided on its layouts and groups. Of a model of which ONNX Runtime runs parts, the parts
     and why, then the same of each part that is compiled; --svg and --dump write those into NAME-part0.svg and so on.
     """
-    from flextune.cli.inputs import check_output, read_shapes, read_target
+    from flextune.cli.inputs import check_output, read_shapes, read_target, read_values
     from flextune.cli.models import read_split
     from flextune.lowering.precision.precision import Precision
     from flextune.optimization.hybrid import Lowering
@@ -54,7 +55,7 @@ def inspect(
         check_output(svg, model, *([db] if db else []))
     chosen = read_target(target)
     lowering = Lowering(chosen, tuple(without or ()), Precision.parse(precision))
-    split = read_split(model, read_shapes(shape), lowering, only_own)
+    split = read_split(model, read_shapes(shape), lowering, only_own, values=read_values(value))
     runtime = _runtime(split, chosen, db)
     if split.whole is not None:
         found = _Inspection.of(str(model), split.whole, chosen, db, spaces, svg, dump)

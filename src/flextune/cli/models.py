@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from numpy.typing import ArrayLike
+
 from flextune.apply.hybrid_build import HybridOptions, SplitModel, split_model
 from flextune.cli.output import seconds
 from flextune.importing.model import load_model
@@ -48,10 +50,11 @@ def read_split(
     lowering: Lowering,
     only_own: bool = False,
     providers: Sequence[str] | None = None,
+    values: Mapping[str, ArrayLike] | None = None,
 ) -> SplitModel:
     """As `read_partition`, with what is not ours for ONNX Runtime, unless all of it must be (`only_own`)."""
     from flextune.plan.pass_list import check_passes
 
     check_passes(lowering.without)
     options = None if only_own else HybridOptions(providers=tuple(providers or ()))
-    return split_model(load_model(path, shapes, only_own=only_own), lowering, options)
+    return split_model(load_model(path, shapes, only_own=only_own, values=values), lowering, options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +21,7 @@ from flextune.cli.arguments import (
     Shapes,
     StrategyOptionTexts,
     TargetText,
+    Values,
     Without,
     WorkloadOrModel,
 )
@@ -55,6 +56,7 @@ def tune(
     without: Without = None,
     precision: PrecisionName = "float32",
     shape: Shapes = None,
+    value: Values = None,
     only_own: OnlyOwn = False,
     provider: Providers = None,
     db: DatabasePath = None,
@@ -62,7 +64,7 @@ def tune(
 ) -> None:
     """Search for the fastest schedules; every trial is recorded, and a run goes on where an earlier one ended."""
     began = time.perf_counter()  # before anything large is imported
-    from flextune.cli.inputs import is_model, read_cost_model_options, read_shapes, read_strategy_options
+    from flextune.cli.inputs import is_model, read_cost_model_options, read_shapes, read_strategy_options, read_values
     from flextune.tuning.budget import Budget
 
     model = is_model(what)
@@ -75,10 +77,12 @@ def tune(
         budget, strategy, cost_model, seed, resume, target, db, strategy_options, cost_model_options, pretrained
     )
     if model:
-        asked = ModelRequest(request, began, tuple(without or ()), precision, only_own, tuple(provider or ()))
+        asked = ModelRequest(
+            request, began, tuple(without or ()), precision, only_own, tuple(provider or ()), read_values(value)
+        )
         _tune_model(Path(what), shapes, asked, as_json)
-    elif shapes:
-        raise UsageError(f"--shape is for models; {what!r} is a workload, its sizes are its parameters")
+    elif shapes or value:
+        raise UsageError(f"--shape and --value are for models; {what!r} is a workload, its sizes are its parameters")
     elif without or precision != "float32":
         raise UsageError(f"--without and --precision are for models; {what!r} is a workload, say dtype=... in its text")
     elif only_own or provider:
@@ -129,7 +133,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """A request about a model: also the passes to do without, the precision to compute in, and who may run parts.
+    """A request about a model: also the passes to do without, the precision, who may run parts, and inputs' values.
 
     Its minutes count from `began`, a moment of `time.perf_counter`.
     """
@@ -145,6 +149,8 @@ class ModelRequest:
     """Whether no part is another runtime's."""
     providers: tuple[str, ...] = ()
     """Of another runtime, those that may run parts."""
+    values: Mapping[str, float | list[float]] = field(default_factory=dict)
+    """Of inputs that become constants, by name."""
 
 
 def _tune_model(path: Path, shapes: Mapping[str, tuple[int, ...]], asked: ModelRequest, as_json: bool) -> None:

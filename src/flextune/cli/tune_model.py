@@ -35,7 +35,8 @@ def tune_model(
     request, precision = asked.request, Precision.parse(asked.precision)
     target, db, search = read_target(request.target), database_path(request.db), request.search()
     precision.check(target)
-    split = read_split(path, shapes, Lowering(target, asked.without, precision), asked.only_own, asked.providers)
+    lowering = Lowering(target, asked.without, precision)
+    split = read_split(path, shapes, lowering, asked.only_own, asked.providers, asked.values)
     count = sum(len(partition.tasks) for partition in split.parts.own)
     with open_database(db) as database, LiveView(request.budget, f"{path}: {count} tasks") as view:
         found = optimize_parts(split, target, request.budget, database, search, (view,), asked.began, interpreter)

@@ -8,31 +8,42 @@ from typing import Any, SupportsIndex
 
 import networkx
 import onnx
+from numpy.typing import ArrayLike
 
 from flextune.compat.networkx_graph import model_of_graph
 from flextune.errors import UsageError
 from flextune.importing.model import Model, load_model, model_from_proto
 
 Shapes = Mapping[str, tuple[int, ...]]
+Values = Mapping[str, ArrayLike]
+"""Of inputs, by name: what becomes a constant of the model."""
 
 
-def model_of(given: Any, shapes: Shapes | None = None, example_inputs: Any = None, *, only_own: bool = True) -> Model:
+def model_of(
+    given: Any,
+    shapes: Shapes | None = None,
+    example_inputs: Any = None,
+    *,
+    only_own: bool = True,
+    values: Values | None = None,
+) -> Model:
     """An ONNX file or `ModelProto`, a PyTorch module with `example_inputs`, a networkx graph, or a `Model` itself.
 
-    `shapes` fixes the shapes of inputs by name, where the model is ONNX; `example_inputs` are as in
-    `flextune.from_torch`. Without `only_own`, ONNX models may hold what only another runtime computes. ModelError for
-    a model that cannot be read, UsageError for anything else.
+    `shapes` fixes the shapes of inputs by name and `values` makes constants of them, where the model is ONNX;
+    `example_inputs` are as in `flextune.from_torch`. Without `only_own`, ONNX models may hold what only another runtime
+    computes. ModelError for a model that cannot be read, UsageError for anything else.
     """
     if shapes is not None and not _are_shapes(shapes):
         raise UsageError(f"expected shapes by the names of inputs, as in {{'x': (1, 3, 224, 224)}}, got {shapes!r:.80}")
     if example_inputs is not None and isinstance(given, str | Path | onnx.ModelProto | Model | networkx.Graph):
         raise UsageError(f"example_inputs are for PyTorch modules; a {type(given).__name__} says what it takes")
     if isinstance(given, str | Path):
-        return load_model(given, shapes, only_own=only_own)
+        return load_model(given, shapes, only_own=only_own, values=values)
     if isinstance(given, onnx.ModelProto):
-        return model_from_proto(given, given.graph.name or "model", shapes, only_own=only_own)
-    if shapes:
-        raise UsageError(f"shapes are for ONNX models; the shapes of a {type(given).__name__} are its own")
+        name = given.graph.name or "model"
+        return model_from_proto(given, name, shapes, only_own=only_own, values=values)
+    if shapes or values:
+        raise UsageError(f"shapes and values are for ONNX models; those of a {type(given).__name__} are its own")
     if isinstance(given, Model):
         return given
     if isinstance(given, networkx.Graph):

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import onnx
+from numpy.typing import ArrayLike
 from onnx import numpy_helper
 
+from flextune.errors import ModelError
 from flextune.importing.onnx_graph import names_read, nested_graphs
 
 REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
@@ -59,6 +61,37 @@ def shape_inputs(graph: onnx.GraphProto) -> frozenset[str]:
     """
     constants = {tensor.name for tensor in graph.initializer}
     return frozenset(value.name for value in graph.input if value.name not in constants) & _needed(graph.node)
+
+
+def bind_values(proto: onnx.ModelProto, values: Mapping[str, ArrayLike], source: str) -> onnx.ModelProto:
+    """A copy in which these inputs are constants, of their declared types and shapes. ModelError where they cannot be.
+
+    sr: int64[], {"sr": 16000}   -->   initializer sr = 16000
+    """
+    if not values:
+        return proto
+    declared = {value.name: value.type.tensor_type for value in proto.graph.input if value.type.HasField("tensor_type")}
+    if unknown := sorted(values.keys() - declared.keys()):
+        raise ModelError(f"{source} has no input {unknown[0]!r}; its inputs are {', '.join(declared)}")
+    return bind_inputs(proto, {name: _as_declared(name, values[name], declared[name], source) for name in values})
+
+
+def _as_declared(name: str, given: ArrayLike, declared: onnx.TypeProto.Tensor, source: str) -> np.ndarray:
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(declared.elem_type))
+    try:
+        plain = np.asarray(given)
+        array = plain.astype(dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ModelError(f"{source}: input {name!r} is of {dtype}; {given!r} is no value of it") from error
+    if dtype.kind in "iub" and not np.array_equal(array, plain):
+        raise ModelError(f"{source}: input {name!r} is of {dtype}, which cannot hold {given!r}")
+    sizes = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in declared.shape.dim]
+    if not declared.HasField("shape"):
+        return array
+    try:
+        return array.reshape(sizes if sizes.count(-1) < 2 else (1,) * (len(sizes) - array.ndim) + array.shape)
+    except ValueError as error:
+        raise ModelError(f"{source}: input {name!r} is declared as {sizes}; {given!r} does not fit it") from error
 
 
 def bind_inputs(proto: onnx.ModelProto, values: Mapping[str, np.ndarray]) -> onnx.ModelProto:

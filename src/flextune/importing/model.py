@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import ArrayLike
 
 from flextune.errors import ModelError
-from flextune.importing.binding import shape_inputs
+from flextune.importing.binding import bind_values, shape_inputs
 from flextune.importing.expansion import expand_functions
 from flextune.importing.local_functions import check_functions
 from flextune.importing.operators import check_operators
@@ -67,7 +68,11 @@ class Model:
 
 
 def load_model(
-    path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None = None, *, only_own: bool = True
+    path: str | Path,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    *,
+    only_own: bool = True,
+    values: Mapping[str, ArrayLike] | None = None,
 ) -> Model:
     """Read and check an ONNX file, and give every input a static shape; see `model_from_proto`.
 
@@ -75,7 +80,8 @@ def load_model(
     or larger than memory.
     """
     source = Path(path)
-    return model_from_proto(read_proto(source), source.stem, shapes, str(source), only_own=only_own)
+    proto = read_proto(source)
+    return model_from_proto(proto, source.stem, shapes, str(source), only_own=only_own, values=values)
 
 
 def model_from_proto(
@@ -85,15 +91,18 @@ def model_from_proto(
     source: str = "the model",
     *,
     only_own: bool = True,
+    values: Mapping[str, ArrayLike] | None = None,
 ) -> Model:
     """A checked model of a proto, which is changed and belongs to the result from then on.
 
-    `shapes` sets the shape of inputs with dynamic dimensions. A dynamic first dimension (the batch) that is not set
-    becomes 1, with a note; any other one raises ModelError, as do cycles and unsupported operators (all of them, with
-    the names of their nodes). Messages call the model `source`. Without `only_own` it may hold what only another
-    runtime computes: any operator, and values that are no tensors or have no static shape (`flextune.plan.parts`).
+    `values` makes constants of inputs, by name. `shapes` sets the shape of inputs with dynamic dimensions. A dynamic
+    first dimension (the batch) that is not set becomes 1, with a note; any other one raises ModelError, as do cycles
+    and unsupported operators (all of them, with the names of their nodes). Messages call the model `source`. Without
+    `only_own` it may hold what only another runtime computes: any operator, and values that are no tensors or have no
+    static shape (`flextune.plan.parts`).
     """
     check_functions(proto, source)
+    proto = bind_values(proto, values or {}, source)
     proto = expand_functions(proto)
     if only_own:
         check_operators(proto, source)
@@ -114,7 +123,7 @@ def _require_own(proto: onnx.ModelProto, source: str) -> None:
     if deciding := sorted(shape_inputs(proto.graph)):
         raise ModelError(
             f"{source}: values of {', '.join(map(repr, deciding))} decide shapes and are inputs; shapes must be known "
-            "when a model is built: make them constants (initializers) of the model"
+            "when a model is built: make them constants with --value NAME=NUMBER (values= in Python)"
         )
     for what, values in (("input", proto.graph.input), ("output", proto.graph.output)):
         if strange := [value.name for value in values if not value.type.HasField("tensor_type")]:
