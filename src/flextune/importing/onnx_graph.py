@@ -8,7 +8,7 @@ names or what they compute.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
@@ -49,6 +49,8 @@ class OnnxGraph:
     """Types of values that ONNX's inference cannot find: the results of regions."""
     domains: tuple[onnx.OperatorSetIdProto, ...] = ()
     """Versions of other operator sets than the default one."""
+    _numbers: dict[str, int] = field(default_factory=dict, repr=False)
+    _written: tuple[tuple[int, int], frozenset[str]] = field(default=((0, -1), frozenset()), repr=False)
 
     @classmethod
     def of(cls, proto: onnx.ModelProto) -> OnnxGraph:
@@ -105,18 +107,24 @@ class OnnxGraph:
 
     def fresh_name(self, stem: str) -> str:
         """A value name nothing uses yet."""
-        taken = set(self.constants) | {value.name for value in self.inputs}
-        for node in self.nodes:
-            taken.update(node.output)
-        number = 0
-        while f"{stem}_{number}" in taken:
+        written, number = self._names_written(), self._numbers.get(stem, 0)
+        while f"{stem}_{number}" in written or f"{stem}_{number}" in self.constants:
             number += 1
+        self._numbers[stem] = number + 1
         return f"{stem}_{number}"
+
+    def _names_written(self) -> frozenset[str]:
+        """Inputs and results of nodes, collected anew where a pass has put other nodes in place."""
+        state = (id(self.nodes), len(self.nodes))
+        if state != self._written[0]:
+            names = frozenset(name for node in self.nodes for name in node.output)
+            self._written = (state, names | {value.name for value in self.inputs})
+        return self._written[1]
 
     def replace_uses(self, old: str, new: str) -> None:
         """Let every node that reads `old` read `new` (nested graphs included)."""
         for node in self.nodes:
-            _rename_inputs(node, old, new)
+            rename_reads(node, {old: new})
 
 
 def opset_version(proto: onnx.ModelProto) -> int:
@@ -158,13 +166,13 @@ def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
     return copied
 
 
-def _rename_inputs(node: onnx.NodeProto, old: str, new: str) -> None:
+def rename_reads(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
+    """Let a node, and the graphs inside it, read the values that others are called now."""
     for position, name in enumerate(node.input):
-        if name == old:
-            node.input[position] = new
+        if name in names:
+            node.input[position] = names[name]
     for graph in nested_graphs(node):
         for inner in graph.node:
-            _rename_inputs(inner, old, new)
+            rename_reads(inner, names)
         for value in graph.output:
-            if value.name == old:
-                value.name = new
+            value.name = names.get(value.name, value.name)

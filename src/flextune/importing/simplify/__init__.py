@@ -17,7 +17,7 @@ from flextune.importing.simplify.control import separate_control_flow
 from flextune.importing.simplify.empty import empty_values
 from flextune.importing.simplify.exponents import cast_exponents
 from flextune.importing.simplify.halves import compute_halves_in_float32
-from flextune.importing.simplify.identities import remove_identities, split_variadic
+from flextune.importing.simplify.identities import narrow_concatenations, remove_identities, split_variadic
 from flextune.importing.simplify.masks import constant_masks
 from flextune.importing.simplify.movement import plain_movement
 from flextune.importing.simplify.neutral import remove_neutral
@@ -73,6 +73,7 @@ PASSES: tuple[Pass[OnnxGraph], ...] = (
     in_place(regions_of_control_flow, _READS),
     in_place(upgrade_operators, _READS),
     in_place(split_variadic, _READS),
+    in_place(narrow_concatenations, _READS),
     in_place(constant_masks, _READS),
     in_place(remove_identities),
     in_place(fold_constants, _READS),

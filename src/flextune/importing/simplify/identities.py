@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from flextune.importing.onnx_graph import OnnxGraph
+from flextune.importing.onnx_graph import OnnxGraph, rename_reads
+
+WIDEST = 64
+"""Operands of a concatenation."""
 
 CHAINS = {"Sum": "Add", "Max": "Max", "Min": "Min"}
 
@@ -17,18 +20,21 @@ def remove_identities(graph: OnnxGraph) -> None:
     """
     outputs = graph.output_names()
     produced = {name for node in graph.nodes for name in node.output}
-    kept = []
+    kept: list[onnx.NodeProto] = []
+    names: dict[str, str] = {}
     for node in graph.nodes:
+        rename_reads(node, names)
         if not _does_nothing(node, graph):
             kept.append(node)
             continue
         source, result = node.input[0], node.output[0]
         if result not in outputs:
-            graph.replace_uses(result, source)
-            _rename_reads(kept, result, source)
+            names[result] = source
         elif source in produced and source not in outputs:
             _rename_producer(kept, source, result)
-            graph.replace_uses(source, result)
+            names |= {old: result for old, new in names.items() if new == source} | {source: result}
+            for earlier in kept:
+                rename_reads(earlier, {source: result})
         else:
             kept.append(onnx.helper.make_node("Identity", [source], [result], name=node.name))
     graph.nodes = kept
@@ -48,6 +54,25 @@ def split_variadic(graph: OnnxGraph) -> None:
             rewritten.append(onnx.helper.make_node("Identity", list(node.input), list(node.output), name=node.name))
         else:
             rewritten.extend(_chain(node, binary, graph))
+    graph.nodes = rewritten
+
+
+def narrow_concatenations(graph: OnnxGraph) -> None:
+    """Join very many operands in several steps: what works over all of them at once goes as deep as they are many.
+
+    before: y = Concat(a1, ..., a5000)   -->   after: t1 = Concat(a1, ..., a64); ...; y = Concat(t1, ..., t79)
+    """
+    rewritten: list[onnx.NodeProto] = []
+    for node in graph.nodes:
+        while node.op_type == "Concat" and len(node.input) > WIDEST:
+            parts = [list(node.input[first : first + WIDEST]) for first in range(0, len(node.input), WIDEST)]
+            names = [graph.fresh_name(f"{node.output[0]}_part") for _ in parts]
+            for part, name in zip(parts, names, strict=True):
+                joined = onnx.helper.make_node("Concat", part, [name], name=name)
+                joined.attribute.extend(node.attribute)
+                rewritten.append(joined)
+            node.input[:] = names
+        rewritten.append(node)
     graph.nodes = rewritten
 
 
@@ -82,10 +107,3 @@ def _rename_producer(nodes: list[onnx.NodeProto], old: str, new: str) -> None:
         for position, name in enumerate(node.output):
             if name == old:
                 node.output[position] = new
-
-
-def _rename_reads(nodes: list[onnx.NodeProto], old: str, new: str) -> None:
-    for node in nodes:
-        for position, name in enumerate(node.input):
-            if name == old:
-                node.input[position] = new
