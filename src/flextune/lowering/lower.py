@@ -146,7 +146,9 @@ def _calls(module: tvm.IRModule, operator: str) -> bool:
 
 
 def _import_failure(proto: onnx.ModelProto, name: str, operator: str | None, error: Exception) -> str:
-    reason = contradiction(proto) or _readable(last_line(error))
+    reason = _readable(last_line(error))
+    if "ir.Op(" in reason or "Check failed" in reason:  # pages about the compiler's own operators
+        reason = contradiction(proto) or reason
     if operator is None:
         return f"model {name!r} cannot be imported: {reason}"
     nodes = [node.name or ", ".join(node.output) for node in proto.graph.node if node.op_type == operator]
