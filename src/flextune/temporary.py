@@ -38,13 +38,15 @@ class PrivateFolder:
         remove_abandoned(base)
         try:
             self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-", dir=base))
-            self._lock = (self.path / _LOCK).open("w")
+            unlocked = self.path / f"{_LOCK}.new"
+            self._lock = unlocked.open("w")
+            _try_lock(self._lock)
+            unlocked.rename(self.path / _LOCK)  # whoever finds the file finds it locked
         except OSError as error:
             raise EnvironmentFault(
                 f"no temporary folder in {base}: {error.strerror}; free some space or set TMPDIR"
             ) from error
-        _try_lock(self._lock)
-        self._end = weakref.finalize(self, _remove, self._lock, self.path)
+        self._end = weakref.finalize(self, _remove, self._lock, self.path, os.getpid())
 
     def close(self) -> None:
         self._end()
@@ -94,7 +96,9 @@ def _remove_abandoned_file(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _remove(lock: IO[str], path: Path) -> None:
+def _remove(lock: IO[str], path: Path, owner: int) -> None:
+    if os.getpid() != owner:  # a copy of the owner, which has done with its copy of the object
+        return
     lock.close()
     shutil.rmtree(path, ignore_errors=True)
 

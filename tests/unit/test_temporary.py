@@ -67,3 +67,27 @@ def test_partial_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     os.utime(left, (0, 0))
     with partial_file(target):
         assert not left.exists()
+
+
+def test_starting_at_the_same_time_takes_no_folder_from_another(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from flextune.temporary import PrivateFolder\n"
+        "for _ in range(200):\n"
+        "    with PrivateFolder(pathlib.Path(sys.argv[1])) as folder: (folder.path / 'data').write_text('x')\n"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]
+    assert [each.wait() for each in both] == [0, 0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
+def test_a_forked_copy_that_is_done_with_it_leaves_it_to_its_owner(tmp_path: Path) -> None:
+    folder = PrivateFolder(tmp_path)
+    path = folder.path
+    child = os.fork()
+    if not child:
+        folder.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert path.exists()
+    folder.close()
+    assert not path.exists()
