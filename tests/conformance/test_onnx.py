@@ -31,6 +31,7 @@ def run_suite(folder: Path, *arguments: str) -> list[dict[str, str]]:
     return results
 
 
+@pytest.mark.slow
 def test_node_tests_pass(tmp_path: Path) -> None:
     results = run_suite(tmp_path, "--files", *FILES)
     assert len(results) > 100

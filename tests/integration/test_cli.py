@@ -64,6 +64,7 @@ def wait_for_records(folder: Path, count: int, process: subprocess.Popen[str]) -
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_killed_runs_lose_nothing_and_measure_nothing_twice(tmp_path: Path) -> None:
     known = 0
     for more in (5, 40):
@@ -95,6 +96,7 @@ def test_control_c_keeps_the_records_and_the_result_so_far(tmp_path: Path) -> No
         os.killpg(process.pid, 0)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_records_stay(tmp_path: Path) -> None:
     def limit_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
@@ -126,6 +128,7 @@ def test_tune_show_and_replay_on_this_machine(tmp_path: Path) -> None:
     assert json.loads(replayed.stdout)["status"] == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.hardware("x86")
 def test_a_heron_configuration_leaves_four_files_and_can_be_replayed(tmp_path: Path) -> None:
     example = json.loads((Path(__file__).parents[2] / "examples/heron/quick_start.json").read_text())

@@ -12,6 +12,7 @@ from flextune.measure.launcher import can_fork
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_fork(), reason="needs Linux")
 def test_damaged_input_is_refused(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

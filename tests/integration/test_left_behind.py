@@ -71,6 +71,7 @@ def test_processes_in_any_session_go_with_the_run(program, mark, end, tmp_path):
     assert wait_until(lambda: not running(mark)), running(mark)
 
 
+@pytest.mark.slow
 def test_a_timeout_ends_children_in_other_sessions(tmp_path):
     run = started(COMMAND.replace("timeout_secs=100", "timeout_secs=0.2").replace("50, 50", "2, 2"), tmp_path, "98703")
     assert run.wait(60) == 0

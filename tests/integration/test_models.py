@@ -33,6 +33,7 @@ def assert_equal_to_onnxruntime(name: str, seeds: int) -> None:
     assert max(errors) < TOLERANCE, errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["squeezenet", "shufflenet"])
 def test_small_models_equal_onnxruntime(name: str) -> None:
     pytest.importorskip("onnxruntime")

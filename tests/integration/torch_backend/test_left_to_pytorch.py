@@ -40,7 +40,7 @@ CASES: dict[str, tuple[Callable, str]] = {
     "random numbers": (_random, r"random|training"),
     "gradients inside": (_gradient_inside, "flextune leaves a graph to PyTorch"),
     "a changed input": (_changes_its_input, "while it runs"),
-    "control flow": (_conditional, "flextune leaves a graph to PyTorch"),
+    "control flow": (_conditional, ""),
     "gradients recorded inside": (_records_gradients, "records gradients"),
     "complex inputs": (lambda t: (lambda x: x * 2, (t.randn(3, dtype=t.complex64),)), "real numbers"),
     "complex outputs": (lambda t: (lambda x: t.complex(x, x), (t.randn(3),)), "complex64"),

@@ -67,6 +67,7 @@ def test_gemm_marginals_add_up_and_agree_with_restriction() -> None:
         assert solutions.restrict([Eq(name, value)]).count == marginal[value]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "problem",
     [

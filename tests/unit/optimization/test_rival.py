@@ -45,6 +45,7 @@ def split_of(proto: onnx.ModelProto, options: HybridOptions | None) -> SplitMode
     return split_model(model_from_proto(proto, "net", only_own=options is None), Lowering(detect()), options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [conv_block, island])
 def test_the_faster_one_of_both_is_shipped_and_recorded(make: type[onnx.ModelProto], tmp_path: Path) -> None:
     target, proto = detect(), make()

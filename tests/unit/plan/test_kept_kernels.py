@@ -44,6 +44,7 @@ def tasks(partition: Partition) -> list[ModelTask]:
     return sorted(partition.tasks, key=lambda task: (task.workload.key, task.functions))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "precision"), CASES, ids=[f"{name}-{precision}" for name, precision in CASES])
 def test_choices_and_layouts_have_the_workloads_of_a_whole_lowering(name: str, precision: Precision) -> None:
     partition = partition_model(load_model(LIGHT / f"light_{name}.onnx"), precision=precision)

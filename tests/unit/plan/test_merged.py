@@ -265,6 +265,7 @@ BRANCHES = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(BRANCHES, min_size=2, max_size=5), st.sampled_from([(1, 1), (1, 2), (3, 2)]))
 def test_any_branches_compute_what_they_should(branches: list[Branch], window: tuple[int, int]) -> None:

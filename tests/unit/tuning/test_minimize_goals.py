@@ -145,11 +145,15 @@ def test_workers_work_at_the_same_time(kind, tmp_path):
 
     def objective(x):
         (tmp_path / f"{x}").touch()
-        while len(list(tmp_path.glob("[0-9]*"))) % 2:
+        there = len(list(tmp_path.glob("[0-9]*")))
+        while len(list(tmp_path.glob("[0-9]*"))) < there + there % 2:
             time.sleep(0.01)
         return x
 
-    script = "touch {x}; while [ $(( $(ls | grep -c '^[0-9]') % 2 )) = 1 ]; do sleep 0.01; done; echo {x}"
+    script = (
+        "touch {x}; there=$(ls | grep -c '^[0-9]'); "
+        "while [ $(ls | grep -c '^[0-9]') -lt $((there + there % 2)) ]; do sleep 0.01; done; echo {x}"
+    )
     command = flextune.Command(("sh", "-c", script), value="printed", working_folder=str(tmp_path))
     what = objective if kind == "function" else command
     result = minimize(what, {"x": range(6)}, 6, "random", workers=2, timeout_secs=20, db=tmp_path / "r.db")
