@@ -18,10 +18,11 @@ def aligned_empty(
 ) -> npt.NDArray[Any]:
     """An uninitialised contiguous array (of zeros if asked) that starts at a multiple of `alignment` bytes."""
     kind: np.dtype[Any] = np.dtype(dtype)
-    nbytes = math.prod(shape) * kind.itemsize
+    count = math.prod(shape)
+    nbytes = max(count, 1) * kind.itemsize  # NumPy moves the beginning of a slice without elements
     block = (np.zeros if zeros else np.empty)(nbytes + alignment, np.uint8)
     begin = -address(block) % alignment
-    return block[begin : begin + nbytes].view(kind).reshape(tuple(shape))
+    return block[begin : begin + nbytes].view(kind)[:count].reshape(tuple(shape))
 
 
 def aligned_copy(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
