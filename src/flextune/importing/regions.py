@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 import onnx
 
-from flextune.errors import ModelError
-
 if TYPE_CHECKING:
     from flextune.importing.onnx_graph import OnnxGraph
 
@@ -79,10 +77,3 @@ def region_name(node: onnx.NodeProto) -> str:
     if node.domain != DOMAIN:
         return ""
     return next((entry.s.decode() for entry in node.attribute if entry.name == "region"), "")
-
-
-def check_static(shape: tuple[int, ...] | None, name: str, what: str) -> tuple[int, ...]:
-    """The shape of a value that enters or leaves a region. ModelError where it is not known."""
-    if shape is None:
-        raise ModelError(f"the shape of {name!r}, {what}, is not known when the model is built; shapes are static")
-    return shape

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
-from flextune.lowering.mutation import mutated
+from flextune.lowering.mutation import bound_value, mutated
+from flextune.lowering.operator_kinds import operator_name
 from flextune.tvm_types import RelaxCall, RelaxExpr
 
 
@@ -22,31 +23,22 @@ def bounds_as_extremes(module: tvm.IRModule) -> tvm.IRModule:
 class _Bounds(relax.PyExprMutator):  # type: ignore[misc]
     def visit_call_(self, call: RelaxCall) -> RelaxExpr:
         call = self.visit_expr_post_order(call)
-        if _name(call) != "relax.where":
+        if operator_name(call) != "where":
             return call
-        condition, bound = (self._value(argument) for argument in call.args[:2])
+        condition, bound = (bound_value(self, argument) for argument in call.args[:2])
         number = _number(bound)
-        if number is None or _name(condition) not in BOUNDS or not str(call.ty.dtype).startswith("float"):
+        if number is None or operator_name(condition) not in BOUNDS or not str(call.ty.dtype).startswith("float"):
             return call
         left, right = condition.args
-        if _number(self._value(left)) != number or not right.same_as(call.args[2]):
+        if _number(bound_value(self, left)) != number or not right.same_as(call.args[2]):
             return call
         if list(map(str, call.args[2].ty.shape)) != list(map(str, call.ty.shape)):
             return call
-        extreme = relax.op.maximum if _name(condition) == "relax.greater" else relax.op.minimum
+        extreme = relax.op.maximum if operator_name(condition) == "greater" else relax.op.minimum
         return extreme(relax.const(number, str(call.ty.dtype)), call.args[2])
 
-    def _value(self, argument: RelaxExpr) -> RelaxExpr:
-        """What a variable is bound to."""
-        found = self.lookup_binding(argument) if isinstance(argument, relax.Var) else argument
-        return argument if found is None else found
 
-
-BOUNDS = frozenset({"relax.greater", "relax.less"})
-
-
-def _name(value: RelaxExpr) -> str:
-    return str(getattr(getattr(value, "op", None), "name", ""))
+BOUNDS = frozenset({"greater", "less"})
 
 
 def _number(value: RelaxExpr) -> float | None:

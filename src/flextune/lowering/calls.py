@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import tvm
 from tvm import relax
 
@@ -53,6 +54,11 @@ def is_call_tir(value: RelaxExpr) -> bool:
 def is_constant(value: RelaxExpr) -> bool:
     """Whether an argument is a tensor whose value is known at compile time."""
     return isinstance(value, tvm.ir.GenericConst)
+
+
+def constant_array(value: RelaxExpr) -> np.ndarray | None:
+    """The elements of a tensor whose value is known at compile time, without a copy; None for any other value."""
+    return np.from_dlpack(value.value) if is_constant(value) else None
 
 
 def _sites_of(body: RelaxBody) -> Iterator[CallSite]:

@@ -9,7 +9,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from flextune.lowering.mutation import mutated
+from flextune.lowering.mutation import bound_value, mutated
 from flextune.lowering.operator_graph import is_constant, tensor_type
 from flextune.lowering.operator_kinds import Kind, kind_of, operator_name
 from flextune.tvm_types import RelaxCall, RelaxExpr
@@ -57,7 +57,7 @@ class _Sinker(relax.PyExprMutator):  # type: ignore[misc]
 
     def _moved(self, argument: RelaxExpr) -> RelaxExpr:
         """An operand as it broadcasts onto images in NHWC; None where that takes another transpose."""
-        bound = self.lookup_binding(argument) if isinstance(argument, relax.Var) else argument
+        bound = bound_value(self, argument)
         if not is_constant(bound):
             return self._before(argument, TO_NCHW) if isinstance(argument, relax.Var) else argument
         array = np.from_dlpack(bound.value)
@@ -68,7 +68,7 @@ class _Sinker(relax.PyExprMutator):  # type: ignore[misc]
 
     def _before(self, argument: RelaxExpr, axes: tuple[int, ...]) -> RelaxExpr:
         """What a transpose by these axes reads; None for any other value."""
-        value = self.lookup_binding(argument) if isinstance(argument, relax.Var) else argument
+        value = bound_value(self, argument)
         return value.args[0] if _axes(value) == axes else None
 
 

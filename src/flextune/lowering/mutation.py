@@ -5,7 +5,7 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
-from flextune.tvm_types import RelaxMutator
+from flextune.tvm_types import RelaxExpr, RelaxMutator
 
 
 def mutated(module: tvm.IRModule, mutator: RelaxMutator) -> tvm.IRModule:
@@ -14,3 +14,9 @@ def mutated(module: tvm.IRModule, mutator: RelaxMutator) -> tvm.IRModule:
         if isinstance(function, relax.Function):
             mutator.builder_.update_func(variable, mutator.visit_expr(function))
     return mutator.builder_.get()
+
+
+def bound_value(mutator: RelaxMutator, argument: RelaxExpr) -> RelaxExpr:
+    """What a variable is bound to, as far as a mutator has come; the argument itself where that is not known."""
+    found = mutator.lookup_binding(argument) if isinstance(argument, relax.Var) else argument
+    return argument if found is None else found

@@ -11,7 +11,8 @@ import tvm
 from tvm import relax
 
 from flextune.lowering.calls import is_constant
-from flextune.lowering.mutation import mutated
+from flextune.lowering.mutation import bound_value, mutated
+from flextune.lowering.operator_kinds import operator_name
 from flextune.tvm_types import RelaxCall, RelaxExpr
 
 _WRAPPED = ("bitwise_and", "astype", "where", "logical_not", "isfinite")
@@ -28,7 +29,7 @@ class _Casts(relax.PyExprMutator):  # type: ignore[misc]
     def visit_call_(self, call: RelaxCall) -> RelaxExpr:
         call = self.visit_expr_post_order(call)
         dtype = str(getattr(call.ty, "dtype", ""))
-        if _name(call) != "astype" or dtype not in ("uint8", "int8") or str(call.args[0].ty.dtype) != "int32":
+        if operator_name(call) != "astype" or dtype not in ("uint8", "int8") or str(call.args[0].ty.dtype) != "int32":
             return call
         value = self._wrapped_value(call.args[0])
         if value is None or not self._is_within(value, np.iinfo(dtype)):
@@ -38,36 +39,27 @@ class _Casts(relax.PyExprMutator):  # type: ignore[misc]
 
     def _wrapped_value(self, argument: RelaxExpr) -> RelaxExpr | None:
         """The float that the importer's operators wrap around to a byte."""
-        value = self._bound(argument)
-        if _name(value) == "where":  # those of 128 and more are negative
-            value = self._bound(value.args[2])
+        value = bound_value(self, argument)
+        if operator_name(value) == "where":  # those of 128 and more are negative
+            value = bound_value(self, value.args[2])
         for expected in _WRAPPED:
-            if _name(value) != expected:
+            if operator_name(value) != expected:
                 return None
             argument = value.args[0]
-            value = self._bound(argument)
+            value = bound_value(self, argument)
         return argument if str(argument.ty.dtype) == "float32" else None
 
     def _is_within(self, argument: RelaxExpr, limits: np.iinfo[np.integer]) -> bool:
         """Whether a value is minimum(most, maximum(least, x)) within the limits."""
-        upper = self._bound(argument)
-        lower = self._bound(upper.args[1]) if _name(upper) == "minimum" else upper
-        if _name(lower) != "maximum":
+        upper = bound_value(self, argument)
+        lower = bound_value(self, upper.args[1]) if operator_name(upper) == "minimum" else upper
+        if operator_name(lower) != "maximum":
             return False
         least, most = (self._number(bound.args[0]) for bound in (lower, upper))
         return least is not None and most is not None and limits.min <= least <= most <= limits.max
 
     def _number(self, argument: RelaxExpr) -> float | None:
-        value = self._bound(argument)
+        value = bound_value(self, argument)
         return (
             float(value.value.numpy().reshape(-1)[0]) if is_constant(value) and value.value.numpy().size == 1 else None
         )
-
-    def _bound(self, argument: RelaxExpr) -> RelaxExpr:
-        """What a variable is bound to."""
-        found = self.lookup_binding(argument) if isinstance(argument, relax.Var) else argument
-        return argument if found is None else found
-
-
-def _name(value: RelaxExpr) -> str:
-    return str(getattr(getattr(value, "op", None), "name", "")).removeprefix("relax.")

@@ -17,14 +17,15 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from flextune.lowering.calls import is_constant
-from flextune.lowering.mutation import mutated
+from flextune.lowering.calls import constant_array
+from flextune.lowering.mutation import bound_value, mutated
+from flextune.lowering.operator_kinds import operator_name
 from flextune.lowering.precision.quantized import BYTE_SHIFT
 from flextune.lowering.precision.zero_points import convolution_offset
 from flextune.tvm_types import RelaxCall, RelaxExpr
 
 _LEAST, _MOST = -128, 127
-_PRODUCTS = frozenset({"relax.matmul", "relax.nn.conv2d"})
+_PRODUCTS = frozenset({"matmul", "nn.conv2d"})
 
 
 def byte_products(module: tvm.IRModule) -> tvm.IRModule:
@@ -63,13 +64,13 @@ class _Weights:
 class _Products(relax.PyExprMutator):  # type: ignore[misc]
     def visit_call_(self, call: RelaxCall) -> RelaxExpr:
         call = self.visit_expr_post_order(call)
-        if _name(call) not in _PRODUCTS or str(call.ty.dtype) != "int32":
+        if operator_name(call) not in _PRODUCTS or str(call.ty.dtype) != "int32":
             return call
-        weights = self._array(call.args[1])
+        weights = constant_array(bound_value(self, call.args[1]))
         data = None if weights is None else self._bytes(call.args[0])
         if weights is None or data is None:
             return call
-        is_matrix = _name(call) == "relax.matmul"
+        is_matrix = operator_name(call) == "matmul"
         rewritten = self._matmul(data, weights) if is_matrix else self._convolution(call, data, weights)
         return call if rewritten is None else rewritten
 
@@ -108,7 +109,7 @@ class _Products(relax.PyExprMutator):  # type: ignore[misc]
         """The sums less the zero point's part; `sums` are those of the weights that each of them has."""
         if data.zero_point is None:
             return total
-        known = self._array(data.zero_point)
+        known = constant_array(bound_value(self, data.zero_point))
         if known is not None:
             offset = relax.const((known.astype(np.int32) * sums).astype(np.int32))
         else:
@@ -117,12 +118,12 @@ class _Products(relax.PyExprMutator):  # type: ignore[misc]
 
     def _bytes(self, argument: RelaxExpr) -> _Bytes | None:
         """An int32 operand as unsigned bytes and what is subtracted from them."""
-        value, zero_point = self._bound(argument), None
-        if _name(value) == "relax.subtract":
-            zero_point, value = value.args[1], self._bound(value.args[0])
+        value, zero_point = bound_value(self, argument), None
+        if operator_name(value) == "subtract":
+            zero_point, value = value.args[1], bound_value(self, value.args[0])
             if len(zero_point.ty.shape) > 0 and int(zero_point.ty.shape[-1]) != 1:
                 return None
-        source = value.args[0] if _name(value) == "relax.astype" else None
+        source = value.args[0] if operator_name(value) == "astype" else None
         dtype = "" if source is None else str(source.ty.dtype)
         if dtype == "uint8":
             return _Bytes(source, zero_point)
@@ -130,7 +131,7 @@ class _Products(relax.PyExprMutator):  # type: ignore[misc]
             return None
         shift = relax.const(BYTE_SHIFT, "int32")
         moved = self._emit(relax.op.add(self._emit(relax.op.astype(source, "int32")), shift))
-        known = None if zero_point is None else self._array(zero_point)
+        known = None if zero_point is None else constant_array(bound_value(self, zero_point))
         if zero_point is None or known is not None:
             zero_point = relax.const((np.int32(0) if known is None else known) + np.int32(BYTE_SHIFT), "int32")
         else:
@@ -140,21 +141,8 @@ class _Products(relax.PyExprMutator):  # type: ignore[misc]
     def _emit(self, expression: RelaxExpr) -> RelaxExpr:
         return self.builder_.emit(expression)
 
-    def _bound(self, argument: RelaxExpr) -> RelaxExpr:
-        """What a variable is bound to."""
-        found = self.lookup_binding(argument) if isinstance(argument, relax.Var) else argument
-        return argument if found is None else found
-
-    def _array(self, argument: RelaxExpr) -> np.ndarray | None:
-        value = self._bound(argument)
-        return np.from_dlpack(value.value) if is_constant(value) else None
-
 
 def _convolved(data: RelaxExpr, weights: np.ndarray, strides: Any, padding: Any, dilation: Any, groups: int) -> Any:
     return relax.op.nn.conv2d(
         data, relax.const(weights, "int8"), strides, padding, dilation, groups, "NCHW", "OIHW", out_dtype="int32"
     )
-
-
-def _name(value: RelaxExpr) -> str:
-    return str(getattr(getattr(value, "op", None), "name", ""))

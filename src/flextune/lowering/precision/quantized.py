@@ -17,7 +17,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from flextune.lowering.calls import is_constant
+from flextune.lowering.calls import constant_array
 from flextune.lowering.emit import substituted
 from flextune.lowering.operator_graph import variables_read
 from flextune.lowering.precision.rewrite import is_straight
@@ -130,10 +130,10 @@ class _Rewriter:
         return self.builder.emit(expression)
 
     def _dequantize(self, variable: RelaxVar, call: RelaxCall) -> bool:
-        source, scale, zero_point = call.args[0], _array(call.args[1]), _array(call.args[2])
+        source, scale, zero_point = call.args[0], constant_array(call.args[1]), constant_array(call.args[2])
         if scale is None or zero_point is None:
             return False
-        constant = _array(source)
+        constant = constant_array(source)
         if constant is not None:
             weights = _weights(constant, scale, zero_point, int(call.attrs.axis))
             if weights is None:
@@ -151,7 +151,7 @@ class _Rewriter:
         return True
 
     def _quantize(self, variable: RelaxVar, call: RelaxCall) -> bool:
-        source, scale, zero_point = call.args[0], _array(call.args[1]), _array(call.args[2])
+        source, scale, zero_point = call.args[0], constant_array(call.args[1]), constant_array(call.args[2])
         dtype = str(call.ty.dtype)
         only_dequantized = set(self.readers.get(variable, [])) <= {"relax.dequantize"}
         if scale is None or zero_point is None or scale.size != 1 or dtype not in ("uint8", "int8"):
@@ -269,13 +269,6 @@ def _weights(constant: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, ax
     if values.min(initial=0) < -BYTE_SHIFT or values.max(initial=0) >= BYTE_SHIFT:
         return None
     return _Weights(values.astype(np.int8), scale.astype(np.float32).reshape(-1), along)
-
-
-def _array(expression: RelaxExpr) -> np.ndarray | None:
-    if not is_constant(expression):
-        return None
-    array: np.ndarray = np.from_dlpack(expression.value)
-    return array
 
 
 def _scalar(value: float) -> RelaxConstant:

@@ -18,8 +18,9 @@ import numpy as np
 import tvm
 from tvm import relax, te, tirx
 
-from flextune.lowering.calls import is_constant
-from flextune.lowering.mutation import mutated
+from flextune.lowering.calls import constant_array, is_constant
+from flextune.lowering.mutation import bound_value, mutated
+from flextune.lowering.operator_kinds import operator_name
 from flextune.lowering.precision.bfloat16 import to_bfloat16, widened
 from flextune.tvm_types import Expression, RelaxCall, RelaxExpr, Tensor
 from flextune.workload.element_type import BFLOAT16
@@ -37,7 +38,7 @@ LEAST_BLOCK = 8
 
 _CONTRACTION = 4
 """TVM's `op_pattern` of products."""
-_MOVES = frozenset({"relax.permute_dims", "relax.reshape", "relax.expand_dims", "relax.squeeze", "relax.flatten"})
+_MOVES = frozenset({"permute_dims", "reshape", "expand_dims", "squeeze", "flatten"})
 _BYTE_SHIFT, _MOST_BYTE = 128, 127
 _NIBBLES, _MOST_NIBBLE, _NIBBLE_UNIT = 8, 15, 16
 """Numbers of four bits in a word, the largest of them, and what one is a fraction of in `_nibble`."""
@@ -74,7 +75,7 @@ class _Blocks:
 
 def _is_small_product(call: RelaxCall) -> bool:
     """Whether a call is a product of few rows with weights worth storing."""
-    if str(getattr(call.op, "name", "")) != "relax.matmul" or str(call.ty.dtype) != "float32":
+    if operator_name(call) != "matmul" or str(call.ty.dtype) != "float32":
         return False
     shapes = [list(argument.ty.shape) for argument in call.args]
     if not all(isinstance(size, tirx.IntImm) for shape in shapes for size in shape) or len(shapes[1]) != 2:
@@ -137,13 +138,13 @@ class _Quantized(relax.PyExprMutator):  # type: ignore[misc]
     def _blocks(self, argument: RelaxExpr) -> _Blocks | None:
         """Weights that are moved from where they were dequantised, as blocks of the sum; None if they are none."""
         moves: list[RelaxExpr] = []
-        value = self._bound(argument)
-        while _name(value) in _MOVES:
+        value = bound_value(self, argument)
+        while operator_name(value) in _MOVES:
             moves.insert(0, value)
-            value = self._bound(value.args[0])
-        if _name(value) != "relax.dequantize":
+            value = bound_value(self, value.args[0])
+        if operator_name(value) != "dequantize":
             return None
-        stored, scale, zero_point = (self._array(each) for each in value.args)
+        stored, scale, zero_point = (constant_array(bound_value(self, each)) for each in value.args)
         if stored is None or scale is None or zero_point is None or stored.dtype not in (np.int8, np.uint8):
             return None
         axis = int(value.attrs.axis) % max(stored.ndim, 1)
@@ -158,15 +159,6 @@ class _Quantized(relax.PyExprMutator):  # type: ignore[misc]
         zeros = np.broadcast_to(zero_point.reshape(-1).astype(np.float32), scale.size)
         scales = scale.reshape(-1).astype(np.float32)
         return _Blocks(values.astype(np.int32), scales[blocks], zeros[blocks])
-
-    def _bound(self, argument: RelaxExpr) -> RelaxExpr:
-        """What a variable is bound to."""
-        found = self.lookup_binding(argument) if isinstance(argument, relax.Var) else argument
-        return argument if found is None else found
-
-    def _array(self, argument: RelaxExpr) -> np.ndarray | None:
-        value = self._bound(argument)
-        return np.from_dlpack(value.value) if is_constant(value) else None
 
 
 @relax.expr_functor.mutator
@@ -245,7 +237,7 @@ def _nibble(word: Expression, part: Expression) -> Expression:
 
 
 def _moved(array: np.ndarray, move: RelaxExpr) -> np.ndarray:
-    if _name(move) == "relax.permute_dims":
+    if operator_name(move) == "permute_dims":
         axes = move.attrs.axes
         return np.transpose(array, None if axes is None else [int(axis) for axis in axes])
     return array.reshape([int(size) for size in move.ty.shape])
@@ -259,7 +251,3 @@ def _block_owners(owners: np.ndarray) -> np.ndarray | None:
     blocks = owners[::size]
     is_regular = inputs % size == 0 and np.array_equal(np.repeat(blocks, size, axis=0), owners)
     return np.asarray(blocks) if is_regular else None
-
-
-def _name(value: RelaxExpr) -> str:
-    return str(getattr(getattr(value, "op", None), "name", ""))

@@ -117,12 +117,6 @@ class ModelSplitter:
         self._reasons |= culprits(graph, nodes, why, trial)
         return self.split()
 
-    def given_up(self, nodes: Sequence[int], why: str) -> ModelParts:
-        """Split again, with these nodes for another runtime."""
-        self._parted()
-        self._reasons |= dict.fromkeys(nodes, why)
-        return self.split()
-
     def _parted(self) -> PartedGraph:
         if self._graph is None:
             self._graph = parted_graph(self._model, self._inference)
