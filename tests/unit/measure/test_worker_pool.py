@@ -276,10 +276,17 @@ def _kill_workers(pool: WorkerPool) -> None:
 
 def _all_gone(pids: list[int]) -> bool:
     for _ in range(200):
-        if not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids):
+        if not any(map(_lives, pids)):
             return True
         time.sleep(0.02)
     return False
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_many_workloads_in_one_call(pool: WorkerPool) -> None:
