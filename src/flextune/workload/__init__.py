@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from flextune.workload.dim import Dim
+    from flextune.workload.dim_expr import DimExpr
     from flextune.workload.named import list_workload_names, named_workload
     from flextune.workload.operator import Operator
     from flextune.workload.operator_registry import find_operator, operator_names, register_operator
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from flextune.workload.workload import Workload
 
 _HOME = {
+    "Dim": "dim",
+    "DimExpr": "dim_expr",
     "Operator": "operator",
     "TensorSpec": "tensor",
     "Tolerance": "tensor",
@@ -32,6 +36,8 @@ _HOME = {
 }
 
 __all__ = [
+    "Dim",
+    "DimExpr",
     "Operator",
     "TensorSpec",
     "Tolerance",
