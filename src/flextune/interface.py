@@ -150,7 +150,9 @@ def optimize_partition(
             return Optimization(partition, None, ship(partition, target, known))
     options = (search or SearchOptions()).tune_options(budget, peaks_of(target))
     with opened(database) as records:
-        tuned, shipment = optimize_and_ship(partition, target, options, records, tuple(callbacks), began, interpreter)
+        tuned, shipment = optimize_and_ship(
+            partition, target, options, records, tuple(callbacks), began, interpreter=interpreter
+        )
         return Optimization(partition, tuned, shipment)
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from flextune.apply.build import Build, compile_model
 from flextune.apply.hybrid_build import SplitModel, build_split
+from flextune.apply.model_runner import ModelRunner
 from flextune.database.database import Database
+from flextune.errors import BuildError
 from flextune.importing.model import Model
 from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.measure.launcher import Interpreter
+from flextune.optimization.contender import local_models
 from flextune.optimization.model import OptimizedModel
 from flextune.optimization.rival import COMPARED_SECS, against_rival, recorded_rival, secs_for_rival
 from flextune.optimization.shipping import Shipment, optimize_and_ship, ship
@@ -93,25 +97,75 @@ def optimize_split(
     shown to be faster (`flextune.optimization.rival`).
     """
     started, minutes = time.perf_counter() if began is None else began, options.budget.minutes
-    options = _without_comparison(options)
-    split, _ = build_split(split, lambda partition: compile_model(partition, {}, target), target)
-    tuned: list[OptimizedModel] = []
-    shipped: list[Shipment] = []
-    for partition, share in _shares(split.parts.own, target, options):
-        optimized, shipment = optimize_and_ship(partition, target, share, database, callbacks, began, interpreter)
-        tuned.append(optimized)
-        if shipment is None:
-            return OptimizedSplit(split, tuple(tuned), None)
-        shipped.append(shipment)
-        began = None
-    builds = {id(partition): each.build for partition, each in zip(split.parts.own, shipped, strict=True)}
-    split, build = build_split(split, lambda partition: builds[id(partition)], target)
-    shipment = combined(build, shipped)
-    rivalry = against_rival(split, build, target, secs_for_rival(started, minutes), interpreter)
+    run = _Run(target, _without_comparison(options), database, callbacks, started, interpreter)
+    with ExitStack() as ends:
+        models: ModelRunner | None = None
+        if split.whole is None:
+            split = _that_compiles(split, target)
+        else:
+            models = ends.enter_context(local_models(split.whole, target, minutes, interpreter))
+        try:
+            found = _tuned_parts(split, run, models)
+        except BuildError:
+            if split.whole is None:
+                raise
+            split, models = _that_compiles(split, target), None
+            found = _tuned_parts(split, run, models)
+        tuned, shipped = tuple(each for each, _ in found), [each for _, each in found if each is not None]
+        if len(shipped) < len(tuned):
+            return OptimizedSplit(split, tuned, None)
+        builds = {id(partition): each.build for partition, each in zip(split.parts.own, shipped, strict=True)}
+        split, build = build_split(split, lambda partition: builds[id(partition)], target)
+        shipment = combined(build, shipped)
+        rivalry = against_rival(split, build, target, secs_for_rival(started, minutes), models, interpreter)
     database.decide([] if rivalry.decision is None else [rivalry.decision])
     if rivalry.build is not build:
         shipment = replace(shipment, build=rivalry.build, shipped=Shipped.TUNED, reason=_RIVAL_IS_FASTER)
-    return OptimizedSplit(split, tuple(tuned), shipment, rivalry.decision)
+    return OptimizedSplit(split, tuned, shipment, rivalry.decision)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """What tuning the parts of a model has in common."""
+
+    target: Target
+    """For which machine."""
+    options: TuneOptions
+    """The budget for all of them, and how to search."""
+    database: Database
+    """Where trials and decisions are recorded."""
+    callbacks: Sequence[Callback]
+    """Told of every event."""
+    began: float
+    """From when a budget in minutes counts, a moment of `time.perf_counter`."""
+    interpreter: Interpreter | None
+    """Forks the processes that measure."""
+
+
+def _tuned_parts(
+    split: SplitModel, run: _Run, models: ModelRunner | None
+) -> list[tuple[OptimizedModel, Shipment | None]]:
+    """Each part of ours tuned and built; the last one's shipment is None where the run was interrupted."""
+    found: list[tuple[OptimizedModel, Shipment | None]] = []
+    began: float | None = run.began
+    for partition, options in _shares(split.parts.own, run.target, run.options):
+        found.append(
+            optimize_and_ship(
+                partition, run.target, options, run.database, run.callbacks, began, models, run.interpreter
+            )
+        )
+        if found[-1][1] is None:
+            break
+        began = None
+    return found
+
+
+def _that_compiles(split: SplitModel, target: Target) -> SplitModel:
+    """With those parts for the other runtime that turn out not to compile.
+
+    A model that is wholly ours need not be asked: tuning it begins with that build.
+    """
+    return build_split(split, lambda partition: compile_model(partition, {}, target), target)[0]
 
 
 def _without_comparison(options: TuneOptions) -> TuneOptions:

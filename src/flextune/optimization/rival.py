@@ -11,13 +11,14 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flextune.apply.build import Build
 from flextune.apply.hybrid_build import HybridOptions, SplitModel, is_there, other_runtime
 from flextune.apply.model_check import MAX_RELATIVE_ERROR
-from flextune.apply.model_runner import LocalModelRunner
+from flextune.apply.model_runner import LocalModelRunner, ModelRunner
 from flextune.database.database import Database
 from flextune.errors import BuildError, ModelError
 from flextune.importing.model import Model
@@ -45,12 +46,15 @@ def against_rival(
     build: Build,
     target: Target,
     secs: float = COMPARED_SECS,
+    models: ModelRunner | None = None,
     interpreter: Interpreter | None = None,
 ) -> Rivalry:
     """Our build of a model, or the other runtime's where that is shown to be faster within these seconds or so.
 
-    Ours stays without comparison where all must be ours, where the runtime is not installed or does not take the
-    model, and where the model is not only about arrays of numbers, of which random ones could be compared.
+    Both are checked and timed by `models`, which may have our build open; by processes of this machine that
+    `interpreter` forks where it is None. Ours stays without comparison where all must be ours, where the runtime is not
+    installed or does not take the model, and where the model is not only about arrays of numbers, of which random ones
+    could be compared.
     """
     options = split.options
     if options is None or not _is_comparable(split, build) or not is_there(options):
@@ -60,8 +64,9 @@ def against_rival(
     except (ModelError, BuildError):
         return Rivalry(build, None)
     error = max(map(most_error, split.parts.own), default=MAX_RELATIVE_ERROR)
-    with LocalModelRunner(target, split.model, error, None, interpreter) as models:
-        contest = Contest(target, models)
+    own = (target, split.model, error, None, interpreter)
+    with LocalModelRunner(*own) if models is None else nullcontext(models) as runner:
+        contest = Contest(target, runner)
         ours, theirs = contest.admit("as built", build), contest.admit(options.compiler, rival)
         if ours is None or theirs is None:
             return Rivalry(build, None)

@@ -67,13 +67,14 @@ def optimize_and_ship(
     database: Database,
     callbacks: Sequence[Callback] = (),
     began: float | None = None,
+    models: ModelRunner | None = None,
     interpreter: Interpreter | None = None,
 ) -> tuple[OptimizedModel, Shipment | None]:
     """Tunes a model (see `optimize_model`) and gives what to ship; None where the run was interrupted.
 
     It is what `ship` makes of the records afterwards, without building it once more.
     """
-    tuned = optimize_model(partition, target, options, database, callbacks, began, interpreter=interpreter)
+    tuned = optimize_model(partition, target, options, database, callbacks, began, models, interpreter=interpreter)
     if tuned.interrupted:
         return tuned, None
     if tuned.build is None:  # it has no kernel that could be tuned
