@@ -13,12 +13,12 @@ from flextune.target.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Roofline:
-    """Bounds in seconds for data that come from memory (Williams, Waterman, Patterson 2009).
+    """Bounds in seconds (Williams, Waterman, Patterson 2009).
 
-    `limited_by` is `compute` or `memory`. `ridge_intensity` is the number of operations per byte above which
-    programs are limited by compute. `fits` names the smallest cache that holds all parameters (`l1`, `l2`: per core,
-    times the cores of the target; `l3`), or `memory`: a program whose data stay in a cache between runs can be
-    faster than the memory bound.
+    `limited_by` is `compute` or `memory`. `fits` names the smallest cache that holds all parameters (`l1`, `l2`: per
+    core, times the cores of the target; `l3`), or `memory`. A program that runs again finds them there, so its bytes
+    are counted at the measured rate of that level. `ridge_intensity` is the number of operations per byte above which
+    programs are limited by compute.
     """
 
     bound_secs: float
@@ -27,7 +27,7 @@ class Roofline:
     compute_secs: float
     """The operations at their peak rate."""
     memory_secs: float
-    """The bytes at memory's rate."""
+    """The bytes at the rate of the level that holds them."""
     peak_flops: float
     """That rate, of the program's type, a second."""
     ridge_intensity: float
@@ -51,15 +51,17 @@ def roofline(analysis: ProgramAnalysis, target: Target, peaks: Peaks, cost: Boun
 
     UsageError where no peak was measured for its dtype.
     """
-    peak, compute, memory = peaks.for_dtype(analysis.dtype), cost.compute, cost.memory
+    peak, compute, fits = peaks.for_dtype(analysis.dtype), cost.compute, _smallest_cache(analysis.bytes, target)
+    rate = peaks.bytes_per_sec(fits)
+    memory = cost.memory * peaks.memory_bytes_per_sec / rate
     return Roofline(
         bound_secs=max(compute, memory),
         limited_by="compute" if compute > memory else "memory",
         compute_secs=compute,
         memory_secs=memory,
         peak_flops=peak,
-        ridge_intensity=peak / peaks.memory_bytes_per_sec,
-        fits=_smallest_cache(analysis.bytes, target),
+        ridge_intensity=peak / rate,
+        fits=fits,
     )
 
 

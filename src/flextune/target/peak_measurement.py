@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from flextune.aligned import aligned_empty
 from flextune.target import kinds
+from flextune.target.kind import Cache
 from flextune.target.peak_loops import Loop, PeakLoop
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
@@ -32,9 +33,11 @@ REPEAT_SECS = 0.025
 REPEATS = 10
 """At least this many repeats of each loop."""
 LIMIT_SECS = 0.8
-"""After this long a loop that never ran undisturbed is given up; four loops stay under 10 seconds."""
+"""After this long a loop that never ran undisturbed is given up; all loops stay under 10 seconds."""
 
 _QUIET_SHARE = 0.97
+_MOST_OF_BELOW = 4
+"""A level is read over at most so many times what fits in the one below: enough to be beyond that, and near."""
 
 T = TypeVar("T")
 Memory = npt.NDArray[np.uint8]
@@ -68,13 +71,33 @@ def measure(target: Target, cpus: Sequence[int]) -> Peaks:
 
     float32, int8, read = rate(loops.float32), rate(loops.int8), rate(loops.read)
     bfloat16 = rate(loops.bfloat16) if loops.bfloat16 else float32
+    sizes = cached_bytes(kinds.get(target.kind).caches(target), target.cores, loops.read)
+    caches = {level: rate(replace(loops.read, memory_bytes=size)) for level, size in sizes.items()}
     return Peaks(
         float32_flops=float32.per_sec,
         bfloat16_flops=bfloat16.per_sec,
         int8_ops=int8.per_sec,
         memory_bytes_per_sec=read.per_sec,
-        quiet=all(each.quiet for each in (float32, int8, bfloat16, read)),
+        cache_bytes_per_sec=tuple((level, each.per_sec) for level, each in caches.items()),
+        quiet=all(each.quiet for each in (float32, int8, bfloat16, read, *caches.values())),
     )
+
+
+def cached_bytes(caches: Sequence[Cache], cores: int, read: PeakLoop) -> dict[str, int]:
+    """How much a core reads again and again to find the rate of each level: half of its share, in whole trips.
+
+    A level without room for more than the one below it, or for less than `read` streams through anyway, is left out.
+    """
+    sizes: dict[str, int] = {}
+    below = 0
+    for cache in caches:
+        share = cache.size_bytes if cache.per_core else cache.size_bytes // cores
+        size = min(share // 2, _MOST_OF_BELOW * below or share)
+        size -= size % read.work_per_trip
+        if below < size < read.memory_bytes:
+            sizes[cache.name] = size
+        below = share
+    return sizes
 
 
 def best_rate(loop: PeakLoop, memories: Sequence[Memory], cpus: Sequence[int | None]) -> Rate:

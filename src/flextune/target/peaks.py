@@ -24,7 +24,7 @@ from flextune.target.host import host, physical_cpus
 from flextune.target.kept import keep, read_kept
 from flextune.target.target import Target
 
-_VERSION = 1
+_VERSION = 2
 """Of the cache file; raise it when the loops that are measured change."""
 
 _ATTEMPTS = 3
@@ -58,12 +58,21 @@ class Peaks:
     """Products of bytes, summed in int32."""
     memory_bytes_per_sec: float
     """Read from memory."""
+    cache_bytes_per_sec: tuple[tuple[str, float], ...] = ()
+    """Read from each level of caches, by its name, the smallest first; levels that were not measured are missing."""
     quiet: bool = True
 
     def __post_init__(self) -> None:
         for name in _RATES:
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"expected a positive rate for {name}, got {getattr(self, name)}")
+        for level, rate in self.cache_bytes_per_sec:
+            if not 0 < rate < math.inf:
+                raise UsageError(f"expected a positive rate for the cache {level}, got {rate}")
+
+    def bytes_per_sec(self, level: str) -> float:
+        """The rate at which a level of caches is read; memory's for one that was not measured, and never less."""
+        return max(self.memory_bytes_per_sec, dict(self.cache_bytes_per_sec).get(level, 0.0))
 
     def knows(self, dtype: str) -> bool:
         """Whether a rate is measured for this dtype."""
@@ -80,7 +89,9 @@ class Peaks:
         if self.quiet != other.quiet:
             return self if self.quiet else other
         rates = {name: max(getattr(self, name), getattr(other, name)) for name in _RATES}
-        return Peaks(**rates, quiet=self.quiet)
+        known = dict(other.cache_bytes_per_sec)
+        caches = tuple((level, max(rate, known.get(level, 0.0))) for level, rate in self.cache_bytes_per_sec)
+        return Peaks(**rates, cache_bytes_per_sec=caches, quiet=self.quiet)
 
 
 def measured_peaks(
@@ -133,7 +144,7 @@ def measure_in_subprocess(target: Target) -> Peaks:
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise EnvironmentFault(f"measuring this host's peaks failed with status {done.returncode}: {reason}")
-    return Peaks(**json.loads(done.stdout.strip().splitlines()[-1]))
+    return _peaks_of(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def check_runs_here(target: Target, here: Target) -> None:
@@ -158,10 +169,16 @@ def _read(path: Path, target: Target) -> tuple[Peaks | None, int]:
     try:
         if content["version"] != _VERSION or content["target"] != target.key:
             return None, 0
-        rates = {name: float(content["peaks"][name]) for name in _RATES}
-        return Peaks(**rates, quiet=bool(content["peaks"]["quiet"])), int(content["attempts"])
+        return _peaks_of(content["peaks"]), int(content["attempts"])
     except (ValueError, KeyError, TypeError, UsageError):
         return None, 0
+
+
+def _peaks_of(content: Any) -> Peaks:
+    """The inverse of `asdict`, from JSON."""
+    rates = {name: float(content[name]) for name in _RATES}
+    caches = tuple((str(level), float(rate)) for level, rate in content["cache_bytes_per_sec"])
+    return Peaks(**rates, cache_bytes_per_sec=caches, quiet=bool(content["quiet"]))
 
 
 def _write(path: Path, target: Target, peaks: Peaks, attempts: int) -> None:

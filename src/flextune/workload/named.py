@@ -8,6 +8,8 @@ How a list of numbers is read:
 * Heron's DL Boost set is uint8 and channels-last, as its packed weights say. The tensor-core sets are float32 (their
   fp16 is not a CPU type) and channels-first, except `c2d_nhwc`. FlexTensor's are float32 and channels-first.
 * A FlexTensor gemm of four numbers is a batch of gemms: the first number is the batch.
+* FlexTensor evaluates transposed convolutions in one and three dimensions and convolutions by im2col on the shapes of
+  its convolutions: `flextensor.conv_transpose1d.conv1d_shapes.0`, `flextensor.gemm_conv2d.yolo_shapes_b1.0`.
 """
 
 from __future__ import annotations
@@ -58,7 +60,24 @@ _FLEXTENSOR = {
     "gemm.test_gemm_shapes": ("bmm", "b m k n"),
     "gemv": ("gemv", "m k _"),
     "conv_transpose2d": ("conv2d_transpose", "n ci h w co kh stride pad output_padding dilation groups"),
+    "bilinear": ("bilinear", "n k1 k2 m"),
+    "mttkrp": ("mttkrp", "n k1 k2 m"),
+    "block_circulant_matrix": ("block_circulant", "rows cols block"),
+    "maxunpooling1d": ("max_unpool1d", "n c w kw stride pad"),
+    "maxunpooling2d": ("max_unpool2d", "n c h w kh stride pad"),
+    "shift_conv2d": ("shift_conv2d", "n h w c kh dilation"),
+    "PixelCNN": ("pixel_cnn", "n h w ci co kh kw mask _ dilation stride pad"),
 }
+_DERIVED = {
+    "conv_transpose1d": ("conv1d", "conv1d_transpose"),
+    "conv_transpose3d": ("conv3d", "conv3d_transpose"),
+    "gemm_conv2d": ("conv2d", "conv2d_im2col"),
+}
+"""Operators that FlexTensor evaluates on the shapes of another one: the former's name -> the latter's, and ours.
+
+A transposed convolution takes the result of the convolution, and gives what has its data's channels.
+"""
+_GATED = "gated_pixelcnn"
 
 
 def named_workload(name: str) -> Workload:
@@ -82,7 +101,7 @@ def list_workload_names() -> tuple[str, ...]:
 def _names() -> Iterator[str]:
     for source, groups in _data().items():
         if source == "flextensor":
-            for title in groups:
+            for title in (*groups, *_derived_titles(tuple(groups))):
                 if _flextensor_order(title) is not None:
                     yield from (f"flextensor.{title}.{index}" for index in range(_flextensor_count(title)))
         else:
@@ -123,41 +142,83 @@ def heron_workload(title: str, numbers: Sequence[Value], dlboost: bool) -> Workl
 
 def _flextensor_workload(name: str, rest: str) -> Workload:
     title, _, index = rest.rpartition(".")
-    if rest in _data()["flextensor"]:
+    if _shapes_of(rest) is not None:
         title, index = rest, ""
-    order = _flextensor_order(title)
-    if title not in _data()["flextensor"]:
+    if _shapes_of(title) is None:
         raise _unknown(name)
+    order = _flextensor_order(title)
     if order is None:
-        raise UsageError(f"{name}: the operator {title.split('.')[0]} is not supported yet")
+        raise UsageError(f"{name}: {_why_unsupported(title)}")
     count = _flextensor_count(title)
     if not (index.isascii() and index.isdigit() and int(index) < count):
         raise UsageError(f"flextensor.{title} has {count} shapes: name one, as in flextensor.{title}.0")
-    operator, names = order
-    given = _read(names, _flextensor_numbers(title, int(index)))
+    given = _completed(*order, _flextensor_numbers(title, int(index)))
+    derived = _DERIVED.get(title.split(".")[0])
+    if derived is None:
+        return Workload(order[0], tuple(given.items()))
+    return Workload(derived[1], tuple((_transposed(order[0], given) if "transpose" in derived[1] else given).items()))
+
+
+def _completed(operator: str, names: str, numbers: Sequence[Value]) -> dict[str, Value]:
+    """The parameters of one shape, with what FlexTensor leaves out: kernels are square, and shifts keep the size."""
+    given = _read(names, numbers)
     if "kh" in given:
-        given.update((f"k{axis}", given["kh"]) for axis in "dw" if axis in given)
-    if operator == "conv2d_transpose" and given.pop("groups") != 1:
-        raise UsageError(f"{name}: a transposed convolution with groups is not supported yet")
-    return Workload(operator, tuple(given.items()))
+        given.update((f"k{axis}", given["kh"]) for axis in "dw" if axis in given and f"k{axis}" not in given)
+    if operator == "shift_conv2d":
+        given["pad"] = int(given["dilation"]) * (int(given["kh"]) - 1) // 2
+    return given
+
+
+def _transposed(operator: str, given: dict[str, Value]) -> dict[str, Value]:
+    """The transposed convolution that takes the result of a convolution."""
+    forward = Workload(operator, tuple(given.items()))
+    spatial = [name for name in "dhw" if name in given]
+    sizes = dict(zip(spatial, forward.outputs[0].shape[2:], strict=True))
+    return {**given, **sizes, "ci": given["co"], "co": given["ci"]}
+
+
+def _why_unsupported(title: str) -> str:
+    operator = title.split(".")[0]
+    if operator == _GATED:
+        return "FlexTensor's gated PixelCNN adds 3 channels to 256 and images of two sizes, so it computes nothing"
+    return f"the operator {operator} is not supported yet"
+
+
+def _derived_titles(groups: tuple[str, ...]) -> Iterator[str]:
+    """The lists of convolutions under the names of the operators that are evaluated on them too."""
+    for name, (source, _) in _DERIVED.items():
+        yield from (
+            f"{name}.{rest}" for first, _, rest in (title.partition(".") for title in groups) if first == source
+        )
+
+
+def _source_title(title: str) -> str:
+    first, _, rest = title.partition(".")
+    return f"{_DERIVED[first][0]}.{rest}" if first in _DERIVED else title
+
+
+def _shapes_of(title: str) -> str | Sequence[Sequence[Value]] | None:
+    shapes: str | Sequence[Sequence[Value]] | None = _data()["flextensor"].get(_source_title(title))
+    return shapes
 
 
 def _flextensor_order(title: str) -> tuple[str, str] | None:
-    return _FLEXTENSOR.get(title) or _FLEXTENSOR.get(title.split(".")[0])
+    source = _source_title(title)
+    return _FLEXTENSOR.get(source) or _FLEXTENSOR.get(source.split(".")[0])
 
 
 def _flextensor_count(title: str) -> int:
-    shapes = _data()["flextensor"][title]
-    return len(_POWERS) ** 3 if isinstance(shapes, str) else len(shapes)
+    shapes = _shapes_of(title)
+    return len(_POWERS) ** 3 if isinstance(shapes, str) else len(shapes or ())
 
 
 def _flextensor_numbers(title: str, index: int) -> Sequence[Value]:
     """The numbers of one shape. A list given in words is every triple of powers of two, the last varying fastest."""
-    shapes = _data()["flextensor"][title]
+    shapes = _shapes_of(title)
     if isinstance(shapes, str):
         return next(itertools.islice(itertools.product(_POWERS, repeat=3), index, None))
-    numbers: Sequence[Value] = shapes[index]
-    return numbers
+    assert shapes is not None
+    return shapes[index]
 
 
 def _read(order: str, numbers: Sequence[Value]) -> dict[str, Value]:

@@ -22,7 +22,8 @@ class Operator(ABC):
     """One operator. Subclasses are stateless: they hold a declaration and pure functions over `Params`.
 
     A value of `Params` has been through `check`, so the other methods may trust it. Tensors are listed as in the
-    program's signature: inputs first, then the single output.
+    program's signature: inputs first, then the output. An operator with several declares all of them in `outputs`;
+    its `expression` and `reference` return one result for each, as a tuple.
     """
 
     name: ClassVar[str]
@@ -35,15 +36,25 @@ class Operator(ABC):
     def inputs(self, params: Params) -> tuple[TensorSpec, ...]: ...
 
     @abstractmethod
-    def output(self, params: Params) -> TensorSpec: ...
+    def output(self, params: Params) -> TensorSpec:
+        """The result; the first of them where there are several."""
+
+    def outputs(self, params: Params) -> tuple[TensorSpec, ...]:
+        return (self.output(params),)
 
     @abstractmethod
-    def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Tensor]) -> Tensor:
+    def expression(
+        self, build: TensorBuilder, params: Params, tensors: Sequence[Tensor]
+    ) -> Tensor | tuple[Tensor, ...]:
         """The output tensor, computed from placeholders for `inputs`, with TVM's tensor expressions."""
 
     @abstractmethod
-    def reference(self, params: Params, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        """The same result by NumPy alone."""
+    def reference(self, params: Params, arrays: Sequence[np.ndarray]) -> np.ndarray | tuple[np.ndarray, ...]:
+        """The same result by NumPy alone, as numbers: bfloat16 ones not yet rounded."""
+
+    def random_inputs(self, params: Params, rng: np.random.Generator) -> list[np.ndarray]:
+        """Arrays for the inputs, in storage form. An operator that reads positions draws those that are valid."""
+        return [spec.element.random(spec.shape, rng) for spec in self.inputs(params)]
 
     @abstractmethod
     def flops(self, params: Params) -> int:

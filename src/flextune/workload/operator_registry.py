@@ -36,20 +36,38 @@ _FACTORIES: dict[str, Callable[[], Operator]] = {
     "conv1d": _shipped("conv", "CONV1D"),
     "conv2d": _shipped("conv", "CONV2D"),
     "conv3d": _shipped("conv", "CONV3D"),
+    "conv2d_im2col": _shipped("im2col", "CONV2D_IM2COL"),
     "depthwise": _shipped("depthwise", "DEPTHWISE"),
+    "conv1d_transpose": _shipped("conv_transpose", "CONV1D_TRANSPOSE"),
     "conv2d_transpose": _shipped("conv_transpose", "CONV2D_TRANSPOSE"),
+    "conv3d_transpose": _shipped("conv_transpose", "CONV3D_TRANSPOSE"),
+    "pixel_cnn": _shipped("pixel_cnn", "PIXEL_CNN"),
+    "shift_conv2d": _shipped("shift_conv", "SHIFT_CONV2D"),
+    "bilinear": _shipped("tensor_products", "BILINEAR"),
+    "mttkrp": _shipped("tensor_products", "MTTKRP"),
+    "block_circulant": _shipped("block_circulant", "BLOCK_CIRCULANT"),
+    "lstm_cell": _shipped("lstm_cell", "LSTM_CELL"),
     "scan": _shipped("scan", "SCAN"),
     "softmax": _shipped("normalization", "SOFTMAX"),
     "layer_norm": _shipped("normalization", "LAYER_NORM"),
+    "batch_norm": _shipped("batch_norm", "BATCH_NORM"),
     "reduce": _shipped("reduction", "REDUCE"),
     "pool2d": _shipped("pool", "POOL2D"),
+    "max_unpool1d": _shipped("max_unpool", "MAX_UNPOOL1D"),
+    "max_unpool2d": _shipped("max_unpool", "MAX_UNPOOL2D"),
     "elementwise": _shipped("elementwise", "ELEMENTWISE"),
 }
 
-_TO_COME = (
-    *("bilinear", "mttkrp", "conv1d_transpose", "conv3d_transpose", "block_circulant", "shift_conv2d", "lstm_cell"),
-    *("max_unpool1d", "max_unpool2d", "batch_norm", "pixel_cnn", "gated_pixel_cnn"),
-)
+_FORMS = {
+    "mean": "reduce:op=mean",
+    "variance": "reduce:op=variance",
+    "argmax": "reduce:op=argmax",
+    "grouped": "conv2d:groups=2",
+    "dilation": "conv2d:dilation=2",
+    "max_pool2d": "pool2d:kind=max",
+    "avg_pool2d": "pool2d:kind=avg",
+}
+"""Operators that are known by another name: how their text forms begin."""
 
 
 def operator_names() -> tuple[str, ...]:
@@ -60,8 +78,8 @@ def find_operator(name: str) -> Operator:
     """The operator called `name`; raises `UsageError` with the nearest names."""
     if name not in _FACTORIES:
         _add_plugins()
-    if name in _TO_COME and name not in _FACTORIES:
-        raise UsageError(f"the operator {name!r} is not supported yet (supported: {', '.join(operator_names())})")
+    if name in _FORMS and name not in _FACTORIES:
+        raise UsageError(f"there is no operator {name!r}: write it as {_FORMS[name]},...")
     if name not in _FACTORIES:
         known = operator_names()
         raise UsageError(f"unknown operator {name!r}{nearest(name, known)} (known: {', '.join(known)})")

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 
 from tvm import te, tirx
 
-from flextune.tvm_types import Expression, PrimFunc, Tensor
+from flextune.tvm_types import Expression, PrimFunc, Reducer, Tensor
 from flextune.workload.element_type import BFLOAT16, INT32, element_type
+from flextune.workload.extremes import LEAST, MOST, Combination, extreme, register_extremes
+from flextune.workload.rounding import bfloat16_of
 from flextune.workload.tensor import TensorSpec
 
 
@@ -52,6 +54,39 @@ class TensorBuilder:
 
     def max_over(self, value: Expression, axes: Sequence[Expression]) -> Expression:
         return te.max(value, axis=list(axes))
+
+    def min_over(self, value: Expression, axes: Sequence[Expression]) -> Expression:
+        return te.min(value, axis=list(axes))
+
+    def largest(self, value: Expression, axes: Sequence[Expression]) -> Expression:
+        """The maximum of stored elements in the accumulator's type (bytes as they are); NaN if one of them is NaN."""
+        return self._extreme(tirx.Max, te.max, LEAST, value, axes)
+
+    def smallest(self, value: Expression, axes: Sequence[Expression]) -> Expression:
+        """The minimum likewise."""
+        return self._extreme(tirx.Min, te.min, MOST, value, axes)
+
+    def _extreme(
+        self, operation: Combination, whole: Reducer, start: float, value: Expression, axes: Sequence[Expression]
+    ) -> Expression:
+        if element_type(self.dtype).is_whole:
+            return whole(value, axis=list(axes))
+        register_extremes()
+        reducer = te.comm_reducer(
+            lambda left, right: extreme(operation, left, right), lambda dtype: tirx.const(start, dtype), "extreme"
+        )
+        return reducer(self.widened(value), axis=list(axes))
+
+    def is_found(self, value: Expression, result: Expression) -> Expression:
+        """Whether a stored element is the `result` of `largest` or `smallest` over it and others, or is NaN."""
+        if element_type(self.dtype).is_whole:
+            return value == result
+        wide = self.widened(value)
+        return tirx.Or(wide == result, tirx.isnan(wide))
+
+    def stored(self, value: Expression) -> Expression:
+        """A float32 number as an element is stored, rounded where that has fewer bits."""
+        return bfloat16_of(value) if self.dtype == BFLOAT16.name else value
 
     def product(self, left: Expression, right: Expression) -> Expression:
         """The product of two stored elements in the accumulator's type."""
@@ -105,6 +140,14 @@ class TensorBuilder:
         if not conditions:
             return value
         return tirx.if_then_else(tirx.all(*conditions), value, other)
+
+    def choose(self, conditions: Sequence[Expression], value: Expression, otherwise: Expression) -> Expression:
+        """`value` where all conditions hold, else `otherwise`; both are evaluated."""
+        return tirx.Select(tirx.all(*conditions), value, otherwise)
+
+    def either(self, condition: Expression, value: Expression, otherwise: Expression) -> Expression:
+        """`value` where the condition holds, else `otherwise`; only that one is evaluated."""
+        return tirx.if_then_else(condition, value, otherwise)
 
     def zero_of(self, value: Expression) -> Expression:
         """Zero in the type of `value`."""

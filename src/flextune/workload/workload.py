@@ -50,7 +50,7 @@ class Workload:
         operator.check(params)
         object.__setattr__(self, "params", params.items)
         inputs = operator.inputs(params)
-        for spec in (*inputs, operator.output(params)):
+        for spec in (*inputs, *operator.outputs(params)):
             if spec.elements > MAX_ELEMENTS:
                 raise params.error(
                     f"{spec.name}{list(spec.shape)} has more than {MAX_ELEMENTS} elements: use smaller sizes"
@@ -107,7 +107,7 @@ class Workload:
     def outputs(self) -> tuple[TensorSpec, ...]:
         if self.operator == TIR:
             return _program(self).outputs
-        return (find_operator(self.operator).output(self.checked_params),)
+        return find_operator(self.operator).outputs(self.checked_params)
 
     def prim_func(self) -> PrimFunc:
         """The program as a TVM PrimFunc named `main`: parameters are the inputs, then the outputs."""
@@ -116,29 +116,34 @@ class Workload:
         builder = import_module("flextune.workload.tensor_builder")
         build = builder.TensorBuilder(self.dtype)
         placeholders = [build.placeholder(spec) for spec in self.inputs]
-        output = find_operator(self.operator).expression(build, self.checked_params, placeholders)
-        return builder.prim_func([*placeholders, output])
+        results = find_operator(self.operator).expression(build, self.checked_params, placeholders)
+        return builder.prim_func([*placeholders, *(results if isinstance(results, tuple) else (results,))])
 
     def random_inputs(self, seed: int) -> list[np.ndarray]:
         """One array per input, in storage form; the same for the same seed."""
         rng = np.random.default_rng(seed)
         if self.operator == TIR:
             return _program(self).random_inputs(rng)
-        return [spec.element.random(spec.shape, rng) for spec in self.inputs]
+        return find_operator(self.operator).random_inputs(self.checked_params, rng)
 
     def reference(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """What the outputs must be: by NumPy, or for `tir` by the program as it came, without any schedule."""
         _check_arrays(self, inputs)
         if self.operator == TIR:
             return _program(self).run(inputs)
-        spec = self.outputs[0]
-        result = find_operator(self.operator).reference(self.checked_params, inputs)
-        return [np.ascontiguousarray(result, dtype=spec.dtype)]
+        results = find_operator(self.operator).reference(self.checked_params, inputs)
+        numbers = results if isinstance(results, tuple) else (results,)
+        return [_stored(spec, each) for spec, each in zip(self.outputs, numbers, strict=True)]
 
     def tolerance(self) -> Tolerance:
         if self.operator == TIR:
             return _program(self).tolerance
         return find_operator(self.operator).tolerance(self.checked_params)
+
+
+def _stored(spec: TensorSpec, numbers: np.ndarray) -> np.ndarray:
+    rounded = spec.element.encode(numbers) if spec.element.is_float else numbers
+    return np.ascontiguousarray(rounded, dtype=spec.dtype)
 
 
 def _program(workload: Workload) -> TirProgram:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -19,13 +20,13 @@ PEAKS = Peaks(float32_flops=1e12, bfloat16_flops=2e12, int8_ops=4e12, memory_byt
 TARGET = Target.parse("x86:znver3,cores=2")
 
 
-def bound_of(text: str):
-    return bound_for(analyze(parse_workload(text).prim_func()))
+def bound_of(text: str, peaks: Peaks = PEAKS):
+    return bound_for(analyze(parse_workload(text).prim_func()), peaks)
 
 
-def bound_for(analysis):
+def bound_for(analysis, peaks: Peaks = PEAKS):
     work = Work(analysis.flops, analysis.bytes, analysis.dtype)
-    return roofline(analysis, TARGET, PEAKS, TargetEstimator(TARGET, PEAKS).cost(work))
+    return roofline(analysis, TARGET, peaks, TargetEstimator(TARGET, peaks).cost(work))
 
 
 def test_a_large_gemm_is_limited_by_compute() -> None:
@@ -50,6 +51,16 @@ def test_an_elementwise_chain_is_limited_by_memory() -> None:
 @pytest.mark.parametrize(("elements", "cache"), [(64, "l1"), (65536, "l2"), (1 << 20, "l3"), (1 << 24, "memory")])
 def test_the_smallest_cache_that_holds_the_data(elements: int, cache: str) -> None:
     assert bound_of(f"elementwise:shape={elements},ops=relu").fits == cache
+
+
+def test_what_fits_a_cache_moves_at_its_rate() -> None:
+    """The bound of a program that runs again and again is below what it takes from memory."""
+    caches = (("l1", 8e10), ("l2", 4e10))
+    peaks = replace(PEAKS, cache_bytes_per_sec=caches)
+    for elements, rate in ((64, 8e10), (65536, 4e10), (1 << 20, 1e10), (1 << 24, 1e10)):
+        bound = bound_of(f"elementwise:shape={elements},ops=relu", peaks)
+        assert bound.memory_secs == pytest.approx(2 * 4 * elements / rate)
+        assert bound.ridge_intensity == pytest.approx(1e12 / rate)
 
 
 def test_table_shows_loops_reuse_and_bound() -> None:

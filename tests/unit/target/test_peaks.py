@@ -9,7 +9,9 @@ import pytest
 from flextune.errors import EnvironmentFault, UsageError
 from flextune.target import peaks as peaks_module
 from flextune.target.detect import detect
-from flextune.target.peak_measurement import Repeat, _agree, _repeat
+from flextune.target.kind import Cache
+from flextune.target.peak_loops import PeakLoop
+from flextune.target.peak_measurement import Repeat, _agree, _repeat, cached_bytes
 from flextune.target.peaks import Peaks, check_runs_here, measure_in_subprocess, measured_peaks
 from flextune.target.target import Target
 
@@ -131,6 +133,24 @@ def test_peaks_by_dtype() -> None:
     assert [QUIET.for_dtype(dtype) for dtype in ("float32", "bfloat16", "uint8", "int8")] == [2e11, 4e11, 8e11, 8e11]
     with pytest.raises(UsageError, match="float64"):
         QUIET.for_dtype("float64")
+
+
+def test_caches_have_rates_of_their_own(cache: Path) -> None:
+    """A level that was not measured is no slower than memory, and what is kept comes back."""
+    known = Peaks(1e11, 2e11, 4e11, 1e10, (("l1", 9e10), ("l2", 5e9)))
+    assert [known.bytes_per_sec(level) for level in ("l1", "l2", "l3", "memory")] == [9e10, 1e10, 1e10, 1e10]
+    assert measured_peaks(ZEN4, measure=Measurer(known)) == known
+    assert measured_peaks(ZEN4, measure=Measurer()) == known
+    assert known.merge(Peaks(1e11, 2e11, 4e11, 1e10, (("l2", 6e9),))).cache_bytes_per_sec == (("l1", 9e10), ("l2", 6e9))
+    with pytest.raises(UsageError, match="cache l1"):
+        Peaks(1e11, 2e11, 4e11, 1e10, (("l1", 0.0),))
+
+
+def test_each_level_of_caches_is_read_where_it_begins() -> None:
+    read = PeakLoop(lambda address, trips: None, work_per_trip=512, memory_bytes=1 << 26, streams=True)
+    levels = [Cache("l1", 48 << 10, True), Cache("l2", 2 << 20, True), Cache("l3", 480 << 20, False)]
+    assert cached_bytes(levels, 2, read) == {"l1": 24 << 10, "l2": 192 << 10, "l3": 8 << 20}
+    assert cached_bytes([*levels[:2], Cache("l3", 4 << 20, False)], 2, read) == {"l1": 24 << 10, "l2": 192 << 10}
 
 
 def test_rates_are_positive() -> None:

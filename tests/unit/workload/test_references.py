@@ -16,15 +16,16 @@ DTYPES = st.sampled_from(["float32", "uint8", "bfloat16"])
 
 def check(workload: Workload) -> None:
     inputs = workload.random_inputs(seed=1)
-    want = workload.reference(inputs)[0]
-    got = from_prim_func(workload.prim_func(), "unscheduled").reference(inputs)[0]
-    spec = workload.outputs[0]
-    assert (want.shape, str(want.dtype)) == (spec.shape, spec.dtype)
+    wanted = workload.reference(inputs)
+    found = from_prim_func(workload.prim_func(), "unscheduled").reference(inputs)
     tolerance = workload.tolerance()
-    assert tolerance.excess(got, want) <= 0.5, f"{workload}: {np.abs(got - want).max()}"
-    spoilt = want.copy()
-    spoilt.flat[want.size // 2] += 1 if "int" in spec.dtype else 0.01
-    assert not tolerance.accepts(got, spoilt)
+    for spec, stored, reference in zip(workload.outputs, found, wanted, strict=True):
+        assert (reference.shape, str(reference.dtype)) == (spec.shape, spec.dtype)
+        got, want = spec.element.decode(stored), spec.element.decode(reference)
+        assert tolerance.excess(got, want) <= 0.5, f"{workload}: {np.abs(got - want).max()}"
+        spoilt = want.copy()
+        spoilt.flat[want.size // 2] += 1 if spec.element.is_whole else max(0.01, 4 * spec.element.step)
+        assert not tolerance.accepts(got, spoilt)
 
 
 def parse_or_skip(text: str) -> Workload:
@@ -113,16 +114,59 @@ def test_conv2d_in_several_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     assert workload.tolerance().accepts(workload.reference(inputs)[0], whole)
 
 
-@settings(QUICK, max_examples=20)
-@given(data=st.data(), dtype=DTYPES, layout=st.sampled_from(["nchw", "nhwc"]))
-def test_conv2d_transpose(data: st.DataObject, dtype: str, layout: str) -> None:
-    sizes = {name: data.draw(st.integers(1, 4), label=name) for name in ("n", "h", "w", "ci", "co", "kh", "kw")}
-    lists = {"stride": (1, 3, 2), "pad": (0, 2, 4), "dilation": (1, 2, 2), "output_padding": (0, 1, 2)}
+@settings(QUICK, max_examples=25)
+@given(data=st.data(), dtype=DTYPES, names=st.sampled_from(["w", "hw", "hw", "dhw"]), last=st.booleans())
+def test_transposed_convolutions(data: st.DataObject, dtype: str, names: str, last: bool) -> None:
+    count, groups = len(names), data.draw(st.sampled_from([1, 1, 2, 3]), label="groups")
+    sizes = {name: data.draw(st.integers(1, 4), label=name) for name in ("n", *names, *(f"k{n}" for n in names))}
+    sizes |= {name: groups * data.draw(st.integers(1, 3), label=name) for name in ("ci", "co")}
+    lists = {"stride": (1, 3, count), "pad": (0, 2, 2 * count), "dilation": (1, 2, count)}
+    lists["output_padding"] = (0, 1, count)
     parts = [f"{name}={size}" for name, size in sizes.items()]
-    for name, (low, high, count) in lists.items():
-        numbers = data.draw(st.lists(st.integers(low, high), min_size=count, max_size=count), label=name)
+    for name, (low, high, length) in lists.items():
+        numbers = data.draw(st.lists(st.integers(low, high), min_size=length, max_size=length), label=name)
         parts.append(f"{name}=" + "x".join(map(str, numbers)))
-    check(parse_or_skip("conv2d_transpose:" + ",".join([*parts, f"layout={layout}", f"dtype={dtype}"])))
+    layout = f"n{names}c" if last else f"nc{names}"
+    parts += [f"groups={groups}", f"layout={layout}", f"dtype={dtype}"]
+    check(parse_or_skip(f"conv{count}d_transpose:" + ",".join(parts)))
+
+
+@QUICK
+@given(text=convolutions("conv2d_im2col", "hw"))
+def test_conv2d_im2col(text: str) -> None:
+    check(parse_or_skip(text))
+
+
+@QUICK
+@given(data=st.data(), dtype=DTYPES, mask=st.sampled_from("AB"), layout=st.sampled_from(["nchw", "nhwc"]))
+def test_pixel_cnn(data: st.DataObject, dtype: str, mask: str, layout: str) -> None:
+    names = ("n", "ci", "co", "kh", "kw", "stride", "dilation")
+    parts = [f"{name}={data.draw(st.integers(1, 3), label=name)}" for name in names]
+    pad = "x".join(str(data.draw(st.integers(0, 2))) for _ in range(4))
+    text = f"pixel_cnn:h=6,w=5,mask={mask},pad={pad},layout={layout},dtype={dtype},epilogue=bias+relu"
+    check(parse_or_skip(",".join([text, *parts])))
+
+
+@QUICK
+@given(
+    data=st.data(), dtype=st.sampled_from(["float32", "bfloat16", "uint8"]), layout=st.sampled_from(["nchw", "nhwc"])
+)
+def test_shift_conv2d(data: st.DataObject, dtype: str, layout: str) -> None:
+    names = ("n", "c", "kh", "kw", "stride", "dilation")
+    parts = [f"{name}={data.draw(st.integers(1, 3), label=name)}" for name in names]
+    pad = "x".join(str(data.draw(st.integers(0, 2))) for _ in range(4))
+    text = f"shift_conv2d:h=6,w=7,pad={pad},layout={layout},dtype={dtype}"
+    check(parse_or_skip(",".join([text, *parts])))
+
+
+@settings(QUICK, max_examples=25)
+@given(data=st.data(), dtype=st.sampled_from(["float32", "bfloat16"]), names=st.sampled_from(["w", "hw"]))
+def test_max_unpool(data: st.DataObject, dtype: str, names: str) -> None:
+    """With windows that lie apart, side by side and over each other."""
+    sizes = {name: data.draw(st.integers(1, 4), label=name) for name in ("n", "c", *names, *(f"k{n}" for n in names))}
+    stride, pad = ("x".join(str(data.draw(st.integers(low, 3))) for _ in names) for low in (1, 0))
+    parts = [f"{name}={size}" for name, size in sizes.items()]
+    check(parse_or_skip(f"max_unpool{len(names)}d:" + ",".join([*parts, f"stride={stride},pad={pad},dtype={dtype}"])))
 
 
 @QUICK
@@ -158,6 +202,28 @@ def test_pool2d(data: st.DataObject, kind: str, layout: str) -> None:
         "reduce:op=sum,m=33,n=17,axis=0",
         "reduce:op=mean,m=33,n=17,axis=0",
         "reduce:op=variance,m=3300,n=17,axis=0",
+        "bilinear:n=3,k1=5,k2=37,m=4",
+        "bilinear:n=9,k1=41,k2=7,m=4,dtype=bfloat16",
+        "mttkrp:n=3,k1=5,k2=37,m=4,dtype=bfloat16",
+        "mttkrp:n=39,k1=5,k2=7,m=4",
+        "block_circulant:rows=19,cols=21,block=4",
+        "block_circulant:rows=8,cols=24",
+        "lstm_cell:n=3,input=5,hidden=7,bias=1",
+        "lstm_cell:input=19,hidden=17,dtype=bfloat16",
+        "batch_norm:n=33,c=5",
+        "batch_norm:n=3,c=5,h=4,w=7,unbiased=1",
+        "batch_norm:n=3,c=5,h=4,w=1,layout=nhwc,epsilon=0.1",
+        "softmax:rows=5,cols=101,dtype=bfloat16",
+        "layer_norm:rows=3,cols=99,dtype=bfloat16",
+        "reduce:op=sum,m=33,n=170,dtype=bfloat16",
+        "reduce:op=sum,m=5,n=7,batch=3,axis=0,dtype=uint8",
+        "reduce:op=variance,m=5,n=7,batch=3,axis=0,unbiased=1",
+        "reduce:op=max,m=5,n=37",
+        "reduce:op=min,m=5,n=37,axis=0,batch=2,dtype=bfloat16",
+        "reduce:op=max,m=5,n=37,dtype=uint8",
+        "reduce:op=argmax,m=5,n=37",
+        "reduce:op=argmin,m=5,n=37,axis=0,dtype=uint8",
+        "reduce:op=argmax,m=5,n=37,batch=2,dtype=bfloat16",
         "elementwise:shape=3x4x5,ops=add+relu+sub+mul+add",
         "elementwise:shape=7x9,ops=gelu",
         "elementwise:shape=7x9,ops=gelu_tanh+exp",
@@ -180,6 +246,29 @@ def test_transposed_convolution_is_the_adjoint_of_convolution() -> None:
     left = np.vdot(forward.reference([x, weight])[0], y)
     right = np.vdot(x, backward.reference([y, weight])[0])
     assert left == pytest.approx(right, rel=1e-4)
+
+
+@pytest.mark.parametrize("op", ["max", "min", "argmax", "argmin"])
+def test_extremes_of_nan_infinities_and_equal_elements(op: str) -> None:
+    """As NumPy has them: a NaN is the result, and the first of equal elements counts."""
+    workload = parse_workload(f"reduce:op={op},m=6,n=5")
+    data = np.zeros((6, 5), dtype=np.float32)
+    data[1, 3] = data[2, 1] = data[2, 4] = np.nan
+    data[3, 2], data[4, :] = np.inf, -np.inf
+    data[5, :] = [3, -2, 3, -2, 1]
+    got = from_prim_func(workload.prim_func(), "unscheduled").reference([data])[0]
+    assert np.array_equal(got, getattr(np, op)(data, axis=1), equal_nan=op in ("max", "min"))
+
+
+def test_positions_outside_of_their_window_are_dropped() -> None:
+    workload = parse_workload("max_unpool2d:c=1,h=2,w=2,kh=2,kw=2,stride=2")
+    data = np.arange(1, 5, dtype=np.float32).reshape(1, 1, 2, 2)
+    position = np.array([0, 5, 99, -3], dtype=np.int32).reshape(1, 1, 2, 2)
+    want = np.zeros((1, 1, 4, 4), dtype=np.float32)
+    want[0, 0, 0, 0] = 1
+    inputs = [data, position]
+    assert np.array_equal(workload.reference(inputs)[0], want)
+    assert np.array_equal(from_prim_func(workload.prim_func(), "unscheduled").reference(inputs)[0], want)
 
 
 def test_grouped_convolution_with_one_channel_each_is_depthwise() -> None:

@@ -43,6 +43,14 @@ def layouts(dimensions: int) -> tuple[str, str]:
     return f"nc{names}", f"n{names}c"
 
 
+def check_groups(params: Params) -> None:
+    """Raises `UsageError` when the channels cannot be divided into the groups."""
+    groups = params.integer("groups")
+    for name in ("ci", "co"):
+        if params.integer(name) % groups:
+            raise params.error(f"{name}={params.integer(name)} is not divisible by groups={groups}")
+
+
 class Convolution(Contraction):
     """out[n, co, y] = sum over ci and r of data[n, ci, y * stride + r * dilation - pad] * weight[co, ci, r].
 
@@ -56,10 +64,7 @@ class Convolution(Contraction):
         return read_window(params, self.dimensions)
 
     def check_shapes(self, params: Params) -> None:
-        groups = params.integer("groups")
-        for name in ("ci", "co"):
-            if params.integer(name) % groups:
-                raise params.error(f"{name}={params.integer(name)} is not divisible by groups={groups}")
+        check_groups(params)
         check_window(params, self.window(params))
 
     def operands(self, params: Params) -> tuple[Operand, Operand]:

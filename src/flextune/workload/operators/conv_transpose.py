@@ -1,44 +1,49 @@
-"""Transposed convolution in two dimensions."""
+"""Transposed convolutions in one, two and three dimensions."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from flextune.tvm_types import Expression, Tensor
 from flextune.workload.contraction import Contraction, Operand, contraction_parameters, is_exact
 from flextune.workload.elements import multiply_matrices
-from flextune.workload.operator_parameters import Choice, Params, PerDimension, Size
-from flextune.workload.operators.conv import layouts, window_parameters
-from flextune.workload.windows import Window, affine, channels_last, layout_shape, read_window, result_axes
+from flextune.workload.operator_parameters import Choice, Count, Parameter, Params, PerDimension, Size
+from flextune.workload.operators.conv import check_groups, layouts, window_parameters
+from flextune.workload.windows import (
+    Window,
+    affine,
+    channels_last,
+    layout_shape,
+    read_window,
+    result_axes,
+    spatial_names,
+)
 
 if TYPE_CHECKING:
     from flextune.workload.tensor_builder import TensorBuilder
 
 
-class TransposedConvolution2d(Contraction):
+class TransposedConvolution(Contraction):
     """Each input element adds weight * element to a window of the output: the gradient of a convolution.
 
     The output has (h - 1) * stride - pads + dilation * (kh - 1) + 1 + output_padding rows. Weights are stored as
-    [ci, co, kh, kw] for nchw (as ONNX does) and [kh, kw, ci, co] for nhwc. The program first spreads the input out
-    with zeros between and around (block `dilate_pad`), then convolves with the flipped kernel. Multiply-adds are
-    counted for the input's own elements only, not for the zeros between them.
+    [ci, co / groups, kernel] for channels-first layouts (as ONNX does) and as [kernel, ci / groups, co] for
+    channels-last ones. The program first spreads the input out with zeros between and around (block `dilate_pad`), then
+    convolves with the flipped kernel. Multiply-adds are counted for the input's own elements only, not for the zeros
+    between them.
     """
 
-    name = "conv2d_transpose"
-    parameters = contraction_parameters(
-        Size("n", 1),
-        *(Size(name) for name in ("h", "w", "ci", "co", "kh", "kw")),
-        *window_parameters(2),
-        PerDimension("output_padding", 0, dimensions=2, minimum=0),
-        Choice("layout", "nchw", choices=layouts(2)),
-    )
+    dimensions: ClassVar[int]
+
+    def window(self, params: Params) -> Window:
+        return read_window(params, self.dimensions)
 
     def spatial(self, params: Params) -> tuple[int, ...]:
-        """Height and width of the output."""
-        window, extra = read_window(params, 2), params.per_dimension("output_padding", 2)
+        """The spatial extents of the output."""
+        window, extra = self.window(params), params.per_dimension("output_padding", self.dimensions)
         return tuple(
             (extent - 1) * stride - before - after + span + more
             for extent, stride, before, after, span, more in zip(
@@ -47,7 +52,8 @@ class TransposedConvolution2d(Contraction):
         )
 
     def check_shapes(self, params: Params) -> None:
-        window, extra = read_window(params, 2), params.per_dimension("output_padding", 2)
+        check_groups(params)
+        window, extra = self.window(params), params.per_dimension("output_padding", self.dimensions)
         for more, stride, dilation in zip(extra, window.stride, window.dilation, strict=True):
             if more >= max(stride, dilation):
                 raise params.error(f"output_padding={more} must be below the stride or the dilation")
@@ -55,9 +61,10 @@ class TransposedConvolution2d(Contraction):
             raise params.error(f"pad={params.text('pad')} leaves an output of {list(self.spatial(params))} elements")
 
     def operands(self, params: Params) -> tuple[Operand, Operand]:
-        n, ci, co = params.integers("n", "ci", "co")
-        window, layout = read_window(params, 2), params.text("layout")
-        weight = (*window.kernel, ci, co) if layout == "nhwc" else (ci, co, *window.kernel)
+        n, ci, co, groups = params.integers("n", "ci", "co", "groups")
+        window, layout = self.window(params), params.text("layout")
+        last = layout.endswith("c")
+        weight = (*window.kernel, ci // groups, co) if last else (ci, co // groups, *window.kernel)
         return ("data", layout_shape(layout, n, window.extents, ci)), ("weight", weight)
 
     def result_shape(self, params: Params) -> tuple[int, ...]:
@@ -65,51 +72,62 @@ class TransposedConvolution2d(Contraction):
         return layout_shape(params.text("layout"), n, self.spatial(params), co)
 
     def channel_axis(self, params: Params) -> int:
-        return 3 if params.text("layout") == "nhwc" else 1
+        return self.dimensions + 1 if params.text("layout").endswith("c") else 1
 
     def reduction_length(self, params: Params) -> int:
-        return params.integer("ci") * math.prod(read_window(params, 2).kernel)
+        ci, groups = params.integers("ci", "groups")
+        return ci // groups * math.prod(self.window(params).kernel)
 
     def multiply_adds(self, params: Params) -> int:
-        return math.prod(params.integers("n", "h", "w", "ci", "co", "kh", "kw"))
+        n, co = params.integers("n", "co")
+        return n * co * math.prod(self.window(params).extents) * self.reduction_length(params)
 
     def contract(self, build: TensorBuilder, params: Params, data: Tensor, weight: Tensor) -> Tensor:
-        window, last = read_window(params, 2), params.text("layout") == "nhwc"
-        spread = _spread(build, data, window, self.spatial(params), last)
-        rc = build.reduce_axis(params.integer("ci"), "rc")
-        taps = [build.reduce_axis(extent, name) for extent, name in zip(window.kernel, ("rh", "rw"), strict=True)]
+        window, last = self.window(params), params.text("layout").endswith("c")
+        (ci, co, groups), names = params.integers("ci", "co", "groups"), spatial_names(self.dimensions)
+        spread = _spread(build, data, window, self.spatial(params), params.text("layout"))
+        rc = build.reduce_axis(ci // groups, "rc")
+        taps = [build.reduce_axis(extent, f"r{name}") for name, extent in zip(names, window.kernel, strict=True)]
 
         def element(batch: Expression, *index: Expression) -> Expression:
             *points, channel = index if last else (*index[1:], index[0])
             source = [affine(p, 1, tap, d) for p, tap, d in zip(points, taps, window.dilation, strict=True)]
             flipped = [extent - 1 - tap for extent, tap in zip(window.kernel, taps, strict=True)]
+            group = build.divide_floor(channel, co // groups) if groups > 1 else 0
+            input_channel = rc if groups == 1 else group * (ci // groups) + rc
             if last:
-                term = build.product(spread[(batch, *source, rc)], weight[(*flipped, rc, channel)])
+                term = build.product(spread[(batch, *source, input_channel)], weight[(*flipped, rc, channel)])
                 return build.sum(term, [*taps, rc])
-            term = build.product(spread[(batch, rc, *source)], weight[(rc, channel, *flipped)])
+            inside = channel if groups == 1 else channel - group * (co // groups)
+            term = build.product(spread[(batch, input_channel, *source)], weight[(input_channel, inside, *flipped)])
             return build.sum(term, [rc, *taps])
 
         axes = result_axes(params.text("layout"), "co")
         return build.compute(self.result_shape(params), element, self.name, axes)
 
     def multiply(self, params: Params, data: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        layout, window, exact = params.text("layout"), read_window(params, 2), is_exact(params)
-        kernel = weight if layout == "nhwc" else weight.transpose(2, 3, 0, 1)
+        layout, window, groups = params.text("layout"), self.window(params), params.integer("groups")
+        images = channels_last(data, layout)
         out = np.zeros(self.result_shape(params), dtype=self.output(params).dtype)
-        for image, result in zip(channels_last(data, layout), channels_last(out, layout), strict=True):
-            _scatter(image, kernel, window, result, exact)
+        results = channels_last(out, layout)
+        inputs, outputs = images.shape[-1] // groups, results.shape[-1] // groups
+        for group in range(groups):
+            of_data, of_out = (slice(group * each, (group + 1) * each) for each in (inputs, outputs))
+            kernel = weight[..., of_out] if layout.endswith("c") else np.moveaxis(weight[of_data], (0, 1), (-2, -1))
+            for image, result in zip(images[..., of_data], results[..., of_out], strict=True):
+                _scatter(image, kernel, window, result, is_exact(params))
         return out
 
 
-def _spread(build: TensorBuilder, data: Tensor, window: Window, spatial: tuple[int, ...], last: bool) -> Tensor:
+def _spread(build: TensorBuilder, data: Tensor, window: Window, spatial: tuple[int, ...], layout: str) -> Tensor:
     """The data with stride - 1 zeros between neighbours, and zeros around (or elements cut off) for the kernel."""
     extents = tuple(size + span - 1 for size, span in zip(spatial, window.spans, strict=True))
     lows = tuple(span - 1 - before for span, before in zip(window.spans, window.before, strict=True))
     if extents == window.extents and not any(lows):
         return data
     shape = [int(extent) for extent in data.shape]
-    first = 1 if last else 2
-    shape[first : first + 2] = extents
+    first = 1 if layout.endswith("c") else 2
+    shape[first : first + window.dimensions] = extents
 
     def element(*index: Expression) -> Expression:
         source, conditions = list(index), []
@@ -122,30 +140,66 @@ def _spread(build: TensorBuilder, data: Tensor, window: Window, spatial: tuple[i
             source[axis] = build.divide_floor(position, stride)
         return build.where(conditions, data(*source), 0)
 
-    return build.compute(shape, element, "dilate_pad", "nhwc" if last else "nchw")
+    return build.compute(shape, element, "dilate_pad", layout)
 
 
 def _scatter(image: np.ndarray, kernel: np.ndarray, window: Window, out: np.ndarray, exact: bool) -> None:
-    """Adds every input element's window to `out` [h, w, co], by one matrix product per kernel position."""
-    (height, width), channels = window.extents, kernel.shape[-1]
+    """Adds every input element's window to `out` [spatial, co], by one matrix product per kernel position."""
+    channels = kernel.shape[-1]
     room = [
         max((extent - 1) * stride + span, size + before)
         for extent, stride, span, size, before in zip(
-            window.extents, window.stride, window.spans, out.shape[:2], window.before, strict=True
+            window.extents, window.stride, window.spans, out.shape[:-1], window.before, strict=True
         )
     ]
     full = np.zeros((*room, channels), dtype=out.dtype)
-    rows = image.reshape(height * width, -1)
-    for row, column in np.ndindex(*window.kernel):
-        product = multiply_matrices(rows, kernel[row, column], exact=exact).reshape(height, width, channels)
-        top, left = row * window.dilation[0], column * window.dilation[1]
-        down, across = window.stride
+    rows = image.reshape(math.prod(window.extents), -1)
+    for position in np.ndindex(*window.kernel):
+        product = multiply_matrices(rows, kernel[position], exact=exact).reshape(*window.extents, channels)
+        starts = [place * step for place, step in zip(position, window.dilation, strict=True)]
         full[
-            top : top + (height - 1) * down + 1 : down,
-            left : left + (width - 1) * across + 1 : across,
+            tuple(
+                slice(start, start + (extent - 1) * stride + 1, stride)
+                for start, extent, stride in zip(starts, window.extents, window.stride, strict=True)
+            )
         ] += product
-    (top, left), (height, width) = window.before, out.shape[:2]
-    out[:] = full[top : top + height, left : left + width]
+    kept = zip(window.before, out.shape[:-1], strict=True)
+    out[:] = full[tuple(slice(before, before + size) for before, size in kept)]
 
 
+def _parameters(dimensions: int) -> tuple[Parameter, ...]:
+    names = spatial_names(dimensions)
+    return contraction_parameters(
+        Size("n", 1),
+        *(Size(name) for name in names),
+        Size("ci"),
+        Size("co"),
+        *(Size(f"k{name}") for name in names),
+        *window_parameters(dimensions),
+        PerDimension("output_padding", 0, dimensions=dimensions, minimum=0),
+        Count("groups", 1),
+        Choice("layout", layouts(dimensions)[0], choices=layouts(dimensions)),
+    )
+
+
+class TransposedConvolution1d(TransposedConvolution):
+    name = "conv1d_transpose"
+    dimensions = 1
+    parameters = _parameters(1)
+
+
+class TransposedConvolution2d(TransposedConvolution):
+    name = "conv2d_transpose"
+    dimensions = 2
+    parameters = _parameters(2)
+
+
+class TransposedConvolution3d(TransposedConvolution):
+    name = "conv3d_transpose"
+    dimensions = 3
+    parameters = _parameters(3)
+
+
+CONV1D_TRANSPOSE = TransposedConvolution1d()
 CONV2D_TRANSPOSE = TransposedConvolution2d()
+CONV3D_TRANSPOSE = TransposedConvolution3d()
