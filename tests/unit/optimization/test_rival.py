@@ -10,12 +10,16 @@ import onnx
 import pytest
 from onnx import helper
 
+from flextune.apply import build, hybrid_build
+from flextune.apply.build import Build
 from flextune.apply.hybrid_build import HybridOptions, SplitModel, split_model
 from flextune.database.store import open_database
-from flextune.errors import UsageError
+from flextune.errors import BuildError, UsageError
 from flextune.importing.model import model_from_proto
+from flextune.optimization import contender, hybrid, shipping
 from flextune.optimization.hybrid import Lowering, optimize_split, ship_split
 from flextune.optimization.rival import recorded_runtime
+from flextune.plan.partition import Partition
 from flextune.target.detect import detect
 from flextune.testing.models import conv_block, model_of, random_array, value
 from flextune.trial.decision import Decision, RuntimeDecision
@@ -76,6 +80,33 @@ def test_only_own_models_have_no_rival(tmp_path: Path) -> None:
     assert found.runtime is None
     assert found.shipment is not None
     assert not found.shipment.build.executable.signature.parts
+
+
+@pytest.mark.slow
+def test_a_model_that_turns_out_not_to_compile_is_split_and_tuned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compile_model(partition: Partition, *details: object, **options: object) -> Build:
+        if any(node.op_type == "Tanh" for node in partition.model.proto.graph.node):
+            raise BuildError("no code for tanh")
+        return build.compile_model(partition, *details, **options)  # type: ignore[arg-type]
+
+    for module in (hybrid, contender, shipping, hybrid_build):
+        monkeypatch.setattr(module, "compile_model", compile_model)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], pads=[1] * 4),
+        helper.make_node("Tanh", ["c"], ["t"]),
+        helper.make_node("Conv", ["t", "w"], ["y"], pads=[1] * 4),
+    ]
+    proto = model_of(nodes, [value("x", [1, 4, 6, 6])], [value("y", [1, 4, 6, 6])], {"w": random_array(1, 4, 4, 3, 3)})
+    with open_database(tmp_path / "records.db") as database:
+        found = optimize_split(split_of(proto, HybridOptions()), detect(), OPTIONS, database)
+    assert found.shipment is not None
+    assert [part.is_own for part in found.split.parts.parts] == [True, False, True]
+    executable = found.shipment.build.executable
+    inputs = executable.random_inputs(1)
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(executable.run(inputs)["y"], session.run(None, inputs)[0], rtol=1e-4, atol=1e-4)
 
 
 def test_decisions_round_trip_and_contradictions_are_refused() -> None:
