@@ -16,6 +16,7 @@ import tvm_ffi
 from tvm import tirx
 from tvm.ir import TensorLoad
 
+from flextune.analysis.symbols import is_symbolic, size_at, sizes_of
 from flextune.tvm_types import (
     Block,
     Buffer,
@@ -65,7 +66,15 @@ class Iterator:
 
     name: str
     extent: int
+    """Its trip count; where that is symbolic, the one at the representative sizes of the function."""
     kind: str
+    symbol: Expression = field(default=None, compare=False, repr=False)
+    """The trip count where it is symbolic, else None."""
+
+    @property
+    def size(self) -> Expression:
+        """The trip count as it is: a number, or an expression over symbols."""
+        return self.extent if self.symbol is None else self.symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +86,13 @@ class BufferFacts:
 
     name: str
     shape: tuple[int, ...]
-    """Its extents."""
+    """Its extents; of those that are symbolic, the numbers at the representative sizes of the function."""
     dtype: str
     """Its element type."""
     parameter: int | None
     local: int | None = None
+    sizes: tuple[Expression, ...] = field(default=(), compare=False, repr=False)
+    """Its extents as they are: numbers, and expressions over symbols."""
 
     @property
     def elements(self) -> int:
@@ -212,6 +223,11 @@ class BlockFacts:
         return {it.name: it.extent for it in self.iterators}
 
     @property
+    def is_symbolic(self) -> bool:
+        """Whether a trip count is known only when the program runs."""
+        return any(it.symbol is not None for it in self.iterators)
+
+    @property
     def trips(self) -> int:
         """Product of all extents."""
         count = 1
@@ -226,6 +242,8 @@ class ProgramFacts:
 
     blocks: tuple[BlockFacts, ...]
     parameters: tuple[BufferFacts, ...]
+    index: str = "int32"
+    """What new loops count in: the type of the function's symbols, where it has any."""
 
     def block(self, name: str) -> BlockFacts:
         return next(b for b in self.blocks if b.name == name)
@@ -241,7 +259,10 @@ class ProgramFacts:
 
 
 def read_program(func: PrimFunc) -> ProgramFacts | None:
-    """Facts about `func`, or None when its structure is not a plain sequence of loop nests with static shapes."""
+    """Facts about `func`, or None when its structure is not a plain sequence of loop nests with known sizes.
+
+    Sizes are known where they are static, or symbolic with representative sizes noted (`analysis.symbols`).
+    """
     root = func.body
     if type(root).__name__ != "SBlockRealize":
         return None
@@ -249,46 +270,62 @@ def read_program(func: PrimFunc) -> ProgramFacts | None:
     statements = list(body) if isinstance(body, tirx.SeqStmt) else [body]
     positions = {buffer: index for index, buffer in enumerate(func.params)}
     positions |= {buffer: -1 - index for index, buffer in enumerate(root.block.alloc_buffers)}
+    scope = _Scope(positions, sizes_of(func))
     try:
-        blocks = tuple(_read_nest(statement, positions) for statement in statements)
-        parameters = tuple(_buffer_facts(p, positions) for p in func.params)
+        blocks = tuple(_read_nest(statement, scope) for statement in statements)
+        parameters = tuple(_buffer_facts(p, scope) for p in func.params)
     except _NotPlainError:
         return None
-    return ProgramFacts(blocks, parameters)
+    return ProgramFacts(blocks, parameters, next((str(symbol.ty) for symbol in scope.sizes), "int32"))
 
 
 class _NotPlainError(Exception):
     """The nest is not of the plain form that `read_program` documents."""
 
 
-def _read_nest(statement: Statement, positions: Mapping[Buffer, int]) -> BlockFacts:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scope:
+    """What is known of the whole function: where its buffers are, and representative sizes of its symbols."""
+
+    positions: Mapping[Buffer, int]
+    sizes: Mapping[Variable, int]
+
+    def extent(self, extent: Expression) -> int:
+        """The number that facts have for an extent."""
+        known = size_at(extent, self.sizes)
+        if known is None:
+            raise _NotPlainError
+        return known
+
+
+def _read_nest(statement: Statement, scope: _Scope) -> BlockFacts:
     loops: dict[Variable, int] = {}
     while isinstance(statement, tirx.For):
-        loops[statement.loop_var] = _static(statement.extent)
+        loops[statement.loop_var] = scope.extent(statement.extent)
         statement = statement.body
     if type(statement).__name__ != "SBlockRealize":
         raise _NotPlainError
     block = statement.block
     for value, iterator in zip(statement.iter_values, block.iter_vars, strict=True):
-        if _static(iterator.dom.extent) != 1 and not any(value.same_as(loop) for loop in loops):
+        if scope.extent(iterator.dom.extent) != 1 and not any(value.same_as(loop) for loop in loops):
             raise _NotPlainError
-    iterators = tuple(_iterator(it) for it in block.iter_vars)
+    iterators = tuple(_iterator(it, scope) for it in block.iter_vars)
     if len({it.name for it in iterators}) != len(iterators):
         raise _NotPlainError
     variables = {it.var: iterator_name(it.var) for it in block.iter_vars}
     if not isinstance(block.body, tirx.BufferStore) or len(block.writes) != 1:
-        return _opaque(block, iterators, positions)
+        return _opaque(block, iterators, scope)
     store = block.body
-    reads = tuple(dict.fromkeys(_loads(store.value, variables, positions, exclude=store.buffer)))
-    write = _access(store.buffer, store.indices, variables, positions)
-    factors = _product_factors(store, variables, positions)
+    reads = tuple(dict.fromkeys(_loads(store.value, variables, scope, exclude=store.buffer)))
+    write = _access(store.buffer, store.indices, variables, scope)
+    factors = _product_factors(store, variables, scope)
     kind = _kind(iterators, block, factors)
     return BlockFacts(block.name_hint, iterators, reads, (write,), kind, factors, block)
 
 
-def _opaque(block: Block, iterators: tuple[Iterator, ...], positions: Mapping[Buffer, int]) -> BlockFacts:
+def _opaque(block: Block, iterators: tuple[Iterator, ...], scope: _Scope) -> BlockFacts:
     def region(r: BufferRegion) -> Access:
-        facts = _buffer_facts(r.source, positions)
+        facts = _buffer_facts(r.source, scope)
         everything = frozenset(it.name for it in iterators)
         return Access(facts, (None,) * len(facts.shape), (everything,) * len(facts.shape))
 
@@ -304,9 +341,7 @@ def _kind(iterators: tuple[Iterator, ...], block: Block, factors: tuple[Access, 
     return BlockKind.CONTRACTION if factors else BlockKind.REDUCTION
 
 
-def _product_factors(
-    store: BufferStore, variables: Mapping[Variable, str], positions: Mapping[Buffer, int]
-) -> tuple[Access, ...]:
+def _product_factors(store: BufferStore, variables: Mapping[Variable, str], scope: _Scope) -> tuple[Access, ...]:
     """The two accesses (data, other) of `C[i] = C[i] + f(A[..]) * g(B[..])`, or ()."""
     value = store.value
     if not isinstance(value, tirx.Add):
@@ -318,7 +353,7 @@ def _product_factors(
     ]
     if not terms or not isinstance(term := terms[0], tirx.Mul):
         return ()
-    sides = [tuple(_loads(side, variables, positions)) for side in (term.a, term.b)]
+    sides = [tuple(_loads(side, variables, scope)) for side in (term.a, term.b)]
     factors = tuple(factor for side in sides if (factor := _factor(side)) is not None)
     return factors if len(factors) == 2 else ()
 
@@ -332,24 +367,20 @@ def _factor(loads: Sequence[Access]) -> Access | None:
     return stored.pop() if is_widened else None
 
 
-def _loads(
-    value: Expression, variables: Mapping[Variable, str], positions: Mapping[Buffer, int], exclude: Buffer = None
-) -> list[Access]:
+def _loads(value: Expression, variables: Mapping[Variable, str], scope: _Scope, exclude: Buffer = None) -> list[Access]:
     found: list[Access] = []
 
     def visit(load: BufferLoad) -> None:
         if exclude is None or not load.source.same_as(exclude):
-            found.append(_access(load.source, load.indices, variables, positions))
+            found.append(_access(load.source, load.indices, variables, scope))
 
     tvm_ffi.structural_walk(value, (TensorLoad, visit))
     return found
 
 
-def _access(
-    buffer: Buffer, indices: Sequence[Expression], variables: Mapping[Variable, str], positions: Mapping[Buffer, int]
-) -> Access:
+def _access(buffer: Buffer, indices: Sequence[Expression], variables: Mapping[Variable, str], scope: _Scope) -> Access:
     terms, uses = zip(*(_linear(index, variables) for index in indices), strict=True) if indices else ((), ())
-    return Access(_buffer_facts(buffer, positions), tuple(terms), tuple(uses))
+    return Access(_buffer_facts(buffer, scope), tuple(terms), tuple(uses))
 
 
 def _linear(index: Expression, variables: Mapping[Variable, str]) -> tuple[Linear | None, frozenset[str]]:
@@ -371,7 +402,7 @@ def _linear(index: Expression, variables: Mapping[Variable, str]) -> tuple[Linea
     def divide(node: Expression) -> Expression:
         if node.a in variables and isinstance(node.b, tirx.IntImm):
             part = variables[node.a], int(node.b)
-            return divided.setdefault(part, tirx.Var(part[0], "int32"))
+            return divided.setdefault(part, tirx.Var(part[0], str(node.ty)))
         return node
 
     tvm_ffi.structural_walk(index, (tirx.Var, visit))
@@ -386,11 +417,13 @@ def _linear(index: Expression, variables: Mapping[Variable, str]) -> tuple[Linea
     return tuple(Term(name, c, divisor) for (name, divisor), c in pairs if c), frozenset(used)
 
 
-def _iterator(it: IterVar) -> Iterator:
+def _iterator(it: IterVar, scope: _Scope) -> Iterator:
     kinds = {0: SPATIAL, 2: REDUCE}
     if int(it.iter_type) not in kinds:
         raise _NotPlainError
-    return Iterator(iterator_name(it.var), _static(it.dom.extent), kinds[int(it.iter_type)])
+    extent = it.dom.extent
+    symbol = extent if is_symbolic(extent) else None
+    return Iterator(iterator_name(it.var), scope.extent(extent), kinds[int(it.iter_type)], symbol)
 
 
 def iterator_name(var: Variable) -> str:
@@ -398,16 +431,10 @@ def iterator_name(var: Variable) -> str:
     return str(var.name).removeprefix("v_")
 
 
-def _buffer_facts(buffer: Buffer, positions: Mapping[Buffer, int]) -> BufferFacts:
-    shape = tuple(_static(extent) for extent in buffer.ty.shape)
-    position = positions.get(buffer, 0)
-    is_local = position < 0 or buffer not in positions
-    return BufferFacts(
-        str(buffer.name), shape, str(buffer.ty.dtype), None if is_local else position, position if is_local else None
-    )
-
-
-def _static(extent: Expression) -> int:
-    if not isinstance(extent, tirx.IntImm | int):
-        raise _NotPlainError
-    return int(extent)
+def _buffer_facts(buffer: Buffer, scope: _Scope) -> BufferFacts:
+    sizes = tuple(extent if is_symbolic(extent) else int(extent) for extent in buffer.ty.shape)
+    shape = tuple(map(scope.extent, sizes))
+    position = scope.positions.get(buffer, 0)
+    is_local = position < 0 or buffer not in scope.positions
+    parameter, local = (None, position) if is_local else (position, None)
+    return BufferFacts(str(buffer.name), shape, str(buffer.ty.dtype), parameter, local, sizes)

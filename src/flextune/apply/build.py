@@ -22,6 +22,7 @@ from flextune.apply.reading import read_straight_line
 from flextune.apply.scheduled_functions import Replacement, replace_functions
 from flextune.apply.shared_forms import form_of, program_packing, shared_constants
 from flextune.apply.signature import Runtime, Signature
+from flextune.apply.symbolic_kernels import applied, scheduled_by_default
 from flextune.apply.threads import default_thread_count
 from flextune.errors import BuildError, FlextuneError, KernelError
 from flextune.importing.values import ValueSpec
@@ -31,6 +32,7 @@ from flextune.platforms import platform_registry as platforms
 from flextune.schedule.apply import ScheduledProgram, apply_trace
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
+from flextune.tvm_types import IRModule, PrimFunc
 from flextune.workload.workload import Workload
 
 Schedule = tuple[Trace, Mapping[str, int]]
@@ -85,13 +87,12 @@ def compile_model(
     copies. `writer` compiles the kernels, by default in this process, which a crash of the compiler then ends.
     """
     writer = writer or InProcess()
-    candidates = {task.name: _scheduled(task, schedules.get(task.workload.key), target) for task in partition.tasks}
-    candidates = _packed_alike(partition, candidates, target)
+    candidates = _candidates(partition, schedules, target)
     signature = _signature(partition, target, threads or default_thread_count())
     try:
         executable = assemble(_module(partition, candidates, target), signature, target, in_place, writer)
     except KernelError:  # one group in it cannot be compiled: find it
-        candidates = {name: _buildable(candidate, target, writer) for name, candidate in candidates.items()}
+        candidates = {name: _buildable(partition, candidate, target, writer) for name, candidate in candidates.items()}
         executable = _assembled(_module(partition, candidates, target), signature, target, writer, in_place)
     return Build(executable, tuple(_as_called(each.built, executable) for each in candidates.values()))
 
@@ -116,7 +117,15 @@ def kernel_function(partition: Partition, name: str, schedules: Mapping[str, Sch
     task = next((task for task in partition.tasks if task.name == name), None)
     if task is None:
         return generic_schedule(partition.module[name], target)
-    return _scheduled(task, schedules.get(task.workload.key), target).replacement.function
+    return _scheduled(partition, task, schedules.get(task.workload.key), target).replacement.function
+
+
+def scheduled_module(
+    partition: Partition, schedules: Mapping[str, Schedule], target: Target
+) -> tuple[IRModule, tuple[BuiltTask, ...]]:
+    """What `compile_model` compiles: Relax `main` over scheduled PrimFuncs, whose sizes may be symbolic."""
+    candidates = _candidates(partition, schedules, target)
+    return _module(partition, candidates, target), tuple(each.built for each in candidates.values())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,16 +140,23 @@ class _Candidate:
         return self.task.workload.flops * self.task.count
 
 
-def _scheduled(task: ModelTask, schedule: Schedule | None, target: Target) -> _Candidate:
+def _candidates(partition: Partition, schedules: Mapping[str, Schedule], target: Target) -> dict[str, _Candidate]:
+    """A scheduled function for every task."""
+    candidates = {
+        task.name: _scheduled(partition, task, schedules.get(task.workload.key), target) for task in partition.tasks
+    }
+    return _packed_alike(partition, candidates, target)
+
+
+def _scheduled(partition: Partition, task: ModelTask, schedule: Schedule | None, target: Target) -> _Candidate:
     """The scheduled function of one task: the given schedule, else the default one, else a generic one."""
     platforms.get(target.kind)  # from here on its traces may name its instructions
     reasons: list[str] = []
     for origin in (Origin.TUNED, Origin.DEFAULT):
+        if origin is Origin.TUNED and schedule is None:
+            continue
         try:
-            chosen = schedule if origin is Origin.TUNED else _default(task, target)
-            if chosen is None:
-                continue
-            program = _applied(task.workload, chosen[0], tuple(chosen[1].items()), target)
+            program = _program(partition, task, schedule if origin is Origin.TUNED else None, target)
         except FlextuneError as error:
             reasons.append(f"{origin}: {error}")
             continue
@@ -150,7 +166,23 @@ def _scheduled(task: ModelTask, schedule: Schedule | None, target: Target) -> _C
             origin,
             "; ".join(reasons),
         )
-    return _generic(task, target, "; ".join(reasons))
+    return _generic(partition, task, target, "; ".join(reasons))
+
+
+def _program(partition: Partition, task: ModelTask, schedule: Schedule | None, target: Target) -> ScheduledProgram:
+    """The function of a task by a schedule, or by the default one. FlextuneError where that cannot be applied."""
+    if not task.sizes:
+        trace, assignment = schedule or _default(task, target)
+        return _applied(task.workload, trace, tuple(assignment.items()), target)
+    function, constants = _plain(partition, task), task.workload.constants
+    if schedule is None:
+        return scheduled_by_default(function, dict(task.sizes), constants, target)
+    return applied(function, dict(task.sizes), *schedule, constants, target)
+
+
+def _plain(partition: Partition, task: ModelTask) -> PrimFunc:
+    """The function of a task without a schedule."""
+    return partition.module[task.name].with_attr("global_symbol", "main") if task.sizes else task.workload.prim_func()
 
 
 @lru_cache(maxsize=256)
@@ -172,7 +204,7 @@ def _packed_alike(partition: Partition, candidates: Mapping[str, _Candidate], ta
         settled.add(leader.task)
         for use in uses:
             each = tasks[use.task]
-            is_free = each.built.origin is Origin.DEFAULT and use.task not in settled
+            is_free = each.built.origin is Origin.DEFAULT and use.task not in settled and not each.task.sizes
             if form is None or not is_free or form_of(each.replacement.packs, use.index) == form:
                 continue
             program = program_packing(each.task.workload, target, use.index, form)
@@ -191,19 +223,19 @@ def _as_called(built: BuiltTask, executable: Executable) -> BuiltTask:
     return replace(built, origin=Origin.IN_PLACE, reason="")
 
 
-def _buildable(candidate: _Candidate, target: Target, writer: ObjectWriter) -> _Candidate:
+def _buildable(partition: Partition, candidate: _Candidate, target: Target, writer: ObjectWriter) -> _Candidate:
     """The candidate, or a generic one where its function alone cannot be compiled."""
     kernel = tvm.IRModule({"main": candidate.replacement.function.with_attr("global_symbol", "main")})
     try:
         with temporary_folder() as folder:
             writer.write(kernel, target, folder.path)
     except KernelError as error:
-        return _generic(candidate.task, target, f"{candidate.built.origin}: {error}")
+        return _generic(partition, candidate.task, target, f"{candidate.built.origin}: {error}")
     return candidate
 
 
-def _generic(task: ModelTask, target: Target, reason: str) -> _Candidate:
-    function = generic_schedule(task.workload.prim_func(), target)
+def _generic(partition: Partition, task: ModelTask, target: Target, reason: str) -> _Candidate:
+    function = generic_schedule(_plain(partition, task), target)
     return _candidate(task, Replacement(function, workload_key=task.workload.key), Origin.GENERIC, reason)
 
 

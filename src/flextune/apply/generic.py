@@ -12,6 +12,9 @@ from typing import Any
 
 from tvm import s_tir, tirx
 
+from flextune.analysis.symbols import is_symbolic
+from flextune.schedule.empty_reductions import set_before_reducing
+from flextune.schedule.vector_tails import split_vector_tails
 from flextune.target.target import Target
 
 MAX_VECTOR_ELEMENTS = 64
@@ -29,7 +32,8 @@ def generic_schedule(function: tirx.PrimFunc, target: Target) -> tirx.PrimFunc:
         schedule = _attempt(schedule, partial(_inline, name=block))
     for block in _blocks(schedule):
         schedule = _attempt(schedule, partial(_parallel_and_vector, name=block, lanes=lanes))
-    return schedule.mod["main"]
+    set_before_reducing(schedule)
+    return split_vector_tails(schedule.mod["main"])
 
 
 def _attempt(schedule: s_tir.Schedule, change: Callable[[s_tir.Schedule], None]) -> s_tir.Schedule:
@@ -80,6 +84,9 @@ def _parallel_and_vector(schedule: s_tir.Schedule, name: str, lanes: int) -> Non
 def _vector_loop(schedule: s_tir.Schedule, spatial: list[Any], lanes: int) -> tuple[list[Any], Any | None]:
     """(outer loops, loop to vectorise or None): the innermost one, split by the vector length where that divides it."""
     *outer, last = spatial
+    if is_symbolic(schedule.get(last).extent):
+        tile, vector = schedule.split(last, [None, lanes])
+        return [*outer, tile], vector
     extent = int(schedule.get(last).extent)
     if extent % lanes == 0 and extent > lanes:
         tile, vector = schedule.split(last, [None, lanes])

@@ -12,6 +12,7 @@ import tvm
 from tvm import relax
 
 from flextune.lowering.kernel_operators import computing, described
+from flextune.lowering.kernel_symbols import NO_SYMBOLS, OwnSymbols, missing_symbols, tensors_with
 from flextune.lowering.operator_graph import Operator, OperatorGraph, is_constant, leaves
 from flextune.lowering.operator_kinds import Kind
 from flextune.tvm_types import RelaxExpr, RelaxVar
@@ -42,7 +43,7 @@ class Emitter:
             return [self.plain(index) for index in operators][-1]
         if instead:
             chosen = [replace(each, value=instead.get(each.index, each.value)) for each in chosen]
-        outer = outer_leaves(chosen)
+        outer = self._with_sizes(chosen)
         names = [operator.short_name for operator in chosen if operator.kind is not Kind.VIEW]
         function = computing(primitive(chosen, outer), names)
         name = self.builder.add_func(function, f"fused_{described(names)}" if len(names) > 1 else described(names))
@@ -50,6 +51,12 @@ class Emitter:
         value = self.builder.emit(tvm.ir.Call(name, arguments), "" if instead else value_name(chosen[-1]))
         self.values[chosen[-1].variable] = value
         return value
+
+    def _with_sizes(self, operators: Sequence[Operator]) -> tuple[RelaxExpr, ...]:
+        """What a group reads from outside, and tensors that it is told sizes by."""
+        outer = outer_leaves(operators)
+        missing = missing_symbols(primitive(operators, outer)) if self.graph.representative is not None else ()
+        return (*outer, *tensors_with(missing, self.graph, operators[0].index)) if missing else outer
 
     def plain(self, index: int) -> RelaxExpr:
         """One operator as it is: a view, a tuple, or something that cannot be part of a kernel."""
@@ -90,29 +97,35 @@ def primitive(operators: Sequence[Operator], outer: Iterable[RelaxExpr]) -> rela
     """The group as a function of what it reads from outside."""
     parameters: list[RelaxVar] = []
     values: dict[RelaxVar, RelaxExpr] = {}
+    outer = tuple(outer)
+    symbols = OwnSymbols.of(outer)
     for number, leaf in enumerate(outer):
-        parameter = relax.Var(f"p{number}", leaf.ty)
+        parameter = relax.Var(f"p{number}", symbols.type(leaf.ty))
         parameters.append(parameter)
         values[leaf] = parameter
     builder = relax.BlockBuilder()
     with builder.function("group", parameters, private=True):
         with builder.dataflow():
             for operator in operators[:-1]:
-                values[operator.variable] = builder.emit(substituted(operator.value, values))
-            result = builder.emit_output(substituted(operators[-1].value, values))
+                values[operator.variable] = builder.emit(substituted(operator.value, values, symbols))
+            result = builder.emit_output(substituted(operators[-1].value, values, symbols))
         builder.emit_func_output(result)
     return builder.get()["group"].with_attr(PRIMITIVE, True)
 
 
-def substituted(value: RelaxExpr, values: dict[RelaxVar, RelaxExpr]) -> RelaxExpr:
-    """The expression with its leaves replaced; constants only where `values` has them."""
+def substituted(value: RelaxExpr, values: dict[RelaxVar, RelaxExpr], symbols: OwnSymbols = NO_SYMBOLS) -> RelaxExpr:
+    """The expression with its leaves replaced; constants only where `values` has them. Sizes are those of `symbols`."""
+    if isinstance(value, relax.ShapeExpr):
+        return relax.ShapeExpr([symbols.size(size) for size in value.values]) if symbols.replaced else value
+    if tvm.ir.is_prim_expr(value):
+        return symbols.size(value) if symbols.replaced else value
     if isinstance(value, relax.Var) or is_constant(value):
         return values.get(value, value)
     if isinstance(value, tvm.ir.Call):
-        arguments = [substituted(argument, values) for argument in value.args]
+        arguments = [substituted(argument, values, symbols) for argument in value.args]
         return tvm.ir.Call(value.op, arguments, value.attrs, value.ty_args)
     if isinstance(value, tvm.ir.Tuple):
-        return relax.Tuple([substituted(field, values) for field in value.fields])
+        return relax.Tuple([substituted(field, values, symbols) for field in value.fields])
     if isinstance(value, tvm.ir.TupleGetItem):
-        return relax.TupleGetItem(substituted(value.tuple_value, values), value.index)
+        return relax.TupleGetItem(substituted(value.tuple_value, values, symbols), value.index)
     return value

@@ -12,6 +12,7 @@ import tvm
 import tvm_ffi
 from tvm import relax, tirx
 
+from flextune.analysis.symbols import symbols_of
 from flextune.errors import ModelError
 from flextune.importing.passes import Observer, Pass, replacing, run_passes
 from flextune.lowering.calls import is_call_tir
@@ -183,6 +184,8 @@ def narrow_indices(module: tvm.IRModule) -> tvm.IRModule:
 
 
 def _fits_int32(function: tirx.PrimFunc) -> bool:
+    if symbols_of(function):  # TVM's simplifier overflows on extents that are made of symbols in int32
+        return False
     sizes = [[int(size) for size in p.ty.shape if isinstance(size, tirx.IntImm)] for p in function.params]
     return all(math.prod(shape) < 2**30 for shape in sizes)
 

@@ -146,12 +146,12 @@ def _max_pool(builder: RelaxBuilder, call: RelaxCall) -> RelaxExpr:
 
 
 def _of_floats(legalize: Legalization) -> Legalization:
-    """TVM's own legalisation where the result is no float of static shape, or a pool rounds its size up."""
+    """TVM's own legalisation where the result is no float of known shape, or a pool rounds its size up."""
 
     def chosen(builder: RelaxBuilder, call: RelaxCall) -> RelaxExpr:
         is_float = str(call.ty.dtype).startswith(("float", "bfloat")) and not getattr(call.attrs, "ceil_mode", False)
-        is_static = all(isinstance(size, tirx.IntImm) for size in call.ty.shape)
-        return (legalize if is_float and is_static else call.op.get_attr("FLegalize"))(builder, call)
+        has_sizes = call.ty.shape is not None
+        return (legalize if is_float and has_sizes else call.op.get_attr("FLegalize"))(builder, call)
 
     return chosen
 

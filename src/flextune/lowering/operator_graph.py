@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import networkx
 import tvm
 from tvm import relax
 
+from flextune.errors import ModelError
 from flextune.lowering.estimator import Estimator, host_estimator
 from flextune.lowering.operator_kinds import Kind, kind_of, operator_name
+from flextune.lowering.symbolic_shapes import Sizes, at_sizes, is_module_symbolic
 from flextune.tvm_types import IRModule, RelaxConstant, RelaxExpr, RelaxVar
 
 _EXIT = -1
@@ -62,13 +64,33 @@ class OperatorGraph:
     operators: tuple[Operator, ...]
     outputs: frozenset[int]
     estimator: Estimator
+    representative: OperatorGraph | None = None
+    """The same operators at representative sizes, where the module has symbolic ones."""
 
     @classmethod
-    def of(cls, module: tvm.IRModule, estimator: Estimator | None = None) -> OperatorGraph | None:
+    def of(
+        cls, module: tvm.IRModule, estimator: Estimator | None = None, sizes: Sizes | None = None
+    ) -> OperatorGraph | None:
         """Read `main`; None when it branches, which a plan of one straight program cannot express.
 
-        Without an estimator, plans are made for this machine.
+        Without an estimator, plans are made for this machine. `sizes` are representative ones of its symbols; without
+        them nothing is known of symbolic shapes.
         """
+        graph = cls._read(module, estimator or host_estimator())
+        if graph is None or not sizes or not is_module_symbolic(module):
+            return graph
+        bound = cls._read(at_sizes(module, sizes), graph.estimator)
+        if bound is None or [each.name for each in bound.operators] != [each.name for each in graph.operators]:
+            raise ModelError("the model is another program at representative sizes than with symbolic ones")
+        return replace(graph, representative=bound)
+
+    @property
+    def for_decisions(self) -> OperatorGraph:
+        """The graph with numbers for all shapes: what is decided about it is written over this one, by index."""
+        return self.representative or self
+
+    @classmethod
+    def _read(cls, module: tvm.IRModule, estimator: Estimator) -> OperatorGraph | None:
         main = module["main"]
         bindings = [binding for block in main.body.blocks for binding in block.bindings]
         if any(isinstance(getattr(binding, "value", None), relax.If | relax.Function) for binding in bindings):
@@ -84,7 +106,7 @@ class OperatorGraph:
             )
             producer[binding.var] = index
         returned = frozenset(producer[v] for v in variables_read(main.body.body) if v in producer)
-        return cls(module, tuple(operators), returned, estimator or host_estimator())
+        return cls(module, tuple(operators), returned, estimator)
 
     @cached_property
     def users(self) -> tuple[tuple[int, ...], ...]:
@@ -142,6 +164,8 @@ def is_constant(expression: RelaxExpr) -> bool:
 
 def leaves(value: RelaxExpr) -> Iterator[RelaxExpr]:
     """Variables and constants in the order they are read; what `call_tir` wraps in a tuple included."""
+    if tvm.ir.is_prim_expr(value):
+        return
     if isinstance(value, relax.Var) or is_constant(value):
         yield value
     elif isinstance(value, tvm.ir.Call):

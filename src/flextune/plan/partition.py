@@ -7,13 +7,15 @@ records, and whatever finds a kernel for a workload (a schedule, a library, anot
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import tvm
+import tvm_ffi
 from tvm import relax
 
+from flextune.analysis.symbols import bound, symbols_of
 from flextune.errors import UsageError
 from flextune.importing.model import Model
 from flextune.importing.onnx_graph import OnnxGraph
@@ -25,6 +27,7 @@ from flextune.lowering.kernels import LoweredKernels, fuse_by_default
 from flextune.lowering.lower import relax_operators
 from flextune.lowering.precision.precision import FLOAT32, Precision, with_precision
 from flextune.lowering.regions import kernel_counts
+from flextune.lowering.symbolic_shapes import Sizes, kernel_sizes
 from flextune.plan.alternative import Choice
 from flextune.plan.bodies import with_planned_bodies
 from flextune.plan.fusion.switcher import FusionSwitcher
@@ -48,9 +51,12 @@ class ModelTask:
     """
 
     workload: Workload
+    """What the function computes; of a function with symbolic sizes, at `sizes`."""
     count: int
     functions: tuple[str, ...]
     flops_share: float
+    sizes: tuple[tuple[str, int], ...] = ()
+    """Representative sizes of the symbols of its functions, by name; none where there are none."""
 
     @property
     def name(self) -> str:
@@ -81,6 +87,8 @@ class Partition:
     """Groups of the plan in NHWC that are laid out otherwise; `switcher` is that of the model laid out so."""
     kernels: LoweredKernels = field(default_factory=LoweredKernels)
     """Shared by all partitions made of this one: what one of them lowered, the others need not."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """A representative size of each symbol of `main`, by name; none where its shapes are static."""
 
     @property
     def flops(self) -> int:
@@ -99,13 +107,15 @@ class Partition:
         if self.switcher is None or dict(choice) == dict(self.choice):
             return self
         module = with_precision(self.kernels.lower(self.switcher.module(choice)), self.precision)
-        parts = partition_module(self.model, module)
+        parts = partition_module(self.model, module, sizes=self.sizes)
         return replace(self, module=parts.module, tasks=parts.tasks, fallbacks=parts.fallbacks, choice=dict(choice))
 
     def laid_out(self, layouts: LayoutAssignment) -> Partition:
         """The same model with groups of its plan by default in other layouts; `self` is in NHWC throughout."""
         if self.switcher is None or not layouts:
             return self
+        if self.sizes:
+            raise UsageError("other layouts are chosen for models with static shapes only")
         plan = self.switcher.by_default.plan
         operators = with_layouts(plan, layouts).module
         switcher = FusionSwitcher.of(operators, _without(self.without, self.precision), plan.graph.estimator)
@@ -121,19 +131,34 @@ def partition_model(
     precision: Precision = FLOAT32,
     estimator: Estimator | None = None,
     observe: Observer[OnnxGraph | IRModule] | None = None,
+    sizes: Sizes | None = None,
 ) -> Partition:
     """Lower the model, fuse it by the plan, and split it into tasks; equal functions (up to names) are one task.
 
     `without` names passes to do without (`flextune.plan.pass_list`). In another
     `precision` than float32 the model's inputs and outputs stay what they are. The plan is for the target of the
     `estimator` (`flextune.platforms.estimator.plan_estimator`), by default this machine. `observe` is told what every
-    pass left, and of the program in the groups of the plan (as `PLANNED`).
+    pass left, and of the program in the groups of the plan (as `PLANNED`). `sizes` are representative ones of the
+    model's symbols (`flextune.lowering.symbolic_shapes.generic_sizes`), if it has any.
     """
     precision = precision.of(model.weight_bytes)
     operators = relax_operators(model, without, precision, observe)
+    return partition_operators(model, operators, without, precision, estimator, observe, sizes)
+
+
+def partition_operators(
+    model: Model,
+    operators: IRModule,
+    without: Collection[str] = (),
+    precision: Precision = FLOAT32,
+    estimator: Estimator | None = None,
+    observe: Observer[OnnxGraph | IRModule] | None = None,
+    sizes: Sizes | None = None,
+) -> Partition:
+    """As `partition_model`, for a model that is Relax operators already (`relax_operators`)."""
     kept = LoweredKernels(without)
-    operators = with_planned_bodies(operators, kept, _without(without, precision), estimator)
-    switcher = FusionSwitcher.of(operators, _without(without, precision), estimator)
+    operators = with_planned_bodies(operators, kept, _without(without, precision), estimator, sizes)
+    switcher = FusionSwitcher.of(operators, _without(without, precision), estimator, sizes)
     if switcher is None:
         lowered = fuse_by_default(operators, without, observe)
     else:
@@ -144,7 +169,7 @@ def partition_model(
     module = with_precision(lowered, precision)
     if observe is not None and not precision.is_float32:
         observe(precision.name, module)
-    parts = replace(partition_module(model, module), kernels=kept, switcher=switcher)
+    parts = replace(partition_module(model, module, sizes=sizes or {}), kernels=kept, switcher=switcher)
     return replace(parts, precision=precision, without=tuple(without))
 
 
@@ -153,38 +178,61 @@ def _without(names: Collection[str], precision: Precision) -> frozenset[str]:
     return frozenset(names) if precision.is_float32 else frozenset((*names, *float32_only()))
 
 
-def partition_module(model: Model, module: tvm.IRModule, sites: tuple[CallSite, ...] | None = None) -> Partition:
-    """Split an already lowered module into tasks: what all of its functions call, or only these `sites`."""
+def partition_module(
+    model: Model, module: tvm.IRModule, sites: tuple[CallSite, ...] | None = None, sizes: Sizes | None = None
+) -> Partition:
+    """Split an already lowered module into tasks: what all of its functions call, or only these `sites`.
+
+    Of a function with symbolic sizes the workload is that at representative ones, by those of `main`'s symbols.
+    """
     counts = kernel_counts(module) if sites is None else Counter(site.function for site in sites)
     sites = call_sites(module) if sites is None else sites
-    functions: dict[Workload, list[str]] = {}
+    functions: dict[_Kernel, list[str]] = {}
     fallbacks = []
     for name in counts:
         function = module[name]
         if relax.analysis.has_reshape_pattern(function):
             continue
-        workload = _workload(name, function, sites)
-        if workload is None:
+        kernel = _kernel(name, function, sites, sizes or {})
+        if kernel is None:
             fallbacks.append(name)
         else:
-            functions.setdefault(workload, []).append(name)
-    return Partition(model, module, _tasks(functions, counts), tuple(fallbacks))
+            functions.setdefault(kernel, []).append(name)
+    return Partition(model, module, _tasks(functions, counts), tuple(fallbacks), sizes=dict(sizes or {}))
 
 
-def _tasks(functions: dict[Workload, list[str]], counts: Counter[str]) -> tuple[ModelTask, ...]:
-    calls = {workload: sum(counts[name] for name in names) for workload, names in functions.items()}
-    flops = {workload: workload.flops * calls[workload] for workload in functions}
+@dataclass(frozen=True, slots=True)
+class _Kernel:
+    """What functions must have in common to be one task."""
+
+    workload: Workload
+    sizes: tuple[tuple[str, int], ...] = ()
+    form: int = 0
+    """Of a function with symbolic sizes a hash of its structure: others may be equal at representative sizes only."""
+
+
+def _tasks(functions: dict[_Kernel, list[str]], counts: Counter[str]) -> tuple[ModelTask, ...]:
+    calls = {kernel: sum(counts[name] for name in names) for kernel, names in functions.items()}
+    flops = {kernel: kernel.workload.flops * calls[kernel] for kernel in functions}
     total = max(sum(flops.values()), 1)
     tasks = [
-        ModelTask(workload, calls[workload], tuple(names), flops[workload] / total)
-        for workload, names in functions.items()
+        ModelTask(kernel.workload, calls[kernel], tuple(names), flops[kernel] / total, kernel.sizes)
+        for kernel, names in functions.items()
     ]
     return tuple(sorted(tasks, key=lambda task: (-task.flops_share, task.name)))
 
 
-def _workload(name: str, function: PrimFunc, sites: tuple[CallSite, ...]) -> Workload | None:
-    constants = frozenset.intersection(*(site.constants for site in sites if site.function == name))
-    return _workload_of(function, described(operators_of(function)), tuple(sorted(constants)))
+def _kernel(name: str, function: PrimFunc, sites: tuple[CallSite, ...], sizes: Sizes) -> _Kernel | None:
+    calls = [site for site in sites if site.function == name]
+    constants = tuple(sorted(frozenset.intersection(*(site.constants for site in calls))))
+    called = described(operators_of(function))
+    if not symbols_of(function) or not sizes:
+        workload = _workload_of(function, called, constants)
+        return None if workload is None else _Kernel(workload)
+    own = kernel_sizes(function, calls[0], sizes)
+    workload = _workload_of(bound(function, own), called, constants)
+    form = tvm_ffi.structural_hash(function.without_attr("global_symbol"), map_free_vars=True)
+    return None if workload is None else _Kernel(workload, tuple(own.items()), form)
 
 
 @lru_cache(maxsize=1024)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from flextune.analysis.symbols import has_sizes, without_sizes
 from flextune.errors import ScheduleError
+from flextune.schedule.empty_reductions import set_before_reducing
 from flextune.schedule.packing import PackedInput
 from flextune.schedule.step import Program
 from flextune.schedule.trace import Trace
@@ -41,18 +43,35 @@ def apply_steps(
     constants: tuple[int, ...] = (),
     target: Target | None = None,
 ) -> ScheduledProgram:
-    """As `apply_trace`, for a bare PrimFunc; `constants` are the indices of constant parameters."""
-    program = Program(function, assignment, constants, target)
+    """As `apply_trace`, for a bare PrimFunc; `constants` are the indices of constant parameters.
+
+    Its sizes may be symbolic if representative ones are noted (`analysis.symbols.with_sizes`), of which the trace was
+    made: what comes out is right at all sizes.
+    """
+    program, symbolic = Program(function, assignment, constants, target), has_sizes(function)
     for number, step in enumerate(trace.steps):
         try:
             if step.rewrites and program.started:
                 raise ScheduleError(f"{step.kind} must come before every primitive step")
+            if step.rewrites and symbolic and not step.takes_symbols:
+                raise ScheduleError(f"{step.kind} is for programs whose sizes are numbers")
             step.apply(program)
         except (RuntimeError, ValueError, TypeError) as error:  # TVM's errors derive from these
             raise ScheduleError(f"step {number} ({step.kind}) is illegal: {_first_line(error)}") from error
+    if symbolic:
+        _finish_reductions(program)
     module = program.schedule.mod
-    module.update_func(module.get_global_var("main"), split_vector_tails(module["main"]))
+    module.update_func(module.get_global_var("main"), split_vector_tails(without_sizes(module["main"])))
     return ScheduledProgram(module, tuple(program.packs))
+
+
+def _finish_reductions(program: Program) -> None:
+    try:
+        set_before_reducing(program.schedule)
+    except RuntimeError as error:
+        raise ScheduleError(
+            f"a reduction of symbolic length cannot be set to 0 before: {_first_line(error)}"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from tvm.s_tir import SBlock, SBlockRealize
 
 from flextune.analysis.blocks import Access, BlockFacts, BlockKind, ProgramFacts, read_program
 from flextune.errors import ScheduleError
-from flextune.schedule.nest import LoopNest, element_region
+from flextune.schedule.nest import LoopNest, counted, element_region
 from flextune.schedule.packing import PackedInput
 from flextune.tvm_types import Buffer, BufferLoad, BufferRegion, Expression, PrimFunc, Statement, TirTree
 
@@ -53,9 +53,13 @@ def split_groups(function: PrimFunc, block: str, axis: str, size: int, constants
     if program is None or facts is None:
         raise ScheduleError(f"cannot split groups of block {block!r}: the function has no such plain block")
     written = facts.writes[0].plain_axes() or ()
-    if axis not in written or size < 1 or facts.extent(axis) % size:
+    if axis not in written or size < 1 or facts.extent(axis) % size or _is_symbolic(facts, axis):
         raise ScheduleError(f"cannot split block {block!r}: {axis!r} is no axis of groups of {size}")
     return _Splitter(function, program, facts, axis, size, tuple(constants)).run()
+
+
+def _is_symbolic(facts: BlockFacts, axis: str) -> bool:
+    return any(it.name == axis and it.symbol is not None for it in facts.iterators)
 
 
 class _Splitter:
@@ -114,9 +118,10 @@ class _Splitter:
                 self.views[parameter] = (self._split_buffer(parameter, axes.index(self.axis)), axes.index(self.axis))
 
     def _split_buffer(self, buffer: Buffer, dimension: int) -> Buffer:
-        shape = [int(extent) for extent in buffer.ty.shape]
-        shape[dimension : dimension + 1] = [shape[dimension] // self.size, self.size]
-        return tirx.decl_buffer(shape, str(buffer.ty.dtype), str(buffer.name))
+        shape = list(buffer.ty.shape)
+        shape[dimension : dimension + 1] = [int(shape[dimension]) // self.size, self.size]
+        sizes = [counted(extent, self.program.index) for extent in shape]
+        return tirx.decl_buffer(sizes, str(buffer.ty.dtype), str(buffer.name))
 
     def _axis_of_consumer(self, facts: BlockFacts) -> str | None:
         """The iterator of an element-wise block that runs over the split dimension of all split buffers it reads."""
@@ -139,12 +144,12 @@ class _Splitter:
     def _rewritten(self, facts: BlockFacts, axis: str) -> Statement:
         """The nest of a block with `axis` split, and its buffer split too where it is inside the function."""
         group = group_axis(axis)
-        extents = {it.name: it.extent for it in facts.iterators}
-        spatial: list[tuple[str, int]] = []
+        extents = {it.name: it.size for it in facts.iterators}
+        spatial: list[tuple[str, Expression]] = []
         for it in facts.spatial:
-            sizes = [(group, it.extent // self.size), (axis, self.size)] if it.name == axis else [(it.name, it.extent)]
+            sizes = [(group, it.extent // self.size), (axis, self.size)] if it.name == axis else [(it.name, it.size)]
             spatial += sizes
-        nest = LoopNest(spatial, [(it.name, it.extent) for it in facts.reduce])
+        nest = LoopNest(spatial, [(it.name, it.size) for it in facts.reduce], self.program.index)
         analyzer = tvm.sym.Analyzer()
         for name, extent in {**extents, **dict(spatial)}.items():
             analyzer.bind(nest.vars[name], Range(0, extent))
@@ -211,8 +216,8 @@ class _Splitter:
         return any(region.source.same_as(buffer) for region in reader.block.reads)
 
     def _join(self, old: Buffer, new: Buffer, dimension: int) -> Statement:
-        shape: Mapping[int, int] = {d: int(extent) for d, extent in enumerate(new.ty.shape)}
-        nest = LoopNest([(f"d{d}", extent) for d, extent in shape.items()], [])
+        shape: Mapping[int, Expression] = dict(enumerate(new.ty.shape))
+        nest = LoopNest([(f"d{d}", extent) for d, extent in shape.items()], [], self.program.index)
         source = list(nest.vars.values())
         whole = source[dimension] * self.size + source[dimension + 1]
         target = [*source[:dimension], whole, *source[dimension + 2 :]]

@@ -30,7 +30,7 @@ class PackedAxes:
     group: int = 1
     """Neighbours along the last outer iterator that a dot product takes together."""
 
-    def shape(self, extents: Mapping[str, int]) -> list[int]:
+    def shape(self, extents: Mapping[str, Expression]) -> list[Expression]:
         """The packed shape, for extents that are whole tiles and groups."""
         shape = [extents[n] // self.tile if n == self.vector else extents[n] for n in self.outer]
         shape[-1] //= self.group

@@ -20,8 +20,9 @@ from tvm.s_tir import SBlock, SBlockRealize
 
 from flextune.analysis.blocks import Access, BlockFacts, ProgramFacts, iterator_name, read_program
 from flextune.analysis.moves import is_transpose
+from flextune.analysis.symbols import is_symbolic
 from flextune.errors import ScheduleError
-from flextune.schedule.nest import LoopNest, element_region
+from flextune.schedule.nest import LoopNest, counted, element_region, round_up, same_size
 from flextune.schedule.packing import PackedAxes, PackedInput
 from flextune.schedule.restage_check import check_restage
 from flextune.schedule.zero_fill import ZeroFilled, zero_filled
@@ -93,16 +94,19 @@ class _Restager:
         self.function, self.program, self.facts = function, program, facts
         self.tiles, self.vector, self.pack, self.constants, self.fuse = tiles, vector, pack, constants, fuse
         self.old = {it.var: iterator_name(it.var) for it in facts.block.iter_vars}
-        self.extents = {it.name: it.extent for it in facts.iterators}
+        self.extents: Mapping[str, Expression] = {it.name: it.size for it in facts.iterators}
         # Extents are padded to whole register tiles, and the reduction to whole groups where the packing has some
         multiples = {**tiles, pack.outer[-1]: pack.group} if pack is not None and pack.group > 1 else tiles
-        self.padded = {name: _round_up(extent, multiples.get(name, 1)) for name, extent in self.extents.items()}
+        self.padded = {name: round_up(extent, multiples.get(name, 1)) for name, extent in self.extents.items()}
+        self.grown = frozenset(
+            name for name, extent in self.extents.items() if not same_size(self.padded[name], extent)
+        )
         # The accumulator L: an element per padded result, vector last, so that a tile is rows of vector registers
         spatial = [it.name for it in facts.spatial if it.name != vector]
         self.order = [*spatial, vector]
         self.source = facts.block.body.buffer
         self.local = tirx.decl_buffer(
-            tuple(self.padded[name] for name in self.order),
+            tuple(counted(self.padded[name], program.index) for name in self.order),
             str(self.source.ty.dtype),
             f"{facts.name}_local",
             scope="local",
@@ -155,6 +159,7 @@ class _Restager:
         nest = LoopNest(
             [(name, self.padded[name]) for name in self.order],
             [(it.name, self.padded[it.name]) for it in self.facts.reduce],
+            self.program.index,
         )
         target = [nest.vars[name] for name in self.order]
         block = self.facts.block
@@ -191,7 +196,7 @@ class _Restager:
     def _store(self) -> Statement:
         """The nest that copies the true elements of L to the result."""
         spatial = [it.name for it in self.facts.spatial]
-        nest = LoopNest([(name, self.extents[name]) for name in spatial], [])
+        nest = LoopNest([(name, self.extents[name]) for name in spatial], [], self.program.index)
         source = [nest.vars[name] for name in self.order]
         indices = [self._substitute(index, nest.vars, clamp=False) for index in self.facts.block.body.indices]
         store = tirx.BufferStore(self.source, tirx.BufferLoad(self.local, source), indices)
@@ -253,17 +258,20 @@ class _Restager:
         assert pack is not None
         source = self._operand_buffer()
         access = self.facts.operands[pack.operand]
-        if access.separate_axes(self.extents) != frozenset(pack.outer):
+        if access.separate_axes(self.facts.extents) != frozenset(pack.outer):
             raise ScheduleError(
                 f"operand {access.buffer.name!r} of {self.facts.name!r} is not indexed by plain iterators alone"
             )
         shape, axes = pack.shape(self.padded), access.plain_axes()
-        buffer = tirx.decl_buffer(shape, access.buffer.dtype, f"{access.buffer.name}_packed")
+        sizes = [counted(extent, self.program.index) for extent in shape]
+        buffer = tirx.decl_buffer(sizes, access.buffer.dtype, f"{access.buffer.name}_packed")
         if access.buffer.parameter in self.constants and axes is not None:
+            if any(map(is_symbolic, shape)):
+                raise ScheduleError(f"{access.buffer.name!r} is packed before the sizes of the program are known")
             return self._packed_input(access, axes, shape), buffer, None
         # The nest runs over the packed buffer; `value` is each iterator of the contraction, put together from its parts
         names = [f"p{i}" for i in range(len(shape))]
-        nest = LoopNest(list(zip(names, shape, strict=True)), [])
+        nest = LoopNest(list(zip(names, shape, strict=True)), [], self.program.index)
         dims = [nest.vars[n] for n in names]
         value = {n: dims[i] for i, n in enumerate(pack.outer)}
         tail = dims[len(pack.outer) :]
@@ -274,7 +282,7 @@ class _Restager:
         indices = [self._substitute(index, value, clamp=False) for index in self._operand_indices()]
         load = tirx.BufferLoad(source, indices)
         # Zero beyond the true extents, so that filling up the reduction changes no sum
-        guards = [value[n] < self.extents[n] for n in pack.outer if self.padded[n] != self.extents[n]]
+        guards = [value[n] < self.extents[n] for n in pack.outer if n in self.grown]
         if guards:
             load = tirx.if_then_else(tirx.all(*guards), load, tirx.const(0, access.buffer.dtype))
         reads = [element_region(source, indices)]
@@ -315,7 +323,7 @@ class _Restager:
 
     def _data_stage(self) -> ZeroFilled | None:
         """A copy of the data with zeros up to whole groups, where they are not whole and no stage can be extended."""
-        if self.pack is None or all(self.padded[it.name] == it.extent for it in self.facts.reduce):
+        if self.pack is None or all(it.name not in self.grown for it in self.facts.reduce):
             return None
         access = self.facts.operands[1 - self.pack.operand]
         if any(self.program.block(name).output == access.buffer for name in self._extensible_producers()):
@@ -324,14 +332,14 @@ class _Restager:
         if needed is None:
             raise ScheduleError(f"block {self.facts.name!r}: {access.buffer.name!r} cannot be padded to whole groups")
         source = next(r.source for r in self.facts.block.reads if str(r.source.name) == access.buffer.name)
-        return zero_filled(source, needed, data_block_name(self.facts.name))
+        return zero_filled(source, needed, data_block_name(self.facts.name), self.program.index)
 
-    def _extensible_producers(self) -> dict[str, dict[int, int]]:
+    def _extensible_producers(self) -> dict[str, dict[int, Expression]]:
         """Producers of the unpacked operand that can be computed on the padded domain: name -> new extents.
 
         A transpose is none: it is inlined later, and a guard around its load would hide the load from intrinsics.
         """
-        found: dict[str, dict[int, int]] = {}
+        found: dict[str, dict[int, Expression]] = {}
         for operand, access in enumerate(self.facts.operands):
             if self.pack is not None and operand == self.pack.operand:
                 continue
@@ -346,36 +354,37 @@ class _Restager:
                     found[producer.name] = needed
         return found
 
-    def _needed_extents(self, access: Access) -> dict[int, int] | None:
+    def _needed_extents(self, access: Access) -> dict[int, Expression] | None:
         """The dimensions that the padded domain reads beyond their extents, with what they need; None if not linear.
 
         An index 2i + k reads up to 2 * (growth of i) + (growth of k) further.
         """
-        needed: dict[int, int] = {}
+        needed: dict[int, Expression] = {}
         for dim, (terms, uses) in enumerate(zip(access.terms, access.uses, strict=True)):
-            if all(self.padded[n] == self.extents[n] for n in uses):
+            if self.grown.isdisjoint(uses):
                 continue
             if terms is None or any(term.coefficient < 0 or term.divisor != 1 for term in terms):
                 return None
             growth = sum(
                 term.coefficient * (self.padded[term.iterator] - self.extents[term.iterator]) for term in terms
             )
-            needed[dim] = access.buffer.shape[dim] + growth
+            needed[dim] = access.buffer.sizes[dim] + growth
         return needed
 
     def _unclamped(self) -> set[Buffer]:
         names = {self.program.block(name).output.name for name in self._extensible_producers()}
         return {r.source for r in self.facts.block.reads if str(r.source.name) in names}
 
-    def _extend(self, facts: BlockFacts, needed: Mapping[int, int]) -> tuple[Statement, Buffer, Buffer]:
+    def _extend(self, facts: BlockFacts, needed: Mapping[int, Expression]) -> tuple[Statement, Buffer, Buffer]:
         """The producer's nest over the larger domain; elements beyond the original domain are zero and never used."""
         old = facts.block.body.buffer
         axes = facts.writes[0].plain_axes()
         assert axes is not None
         grown = {axes[dim]: extent for dim, extent in needed.items()}
-        extents = [(it.name, grown.get(it.name, it.extent)) for it in facts.iterators]
-        nest = LoopNest(extents, [])
-        shape = tuple(needed.get(d, e) for d, e in enumerate(facts.output.shape))
+        sizes = {it.name: it.size for it in facts.iterators}
+        extents = [(name, grown.get(name, size)) for name, size in sizes.items()]
+        nest = LoopNest(extents, [], self.program.index)
+        shape = tuple(counted(needed.get(d, e), self.program.index) for d, e in enumerate(facts.output.sizes))
         new = tirx.decl_buffer(shape, facts.output.dtype, facts.output.name)
         mapping = {it.var: nest.vars[iterator_name(it.var)] for it in facts.block.iter_vars}
 
@@ -383,7 +392,7 @@ class _Restager:
             return tvm_ffi.structural_map(tree, (tirx.Var, lambda var: mapping.get(var, var)))
 
         value = swap(facts.block.body.value)
-        guards = [nest.vars[n] < facts.extent(n) for n, e in grown.items() if n is not None and e != facts.extent(n)]
+        guards = [nest.vars[n] < sizes[n] for n, e in grown.items() if n is not None and not same_size(e, sizes[n])]
         if guards:
             value = tirx.if_then_else(tirx.all(*guards), value, tirx.const(0, facts.output.dtype))
         indices = [swap(index) for index in facts.block.body.indices]
@@ -399,12 +408,8 @@ class _Restager:
             name = self.old.get(var)
             if name is None:
                 return var
-            if clamp and self.padded[name] != self.extents[name]:
+            if clamp and name in self.grown:
                 return tirx.min(variables[name], self.extents[name] - 1)
             return variables[name]
 
         return tvm_ffi.structural_map(tree, (tirx.Var, swap))
-
-
-def _round_up(extent: int, tile: int) -> int:
-    return -(-extent // tile) * tile

@@ -22,6 +22,7 @@ class Restage(Step):
 
     kind: ClassVar[str] = "restage"
     rewrites: ClassVar[bool] = True
+    takes_symbols: ClassVar[bool] = True
     block: str
     """The contraction's block."""
     tiles: tuple[tuple[str, tuple[Factor, ...]], ...]
@@ -75,6 +76,7 @@ class PeelTail(Step):
 
     kind: ClassVar[str] = "peel_tail"
     rewrites: ClassVar[bool] = True
+    takes_symbols: ClassVar[bool] = True
     block: str
     width: int
 
@@ -91,6 +93,7 @@ class SplitGroups(Step):
 
     kind: ClassVar[str] = "split_groups"
     rewrites: ClassVar[bool] = True
+    takes_symbols: ClassVar[bool] = True
     block: str
     axis: str
     size: int

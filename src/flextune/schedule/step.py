@@ -81,6 +81,8 @@ class Step:
     kind: ClassVar[str]
     rewrites: ClassVar[bool] = False
     """Whether the step rewrites the function, which must come before every primitive."""
+    takes_symbols: ClassVar[bool] = False
+    """Of a step that rewrites: whether what it makes of a function with symbolic sizes is right at all of them."""
 
     def apply(self, program: Program) -> None:
         """Change `program`; raises `ScheduleError` (or a TVM error) when the step is illegal."""

@@ -2,7 +2,8 @@
 
 before:  for l in vectorized(16): if base + l < n: store(base + l)     (one guard a lane: nothing is a vector)
 after:   for l in vectorized(16): if base + 15 < n: store(base + l)
-         for l in vectorized(16): if not base + 15 < n: store(n - 16 + l)     (some elements twice)
+         for l in vectorized(16): if not base + 15 < n: store(n - 16 + l)     (some elements twice; where n is
+                                                         symbolic only if 16 <= n, else lane by lane as below)
          or, where 16 divides base, and n % 16 is 12 (from accumulators; nothing where it is 0):
          for l in vectorized(8): if base + 11 < n and not base + 15 < n: store(base + l)
          for l in vectorized(4): if base + 11 < n and not base + 15 < n: store(base + 8 + l)
@@ -46,34 +47,47 @@ def _split(loop: Statement, parameters: list[Buffer]) -> Statement:
     realize = SBlockRealize(loop.body.iter_values, _all([*plain, *whole]), loop.body.block)
     vector = tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, realize)
     beyond = [tirx.Not(_all(whole))]
-    last = _last_vector(loop, of_lanes, [*plain, *beyond], parameters)
-    parts = [last] if last is not None else _shorter_vectors(loop, of_lanes, [*plain, *beyond])
+    parts = _last_vector(loop, of_lanes, plain, beyond, parameters)
+    if parts is None:
+        parts = _shorter_vectors(loop, of_lanes, [*plain, *beyond])
     rest = parts if parts is not None else [_lane_by_lane(loop, beyond)]
     return tirx.SeqStmt([vector, *rest]) if rest else vector
 
 
 def _last_vector(
-    loop: Statement, of_lanes: list[Expression], plain: list[Expression], parameters: list[Buffer]
-) -> Statement:
-    """The last whole vector of the axis, which computes some elements twice; None where that is not the same."""
+    loop: Statement,
+    of_lanes: list[Expression],
+    plain: list[Expression],
+    beyond: list[Expression],
+    parameters: list[Buffer],
+) -> list[Statement] | None:
+    """The last whole vector of the axis, which computes some elements twice; None where that is not the same.
+
+    An axis of symbolic length may be shorter than a vector: then it is computed lane by lane.
+    """
     guard, copy = of_lanes[0], _Copy(loop)
     places = [place for place, value in enumerate(loop.body.iter_values) if _reads(value, loop.loop_var)]
     if len(of_lanes) != 1 or len(places) != 1 or not _may_repeat(loop.body.block, parameters):
         return None
     last = guard.b - loop.extent
     is_place = tvm_ffi.structural_equal(loop.body.iter_values[places[0]], guard.a)
-    if not is_place or _growth(guard, loop.loop_var) != 1 or not isinstance(last, tirx.IntImm) or int(last) < 0:
+    is_short = isinstance(last, tirx.IntImm) and int(last) < 0
+    if not is_place or _growth(guard, loop.loop_var) != 1 or is_short:
         return None
     values = [copy.renamed(each) for each in loop.body.iter_values]
     values[places[0]] = last + copy.lane
-    return copy.loop(SBlockRealize(values, _all([copy.renamed(each) for each in plain]), copy.block()), loop.kind)
+    holds_one = [] if isinstance(last, tirx.IntImm) else [loop.extent <= guard.b]
+    guards = [copy.renamed(each) for each in (*plain, *beyond, *holds_one)]
+    vector = copy.loop(SBlockRealize(values, _all(guards), copy.block()), loop.kind)
+    return [vector, *(_lane_by_lane(loop, [*beyond, tirx.Not(each)]) for each in holds_one)]
 
 
 def _may_repeat(block: Block, parameters: list[Buffer]) -> bool:
     """Whether elements may be computed again: what they were computed from is still there.
 
     TVM may put the result of a block into the memory of what it reads for the last time, unless one of them is a
-    parameter. Indices into accumulators in registers must be constants, which these are not.
+    parameter. Indices into accumulators in registers must be constants, which these are not. What reads nothing may set
+    elements before others are added to them: once more would be after that.
     """
 
     def is_parameter(buffer: Buffer) -> bool:
@@ -83,7 +97,7 @@ def _may_repeat(block: Block, parameters: list[Buffer]) -> bool:
     apart = all(is_parameter(buffer) for buffer in read) or all(is_parameter(buffer) for buffer in written)
     updated = any(source.same_as(result) for source in read for result in written)
     in_memory = all(str(buffer.scope()) != "local" for buffer in (*read, *written))
-    return apart and in_memory and not updated and block.init is None
+    return apart and in_memory and bool(read) and not updated and block.init is None
 
 
 def _shorter_vectors(loop: Statement, of_lanes: list[Expression], plain: list[Expression]) -> list[Statement] | None:

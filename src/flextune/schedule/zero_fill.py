@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from tvm import tirx
 
-from flextune.schedule.nest import LoopNest, element_region
-from flextune.tvm_types import Buffer, Statement
+from flextune.analysis.symbols import is_symbolic
+from flextune.schedule.nest import LoopNest, counted, element_region, same_size
+from flextune.tvm_types import Buffer, Expression, Statement
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,15 +21,18 @@ class ZeroFilled:
     statement: Statement
 
 
-def zero_filled(source: Buffer, extents: Mapping[int, int], block: str) -> ZeroFilled:
-    """A copy of buffer `source`, made by a block of this name, with the given extents of some dimensions."""
-    old = [int(extent) for extent in source.ty.shape]
-    shape = [extents.get(dim, extent) for dim, extent in enumerate(old)]
+def zero_filled(source: Buffer, extents: Mapping[int, Expression], block: str, index: str = "int32") -> ZeroFilled:
+    """A copy of buffer `source`, made by a block of this name, with the given extents of some dimensions.
+
+    `index` is the type that the function counts in.
+    """
+    old = [extent if is_symbolic(extent) else int(extent) for extent in source.ty.shape]
+    shape = [counted(extents.get(dim, extent), index) for dim, extent in enumerate(old)]
     dtype = str(source.ty.dtype)
     buffer = tirx.decl_buffer(shape, dtype, f"{source.name}_filled")
-    nest = LoopNest([(f"d{dim}", extent) for dim, extent in enumerate(shape)], [])
+    nest = LoopNest([(f"d{dim}", extent) for dim, extent in enumerate(shape)], [], index)
     indices = list(nest.vars.values())
-    inside = [indices[dim] < old[dim] for dim in range(len(old)) if shape[dim] > old[dim]]
+    inside = [indices[dim] < old[dim] for dim in extents if not same_size(shape[dim], old[dim])]
     value = tirx.if_then_else(tirx.all(*inside), tirx.BufferLoad(source, indices), tirx.const(0, dtype))
     store = tirx.BufferStore(buffer, value, indices)
     statement = nest.wrap(block, store, [element_region(source, indices)], [element_region(buffer, indices)])

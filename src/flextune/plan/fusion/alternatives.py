@@ -38,7 +38,7 @@ def emit_alternative(emitter: Emitter, group: FusionGroup, alternative: Alternat
             instead = algorithm_of(alternative).rewrite(emitter, group, alternative) if alternative.algorithm else None
             emitter.group(group.operators, instead)
         case Division.PARTS:
-            _emit_each(emitter, (part.operators for part in parts(emitter.graph, group)))
+            _emit_each(emitter, (part.operators for part in parts(emitter.graph.for_decisions, group)))
         case Division.MERGED:
             emit_merged(group.branches, emitter)
         case Division.SEPARATE:

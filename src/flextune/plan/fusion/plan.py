@@ -61,8 +61,9 @@ def make_plan(graph: OperatorGraph, without: Collection[str] = ()) -> FusionPlan
     """
     patterns = [pattern for pattern in registered() if not pattern.is_without(checked_names(without))]
     fusible = [operator.index for operator in graph.operators if operator.kind is not Kind.OPAQUE]
-    groups = _groups(graph, fusible, patterns)
-    return FusionPlan(graph, groups if MERGED_PRODUCTS in without else _merged(graph, groups))
+    decided = graph.for_decisions
+    groups = _groups(decided, fusible, patterns)
+    return FusionPlan(graph, groups if MERGED_PRODUCTS in without else _merged(decided, groups))
 
 
 def parts(graph: OperatorGraph, group: FusionGroup) -> tuple[FusionGroup, ...]:

@@ -19,6 +19,7 @@ from flextune.errors import UsageError
 from flextune.lowering.emit import Emitter, functions_only, outer_leaves, primitive, value_name
 from flextune.lowering.estimator import Estimator
 from flextune.lowering.operator_graph import OperatorGraph, is_constant
+from flextune.lowering.symbolic_shapes import Sizes
 from flextune.plan.alternative import PARTS, Alternative, Choice
 from flextune.plan.fusion.alternatives import alternatives, emit_alternative
 from flextune.plan.fusion.pattern import Group
@@ -26,6 +27,9 @@ from flextune.plan.fusion.plan import FusionGroup, FusionPlan, make_plan, parts,
 from flextune.plan.pass_list import check_passes
 from flextune.registry import nearest
 from flextune.tvm_types import RelaxVar
+
+STATIC_ONLY = ("attention", "merged-products", "online", "separable", "winograd")
+"""What is done without where sizes are symbolic: their kernels and slices are made for numbers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,16 +78,20 @@ class FusionSwitcher:
 
     @classmethod
     def of(
-        cls, module: tvm.IRModule, without: Collection[str] = (), estimator: Estimator | None = None
+        cls,
+        module: tvm.IRModule,
+        without: Collection[str] = (),
+        estimator: Estimator | None = None,
+        sizes: Sizes | None = None,
     ) -> FusionSwitcher | None:
         """The plan of a Relax module of operators, for this machine unless an estimator says for what.
 
-        None when its `main` branches.
+        `sizes` are representative ones of its symbols, if it has any. None when its `main` branches.
         """
-        of_plan, of_groups = _split(without)
-        graph = OperatorGraph.of(module, estimator)
+        graph = OperatorGraph.of(module, estimator, sizes)
         if graph is None:
             return None
+        of_plan, of_groups = _split(without if graph.representative is None else (*without, *STATIC_ONLY))
         return cls._of_plan(make_plan(graph, of_plan), of_groups)
 
     @classmethod
@@ -94,7 +102,12 @@ class FusionSwitcher:
         positions = {key: number for number, key in enumerate(counts)}
         first = dict(zip(reversed(keys), reversed(plan.groups), strict=True))
         kinds = tuple(
-            GroupKind(f"group{positions[key]}", first[key], counts[key], alternatives(graph, first[key], without))
+            GroupKind(
+                f"group{positions[key]}",
+                first[key],
+                counts[key],
+                alternatives(graph.for_decisions, first[key], without),
+            )
             for key in counts
         )
         return cls(plan, kinds, tuple(positions[key] for key in keys), without)
@@ -109,7 +122,7 @@ class FusionSwitcher:
         groups: list[FusionGroup] = []
         for group, kind in zip(self.plan.groups, self.kind_of, strict=True):
             is_parts = self.kinds[kind].default == PARTS
-            groups += parts(graph, group) if is_parts else (group,)
+            groups += parts(graph.for_decisions, group) if is_parts else (group,)
         plan = FusionPlan(graph, tuple(sorted(groups, key=lambda group: group.sink)))
         return self._of_plan(plan, self.without)
 

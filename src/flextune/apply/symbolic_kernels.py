@@ -1,0 +1,97 @@
+"""Schedules for kernels with symbolic sizes: made for one size of each symbol, right for all of them.
+
+A trace made at numbers is applied to the program with symbols, where TVM's primitives and our rewriting steps guard and
+pad whatever need not be whole. What a trace is like depends on the numbers, so they are chosen for what they do *not*
+suggest: along the innermost axes of tensors, which vectors run along, one that no vector divides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import tvm_ffi
+from tvm import tirx
+
+from flextune.analysis.symbols import bound, symbols_of, with_sizes
+from flextune.errors import ScheduleError
+from flextune.platforms import platform_registry as platforms
+from flextune.schedule.apply import ScheduledProgram, apply_steps
+from flextune.schedule.space import SearchSpace
+from flextune.schedule.trace import Trace
+from flextune.target.target import Target
+from flextune.tvm_types import Expression, PrimFunc
+from flextune.workload.tir import from_prim_func
+
+_WHOLE = (96, 48, 24, 8)
+"""Sizes that many tiles divide: along outer axes nothing is lost by it, and rows can be shared out evenly."""
+
+
+def applied(
+    function: PrimFunc,
+    sizes: Mapping[str, int],
+    trace: Trace,
+    assignment: Mapping[str, int],
+    constants: tuple[int, ...],
+    target: Target,
+) -> ScheduledProgram:
+    """The function with symbolic sizes by a trace that was made of it at representative ones.
+
+    ScheduleError where the trace takes something for granted that holds at those alone.
+    """
+    return apply_steps(with_sizes(function, sizes), trace, assignment, constants, target)
+
+
+def scheduled_by_default(
+    function: PrimFunc, sizes: Mapping[str, int], constants: tuple[int, ...], target: Target
+) -> ScheduledProgram:
+    """The function by the first default schedule that can be applied at all sizes. ScheduleError where none can."""
+    reasons: list[str] = []
+    for made_at in trace_sizes(function, sizes, target.vector_lanes(32)):
+        space = space_at(function, made_at, constants, target)
+        if not space.tunable and not space.trace.steps:
+            reasons.append("no rule knows the program")
+            continue
+        try:
+            return applied(function, made_at, space.trace, space.default, constants, target)
+        except ScheduleError as error:
+            reasons.append(str(error))
+    raise ScheduleError("; ".join(dict.fromkeys(reasons)))
+
+
+def space_at(function: PrimFunc, sizes: Mapping[str, int], constants: tuple[int, ...], target: Target) -> SearchSpace:
+    """The schedules of the function at these sizes."""
+    workload = from_prim_func(bound(function, sizes), "symbolic", constants)
+    return platforms.get(target.kind).search_space(workload, target)
+
+
+def trace_sizes(function: PrimFunc, sizes: Mapping[str, int], lanes: int) -> Iterator[dict[str, int]]:
+    """Sizes to make a trace at, the most promising first."""
+    contiguous = _innermost_symbols(function)
+    ragged = {name: _ragged(size, lanes) for name, size in sizes.items()}
+    whole = {name: ragged[name] if name in contiguous else _whole(size) for name, size in sizes.items()}
+    yield whole
+    if whole != ragged:
+        yield ragged
+
+
+def _whole(size: int) -> int:
+    multiple = next((each for each in _WHOLE if each <= size), size)
+    return size // multiple * multiple
+
+
+def _ragged(size: int, lanes: int) -> int:
+    """A prime from the size on that holds an odd number of whole vectors: no wider one divides what these are."""
+    found = max(size, lanes + 1)
+    while (found // lanes) % 2 == 0 or any(found % divisor == 0 for divisor in range(2, int(found**0.5) + 1)):
+        found += 1
+    return found
+
+
+def _innermost_symbols(function: PrimFunc) -> frozenset[str]:
+    """The symbols in the last dimension of a tensor, parameters and those inside."""
+    known = symbols_of(function)
+    found: list[Expression] = []
+    for buffer in (*function.params, *function.body.block.alloc_buffers):
+        if len(buffer.ty.shape):
+            tvm_ffi.structural_walk(buffer.ty.shape[-1], (tirx.Var, found.append))
+    return frozenset(str(each.name) for each in known if any(each.same_as(other) for other in found))

@@ -1,0 +1,96 @@
+"""Relax modules with symbolic shapes: what they are at one size of each symbol, and which symbols their kernels have.
+
+Plans are decided on the program at representative sizes and written over the symbols. A decision that holds at sizes
+which are multiples of nothing, and differ from each other and from the numbers in the model (`generic_sizes`), holds at
+all sizes: equal shapes there are equal expressions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+import tvm_ffi
+from tvm import relax, tirx
+
+from flextune.analysis.symbols import is_symbolic, size_at, symbols_of
+from flextune.errors import ModelError
+from flextune.lowering.calls import CallSite
+from flextune.tvm_types import Expression, IRModule, PrimFunc, RelaxType
+
+Sizes = Mapping[str, int]
+"""A representative size of each symbol of a model, by its name."""
+
+
+def is_module_symbolic(module: IRModule) -> bool:
+    """Whether `main` has symbols in its shapes."""
+    return bool(relax.analysis.defined_symbolic_vars(module["main"]))
+
+
+def at_sizes(module: IRModule, sizes: Sizes) -> IRModule:
+    """The module with its symbols as numbers. ModelError for a symbol without one."""
+    names = [str(symbol.name) for symbol in relax.analysis.defined_symbolic_vars(module["main"])]
+    if missing := [name for name in names if name not in sizes]:
+        raise ModelError(f"no representative size is known of {', '.join(missing)}")
+    return relax.transform.BindSymbolicVars({name: sizes[name] for name in names}, "main")(module)
+
+
+def generic_sizes(ranges: Mapping[str, tuple[int, int]], taken: Collection[int] = ()) -> dict[str, int]:
+    """A size of each symbol for plans: a prime near the middle of its range (that of logarithms), none of them twice.
+
+    It may be beyond the end of a short range: it is the form of the program that is asked for, not its time.
+    """
+    used, found = set(taken), dict[str, int]()
+    for name, (low, high) in ranges.items():
+        found[name] = next(
+            size for size in _primes_near(round((max(low, 1) * max(high, 1)) ** 0.5)) if size not in used
+        )
+        used.add(found[name])
+    return found
+
+
+_LEAST_PRIME = 17
+"""No vector is longer than 16 elements, and few axes of operators (taps, groups, heads) are that long."""
+
+
+def _primes_near(middle: int) -> Iterator[int]:
+    start = max(middle, _LEAST_PRIME)
+    distance = 0
+    while True:
+        for size in dict.fromkeys((start + distance, start - distance)):
+            if size >= _LEAST_PRIME and all(size % divisor for divisor in range(2, int(size**0.5) + 1)):
+                yield size
+        distance += 1
+
+
+def kernel_sizes(function: PrimFunc, site: CallSite, sizes: Sizes) -> dict[str, int]:
+    """Representative sizes of the symbols of a kernel, which has names of its own, from one of its calls.
+
+    ModelError for a symbol that is no dimension of any parameter: a call could not tell the kernel its size.
+    """
+    found: dict[str, int] = {}
+    for parameter, kind in zip(function.params, _tensors(site), strict=False):
+        for extent, given in zip(getattr(parameter.ty, "shape", ()), kind.shape, strict=True):
+            if isinstance(extent, tirx.Var):
+                found.setdefault(str(extent.name), _evaluated(given, sizes))
+    if missing := [str(each.name) for each in symbols_of(function) if str(each.name) not in found]:
+        raise ModelError(
+            f"kernel {site.function}: the size {missing[0]} is no dimension of a tensor that it reads or writes"
+        )
+    return found
+
+
+def _tensors(site: CallSite) -> Sequence[RelaxType]:
+    result = site.variable.ty
+    outputs = list(result.fields) if isinstance(result, relax.TupleType) else [result]
+    return [*(argument.ty for argument in site.arguments), *outputs]
+
+
+def _evaluated(extent: Expression, sizes: Sizes) -> int:
+    found: list[Expression] = []
+    if is_symbolic(extent):
+        tvm_ffi.structural_walk(extent, (tirx.Var, found.append))
+    by_variable = {each: sizes[str(each.name)] for each in found if str(each.name) in sizes}
+    size = size_at(extent, by_variable)
+    if size is None:
+        raise ModelError(f"no representative size is known of {extent}")
+    return size
