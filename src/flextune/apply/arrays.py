@@ -34,6 +34,12 @@ def input_array(spec: ValueSpec, value: object, model: str) -> Any:
     return _copy(spec, array)
 
 
+def shape_of(value: object) -> tuple[int, ...]:
+    """The shape of an array, a DLPack tensor, or whatever NumPy makes an array of."""
+    found = getattr(value, "shape", None)
+    return tuple(map(int, np.asarray(value).shape if found is None else found))
+
+
 def output_array(spec: ValueSpec, value: object, model: str) -> np.ndarray:
     """The caller's memory for an output as an array over it. UsageError when the model cannot write into it."""
     if not spec.is_static:

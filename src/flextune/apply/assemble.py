@@ -50,7 +50,7 @@ def _own(
     """The model with a runtime of its own, or why it cannot have one."""
     model = static_model(module, signature, target, in_place)
     if model is None:
-        return "its shapes are not static, or it calls functions that are no kernels"
+        return "it has sizes that those of its inputs do not tell, or it calls functions that are no kernels"
     if not has_compiler():
         return "there is no C compiler (gcc, cc, or the Python package ziglang)"
     program = model.program
@@ -59,7 +59,7 @@ def _own(
         runtime=Runtime.OWN,
         kernels=tuple(step.kernel or "" for step in program.steps),
         weight_bytes=program.weight_bytes,
-        activation_bytes=program.activation_bytes,
+        activation_bytes=program.activation_bytes if program.symbolic is None else None,
     )
     folder = temporary_folder()
     library = build_library(model, signature, target, folder.path, writer)

@@ -99,7 +99,7 @@ def compile_model(
 
 def workloads_in_place(partition: Partition) -> frozenset[str]:
     """Keys of the workloads of which no call is left in a built model: concatenations and slices that are views."""
-    code = read_straight_line(partition.module, len(partition.model.inputs))
+    code = read_straight_line(partition.module, partition.model.inputs)
     if code is None:
         return frozenset()
     called = {step.kernel for step in decide_in_place(code).steps(code) if isinstance(step, Step)}

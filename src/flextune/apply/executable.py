@@ -15,7 +15,8 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from flextune.apply.arrays import apart, empty_value, input_array, output_array
+from flextune.apply.actual_sizes import PortReader, Ports, bound_ports, typical_sizes
+from flextune.apply.arrays import apart, empty_value, input_array, output_array, shape_of
 from flextune.apply.handover import Handed, handed_over
 from flextune.apply.machine import Machine, ModelCode
 from flextune.apply.processor import check_instructions
@@ -24,6 +25,7 @@ from flextune.apply.signature import Signature
 from flextune.errors import UsageError
 from flextune.importing.values import ValueSpec, random_values
 from flextune.target.memory import require_memory
+from flextune.workload.dim import Dim
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Executable:
         self.notes = notes
         self.workload_keys = {} if workload_keys is None else dict(workload_keys)
         self.code = code
+        self._ports, self._fixed_ports = PortReader(signature), Ports(signature.inputs, signature.outputs)
         self._machine: Machine | None = None
         self._unloaded = False
         self._lock = threading.Lock()
@@ -72,6 +75,11 @@ class Executable:
         return self.signature.outputs
 
     @property
+    def dims(self) -> tuple[Dim, ...]:
+        """The dimensions of its inputs that may differ from run to run, with their ranges."""
+        return self.signature.dims
+
+    @property
     def threads(self) -> int:
         """Threads of a run, the calling one included."""
         return self.signature.threads
@@ -82,12 +90,13 @@ class Executable:
         Inputs are NumPy arrays or any objects with `__dlpack__`, such as PyTorch's CPU tensors; those that lie densely
         at multiples of 64 bytes are read where they are. `outputs` gives memory for some or all outputs (arrays or
         DLPack tensors), which is written in place; it may be that of an input, whose values are then copied before.
-        UsageError when an input is missing, unknown, or of another shape or dtype.
+        UsageError when an input is missing, unknown, or of another shape or dtype, or has a size outside of its range.
         """
-        placed = self._inputs(inputs)
-        written = self._outputs({} if outputs is None else outputs)
+        ports = self._ports_of(inputs)
+        placed = self._inputs(inputs, ports)
+        written = self._outputs({} if outputs is None else outputs, ports)
         if outputs is not None:
-            placed = apart(dict(zip(self.inputs, placed, strict=True)), written, self.signature.name)
+            placed = apart(dict(zip(ports.inputs, placed, strict=True)), written, self.signature.name)
         with self._lock:
             self._opened().run(placed, written)
         return {spec.name: value for spec, value in zip(self.outputs, written, strict=True)}
@@ -139,8 +148,9 @@ class Executable:
         warmup: int = 3,
     ) -> Latency:
         """Time single runs (inputs in place, outputs left where they are) until both minima are reached."""
-        placed = self._inputs(self.random_inputs(0) if inputs is None else inputs)
-        outputs = self._outputs({})
+        given = self.random_inputs(0) if inputs is None else inputs
+        ports = self._ports_of(given)
+        placed, outputs = self._inputs(given, ports), self._outputs({}, ports)
         with self._lock:
             machine = self._opened()
             for _ in range(warmup):
@@ -154,7 +164,9 @@ class Executable:
 
     def kernel_secs(self, runs: int = 10, warmup: int = 3) -> dict[str, tuple[float, ...]]:
         """Seconds of the kernels in their places in the model, by name: of each call in each run."""
-        placed, outputs = self._inputs(self.random_inputs(0)), self._outputs({})
+        given = self.random_inputs(0)
+        ports = self._ports_of(given)
+        placed, outputs = self._inputs(given, ports), self._outputs({}, ports)
         times: dict[str, list[float]] = defaultdict(list)
         with self._lock:
             machine = self._opened()
@@ -164,9 +176,12 @@ class Executable:
                         times[name].append(secs)
         return {name: tuple(secs) for name, secs in times.items()}
 
-    def random_inputs(self, seed: int) -> dict[str, np.ndarray]:
-        """One seeded array per input: normal for floats, 0 or 1 for integers and booleans."""
-        return random_values(self.inputs, seed)
+    def random_inputs(self, seed: int, sizes: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
+        """One seeded array per input: normal for floats, 0 or 1 for integers and booleans.
+
+        `sizes` has those of dimensions by name; those that it leaves out are in the middle of their ranges.
+        """
+        return random_values(bound_ports(self.signature, {**typical_sizes(self.dims), **(sizes or {})}).inputs, seed)
 
     def _opened(self) -> Machine:
         if self._unloaded:
@@ -177,21 +192,30 @@ class Executable:
             self._machine = self.code.open(self.signature)
         return self._machine
 
-    def _inputs(self, inputs: Mapping[str, Any]) -> list[Any]:
+    def _ports_of(self, inputs: Mapping[str, Any]) -> Ports:
+        """The model's inputs and outputs with the sizes of this run."""
         _check_names(inputs, self.inputs, "input", self.signature.name)
         if missing := [spec.name for spec in self.inputs if spec.name not in inputs]:
             listed = _listed(self.inputs)
             raise UsageError(f"{self.signature.name}: input {missing[0]!r} is missing; it takes {listed}")
-        return [input_array(spec, inputs[spec.name], self.signature.name) for spec in self.inputs]
+        if not self.dims:
+            return self._fixed_ports
+        try:
+            return self._ports.of(tuple(shape_of(inputs[spec.name]) for spec in self.inputs))
+        except UsageError as error:
+            raise UsageError(f"{self.signature.name}: {error}") from None
 
-    def _outputs(self, given: Mapping[str, Any]) -> list[Any]:
+    def _inputs(self, inputs: Mapping[str, Any], ports: Ports) -> list[Any]:
+        return [input_array(spec, inputs[spec.name], self.signature.name) for spec in ports.inputs]
+
+    def _outputs(self, given: Mapping[str, Any], ports: Ports) -> list[Any]:
         """Memory for the outputs; None for those whose sizes come with them."""
         _check_names(given, self.outputs, "output", self.signature.name)
         return [
             output_array(spec, given[spec.name], self.signature.name)
             if spec.name in given
             else (empty_value(spec) if spec.is_static else None)
-            for spec in self.outputs
+            for spec in ports.outputs
         ]
 
 

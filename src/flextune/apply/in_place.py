@@ -75,7 +75,13 @@ def decide_in_place(code: StraightLine) -> Decisions:
 
 
 def lifetimes(code: StraightLine, decisions: Decisions) -> dict[Buffer, Lifetime]:
-    """When the activations that hold what is not part of another are in use, in numbers of steps."""
+    """The activations that hold what is not part of another, and when they are in use."""
+    spans = activation_spans(code, decisions)
+    return {buffer: Lifetime(buffer.nbytes, first, last) for buffer, (first, last) in spans.items()}
+
+
+def activation_spans(code: StraightLine, decisions: Decisions) -> dict[Buffer, tuple[int, int]]:
+    """The first and the last step, by number, that use each activation that is not part of another."""
     roots: dict[Buffer, Buffer] = {}
     used: dict[Buffer, list[int]] = defaultdict(list)
     for index, step in enumerate(decisions.steps(code)):
@@ -84,7 +90,7 @@ def lifetimes(code: StraightLine, decisions: Decisions) -> dict[Buffer, Lifetime
             if buffer not in roots:
                 *_, roots[buffer] = _around(code, decisions, buffer)
             used[roots[buffer]].append(index)
-    return {buffer: Lifetime(buffer.nbytes, at[0], at[-1]) for buffer, at in used.items() if buffer.place is None}
+    return {buffer: (at[0], at[-1]) for buffer, at in used.items() if buffer.place is None}
 
 
 def _around(code: StraightLine, decisions: Decisions, buffer: Buffer) -> Iterator[Buffer]:
@@ -112,12 +118,12 @@ class Homes:
         kind, buffer = self._code.tensors[tensor]
         part = self._parts.get(buffer)
         if part is None:
-            return buffer, Layout.dense(kind.shape)
+            return buffer, Layout.dense(kind.static_shape)
         if part.tensor == tensor:
             whole = self.of(part.whole)
-            return whole and (whole[0], whole[1].part(part.begins, part.axes, kind.shape))
+            return whole and (whole[0], whole[1].part(part.begins, part.axes, kind.static_shape))
         viewed = self.of(part.tensor)
-        layout = None if viewed is None else viewed[1].reshaped(kind.shape)
+        layout = None if viewed is None else viewed[1].reshaped(kind.static_shape)
         return None if viewed is None or layout is None else (viewed[0], layout)
 
 
@@ -181,7 +187,7 @@ class _Planner:
 
     def _concatenate(self, index: int, inputs: Sequence[int], axis: int) -> None:
         output = self._code.steps[index].arguments[-1]
-        sizes = [self._code.tensors[each][0].shape[axis] for each in inputs]
+        sizes = [self._code.tensors[each][0].static_shape[axis] for each in inputs]
         rank = len(self._code.tensors[output][0].shape)
         begins = [tuple(at if each == axis else 0 for each in range(rank)) for at in accumulate(sizes, initial=0)]
         parts = [Part(*each, tuple(range(rank))) for each in zip(inputs, [output] * len(inputs), begins, strict=False)]

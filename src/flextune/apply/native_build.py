@@ -11,7 +11,7 @@ from flextune.apply.program_text import program_text
 from flextune.apply.signature import Signature
 from flextune.apply.static_program import StaticModel
 from flextune.errors import EnvironmentFault
-from flextune.native.toolchain import compile_c, link, runtime_objects
+from flextune.native.toolchain import SOURCES, SYMBOLIC_SOURCES, compile_c, link, runtime_objects
 from flextune.target.memory import size_text
 from flextune.target.target import Target
 from flextune.temporary import PrivateFolder
@@ -34,7 +34,8 @@ def build_library(
     if any(symbol in path.read_bytes() for path in objects for symbol in CALLS_INTO_TVM):
         return None
     tables = compile_c(program_text(model.program, signature), folder / "program.o")
-    return link([*objects, tables, *runtime_objects()], folder / "model.so")
+    sources = SOURCES if model.program.symbolic is None else SYMBOLIC_SOURCES
+    return link([*objects, tables, *runtime_objects(sources)], folder / "model.so")
 
 
 def temporary_folder() -> PrivateFolder:

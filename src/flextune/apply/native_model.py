@@ -11,6 +11,10 @@ import numpy as np
 
 from flextune.errors import BuildError, EnvironmentFault, UsageError
 from flextune.importing.values import ValueSpec
+from flextune.target.memory import require_memory
+
+_KEPT_SHAPES = 64
+"""Combinations of shapes whose tables are kept."""
 
 
 class NativeModel:
@@ -29,6 +33,8 @@ class NativeModel:
         if self._library.ft_open(str(path).encode(), address, ctypes.byref(self._model)) != 0:
             raise EnvironmentFault(f"{path} cannot be opened: {self._error()}")
         self._closing = threading.Lock()
+        self._has_dims = bool(self.dims)
+        self._shapes: dict[tuple[tuple[int, ...], ...], ctypes.Array[ctypes.c_void_p]] = {}
 
     @property
     def activation_bytes(self) -> int:
@@ -49,12 +55,21 @@ class NativeModel:
             found.append(tuple(specs))
         return found[0], found[1]
 
+    @property
+    def dims(self) -> tuple[tuple[str, int, int, int], ...]:
+        """Name, smallest and largest size, and what divides all of them, of each dimension that has a range."""
+        dim, found = _Dim(), list[tuple[str, int, int, int]]()
+        if not hasattr(self._library, "flextune_dim_count"):  # compiled before there were any
+            return ()
+        for index in range(self._library.flextune_dim_count(self._model)):
+            self._library.flextune_dim_at(self._model, index, ctypes.byref(dim))
+            found.append((dim.name.decode(errors="replace"), dim.least, dim.most, dim.multiple))
+        return tuple(found)
+
     def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """Read the inputs and write the outputs, all contiguous and of the model's types."""
         self._check_open()
-        status = self._library.flextune_run(self._model, _addresses(inputs), _addresses(outputs))
-        if status != 0:
-            raise BuildError(f"the model could not be run: {self._error()}")
+        self._run(inputs, outputs, None)
 
     def run_timed(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[tuple[str, float]]:
         """As `run`; the kernels of the steps, in order, with the seconds that each call took.
@@ -63,11 +78,7 @@ class NativeModel:
         """
         self._check_open()
         spent = np.zeros((len(self._kernels), 2), np.int64)
-        status = self._library.ft_run_timed(
-            self._model, _addresses(inputs), _addresses(outputs), ctypes.c_void_p(spent.ctypes.data)
-        )
-        if status != 0:
-            raise BuildError(f"the model could not be run: {self._error()}")
+        self._run(inputs, outputs, ctypes.c_void_p(spent.ctypes.data))
         return [
             call
             for name, (nanosecs, calls) in zip(self._kernels, spent.tolist(), strict=True)
@@ -89,6 +100,29 @@ class NativeModel:
     def __del__(self) -> None:
         if getattr(self, "_closing", None) is not None:
             self.close()
+
+    def _run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], spent: ctypes.c_void_p | None) -> None:
+        library, given, taken = self._library, _addresses(inputs), _addresses(outputs)
+        if self._has_dims:
+            status = library.ft_run_shapes_timed(self._model, given, self._shape_table(inputs), taken, spent)
+        else:
+            status = library.ft_run_timed(self._model, given, taken, spent)
+        if status != 0:
+            raise BuildError(f"the model could not be run: {self._error()}")
+
+    def _shape_table(self, inputs: Sequence[np.ndarray]) -> ctypes.Array[ctypes.c_void_p]:
+        """The shapes of the inputs for the library. UsageError where it does not take them."""
+        key = tuple(array.shape for array in inputs)
+        if key not in self._shapes:
+            table = _shape_table(key)
+            needed = self._library.ft_bytes_for(self._model, table)
+            if needed < 0:
+                raise UsageError(self._error())
+            require_memory(needed - min(needed, self.activation_bytes), "a run on inputs of these sizes", copies=1)
+            if len(self._shapes) >= _KEPT_SHAPES:
+                self._shapes.pop(next(iter(self._shapes)))
+            self._shapes[key] = table
+        return self._shapes[key]
 
     def _check_open(self) -> None:
         if not self._model:
@@ -115,6 +149,24 @@ class _Tensor(ctypes.Structure):
         return ValueSpec(name, tuple(self.shape[: self.rank]), dtype)
 
 
+class _Dim(ctypes.Structure):
+    """`flextune_dim` of `flextune_model.h`."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("least", ctypes.c_int64),
+        ("most", ctypes.c_int64),
+        ("multiple", ctypes.c_int64),
+    )
+
+
+def _shape_table(shapes: Sequence[tuple[int, ...]]) -> ctypes.Array[ctypes.c_void_p]:
+    rows = [(ctypes.c_int64 * max(len(shape), 1))(*shape) for shape in shapes]
+    table = (ctypes.c_void_p * max(len(rows), 1))(*map(ctypes.addressof, rows))
+    table.rows = rows  # type: ignore[attr-defined]  # which the table points to
+    return table
+
+
 def _addresses(arrays: Sequence[np.ndarray]) -> ctypes.Array[ctypes.c_void_p]:
     pointers = [array.__array_interface__["data"][0] for array in arrays]
     return (ctypes.c_void_p * max(len(pointers), 1))(*pointers)
@@ -127,7 +179,12 @@ def _library(path: Path) -> ctypes.CDLL:
         raise BuildError(f"{path} cannot be loaded: {str(error).strip().splitlines()[-1]}") from error
     library.ft_open.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)]
     library.flextune_close.argtypes = [ctypes.c_void_p]
-    library.flextune_run.argtypes = [ctypes.c_void_p] * 3
+    if hasattr(library, "flextune_dim_count"):
+        library.ft_run_shapes_timed.argtypes = [ctypes.c_void_p] * 5
+        library.ft_bytes_for.argtypes = [ctypes.c_void_p] * 2
+        library.ft_bytes_for.restype = ctypes.c_int64
+        library.flextune_dim_count.argtypes = [ctypes.c_void_p]
+        library.flextune_dim_at.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Dim)]
     library.ft_run_timed.argtypes = [ctypes.c_void_p] * 4
     for describe in (library.flextune_input, library.flextune_output):
         describe.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Tensor)]

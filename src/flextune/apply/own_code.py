@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,9 @@ from flextune.apply.compiled_file import write_model_file
 from flextune.apply.native_model import NativeModel
 from flextune.apply.signature import Signature
 from flextune.errors import UsageError
+from flextune.importing.values import ValueSpec
 from flextune.temporary import PrivateFolder
+from flextune.workload.dim import Dim
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +33,17 @@ class BuiltCode:
         return write_model_file(self.library, self.weights, signature, path)
 
 
+def _declared(signature: Signature) -> tuple[tuple[ValueSpec, ...], tuple[ValueSpec, ...]]:
+    """The inputs and outputs as a library describes them, without how sizes depend on dimensions."""
+    ports = signature.inputs, signature.outputs
+    inputs, outputs = (tuple(replace(spec, sizes=()) for spec in specs) for specs in ports)
+    return inputs, outputs
+
+
+def _range(dim: Dim) -> tuple[str, int, int, int]:
+    return dim.name, dim.sizes[0], dim.sizes[-1], dim.multiple
+
+
 @dataclass(frozen=True, slots=True)
 class SavedCode:
     """A library in a file."""
@@ -39,7 +52,7 @@ class SavedCode:
 
     def open(self, signature: Signature) -> NativeModel:
         machine = NativeModel(self.path, signature.kernels)
-        if machine.ports != (signature.inputs, signature.outputs):
+        if machine.ports != _declared(signature) or machine.dims != tuple(map(_range, signature.dims)):
             raise UsageError(
                 f"{self.path} was changed after it was compiled: its code takes and gives other tensors than its "
                 "signature says; compile it again"

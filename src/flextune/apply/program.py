@@ -1,7 +1,8 @@
 """A model as a static program: kernels called one after the other on tensors whose places are known.
 
-This is what the C runtime in `flextune.native` executes. A model has such a form when its shapes are static and it
-is made of kernels, views, constants, and loops and branches over these; anything else runs on TVM's virtual machine.
+This is what the C runtime in `flextune.native` executes. A model has such a form when it is made of kernels, views,
+constants, and loops and branches over these; anything else runs on TVM's virtual machine. Sizes may be expressions over
+dimensions that are known only when the model runs (`Symbolic`); what they are is then found once for each combination.
 """
 
 from __future__ import annotations
@@ -11,7 +12,12 @@ from enum import IntEnum, StrEnum
 
 import numpy as np
 
-"""What generated code assumes of every tensor."""
+from flextune.errors import BuildError
+from flextune.workload.dim import Dim
+from flextune.workload.dim_expr import DimExpr
+
+Size = int | DimExpr
+"""A number, or what it is made of where it is known only when the model runs."""
 
 
 class Place(IntEnum):
@@ -26,17 +32,33 @@ class Place(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class TensorType:
-    """Static shape and element type, by the names that TVM and (except for bfloat16) NumPy give it."""
+    """Shape and element type, by the names that TVM and (except for bfloat16) NumPy give it."""
 
-    shape: tuple[int, ...]
+    shape: tuple[Size, ...]
     dtype: str
 
     @property
-    def nbytes(self) -> int:
-        count = 1
+    def is_static(self) -> bool:
+        """Whether all sizes are numbers."""
+        return all(isinstance(size, int) for size in self.shape)
+
+    @property
+    def static_shape(self) -> tuple[int, ...]:
+        """The shape in numbers. BuildError where it is not known before a run."""
+        return tuple(map(known, self.shape))
+
+    @property
+    def byte_count(self) -> Size:
+        """How much memory it needs."""
+        count: Size = self.itemsize
         for size in self.shape:
-            count *= size
-        return count * self.itemsize
+            count = size * count
+        return count
+
+    @property
+    def nbytes(self) -> int:
+        """The same in numbers. BuildError where it is not known before a run."""
+        return known(self.byte_count)
 
     @property
     def itemsize(self) -> int:
@@ -80,6 +102,14 @@ class Marker:
 
 
 @dataclass(frozen=True, slots=True)
+class Scalar:
+    """A size that a kernel takes as a whole number, as its parameter of this position."""
+
+    position: int
+    size: Size
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A call of a kernel with tensors by number, outputs last. Without a kernel: copy the first to the second.
 
@@ -90,6 +120,16 @@ class Step:
     kernel: str | None
     arguments: tuple[int, ...]
     marker: Marker | None = None
+    scalars: tuple[Scalar, ...] = ()
+    """What the kernel takes besides, in order."""
+
+    @property
+    def parameters(self) -> tuple[int | Scalar, ...]:
+        """What the kernel takes, tensors by number."""
+        found: list[int | Scalar] = [*self.arguments]
+        for scalar in self.scalars:
+            found.insert(scalar.position, scalar)
+        return tuple(found)
 
 
 class Change(IntEnum):
@@ -145,6 +185,40 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
+class SizedBuffer:
+    """A part of the activations, in use from one step to another."""
+
+    byte_count: Size
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A kernel that a step may call: of all variants of the step the one whose cost is the least number is called."""
+
+    step: int
+    kernel: str
+    cost: Size
+
+
+@dataclass(frozen=True, slots=True)
+class Symbolic:
+    """What a program has besides where sizes are known only when it runs."""
+
+    dims: tuple[Dim, ...]
+    """The dimensions that its inputs have, with their ranges."""
+    buffers: tuple[SizedBuffer, ...]
+    """The activations; where they lie is decided for each combination of sizes."""
+    homes: tuple[int, ...]
+    """For each tensor the number of the buffer it lies in; -1 for those that are no activations."""
+    equal: tuple[tuple[Size, Size], ...] = ()
+    """Sizes in bytes that must be equal for the program to be right: tensors that share memory."""
+    variants: tuple[Variant, ...] = ()
+    """Those of one step follow each other."""
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """Everything about a model but its code and the values of its weights."""
 
@@ -162,11 +236,25 @@ class Program:
     """The size of the one block that holds all tensors between inputs and outputs: the peak of what a run needs."""
     loops: tuple[Loop, ...] = ()
     """By the numbers of their markers."""
+    symbolic: Symbolic | None = None
+    """None where all sizes are numbers."""
 
     @property
     def kernels(self) -> tuple[str, ...]:
         """Names of the kernels that are called, each once, in the order of their first calls."""
-        return tuple(dict.fromkeys(step.kernel for step in self.steps if step.kernel is not None))
+        variants = () if self.symbolic is None else self.symbolic.variants
+        called = [step.kernel for step in self.steps if step.kernel is not None]
+        return tuple(dict.fromkeys([*called, *(variant.kernel for variant in variants)]))
+
+
+def known(size: Size) -> int:
+    """The number that a size is. BuildError where that depends on a run."""
+    number = size if isinstance(size, int) else size.value
+    if number is None:
+        raise BuildError(
+            f"the size {size} is known only when the model runs, and a loop or a part of a tensor needs it before"
+        )
+    return number
 
 
 def dlpack_type(dtype: str) -> tuple[int, int]:

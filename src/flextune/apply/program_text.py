@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from flextune.apply.program import (
     Change,
@@ -14,21 +14,30 @@ from flextune.apply.program import (
     PlacedTensor,
     Port,
     Program,
+    Size,
     Step,
     TensorType,
     dlpack_type,
 )
 from flextune.apply.signature import Signature
+from flextune.apply.symbolic_program import largest
+from flextune.apply.symbolic_text import symbolic_tables
+from flextune.apply.tables import initializer, quoted, table
+from flextune.importing.values import UNKNOWN
 
 KERNEL_PREFIX = "__tvm_ffi_"
 """What TVM puts before a function's name to make its symbol (tvm/ffi/extra/module.h)."""
+
+_MOST_BYTES = 2**63 - 1
 
 
 def program_text(program: Program, signature: Signature) -> str:
     """C text that defines `ft_the_program`; it is linked with the kernels that it names."""
     inputs = _ports(zip(program.inputs, (spec.dtype for spec in signature.inputs), strict=True))
     outputs = _ports(zip(program.outputs, (spec.dtype for spec in signature.outputs), strict=True))
-    arguments = [tensor for step in program.steps for tensor in step.arguments]
+    parameters = [each for step in program.steps for each in step.parameters]
+    arguments = [each if isinstance(each, int) else 0 for each in parameters]
+    symbolic = "" if program.symbolic is None else ", &symbolic"
     parts = [
         '#include "program.h"',
         *(
@@ -37,34 +46,47 @@ def program_text(program: Program, signature: Signature) -> str:
             for name in program.kernels
         ),
         *(
-            f"static const int64_t shape_{index}[] = {{{_numbers(tensor.type.shape)}}};"
+            f"static const int64_t shape_{index}[] = {{{initializer(_declared(tensor.type.shape))}}};"
             for index, tensor in enumerate(program.tensors)
         ),
         *(
-            f"static const int64_t strides_{index}[] = {{{_numbers(tensor.strides)}}};"
+            f"static const int64_t strides_{index}[] = {{{initializer(tensor.strides)}}};"
             for index, tensor in enumerate(program.tensors)
             if tensor.strides is not None
         ),
-        _table("ft_value values", (_value(index, tensor) for index, tensor in enumerate(program.tensors))),
-        _table("ft_step steps", _steps(program)),
-        _table("int32_t arguments", map(str, arguments)),
+        table("ft_value values", (_value(program, index, tensor) for index, tensor in enumerate(program.tensors))),
+        table("ft_step steps", _steps(program)),
+        table("int32_t arguments", map(str, arguments)),
         *_loop_tables(program),
-        _table("ft_port inputs", inputs),
-        _table("ft_port outputs", outputs),
+        *symbolic_tables(program, KERNEL_PREFIX),
+        table("ft_port inputs", inputs),
+        table("ft_port outputs", outputs),
         "const ft_program ft_the_program = {values, steps, arguments, inputs, outputs, loops, "
         f"{len(program.tensors)}, {len(program.steps)}, {len(arguments)}, {len(program.inputs)}, "
         f"{len(program.outputs)}, {len(program.loops)}, {_slot_count(program)}, {program.weight_bytes}, "
-        f"{program.activation_bytes}, {signature.threads}}};",
+        f"{program.activation_bytes}, {signature.threads}{symbolic}}};",
     ]
     return "\n".join(parts) + "\n"
 
 
-def _value(index: int, tensor: PlacedTensor) -> str:
+def _value(program: Program, index: int, tensor: PlacedTensor) -> str:
     strides = "0" if tensor.strides is None else f"strides_{index}"
+    where = f"{int(tensor.place)}, {tensor.port}, {tensor.offset}"
     return (
-        f"{{{int(tensor.place)}, {tensor.port}, {tensor.offset}, {tensor.type.nbytes}, {_dtype(tensor.type)}, "
+        f"{{{where}, {_bytes(program, tensor.type)}, {_dtype(tensor.type)}, "
         f"{len(tensor.type.shape)}, shape_{index}, {strides}}}"
     )
+
+
+def _declared(shape: Sequence[Size]) -> tuple[int, ...]:
+    """A shape whose sizes are -1 where they are known only when the model runs."""
+    return tuple(size if isinstance(size, int) else UNKNOWN for size in shape)
+
+
+def _bytes(program: Program, kind: TensorType) -> int:
+    """At the largest sizes."""
+    dims = () if program.symbolic is None else program.symbolic.dims
+    return min(largest(kind.byte_count, dims), _MOST_BYTES)
 
 
 def _steps(program: Program) -> Iterable[str]:
@@ -72,8 +94,9 @@ def _steps(program: Program) -> Iterable[str]:
     for index, step in enumerate(program.steps):
         kernel = "0" if step.kernel is None else f"{KERNEL_PREFIX}{step.kernel}"
         kind, target = _kind(index, step, places)
-        yield f"{{{kind}, {kernel}, {first}, {len(step.arguments)}, {target}}}"
-        first += len(step.arguments)
+        count = len(step.parameters)
+        yield f"{{{kind}, {kernel}, {first}, {count}, {target}}}"
+        first += count
 
 
 def _marker_places(program: Program) -> dict[Marker, int]:
@@ -104,14 +127,14 @@ def _loop_tables(program: Program) -> Iterable[str]:
     rows = []
     for number, loop in enumerate(program.loops):
         moved = _moved(program, loop)
-        yield _table(f"ft_move moves_{number}", map(_move, loop.moves))
-        yield _table(f"int32_t moved_{number}", map(str, moved))
+        yield table(f"ft_move moves_{number}", map(_move, loop.moves))
+        yield table(f"int32_t moved_{number}", map(str, moved))
         body, end = (places[Marker(control, number)] + 1 for control in (Control.LOOP, Control.NEXT))
         rows.append(
             f"{{INT64_C({loop.limit}), {body}, {end}, {loop.count}, {loop.enter}, {loop.again}, {len(loop.moves)}, "
             f"{len(moved)}, moves_{number}, moved_{number}}}"
         )
-    yield _table("ft_loop loops", rows)
+    yield table("ft_loop loops", rows)
 
 
 def _moved(program: Program, loop: Loop) -> list[int]:
@@ -134,25 +157,9 @@ def _move(move: Move) -> str:
 
 
 def _ports(ports: Iterable[tuple[Port, str]]) -> list[str]:
-    return [f'{{{_quoted(port.name)}, "{dtype}", {port.tensor}}}' for port, dtype in ports]
-
-
-def _table(declaration: str, rows: Iterable[str]) -> str:
-    kind, name = declaration.split()
-    body = ",\n  ".join(rows)
-    return f"static const {kind} {name}[] = {{\n  {body}\n}};" if body else f"static const {kind} {name}[1];"
-
-
-def _numbers(values: tuple[int, ...]) -> str:
-    return ", ".join(map(str, values)) or "0"
+    return [f'{{{quoted(port.name)}, "{dtype}", {port.tensor}}}' for port, dtype in ports]
 
 
 def _dtype(kind: TensorType) -> str:
     code, bits = dlpack_type(kind.dtype)
     return f"{{{code}, {bits}, 1}}"
-
-
-def _quoted(text: str) -> str:
-    """A C string literal of UTF-8 bytes; octal escapes, because a hexadecimal one would swallow digits after it."""
-    plain = set(range(32, 127)) - {ord('"'), ord("\\"), ord("?")}
-    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'

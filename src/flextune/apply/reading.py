@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import tvm
 from tvm import relax, tirx
 
-from flextune.apply.program import Place, Step, TensorType, dlpack_type
+from flextune.apply.program import Place, Scalar, Size, Step, TensorType, dlpack_type
 from flextune.apply.regions import Body, add_branch, add_loop
+from flextune.apply.sizes_of_shapes import size_of
 from flextune.apply.straight_line import Buffer, StraightLine
+from flextune.importing.values import ValueSpec
 from flextune.lowering.calls import is_call_tir, is_constant
+from flextune.lowering.kernel_operators import operators_in_name
 from flextune.lowering.regions import bodies_of, form_of, region_of
 
 VIEWS = ("relax.reshape", "relax.expand_dims", "relax.squeeze", "relax.flatten")
 """Operators that leave the order of elements in memory as it is."""
 
 
-def read_straight_line(module: tvm.IRModule, input_count: int) -> StraightLine | None:
-    """The model's `main`; None where it has shapes that are not static, or calls into a runtime."""
+def read_straight_line(module: tvm.IRModule, inputs: Sequence[ValueSpec]) -> StraightLine | None:
+    """The model's `main`; None where it has shapes that its inputs do not tell, or calls into a runtime."""
     functions = {
         variable.name_hint: function
         for variable, function in module.functions_items()
@@ -28,7 +31,7 @@ def read_straight_line(module: tvm.IRModule, input_count: int) -> StraightLine |
     }
     reader = _Reader(module, StraightLine(functions))
     try:
-        reader.read(input_count)
+        reader.read(inputs)
     except _NotStatic:
         return None
     return reader.code
@@ -43,14 +46,18 @@ class _Reader:
     module: Any
     code: StraightLine
     known: dict[Any, Any] = field(default_factory=dict)
+    sizes: dict[Any, Size] = field(default_factory=dict)
+    """Of TVM's variables for sizes."""
 
-    def read(self, input_count: int) -> None:
+    def read(self, inputs: Sequence[ValueSpec]) -> None:
         """Follow `main` from its parameters to what it returns. Raises `_NotStatic`."""
         main = self.module["main"]
-        if len(main.params) != input_count:
+        if len(main.params) != len(inputs):
             raise _NotStatic
+        for spec, parameter in zip(inputs, main.params, strict=True):
+            self._name_sizes(parameter.ty, spec.axis_sizes)
         for index, parameter in enumerate(main.params):
-            self.known[parameter] = self._tensor(_type_of(parameter.ty), Place.INPUT, index)
+            self.known[parameter] = self._tensor(self._type_of(parameter.ty), Place.INPUT, index)
         for index, tensor in enumerate(self._results(main.body)):
             self.code.results.append(self._returned(tensor, index))
 
@@ -63,19 +70,50 @@ class _Reader:
         return tuple(map(self._one, returned if isinstance(returned, tuple) else (returned,)))
 
     def _tensor(self, kind: TensorType, place: Place | None = None, port: int = 0) -> int:
-        return self.code.add_tensor(kind, Buffer(kind.nbytes, place, port))
+        return self.code.add_tensor(kind, Buffer(kind.byte_count, place, port))
+
+    def _name_sizes(self, kind: Any, sizes: Sequence[Size]) -> None:
+        """Learn what variables in a tensor's type are, from what its sizes are known to be."""
+        declared = _declared_sizes(kind)
+        if len(declared) != len(sizes):
+            raise _NotStatic
+        for variable, size in zip(declared, sizes, strict=True):
+            if isinstance(variable, tirx.Var):
+                self.sizes.setdefault(variable, size)
+
+    def _type_of(self, kind: Any) -> TensorType:
+        sizes = [size_of(each, self.sizes) for each in _declared_sizes(kind)]
+        shape = tuple(size for size in sizes if size is not None)
+        if len(shape) != len(sizes):
+            raise _NotStatic
+        try:
+            dlpack_type(str(kind.dtype))
+        except (KeyError, TypeError):
+            raise _NotStatic from None
+        return TensorType(shape, str(kind.dtype))
 
     def _bound(self, binding: Any) -> Any:
         value = binding.value
         if isinstance(binding, relax.MatchCast):
-            return self._value(value)
+            return self._cast(binding)
         if is_call_tir(value):
             return self._call(value)
         if (name := region_of(value)) is not None:
             return self._region(name, value)
         if isinstance(value, tvm.ir.Call) and getattr(value.op, "name", "") in VIEWS:
-            return self._same_bytes(self._value(value.args[0]), _type_of(binding.var.ty))
+            return self._same_bytes(self._value(value.args[0]), self._type_of(binding.var.ty))
         return self._value(value)
+
+    def _cast(self, binding: Any) -> Any:
+        """The same value, whose sizes have other names from here on."""
+        value = self._value(binding.value)
+        if not isinstance(value, int) or not isinstance(binding.var.ty, relax.TensorType):
+            return value
+        kind = self.code.tensors[value][0]
+        self._name_sizes(binding.var.ty, kind.shape)
+        return (
+            value if self._type_of(binding.var.ty) == kind else self._same_bytes(value, self._type_of(binding.var.ty))
+        )
 
     def _value(self, value: Any) -> Any:
         """The number of a tensor, or a tuple of such."""
@@ -95,7 +133,7 @@ class _Reader:
 
     def _constant(self, value: Any) -> int:
         if value not in self.known:
-            self.known[value] = self._tensor(_type_of(value.ty), Place.WEIGHT)
+            self.known[value] = self._tensor(self._type_of(value.ty), Place.WEIGHT)
             self.code.constants.append((self.code.tensors[self.known[value]][1], value.value))
         return int(self.known[value])
 
@@ -103,20 +141,32 @@ class _Reader:
         name = call.args[0].name_hint
         if len(call.args) > 2:
             raise _NotStatic
-        arguments = [self._one(self._value(each)) for each in call.args[1].fields]
+        scalars = tuple(self._scalars(call.args[1].fields))
+        positions = {scalar.position for scalar in scalars}
+        tensors = [each for position, each in enumerate(call.args[1].fields) if position not in positions]
+        arguments = [self._one(self._value(each)) for each in tensors]
         wanted = call.ty_args[0]
         if self._is_reshape(name, arguments, wanted):
-            return self._same_bytes(arguments[0], _type_of(wanted))
+            return self._same_bytes(arguments[0], self._type_of(wanted))
         kinds = wanted.fields if isinstance(wanted, relax.TupleType) else [wanted]
-        outputs = tuple(self._tensor(_type_of(kind)) for kind in kinds)
-        self.code.steps.append(Step(name, (*arguments, *outputs)))
+        outputs = tuple(self._tensor(self._type_of(kind)) for kind in kinds)
+        self.code.steps.append(Step(name, (*arguments, *outputs), scalars=scalars))
         return outputs if isinstance(wanted, relax.TupleType) else outputs[0]
+
+    def _scalars(self, given: Sequence[Any]) -> Iterator[Scalar]:
+        """The sizes that a kernel takes beside tensors."""
+        for position, value in enumerate(given):
+            if isinstance(value.ty, tvm.ir.PrimType):
+                size = size_of(value, self.sizes)
+                if size is None or str(value.ty) != "int64":
+                    raise _NotStatic
+                yield Scalar(position, size)
 
     def _region(self, name: str, call: Any) -> Any:
         """A loop or a branch, with all that is in it."""
         arguments = [self._one(self._value(each)) for each in call.args[1].fields]
         wanted = call.ty_args[0]
-        kinds = [_type_of(kind) for kind in (wanted.fields if isinstance(wanted, relax.TupleType) else [wanted])]
+        kinds = [self._type_of(kind) for kind in (wanted.fields if isinstance(wanted, relax.TupleType) else [wanted])]
         bodies = [self._body(body) for body in bodies_of(self.module, name)]
         form = form_of(self.module, name)
         if form is not None:
@@ -130,21 +180,31 @@ class _Reader:
 
         def add(parameters: Sequence[int]) -> tuple[int, ...]:
             self.known.update(zip(function.params, parameters, strict=True))
+            for variable, tensor in zip(function.params, parameters, strict=True):
+                self._name_sizes(variable.ty, self.code.tensors[tensor][0].shape)
             return self._results(function.body)
 
         return add
 
     def _is_reshape(self, name: str, arguments: Sequence[int], wanted: Any) -> bool:
-        """Whether a kernel only copies all of its one argument, in order. TVM's analysis also takes slices for that."""
+        """Whether a kernel only copies all of its one argument, in order. TVM's analysis also takes slices for that.
+
+        Of sizes that are known only in a run it need not show that a reshape suits them; then the run checks it.
+        """
         if len(arguments) != 1 or isinstance(wanted, relax.TupleType):
             return False
-        same_size = self.code.tensors[arguments[0]][0].nbytes == _type_of(wanted).nbytes
-        return same_size and bool(relax.analysis.has_reshape_pattern(self.module[name]))
+        given, made = self.code.tensors[arguments[0]][0].byte_count, self._type_of(wanted).byte_count
+        if given == made:
+            return bool(relax.analysis.has_reshape_pattern(self.module[name]))
+        is_known = isinstance(given, int) and isinstance(made, int)
+        return not is_known and operators_in_name(name) == "reshape"
 
     def _same_bytes(self, tensor: Any, kind: TensorType) -> int:
         buffer = self.code.tensors[self._one(tensor)][1]
-        if buffer.nbytes != kind.nbytes:
-            raise _NotStatic
+        if buffer.byte_count != kind.byte_count:
+            if isinstance(buffer.byte_count, int) and isinstance(kind.byte_count, int):
+                raise _NotStatic
+            self.code.equal.append((buffer.byte_count, kind.byte_count))
         return self.code.add_tensor(kind, buffer)
 
     def _returned(self, tensor: int, index: int) -> int:
@@ -164,14 +224,7 @@ class _Reader:
         return int(value)
 
 
-def _type_of(kind: Any) -> TensorType:
+def _declared_sizes(kind: Any) -> list[Any]:
     if not isinstance(kind, relax.TensorType) or kind.shape is None:
         raise _NotStatic
-    sizes: Sequence[Any] = list(kind.shape)
-    if not all(isinstance(size, int | tirx.IntImm) for size in sizes):
-        raise _NotStatic
-    try:
-        dlpack_type(str(kind.dtype))
-    except (KeyError, TypeError):
-        raise _NotStatic from None
-    return TensorType(tuple(int(size) for size in sizes), str(kind.dtype))
+    return list(kind.shape)

@@ -34,7 +34,7 @@ def add_branch(
     """Add a branch on the first argument, whose bodies take the others; returns its results, of these kinds."""
     number, first_tensor, begin = code.branches, len(code.tensors), len(code.steps)
     code.branches += 1
-    results = [code.add_tensor(kind, Buffer(kind.nbytes)) for kind in kinds]
+    results = [code.add_tensor(kind, Buffer(kind.byte_count)) for kind in kinds]
     for control, body in zip((Control.IF, Control.ELSE), bodies, strict=True):
         code.steps.append(Step(None, (), Marker(control, number)))
         enclosed = Enclosed(code, len(code.tensors), len(code.steps))
@@ -63,7 +63,7 @@ class Enclosed:
         """The tensor if the region alone writes it, and it was not claimed before; else a copy of it."""
         kind, buffer = self.code.tensors[tensor]
         if buffer.place is not None or buffer in self._taken or buffer in self._outside():
-            copy = self.code.add_tensor(kind, Buffer(kind.nbytes))
+            copy = self.code.add_tensor(kind, Buffer(kind.byte_count))
             self.code.steps.append(Step(None, (tensor, copy)))
             tensor, buffer = copy, self.code.tensors[copy][1]
         self._taken.add(buffer)
@@ -82,7 +82,8 @@ class Enclosed:
         if alignment == ALIGNMENT_BYTES:
             return True
         return all(
-            step.kernel is None or position in indexed_parameters(self.code.functions[step.kernel])
+            step.kernel is None
+            or (not step.scalars and position in indexed_parameters(self.code.functions[step.kernel]))
             for step in self.code.steps[self.first_step :]
             for position, tensor in enumerate(step.arguments)
             if self.code.tensors[tensor][1] is buffer
@@ -148,7 +149,7 @@ class _LoopWriter:
         kind, buffer = self._code.tensors[initial]
         if buffer.alignment == ALIGNMENT_BYTES:
             return initial
-        copy = self._code.add_tensor(kind, Buffer(kind.nbytes))
+        copy = self._code.add_tensor(kind, Buffer(kind.byte_count))
         self._code.steps.append(Step(None, (initial, copy)))
         return copy
 
@@ -161,12 +162,12 @@ class _LoopWriter:
 
     def _memory(self, kind: TensorType) -> int:
         """A tensor of the loop itself that lives through all iterations."""
-        tensor = self._code.add_tensor(kind, Buffer(kind.nbytes))
+        tensor = self._code.add_tensor(kind, Buffer(kind.byte_count))
         self._own.append(tensor)
         return tensor
 
     def _in_slot(self, kind: TensorType) -> int:
-        return self._code.add_tensor(kind, Buffer(kind.nbytes, Place.SLOT, self._code.new_slot()))
+        return self._code.add_tensor(kind, Buffer(kind.byte_count, Place.SLOT, self._code.new_slot()))
 
     def _carried_parameters(self) -> list[int]:
         return [self._in_slot(self._code.tensors[initial][0]) for initial in self._initial]
@@ -182,8 +183,8 @@ class _LoopWriter:
         if enclosed.may_lie(buffer, alignment):
             buffer.alignment = alignment
         else:
-            enclosed.redirect(tensor, Buffer(kind.nbytes))
-            slice_ = self._code.add_tensor(kind, Buffer(kind.nbytes, Place.SLOT, buffer.port, alignment))
+            enclosed.redirect(tensor, Buffer(kind.byte_count))
+            slice_ = self._code.add_tensor(kind, Buffer(kind.byte_count, Place.SLOT, buffer.port, alignment))
             self._code.steps.insert(enclosed.first_step, Step(None, (slice_, tensor)))
         self._slice(whole, buffer.port, kind, reverse)
 
@@ -197,7 +198,7 @@ class _LoopWriter:
             buffer.place, buffer.port, buffer.alignment = Place.SLOT, slot, alignment
             self._slots[buffer] = slot
         else:
-            slice_ = code.add_tensor(kind, Buffer(kind.nbytes, Place.SLOT, slot, alignment))
+            slice_ = code.add_tensor(kind, Buffer(kind.byte_count, Place.SLOT, slot, alignment))
             code.steps.append(Step(None, (tensor, slice_)))
         self._slice(whole, slot, kind, reverse)
         return whole

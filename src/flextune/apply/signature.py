@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
 from flextune.apply.program import dlpack_type
 from flextune.errors import UsageError
 from flextune.importing.values import UNKNOWN, ValueSpec
+from flextune.workload.dim import Dim
+from flextune.workload.dim_expr import DimExpr
 
 
 class Runtime(StrEnum):
@@ -48,12 +50,22 @@ class Signature:
     """The peak of the memory between inputs and outputs; None where TVM decides about it at run time."""
     parts: tuple[str, ...] = ()
     """Of a hybrid model, in words: who runs what, and why."""
+    dims: tuple[Dim, ...] = ()
+    """The dimensions of its inputs that have a range rather than one size."""
+
+    def __post_init__(self) -> None:
+        known = {dim.name for dim in self.dims}
+        for spec in (*self.inputs, *self.outputs):
+            if missing := sorted({name for size in spec.sizes for name in size.names} - known):
+                raise UsageError(f"{spec} has a size {missing[0]} that no range is given for")
 
     def with_threads(self, threads: int) -> Signature:
         return replace(self, threads=threads)
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self))
+        ports = {"inputs": [_port(spec) for spec in self.inputs], "outputs": [_port(spec) for spec in self.outputs]}
+        rest = {field.name: getattr(self, field.name) for field in fields(self)}
+        return json.dumps({**rest, **ports, "dims": [str(dim) for dim in self.dims]})
 
     @classmethod
     def from_json(cls, text: str) -> Signature:
@@ -78,6 +90,7 @@ class Signature:
             _field(raw, "weight_bytes", _is_count),
             _field(raw, "activation_bytes", lambda value: value is None or _is_count(value)),
             tuple(_field({"parts": [], **raw}, "parts", _are_texts)),
+            tuple(map(Dim.parse, _field({"dims": [], **raw}, "dims", _are_texts))),
         )
 
 
@@ -103,8 +116,15 @@ def _field(raw: Mapping[str, Any], name: str, fits: Callable[[Any], bool]) -> An
 def _value_spec(raw: object) -> ValueSpec:
     if not isinstance(raw, dict):
         raise UsageError(f"its signature has {raw!r:.80} as an input or output")
-    shape = _field(raw, "shape", lambda sizes: _is_list(sizes) and all(map(_is_count, sizes)))
-    return ValueSpec(_field(raw, "name", _is_text), tuple(shape), _field(raw, "dtype", _is_element))
+    name, dtype = _field(raw, "name", _is_text), _field(raw, "dtype", _is_element)
+    shape = _field(raw, "shape", lambda sizes: _is_list(sizes) and all(_is_count(n) or _is_text(n) for n in sizes))
+    return ValueSpec.symbolic(name, [DimExpr.parse(n) if _is_text(n) else n for n in shape], dtype)
+
+
+def _port(spec: ValueSpec) -> dict[str, object]:
+    """A size that depends on dimensions as its text."""
+    shape = [size if isinstance(size, int) else str(size) for size in spec.axis_sizes]
+    return {"name": spec.name, "shape": shape, "dtype": spec.dtype}
 
 
 def _is_text(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,16 +10,18 @@ import numpy as np
 import tvm
 
 from flextune.aligned import ALIGNMENT_BYTES
-from flextune.apply.equal_bytes import EqualBytes, bytes_at
-from flextune.apply.huge_pages import huge_block
 from flextune.apply.in_place import CopyStep, Decisions, Homes, Part, decide_in_place, lifetimes
 from flextune.apply.memory_plan import plan_memory
 from flextune.apply.program import Place, PlacedTensor, Port, Program, Step
 from flextune.apply.reading import read_straight_line
+from flextune.apply.reductions import starting_before_loops
 from flextune.apply.signature import Signature
 from flextune.apply.straight_line import Buffer, StraightLine
 from flextune.apply.strided_kernels import StridedKernels
+from flextune.apply.symbolic_program import may_be_empty, symbolic_program
+from flextune.apply.weight_block import weight_block
 from flextune.target.target import Target
+from flextune.tvm_types import PrimFunc
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,24 +36,34 @@ class StaticModel:
 def static_model(
     module: tvm.IRModule, signature: Signature, target: Target, in_place: bool = True
 ) -> StaticModel | None:
-    """The model in static form, or None when it has none (symbolic shapes, calls into a runtime).
+    """The model in static form, or None when it has none (shapes that its inputs do not tell, calls into a runtime).
 
-    Without `in_place` every concatenation and slice is a kernel that copies.
+    Without `in_place`, and in a model with sizes that are known only when it runs, every concatenation and slice is a
+    kernel that copies.
     """
-    code = read_straight_line(module, len(signature.inputs))
+    code = read_straight_line(module, signature.inputs)
     if code is None:
         return None
+    if signature.dims:
+        program, weights = symbolic_program(code, signature)
+        functions = code.functions
+        if may_be_empty(code, signature.dims):
+            functions = {name: starting_before_loops(functions[name]) for name in program.kernels}
+        return StaticModel(program, _kernels(program, functions), weights)
     decisions = decide_in_place(code) if in_place else Decisions()
     offsets, activation_bytes = _planned(code, decisions)
-    weights = _weights(code, offsets)
+    weights = weight_block(code, offsets)
     kernels = StridedKernels(dict(code.functions), target)
     steps, homes = _placed(code, decisions, kernels)
     tensors = tuple(_tensor(code, homes, offsets, index) for index in range(len(code.tensors)))
     inputs = tuple(Port(spec.name, index) for index, spec in enumerate(signature.inputs))
     outputs = tuple(Port(spec.name, tensor) for spec, tensor in zip(signature.outputs, code.results, strict=True))
     program = Program(tensors, steps, inputs, outputs, weights.size, activation_bytes, tuple(code.loops))
-    functions = {name: kernels.functions[name].with_attr("global_symbol", name) for name in program.kernels}
-    return StaticModel(program, tvm.IRModule(functions), weights)
+    return StaticModel(program, _kernels(program, kernels.functions), weights)
+
+
+def _kernels(program: Program, functions: Mapping[str, PrimFunc]) -> tvm.IRModule:
+    return tvm.IRModule({name: functions[name].with_attr("global_symbol", name) for name in program.kernels})
 
 
 def _planned(code: StraightLine, decisions: Decisions) -> tuple[dict[Buffer, int], int]:
@@ -58,22 +71,6 @@ def _planned(code: StraightLine, decisions: Decisions) -> tuple[dict[Buffer, int
     live = lifetimes(code, decisions)
     plan = plan_memory(list(live.values()), ALIGNMENT_BYTES)
     return dict(zip(live, plan.offsets, strict=True)), plan.nbytes
-
-
-def _weights(code: StraightLine, offsets: dict[Buffer, int]) -> np.ndarray:
-    """The weights in one block, equal ones once, and their places added to `offsets`."""
-    size, stored = 0, EqualBytes()
-    distinct: list[tuple[int, np.ndarray]] = []
-    for buffer, value in code.constants:
-        content = bytes_at(int(value.data_ptr()), buffer.nbytes)
-        offsets[buffer] = stored.setdefault(content, size)
-        if offsets[buffer] == size and buffer.nbytes > 0:
-            distinct.append((size, content))
-            size += -(-buffer.nbytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
-    block = huge_block(size)
-    for offset, content in distinct:
-        block[offset : offset + content.size] = content
-    return block
 
 
 def _placed(code: StraightLine, decisions: Decisions, kernels: StridedKernels) -> tuple[tuple[Step, ...], Homes]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flextune.aligned import ALIGNMENT_BYTES
-from flextune.apply.program import Loop, Place, Step, TensorType
+from flextune.apply.program import Loop, Place, Size, Step, TensorType, known
 
 
 @dataclass(slots=True, eq=False)
@@ -17,11 +17,16 @@ class Buffer:
     A buffer without a place is an activation; `port` is the number of an input, output or slot.
     """
 
-    nbytes: int
+    byte_count: Size
     place: Place | None = None
     port: int = 0
     alignment: int = ALIGNMENT_BYTES
     """What divides its address."""
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in numbers. BuildError where that is not known before a run."""
+        return known(self.byte_count)
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +49,8 @@ class StraightLine:
     """How many there are; their markers are numbered too."""
     slots: int = 0
     """How many there are."""
+    equal: list[tuple[Size, Size]] = field(default_factory=list)
+    """Sizes in bytes of tensors that share memory, where it does not show that they are equal."""
 
     def add_tensor(self, kind: TensorType, buffer: Buffer) -> int:
         """The number of a new tensor."""

@@ -40,10 +40,10 @@ class StridedKernels:
 
     def copy(self, kind: TensorType) -> str:
         """The name of a kernel that copies a tensor."""
-        name = "_".join(("copy", kind.dtype, *map(str, kind.shape)))
+        name = "_".join(("copy", kind.dtype, *map(str, kind.static_shape)))
         if name not in self.functions:
-            source = te.placeholder(kind.shape, kind.dtype, name="source")
-            copied = te.compute(kind.shape, lambda *index: source[index], name="copied")
+            source = te.placeholder(kind.static_shape, kind.dtype, name="source")
+            copied = te.compute(kind.static_shape, lambda *index: source[index], name="copied")
             function = te.create_prim_func([source, copied])
             is_large = kind.nbytes >= _SHARED_BYTES
             self.functions[name] = generic_schedule(function, self.target) if is_large else function

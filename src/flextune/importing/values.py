@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+
+from flextune.workload.dim_expr import DimExpr
 
 
 @lru_cache
@@ -32,20 +34,46 @@ class ValueSpec:
 
     What only another runtime computes with may also have a size that is not known before it runs (`UNKNOWN`), or an
     ONNX type that is no array of numbers, by its text: `string`, `sequence(float32)`, `tensor(float32)` for a tensor of
-    any number of dimensions.
+    any number of dimensions. Of sizes that follow from dimensions of the model's inputs, `sizes` says how.
 
     >>> str(ValueSpec("boxes", (UNKNOWN, 4), "float32")), str(ValueSpec("parts", (), "sequence(float32)"))
     ('boxes: float32[?, 4]', 'parts: sequence(float32)')
+    >>> text = ValueSpec.symbolic("text", (DimExpr.of("batch"), 2 * DimExpr.of("seq"), 4), "int64")
+    >>> str(text), text.bind({"batch": 3, "seq": 5}).shape
+    ('text: int64[batch, 2*seq, 4]', (3, 10, 4))
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    sizes: tuple[DimExpr, ...] = ()
+    """One for each axis where any depends on dimensions; else none."""
 
     def __str__(self) -> str:
         if "(" in self.dtype:
             return f"{self.name}: {self.dtype}"
-        return f"{self.name}: {self.dtype}[{', '.join('?' if size == UNKNOWN else str(size) for size in self.shape)}]"
+        sizes: Sequence[object] = self.sizes or ["?" if size == UNKNOWN else size for size in self.shape]
+        return f"{self.name}: {self.dtype}[{', '.join(map(str, sizes))}]"
+
+    @classmethod
+    def symbolic(cls, name: str, sizes: Sequence[int | DimExpr], dtype: str) -> ValueSpec:
+        """Of sizes that may depend on dimensions; those that do are `UNKNOWN` in its shape."""
+        expressions = tuple(map(DimExpr.of, sizes))
+        shape = tuple(UNKNOWN if size.value is None else size.value for size in expressions)
+        return cls(name, shape, dtype, expressions if UNKNOWN in shape else ())
+
+    @property
+    def axis_sizes(self) -> tuple[int | DimExpr, ...]:
+        """Numbers, and expressions where the size depends on dimensions."""
+        if not self.sizes:
+            return self.shape
+        return tuple(each if size == UNKNOWN else size for size, each in zip(self.shape, self.sizes, strict=True))
+
+    def bind(self, sizes: Mapping[str, int]) -> ValueSpec:
+        """The same for these sizes of the dimensions."""
+        if not self.sizes:
+            return self
+        return replace(self, shape=tuple(size.bind(sizes) for size in self.sizes), sizes=())
 
     @property
     def is_static(self) -> bool:

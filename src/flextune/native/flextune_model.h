@@ -28,7 +28,8 @@ extern "C" {
 
 typedef struct flextune_model flextune_model;
 
-/* An input or an output. Elements lie densely in row-major order. The strings and the shape belong to the library. */
+/* An input or an output. Elements lie densely in row-major order. The strings and the shape belong to the library.
+ * A size that differs from run to run is -1 in the shape; `bytes` is then that of the largest sizes. */
 typedef struct {
   const char *name;
   const char *dtype; /* as in NumPy: "float32", "int64", "bool", ... */
@@ -52,11 +53,28 @@ FLEXTUNE_API int flextune_output(const flextune_model *model, int index, flextun
  * bytes are used in place, others through a copy. */
 FLEXTUNE_API int flextune_run(flextune_model *model, const void *const *inputs, void *const *outputs);
 
+/* A dimension of the inputs that differs from run to run: multiples of `multiple` from `least` to `most`. */
+typedef struct {
+  const char *name;
+  int64_t least, most, multiple;
+} flextune_dim;
+
+FLEXTUNE_API int flextune_dim_count(const flextune_model *model);
+FLEXTUNE_API int flextune_dim_at(const flextune_model *model, int index, flextune_dim *dim);
+
+/* As flextune_run, on inputs of these shapes; input_shapes[i] has as many sizes as the rank of input i. Sizes that are
+ * new take the time to plan memory for them, those of the latest runs do not. The shapes of the outputs are what
+ * flextune_output_shapes writes into output_shapes[i], which has room for the rank of output i. */
+FLEXTUNE_API int flextune_run_shapes(flextune_model *model, const void *const *inputs,
+                                     const int64_t *const *input_shapes, void *const *outputs);
+FLEXTUNE_API int flextune_output_shapes(flextune_model *model, const int64_t *const *input_shapes,
+                                        int64_t *const *output_shapes);
+
 /* The number of threads of a run, the calling one included. */
 FLEXTUNE_API int flextune_threads(const flextune_model *model);
 FLEXTUNE_API int flextune_set_threads(flextune_model *model, int threads);
 
-/* Bytes of the block that holds everything between inputs and outputs during a run. */
+/* Bytes of the block that holds everything between inputs and outputs during a run; it grows with the sizes of runs. */
 FLEXTUNE_API size_t flextune_activation_bytes(const flextune_model *model);
 FLEXTUNE_API size_t flextune_weight_bytes(const flextune_model *model);
 

@@ -33,7 +33,7 @@ typedef struct {
 
 typedef int (*ft_kernel)(void *self, const ft_any *arguments, int32_t count, ft_any *result);
 
-enum { FT_CPU = 1, FT_TENSOR_POINTER = 7 };
+enum { FT_CPU = 1, FT_INTEGER = 1, FT_TENSOR_POINTER = 7 };
 
 typedef enum { FT_INPUT, FT_OUTPUT, FT_WEIGHT, FT_ACTIVATION, FT_SLOT } ft_place;
 
@@ -101,6 +101,10 @@ typedef struct {
   int32_t value;
 } ft_port;
 
+typedef struct ft_symbolic ft_symbolic;
+
+/* `symbolic` is null in a program whose sizes are all known. In others it says what the runs of each combination of
+ * sizes need: see symbolic.h. */
 typedef struct {
   const ft_value *values;
   const ft_step *steps;
@@ -112,6 +116,7 @@ typedef struct {
   int64_t weight_bytes;
   int64_t activation_bytes;
   int32_t threads;
+  const ft_symbolic *symbolic;
 } ft_program;
 
 extern const ft_program ft_the_program __attribute__((visibility("hidden")));

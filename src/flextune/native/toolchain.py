@@ -17,8 +17,10 @@ from flextune.settings import cache_folder
 from flextune.temporary import partial_file
 
 HEADER = "flextune_model.h"
-SOURCES = ("pool.c", "services.c", "interpreter.c", "model.c")
-_HEADERS = ("pool.h", "services.h", "program.h", "interpreter.h", HEADER)
+SOURCES = ("pool.c", "services.c", "interpreter.c", "blocks.c", "model.c")
+SYMBOLIC_SOURCES = (*SOURCES, "symbolic.c")
+"""Of models that have sizes that differ from run to run."""
+_HEADERS = ("pool.h", "services.h", "program.h", "interpreter.h", "symbolic.h", "blocks.h", "failure.h", HEADER)
 _COMPILE = ("-std=gnu11", "-O2", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra")
 _LINK = ("-shared", "-Wl,-Bsymbolic", "-Wl,-z,nodelete")
 """Of two libraries in one process each uses its own functions; threads of the pool outlive `dlclose`."""
@@ -77,10 +79,10 @@ def link(objects: Sequence[Path], path: Path) -> Path:
     return path
 
 
-def runtime_objects() -> tuple[Path, ...]:
+def runtime_objects(sources: Sequence[str] = SOURCES) -> tuple[Path, ...]:
     """The runtime compiled, one object per source, kept in the cache folder for the next time."""
     command = compiler_command()
-    return tuple(_cached(source, command) for source in SOURCES)
+    return tuple(_cached(source, command) for source in sources)
 
 
 def pool_library() -> Path:

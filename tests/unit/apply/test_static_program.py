@@ -10,9 +10,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from flextune.apply.build import compile_model
+from flextune.apply.huge_pages import huge_block
 from flextune.apply.program import Place, dlpack_type
 from flextune.apply.signature import Runtime
-from flextune.apply.static_program import huge_block, static_model
+from flextune.apply.static_program import static_model
 from flextune.importing.model import load_model
 from flextune.plan.partition import Partition, partition_model
 from flextune.target.target import Target
