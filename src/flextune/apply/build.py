@@ -17,11 +17,12 @@ from flextune.apply.generic import generic_schedule
 from flextune.apply.in_place import decide_in_place
 from flextune.apply.kernel_objects import InProcess, ObjectWriter
 from flextune.apply.native_build import temporary_folder
-from flextune.apply.program import Step
+from flextune.apply.program import Size, Step
 from flextune.apply.reading import read_straight_line
 from flextune.apply.scheduled_functions import Replacement, replace_functions
 from flextune.apply.shared_forms import form_of, program_packing, shared_constants
 from flextune.apply.signature import Runtime, Signature
+from flextune.apply.sizes_of_shapes import size_of, variables_in
 from flextune.apply.symbolic_kernels import applied, scheduled_by_default
 from flextune.apply.threads import default_thread_count
 from flextune.errors import BuildError, FlextuneError, KernelError
@@ -32,7 +33,8 @@ from flextune.platforms import platform_registry as platforms
 from flextune.schedule.apply import ScheduledProgram, apply_trace
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
-from flextune.tvm_types import IRModule, PrimFunc
+from flextune.tvm_types import IRModule, PrimFunc, RelaxType, Variable
+from flextune.workload.dim_expr import DimExpr
 from flextune.workload.workload import Workload
 
 Schedule = tuple[Trace, Mapping[str, int]]
@@ -99,6 +101,8 @@ def compile_model(
 
 def workloads_in_place(partition: Partition) -> frozenset[str]:
     """Keys of the workloads of which no call is left in a built model: concatenations and slices that are views."""
+    if partition.model.dims:
+        return frozenset()
     code = read_straight_line(partition.module, partition.model.inputs)
     if code is None:
         return frozenset()
@@ -275,8 +279,25 @@ def _default(task: ModelTask, target: Target) -> Schedule:
 def _signature(partition: Partition, target: Target, threads: int) -> Signature:
     returned = partition.module["main"].ret_ty
     fields = list(returned.fields) if isinstance(returned, relax.TupleType) else [returned]
+    known = _variables(partition)
     outputs = tuple(
-        ValueSpec(name, tuple(int(size) for size in field.shape), partition.model.output_dtype(name, str(field.dtype)))
+        ValueSpec.symbolic(name, _shape(name, field, known), partition.model.output_dtype(name, str(field.dtype)))
         for name, field in zip(partition.model.outputs, fields, strict=True)
     )
-    return Signature(partition.model.name, partition.model.inputs, outputs, str(target), threads)
+    model = partition.model
+    return Signature(model.name, model.inputs, outputs, str(target), threads, dims=model.dims)
+
+
+def _variables(partition: Partition) -> dict[Variable, Size]:
+    """The sizes that variables in the shapes of `main`'s parameters stand for."""
+    known: dict[Variable, Size] = {}
+    for spec, parameter in zip(partition.model.inputs, partition.module["main"].params, strict=True):
+        known |= variables_in(parameter.ty, spec.axis_sizes)
+    return known
+
+
+def _shape(name: str, kind: RelaxType, known: Mapping[Variable, Size]) -> list[DimExpr]:
+    sizes = [size_of(size, known) for size in kind.shape]
+    if None in sizes:
+        raise BuildError(f"the shape of output {name!r} does not follow from those of the inputs: {kind}")
+    return [DimExpr.of(size) for size in sizes if size is not None]

@@ -11,7 +11,7 @@ from tvm import relax, tirx
 
 from flextune.apply.program import Place, Scalar, Size, Step, TensorType, dlpack_type
 from flextune.apply.regions import Body, add_branch, add_loop
-from flextune.apply.sizes_of_shapes import size_of
+from flextune.apply.sizes_of_shapes import size_of, variables_in
 from flextune.apply.straight_line import Buffer, StraightLine
 from flextune.importing.values import ValueSpec
 from flextune.lowering.calls import is_call_tir, is_constant
@@ -77,9 +77,7 @@ class _Reader:
         declared = _declared_sizes(kind)
         if len(declared) != len(sizes):
             raise _NotStatic
-        for variable, size in zip(declared, sizes, strict=True):
-            if isinstance(variable, tirx.Var):
-                self.sizes.setdefault(variable, size)
+        self.sizes = {**variables_in(kind, sizes), **self.sizes}
 
     def _type_of(self, kind: Any) -> TensorType:
         sizes = [size_of(each, self.sizes) for each in _declared_sizes(kind)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from tvm import tirx
 
 from flextune.apply.program import Size
-from flextune.tvm_types import Expression
+from flextune.tvm_types import Expression, RelaxType
 from flextune.workload.dim_expr import DimExpr, maximum, minimum
 
 _OPERATIONS: Mapping[type, Callable[[DimExpr, DimExpr], DimExpr]] = {
@@ -37,6 +37,11 @@ def size_of(expression: Expression | int, variables: Mapping[Expression, Size]) 
         return None
     left, right = size_of(expression.a, variables), size_of(expression.b, variables)
     return None if left is None or right is None else plain(operation(DimExpr.of(left), DimExpr.of(right)))
+
+
+def variables_in(kind: RelaxType, sizes: Sequence[Size]) -> dict[Expression, Size]:
+    """The sizes that variables in a tensor's type stand for, from what its sizes are known to be."""
+    return {variable: size for variable, size in zip(kind.shape, sizes, strict=True) if isinstance(variable, tirx.Var)}
 
 
 def plain(size: DimExpr) -> Size:

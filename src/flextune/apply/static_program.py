@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 import tvm
+from tvm import s_tir
 
 from flextune.aligned import ALIGNMENT_BYTES
 from flextune.apply.in_place import CopyStep, Decisions, Homes, Part, decide_in_place, lifetimes
 from flextune.apply.memory_plan import plan_memory
 from flextune.apply.program import Place, PlacedTensor, Port, Program, Step
 from flextune.apply.reading import read_straight_line
-from flextune.apply.reductions import starting_before_loops
 from flextune.apply.signature import Signature
 from flextune.apply.straight_line import Buffer, StraightLine
 from flextune.apply.strided_kernels import StridedKernels
 from flextune.apply.symbolic_program import may_be_empty, symbolic_program
 from flextune.apply.weight_block import weight_block
+from flextune.schedule.empty_reductions import set_before_reducing
 from flextune.target.target import Target
 from flextune.tvm_types import PrimFunc
 
@@ -48,7 +49,7 @@ def static_model(
         program, weights = symbolic_program(code, signature)
         functions = code.functions
         if may_be_empty(code, signature.dims):
-            functions = {name: starting_before_loops(functions[name]) for name in program.kernels}
+            functions = {name: _set_before_reducing(functions[name]) for name in program.kernels}
         return StaticModel(program, _kernels(program, functions), weights)
     decisions = decide_in_place(code) if in_place else Decisions()
     offsets, activation_bytes = _planned(code, decisions)
@@ -60,6 +61,12 @@ def static_model(
     outputs = tuple(Port(spec.name, tensor) for spec, tensor in zip(signature.outputs, code.results, strict=True))
     program = Program(tensors, steps, inputs, outputs, weights.size, activation_bytes, tuple(code.loops))
     return StaticModel(program, _kernels(program, kernels.functions), weights)
+
+
+def _set_before_reducing(function: PrimFunc) -> PrimFunc:
+    schedule = s_tir.Schedule(function)
+    set_before_reducing(schedule)
+    return schedule.mod["main"]
 
 
 def _kernels(program: Program, functions: Mapping[str, PrimFunc]) -> tvm.IRModule:

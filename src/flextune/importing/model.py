@@ -21,6 +21,7 @@ from flextune.importing.reading import check_proto, read_proto
 from flextune.importing.types import element_text, type_text
 from flextune.importing.values import ValueSpec, random_values
 from flextune.target.memory import require_memory
+from flextune.workload.dim import Dim
 from flextune.workload.element_type import BFLOAT16
 
 _MOST_ELEMENTS = 2**31 - 1
@@ -41,6 +42,8 @@ class Model:
     """Names, in the order of the graph."""
     notes: tuple[str, ...] = ()
     """What was decided while it was read and changed, one sentence each."""
+    dims: tuple[Dim, ...] = ()
+    """The dimensions of its inputs that have a range rather than one size: one library is for all of them."""
 
     @property
     def weight_bytes(self) -> int:
