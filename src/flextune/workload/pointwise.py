@@ -148,7 +148,7 @@ def build_chain(
     axes: Sequence[str] = (),
 ) -> Tensor:
     """One block per link over the index space of `value`, with loops named `axes`."""
-    shape = [int(extent) for extent in value.shape]
+    shape = build.shape(value)
     rest = iter(operands)
     for word, stage in zip(chain, stage_names(chain), strict=True):
         link = POINTWISE[word]

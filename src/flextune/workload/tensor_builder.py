@@ -42,6 +42,10 @@ class TensorBuilder:
         )
         return te.compute(tuple(shape), named, name=name)
 
+    def shape(self, tensor: Tensor) -> list[Expression]:
+        """Its extents: numbers, and symbols."""
+        return [int(extent) if isinstance(extent, tirx.IntImm) else extent for extent in tensor.shape]
+
     def spatial_axes(self, tensor: Tensor) -> tuple[str, ...]:
         """The loop names of a computed tensor."""
         return tuple(str(axis.var.name) for axis in tensor.op.axis)
@@ -113,7 +117,7 @@ class TensorBuilder:
         """`tensor` with `value` around it; the tensor itself, and no block, when nothing is added."""
         if not any(before) and not any(after):
             return tensor
-        shape = [int(extent) for extent in tensor.shape]
+        shape = self.shape(tensor)
 
         def element(*index: Expression) -> Expression:
             inside = [
@@ -152,6 +156,19 @@ class TensorBuilder:
     def zero_of(self, value: Expression) -> Expression:
         """Zero in the type of `value`."""
         return tirx.const(0, dtype_of(value))
+
+    def share(self, count: Expression) -> Expression:
+        """One part of so many, as float32; the count may be symbolic."""
+        if isinstance(count, int):
+            return tirx.const(1.0 / count, "float32")
+        return tirx.const(1.0, "float32") / count.astype("float32")
+
+    def number(self, size: Expression) -> Expression:
+        """A size, or the place along an axis, as int32, the type of positions."""
+        if isinstance(size, int):
+            return tirx.const(size, "int32")
+        value: Expression = size.var if isinstance(size, tirx.IterVar) else size
+        return value if str(value.ty) == "int32" else value.astype("int32")
 
     def constant(self, value: float, dtype: str = "float32") -> Expression:
         return tirx.const(value, dtype)

@@ -125,7 +125,7 @@ def _spread(build: TensorBuilder, data: Tensor, window: Window, spatial: tuple[i
     lows = tuple(span - 1 - before for span, before in zip(window.spans, window.before, strict=True))
     if extents == window.extents and not any(lows):
         return data
-    shape = [int(extent) for extent in data.shape]
+    shape = build.shape(data)
     first = 1 if layout.endswith("c") else 2
     shape[first : first + window.dimensions] = extents
 

@@ -93,7 +93,7 @@ class LayerNorm(Operator):
     def expression(self, build: TensorBuilder, params: Params, tensors: Sequence[Tensor]) -> Tensor:
         data, gamma, beta = tensors
         rows, cols = params.integers("rows", "cols")
-        share, epsilon = build.constant(1.0 / cols), build.constant(float(params.text("epsilon")))
+        share, epsilon = build.share(cols), build.constant(float(params.text("epsilon")))
         r = build.reduce_axis(cols, "r")
         total = build.compute((rows,), lambda i: build.sum(build.widened(data[i, r]), [r]), "sum")
         s = build.reduce_axis(cols, "r")

@@ -86,7 +86,7 @@ class Reduce(Operator):
         data, op, length = tensors[0], params.text("op"), self.reduction_length(params)
         first = params.integer("axis") == 0
         shape = self.output(params).shape
-        share = build.constant(1.0 / length)
+        share = build.share(length)
 
         def element(index: Sequence[Expression], r: Expression) -> Expression:
             *batch, i = index
@@ -103,7 +103,9 @@ class Reduce(Operator):
 
             def position(index: Sequence[Expression], r: Expression) -> Expression:
                 value = element(index, r)
-                return build.choose([build.is_found(value, extreme[tuple(index)])], r, build.constant(length, "int32"))
+                return build.choose(
+                    [build.is_found(value, extreme[tuple(index)])], build.number(r), build.number(length)
+                )
 
             return reduced(op, position, build.min_over)
 
@@ -118,7 +120,7 @@ class Reduce(Operator):
             return off * off
 
         squares = reduced("squares", squared, build.sum)
-        rest = build.constant(1.0 / (length - params.integer("unbiased")))
+        rest = build.share(length - params.integer("unbiased"))
         return build.compute(shape, lambda *index: squares[index] * rest, "variance", _axes(shape))
 
     def reference(self, params: Params, arrays: Sequence[np.ndarray]) -> np.ndarray:
