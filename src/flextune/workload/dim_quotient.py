@@ -161,5 +161,8 @@ def _offset(terms: Terms) -> int:
 
 
 def _decides(function: str, one: Terms, other: Terms) -> bool:
-    """Whether `other` need not be looked at beside `one`."""
+    """Whether `other` need not be looked at beside `one`: max(h, min(h, w)) is h."""
+    match other:
+        case (Term(1, (Extreme(opposite, parts),)),) if opposite != function and one in parts:
+            return True
     return is_never_negative(subtracted(other, one) if function == "min" else subtracted(one, other))
