@@ -54,6 +54,12 @@ class DatabaseError(FlextuneError):
     """A records file is damaged, locked, full, or of another version."""
 
 
+class NoDatabaseError(DatabaseError):
+    """There is no records file where one was named, and none can be made there."""
+
+    exit_code = 2
+
+
 class DamagedError(DatabaseError):
     """What a records file holds cannot be used: another one is to be given."""
 

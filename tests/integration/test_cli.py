@@ -51,7 +51,7 @@ def recorded(folder: Path) -> int:
         return 0
     with sqlite3.connect(folder / "r.db") as connection:
         try:
-            return int(connection.execute("SELECT count(*) FROM records").fetchone()[0])
+            return int(connection.execute("SELECT count(*) FROM trials").fetchone()[0])
         except sqlite3.OperationalError:
             return 0
 

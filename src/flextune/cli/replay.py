@@ -105,7 +105,6 @@ def of_this(records: Sequence[TuningRecord], workload: str) -> list[TuningRecord
 
 def recorded_candidate(record: TuningRecord) -> Candidate:
     """What was measured, rebuilt from the record's text. Raises `UsageError` when the record was changed."""
-    from flextune.csp.assignment import Assignment
     from flextune.schedule.trace import Trace
     from flextune.target.target import Target
     from flextune.trial.measurement import Candidate
@@ -115,7 +114,7 @@ def recorded_candidate(record: TuningRecord) -> Candidate:
         raise UsageError(f"record {record.key} is of {record.workload}, which is no tensor program; run it yourself")
     workload = parse_workload(record.workload, record.body)
     target, trace = Target.parse(record.target), Trace.from_json(record.trace)
-    candidate = Candidate(workload, target, trace, Assignment.parse(record.assignment))
+    candidate = Candidate(workload, target, trace, record.assigned)
     if workload.key != record.workload_key:
         raise UsageError(f"record {record.key}: its key does not belong to its workload {record.workload}")
     return candidate

@@ -174,11 +174,10 @@ def _choices(record: TuningRecord) -> str:
 
 
 def _schedule(record: TuningRecord) -> str:
-    from flextune.csp.assignment import Assignment
     from flextune.schedule.trace import Trace
 
     try:
-        code = Trace.from_json(record.trace).python(Assignment.parse(record.assignment))
+        code = Trace.from_json(record.trace).python(record.assigned)
     except FlextuneError as error:  # of another version, or damaged: the other workloads are shown
         code = f"the schedule cannot be read: {error}"
     return "\n".join("    " + line for line in code.splitlines())

@@ -80,6 +80,12 @@ class Assignments(Sequence[Assignment]):
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()))) if self.columns else self.rows
 
+    def __iter__(self) -> Iterator[Assignment]:
+        if not self.columns:
+            return iter([Assignment({})] * self.rows)
+        names, rows = tuple(self.columns), zip(*(column.tolist() for column in self.columns.values()), strict=True)
+        return (Assignment(dict(zip(names, row, strict=True))) for row in rows)
+
     @overload
     def __getitem__(self, index: int) -> Assignment: ...
     @overload
@@ -90,8 +96,6 @@ class Assignments(Sequence[Assignment]):
             return Assignments({name: column[index] for name, column in self.columns.items()}, rows)
         if not -len(self) <= index < len(self):
             raise IndexError(f"assignment {index} of {len(self)}")
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
         return Assignment({name: int(column[index]) for name, column in self.columns.items()})
 
     def take(self, indices: npt.NDArray[np.intp]) -> Assignments:

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from flextune.csp.assignment import Assignment
+import numpy as np
+
+from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.flattening import Rule, problem_of
 from flextune.csp.parameters import Parameter, Parameters, Value
 from flextune.csp.problem import Problem
@@ -57,6 +59,31 @@ class ParameterSpace:
         if assignment not in self.solutions:
             raise UsageError(f"the configuration {dict(values)} breaks a constraint; it is not in the space")
         return self.solutions.unrank(self.solutions.rank(assignment))
+
+    def members(self, configurations: Iterable[Mapping[str, Value]]) -> list[Assignment | None]:
+        """`complete` of many configurations at once; None for one that is not in the set."""
+        found: list[Assignment | None] = []
+        rows: list[list[Value]] = []
+        places: list[int] = []
+        names, codes = self.parameters.names, [each.codes for each in self.parameters.parameters]
+        for values in configurations:
+            if len(values) == len(names) and all(name in values for name in names):
+                row = [values[name] for name in names]
+                if all(value in known for value, known in zip(row, codes, strict=True)):
+                    rows.append(row)
+                    places.append(len(found))
+            found.append(None)
+        for place, member in zip(places, self.members_of(self.parameters.encode_rows(rows)), strict=True):
+            found[place] = member
+        return found
+
+    def members_of(self, assignments: Assignments) -> list[Assignment | None]:
+        """The same for assignments of the parameters' variables, which may have any values."""
+        found: list[Assignment | None] = [None] * len(assignments)
+        inside = np.flatnonzero(self.solutions.contains_many(assignments))
+        for place, member in zip(inside, self.solutions.completed(assignments.take(inside)), strict=True):
+            found[place] = member
+        return found
 
     def values(self, assignment: Mapping[str, int]) -> dict[str, Value]:
         """The values that a member of the set stands for."""

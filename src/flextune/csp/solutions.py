@@ -133,6 +133,21 @@ class SolutionSet:
         """Which of the assignments are solutions. Auxiliary variables may be left out; where given they must agree."""
         return self.problem.satisfied(assignments.columns)
 
+    def holds_each(self, assignments: Sequence[Mapping[str, int]]) -> list[bool]:
+        """Of each whether it is in the set; of many at once where all have a value for every variable."""
+        if not assignments:
+            return []
+        try:
+            rows = Assignments.of(assignments, self.names)
+        except KeyError:
+            return [assignment in self for assignment in assignments]
+        of_more = [len(assignment) > len(self.names) for assignment in assignments]
+        return list(map(bool, self.contains_many(rows) & ~np.array(of_more)))
+
+    def completed(self, assignments: Assignments) -> Assignments:
+        """Solutions of which only the variables with a domain are given, with all variables."""
+        return self._assembled([{name: assignments.columns[name] for name in self._chosen}], len(assignments))
+
     def rank(self, assignment: Mapping[str, int]) -> int:
         """The position of a solution in `enumerate`; `UsageError` if it is none."""
         self._need_member(assignment)

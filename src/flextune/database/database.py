@@ -68,8 +68,7 @@ class Database(ABC):
 
     def measured(self, workload_key: str, target_key: str) -> tuple[Assignment, ...]:
         """The distinct assignments with a record, failures included, in the order of their first one."""
-        found = (Assignment.parse(record.assignment) for record in self.records(workload_key, target_key))
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(record.assigned for record in self.records(workload_key, target_key)))
 
     def __enter__(self) -> Self:
         return self

@@ -58,8 +58,7 @@ def import_table(database: Database, path: Path | str) -> ImportReport:
 
 def configuration(record: TuningRecord) -> dict[str, Value]:
     """The values that a record is about: those of its parameters, or of the variables of its schedule."""
-    assignment = Assignment.parse(record.assignment)
-    return _parameters_of(record.trace).decode(assignment) if record.of_objective else dict(assignment)
+    return _parameters_of(record.trace).decode(record.assigned) if record.of_objective else dict(record.assigned)
 
 
 @lru_cache(maxsize=64)

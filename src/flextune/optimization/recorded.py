@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flextune.apply.build import Schedule
-from flextune.csp.assignment import Assignment
 from flextune.database.database import Database
 from flextune.optimization.layouts import recorded_layouts
 from flextune.plan.alternative import Alternative
@@ -29,9 +28,7 @@ def recorded_schedules(partition: Partition, database: Database, target: Target)
     keys = [task.workload.key for task in partition.tasks]
     found = {key: best_record(database.records(key, target.key)) for key in keys}
     return {
-        key: (Trace.from_json(record.trace), Assignment.parse(record.assignment))
-        for key, record in found.items()
-        if record is not None
+        key: (Trace.from_json(record.trace), record.assigned) for key, record in found.items() if record is not None
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import numpy as np
@@ -71,12 +72,15 @@ class RoundStrategy(SearchStrategy, Generic[Options]):
         return asked
 
     def tell(self, measurements: Sequence[Measurement]) -> None:
-        known = [measurement for measurement in measurements if self._is_member(measurement.assignment)]
+        known = self.members(measurements)
         self.unseen.mark(measurement.assignment for measurement in known)
         self._queue = deque(assignment for assignment in self._queue if assignment in self.unseen)
         self.history.add(known)
         if self.cost_model is not None:
             self.cost_model.update(known)
 
-    def _is_member(self, assignment: Assignment) -> bool:
-        return assignment in self._asked or assignment in self.solutions
+    def members(self, measurements: Sequence[Measurement]) -> list[Measurement]:
+        """Those of assignments in the set."""
+        others = [each.assignment for each in measurements if each.assignment not in self._asked]
+        inside = set(compress(others, self.solutions.holds_each(others)))
+        return [each for each in measurements if each.assignment in self._asked or each.assignment in inside]

@@ -48,7 +48,8 @@ class Unseen:
 
     def mark(self, assignments: Iterable[Assignment]) -> None:
         """From now on, these members of the set are not drawn."""
-        self._marked.update(map(self._key, assignments))
+        marked = list(assignments)
+        self._marked.update(row_keys(Assignments.of(marked, self._names), self._names) if marked else ())
 
     def draw(self, rng: np.random.Generator, n: int, besides: Assignments | None = None) -> Assignments:
         """`n` distinct unmarked members not in `besides`, uniformly, in random order; all of them if too few."""

@@ -8,7 +8,7 @@ import json
 import math
 import typing
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import metadata
@@ -134,8 +134,12 @@ class TuningRecord:
     """The model they were measured inside; empty otherwise."""
     metrics: Metrics = ()
     """What else an objective measured, by name."""
+    assigned: Assignment = field(init=False, repr=False, compare=False)
+    """What `assignment` says."""
+    parsed: InitVar[Assignment | None] = None
+    """The same, for who knows it already."""
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, parsed: Assignment | None) -> None:
         if self.status is Status.OK and not self.run_secs:
             raise UsageError("a record with status 'ok' needs at least one time in 'run_secs'")
         is_finite = all(map(math.isfinite, self.run_secs))
@@ -143,7 +147,7 @@ class TuningRecord:
             raise UsageError(f"'run_secs' must be positive, finite seconds, got {list(self.run_secs)}")
         if self.model and self.evidence is not Evidence.IN_MODEL:
             raise UsageError(f"'model' is {self.model!r}, but 'evidence' is {self.evidence!r}")
-        Assignment.parse(self.assignment)
+        object.__setattr__(self, "assigned", Assignment.parse(self.assignment) if parsed is None else parsed)
         _check_created(self.created)
 
     @classmethod
@@ -177,18 +181,30 @@ class TuningRecord:
     @property
     def of_objective(self) -> bool:
         """Whether this is a trial of an objective and not of a tensor program."""
-        return self.workload.startswith(OBJECTIVE)
+        return is_of_objective(self.workload)
 
     @property
     def key(self) -> str:
         """The same as `Candidate.key` of the candidate: equal keys build the same program."""
-        return candidate_key(self.workload_key, self.target_key, self.trace, Assignment.parse(self.assignment))
+        return candidate_key(self.workload_key, self.target_key, self.trace, self.assigned)
 
     @property
     def measurement(self) -> Measurement:
         """What the strategies and cost models learn from."""
-        fields = ("status", "run_secs", "error", "build_secs", "elapsed_secs", "max_error", "metrics")
-        return Measurement(assignment=Assignment.parse(self.assignment), **_values(self, fields))
+        return self.measurement_of(self.assigned)
+
+    def measurement_of(self, assignment: Assignment) -> Measurement:
+        """`measurement` with another name for what was measured."""
+        return Measurement(
+            assignment,
+            self.status,
+            self.run_secs,
+            self.error,
+            self.build_secs,
+            self.elapsed_secs,
+            self.max_error,
+            self.metrics,
+        )
 
     @property
     def secs(self) -> float:
@@ -217,28 +233,24 @@ class TuningRecord:
         Raises `UsageError` naming the field that is missing, unknown or of the wrong type, and for a program that does
         more than compute.
         """
-        values = _json_object(text)
+        values = json_object(text)
         version = values.pop("format", None)
         if version == FORMAT_1:
-            _check_names(values, NAMES_1, NAMES_1)
+            check_names(values, NAMES_1, NAMES_1)
             values = migrated_record(values)
         elif version != RECORD_FORMAT:
             raise UsageError(f"expected a tuning record of 'format' {FORMAT_1} or {RECORD_FORMAT}, got {version!r}")
-        _check_names(values, _TYPES.keys(), _REQUIRED)
-        fields = {name: values[name] for name in _TYPES if name in values}  # our own strings, which match sooner
-        for name, value in fields.items():
-            if type(value) is _AS_IT_IS[name]:
-                continue
-            try:
-                fields[name] = _CONVERTERS[name](value)
-            except (TypeError, ValueError, KeyError, OverflowError):
-                raise UsageError(f"field {name!r} of the record: expected {_TYPES[name]}, got {value!r:.80}") from None
-        record = cls(**fields)
+        record = cls(**checked_fields(values, REQUIRED_FIELDS))
         if record.of_objective:
-            check_objective(record.trace, record.assignment)
+            check_objective(record.trace, record.assigned)
         else:
             check_program(record.workload, record.body)
         return record
+
+
+def is_of_objective(workload: str) -> bool:
+    """Whether records with this workload are of trials of an objective."""
+    return workload.startswith(OBJECTIVE)
 
 
 def installed_versions() -> str:
@@ -257,7 +269,8 @@ def _values(source: object, names: tuple[str, ...]) -> dict[str, typing.Any]:
     return {name: getattr(source, name) for name in names}
 
 
-def _json_object(text: str) -> dict[str, typing.Any]:
+def json_object(text: str) -> dict[str, typing.Any]:
+    """The values in a text. `UsageError` for anything but one JSON object."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -267,7 +280,24 @@ def _json_object(text: str) -> dict[str, typing.Any]:
     return values
 
 
-def _check_names(values: Mapping[str, object], known: Set[str], required: Set[str]) -> None:
+def checked_fields(values: Mapping[str, object], required: Set[str]) -> dict[str, typing.Any]:
+    """The fields of a record that JSON values stand for, `required` among them. `UsageError` naming one that is not."""
+    check_names(values, _TYPES.keys(), required)
+    return {name: checked_field(name, value) for name, value in values.items()}
+
+
+def checked_field(name: str, value: object) -> object:
+    """What the JSON value of a field stands for. `UsageError` for one of another type."""
+    if type(value) is _AS_IT_IS[name]:
+        return value
+    try:
+        return _CONVERTERS[name](value)
+    except (TypeError, ValueError, KeyError, OverflowError):
+        raise UsageError(f"field {name!r} of the record: expected {_TYPES[name]}, got {value!r:.80}") from None
+
+
+def check_names(values: Mapping[str, object], known: Set[str], required: Set[str]) -> None:
+    """`UsageError` for names that are missing, and for unknown ones, with the nearest that is known."""
     if required <= values.keys() <= known:
         return
     if missing := [name for name in known if name in required and name not in values]:
@@ -337,7 +367,8 @@ _CONVERT: Mapping[str, typing.Callable[[typing.Any], object]] = {
     "tuple[int, ...]": lambda value: tuple(map(_integer, _list(value))),
     "tuple[float, ...]": lambda value: tuple(map(_number, _list(value))),
 }
-_TYPES: Mapping[str, str] = {field.name: str(field.type) for field in dataclasses.fields(TuningRecord)}
+_FIELDS = tuple(each for each in dataclasses.fields(TuningRecord) if each.init)
+_TYPES: Mapping[str, str] = {each.name: str(each.type) for each in _FIELDS}
 _CONVERTERS: Mapping[str, typing.Callable[[typing.Any], object]] = {
     **{name: _CONVERT[text] for name, text in _TYPES.items()},
     "max_error": lambda value: math.inf if value is None else _number(value),
@@ -346,9 +377,9 @@ _AS_IT_IS = {name: {"str": str, "str | None": str, "int": int, "bool": bool}.get
 """Fields for which a value of this very type needs no conversion: most of them, and there may be many records."""
 
 _DEFAULTS: Mapping[str, object] = {
-    field.name: field.default for field in dataclasses.fields(TuningRecord) if field.default is not dataclasses.MISSING
+    each.name: each.default for each in _FIELDS if each.default is not dataclasses.MISSING
 }
-_REQUIRED = _TYPES.keys() - _DEFAULTS.keys()
+REQUIRED_FIELDS = _TYPES.keys() - _DEFAULTS.keys()
 
 
 def _check_created(created: str) -> None:

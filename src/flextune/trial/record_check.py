@@ -23,10 +23,17 @@ def check_program(workload: str, body: str | None) -> None:
         check_stored_program(parse_workload(workload, body).body or "")
 
 
-def check_objective(parameters: str, assignment: str) -> None:
+def codes_by_variable(parameters: str) -> dict[str, frozenset[int]]:
+    """What each variable of an objective's trials may be. `UsageError` where the text does not say its parameters."""
+    found = _parameters(parameters)
+    codes = (frozenset(parameter.codes.values()) for parameter in found.parameters)
+    return dict(zip(found.variable_names, codes, strict=True))
+
+
+def check_objective(parameters: str, assignment: Assignment) -> None:
     """Raises `UsageError` where a trial of an objective does not say its values by the parameters it has."""
     try:
-        _parameters(parameters).decode(Assignment.parse(assignment))
+        _parameters(parameters).decode(assignment)
     except KeyError as error:
         raise UsageError(f"the record's assignment has no parameter {error}") from None
 

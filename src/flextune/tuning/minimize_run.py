@@ -11,6 +11,7 @@ from flextune.csp.assignment import Assignment
 from flextune.csp.parameter_space import ParameterSpace
 from flextune.database.database import Database
 from flextune.errors import UsageError
+from flextune.garbage import collection_put_off
 from flextune.measure.objective import Objective
 from flextune.measure.objective_protocol import ObjectiveProtocol
 from flextune.measure.trial_steps import TrialCrew, run_steps
@@ -65,6 +66,8 @@ class MinimizeRun:
         self._options = options
         self._on_trial = on_trial
         self._trials: list[MinimizeTrial] = []
+        self._best = math.inf
+        self._best_at = 0
         self._finalists: tuple[MinimizeTrial, ...] = ()
         self._pending: dict[int, _Pending] = {}
         self._recorded = 0
@@ -75,11 +78,13 @@ class MinimizeRun:
         """Takes recorded trials for known."""
         if self._database is None:
             return
-        records = self._database.records(self._records.workload_key, self._records.target_key)
-        known = self._records.recalled(records)
-        self._trials.extend(self._trial(measurement) for measurement in known)
-        self._recorded = len(known)
-        self._proposals.tell(known)
+        with collection_put_off():
+            records = self._database.records(self._records.workload_key, self._records.target_key)
+            known = self._records.recalled(records)
+            for measurement in known:
+                self._add(self._trial(measurement))
+            self._recorded = len(known)
+            self._proposals.tell(known)
 
     def spend(self) -> None:
         """The loop itself, then the finalists; Ctrl-C ends it."""
@@ -153,10 +158,7 @@ class MinimizeRun:
 
     def _is_good_enough(self) -> bool:
         wanted = self._options.stop_value
-        if wanted is None or not self._trials:
-            return False
-        best = min(trial.measurement.secs for trial in self._trials)
-        return best <= self._goals.signs[0] * wanted
+        return wanted is not None and bool(self._trials) and self._best <= self._goals.signs[0] * wanted
 
     def _without_gain(self) -> int:
         """Trials since the last one that was better, or that came on the front."""
@@ -165,16 +167,20 @@ class MinimizeRun:
         if self._goals.several:
             result = self.result("", "").front
             return len(self._trials) - 1 - max((self._trials.index(trial) for trial in result), default=-1)
-        values = [trial.measurement.secs for trial in self._trials]
-        return len(values) - 1 - values.index(min(values))
+        return len(self._trials) - 1 - self._best_at
 
     def _take(self, measurement: Measurement, protocol: ObjectiveProtocol) -> None:
         self._record(measurement, protocol)
         trial = self._trial(measurement)
-        self._trials.append(trial)
+        self._add(trial)
         self._proposals.tell([measurement])
         if self._on_trial is not None and self._on_trial(trial) is True:
             self._stopped = True
+
+    def _add(self, trial: MinimizeTrial) -> None:
+        if (value := trial.measurement.secs) < self._best:
+            self._best, self._best_at = value, len(self._trials)
+        self._trials.append(trial)
 
     def _record(
         self, measurement: Measurement, protocol: ObjectiveProtocol, evidence: Evidence = Evidence.TRIAL

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import groupby
 
-from flextune.csp.assignment import Assignment
+from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.parameter_space import ParameterSpace, parameters_json
 from flextune.database.exchange import configuration
-from flextune.errors import UsageError
 from flextune.measure.objective import Objective
 from flextune.measure.objective_protocol import ObjectiveProtocol
 from flextune.trial.measurement import Measurement
@@ -35,6 +34,7 @@ class ObjectiveRecords:
         self._identity = objective.identity + (f"\ngoals:{goals}" if str(goals) else "")
         self._space = space
         self._provenance = provenance
+        self._trace = parameters_json(space.parameters)
         self.workload = OBJECTIVE + objective.name
         self.workload_key = hashlib.sha256(f"{self.workload}\n{self._identity}".encode()).hexdigest()[:16]
         self.target_key = provenance.host
@@ -51,7 +51,7 @@ class ObjectiveRecords:
             workload_key=self.workload_key,
             target=f"host:{self.target_key}",
             target_key=self.target_key,
-            trace=parameters_json(self._space.parameters),
+            trace=self._trace,
             assignment=str(Assignment({name: measurement.assignment[name] for name in names})),
             status=measurement.status,
             run_secs=measurement.run_secs,
@@ -77,26 +77,29 @@ class ObjectiveRecords:
         """What records say about members of this space, the latest verdict on each, in the order of the first."""
         found: dict[Assignment, Measurement] = {}
         failures: Counter[Assignment] = Counter()
-        for record in filter(self._holds, records):
-            member = self._member(record)
-            if member is not None:
-                found[member] = replace(record.measurement, assignment=member)
-                failures[member] = 0 if record.measurement.ok else failures[member] + 1
+        for record, member in self._members(records):
+            if member is None or not self._holds(record, measurement := record.measurement_of(member)):
+                continue
+            found[member] = measurement
+            failures[member] = 0 if measurement.ok else failures[member] + 1
         return [measurement for member, measurement in found.items() if not 0 < failures[member] < _FAILURES]
 
-    def _holds(self, record: TuningRecord) -> bool:
+    def _members(self, records: Iterable[TuningRecord]) -> Iterator[tuple[TuningRecord, Assignment | None]]:
+        """Each with the member of this space that has its values, if there is one."""
+        for trace, group in groupby(records, key=lambda record: record.trace):
+            listed = list(group)
+            if trace == self._trace:  # of the same parameters: their codes mean the same
+                given = Assignments.of([record.assigned for record in listed], self._space.parameters.variable_names)
+                yield from zip(listed, self._space.members_of(given), strict=True)
+            else:
+                yield from zip(listed, self._space.members(map(configuration, listed)), strict=True)
+
+    def _holds(self, record: TuningRecord, measurement: Measurement) -> bool:
         try:
             made = _protocol(record.protocol)
         except ValueError:  # of a version that says it otherwise
             return False
-        return self._objective.protocol.accepts(record.measurement, made)
-
-    def _member(self, record: TuningRecord) -> Assignment | None:
-        """The member of this space with the record's values; None where it has none."""
-        try:
-            return self._space.complete(configuration(record))
-        except UsageError:
-            return None
+        return self._objective.protocol.accepts(measurement, made)
 
 
 @lru_cache(maxsize=64)

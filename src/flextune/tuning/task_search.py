@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress, repeat
 
 import numpy as np
 
@@ -65,16 +66,29 @@ class TaskSearch:
         trace = self.space.trace.to_json()
         same = [record for record in records if record.trace == trace]
         latest = {measurement.assignment: measurement for measurement in (record.measurement for record in same)}
-        inside = [measurement for assignment, measurement in latest.items() if self._holds(assignment)]
+        inside = list(compress(latest.values(), self._hold(list(latest))))
         self.recorded = len(inside)
-        for start in range(0, len(inside), self._round_trials):
-            self.tell(inside[start : start + self._round_trials])
+        if inside:
+            self._tell_recorded(inside)
         if same and same[-1].evidence is not Evidence.TRIAL:
             for record in deciding_records(same):
                 self.revise(record.measurement)
 
-    def _holds(self, assignment: Assignment) -> bool:
-        return assignment == self.space.default or (self.space.tunable and assignment in self.space.solutions)
+    def _hold(self, assignments: Sequence[Assignment]) -> list[bool]:
+        """Which of them are the default, or in the space."""
+        members = self.space.solutions.holds_each(assignments) if self.space.tunable else repeat(False)
+        return [member or each == self.space.default for each, member in zip(assignments, members, strict=False)]
+
+    def _tell_recorded(self, measurements: Sequence[Measurement]) -> None:
+        """As if told round by round."""
+        self.known.update((measurement.assignment, measurement) for measurement in measurements)
+        self._strategy.tell(measurements)
+        best_secs = math.inf
+        for start in range(0, len(measurements), self._round_trials):
+            times = [measurement.secs for measurement in measurements[start : start + self._round_trials]]
+            self.trials_without_gain = 0 if min(times) < best_secs else self.trials_without_gain + len(times)
+            best_secs = min(best_secs, *times)
+            self.round_best_secs.append(best_secs)
 
     def propose(self, count: int, hints: Sequence[Assignment] = ()) -> list[Candidate]:
         """At most `count` candidates that are not known yet; none when the space is exhausted.

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 
 from flextune.csp.assignment import Assignment
 from flextune.database.database import Database
+from flextune.garbage import collection_put_off
 from flextune.measure.runner import Runner
 from flextune.platforms.base import Platform
 from flextune.target.target import Target
@@ -76,7 +77,8 @@ class TuningRun:
         space = self._platform.search_space(task.workload, self._target)
         search = TaskSearch(task, space, self.options)
         if self.options.resume:
-            search.recall(self._database.records(task.workload.key, self._target.key))
+            with collection_put_off():
+                search.recall(self._database.records(task.workload.key, self._target.key))
         self._notify(TaskOpened(task.name, space.solutions.count, search.recorded, search.best_secs))
         return search
 

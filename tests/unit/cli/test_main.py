@@ -76,7 +76,7 @@ def test_bad_usage_is_exit_code_2_and_one_message(run: Run, arguments: list[str]
 @pytest.mark.parametrize("arguments", [["show"], ["replay", "gemm:m=8,n=8,k=8"], ["records", "export", "x.jsonl"]])
 def test_a_missing_database_is_said_and_not_made(run: Run, arguments: list[str], tmp_path: Path) -> None:
     code, _, err = run(*arguments, "--db", "none.db")
-    assert code == 1
+    assert code == 2
     assert err.startswith("flextune: ")
     assert len(err.splitlines()) == 1
     assert "none.db" in err

@@ -102,5 +102,5 @@ def test_bad_usage(run: Run, tmp_path: Path, arguments: tuple[str, ...], message
 
 def test_no_database(run: Run) -> None:
     code, _, err = run("pretrain", "--db", "none.db")
-    assert code == 1
+    assert code == 2
     assert "none.db" in err

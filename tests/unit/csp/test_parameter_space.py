@@ -156,3 +156,22 @@ def test_completing_a_configuration():
     assert set(member) == set(space.solutions.names)
     with pytest.raises(UsageError, match="breaks a constraint"):
         space.complete({"x": 2, "y": 2})
+
+
+def test_many_configurations_are_completed_at_once():
+    space = ParameterSpace.of(
+        {"a": [1, 2, 4], "b": [0.5, 3], "word": ["x", "y"]}, ["a * b <= 6", "word != 'y' or a > 1"]
+    )
+    rows = [{"a": a, "b": b, "word": word} for a in (1, 2, 4, 5) for b in (0.5, 3) for word in ("x", "y", "z")]
+    rows += [{"a": 1, "b": 3}, {"a": 1, "b": 3, "word": "x", "c": 1}, {"a": 1, "c": 3, "word": "x"}]
+
+    def completed(row):
+        try:
+            return space.complete(row)
+        except UsageError:
+            return None
+
+    expected = [completed(row) for row in rows]
+    assert space.members(rows) == expected
+    assert 0 < sum(member is not None for member in expected) < len(rows)
+    assert space.members([]) == []

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sql
 
+from flextune.database.rows import record_rows
+from flextune.database.schema import about_table, old_metadata, records_table
 from flextune.database.store import SqlDatabase, open_database
 from flextune.errors import DatabaseError
 from flextune.testing.databases import TARGET, WORKLOAD, example_decision, example_record
@@ -29,23 +31,26 @@ def test_file_is_left_without_side_files_and_intact(tmp_path):
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("SELECT count(*) FROM records").fetchone() == (3,)
+        assert connection.execute("SELECT count(*) FROM trials").fetchone() == (3,)
 
 
 def test_columns_can_be_queried_by_other_tools(tmp_path):
     with open_database(tmp_path / "r.db") as database:
         database.commit_all([example_record(2, 0.25), example_record(3, None)])
     with sqlite3.connect(tmp_path / "r.db") as connection:
-        rows = connection.execute("SELECT workload_key, target_key, status, secs FROM records ORDER BY id").fetchall()
+        query = "SELECT workload_key, target_key, status, secs FROM trials JOIN contexts ON contexts.id = context"
+        rows = connection.execute(f"{query} ORDER BY trials.id").fetchall()
     assert rows == [(WORKLOAD, TARGET, "ok", 0.25), (WORKLOAD, TARGET, "run_error", None)]
 
 
 def test_queries_use_the_index(tmp_path):
     with sqlite3.connect(filled(tmp_path / "r.db")) as connection:
         plan = connection.execute(
-            "EXPLAIN QUERY PLAN SELECT record FROM records WHERE workload_key='a' AND target_key='b' AND status='ok'"
+            "EXPLAIN QUERY PLAN SELECT own FROM trials WHERE context IN "
+            "(SELECT id FROM contexts WHERE workload_key='a' AND target_key='b')"
         ).fetchall()
-    assert "records_by_task" in str(plan)
+    assert "trials_by_context" in str(plan)
+    assert "contexts_by_task" in str(plan)
 
 
 def test_missing_file_is_made_or_reported(tmp_path):
@@ -89,12 +94,12 @@ def test_other_version(tmp_path):
     path = filled(tmp_path / "r.db")
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE about SET value = '7' WHERE name = 'version'")
-    with pytest.raises(DatabaseError, match=r"it is of version 7, this flextune reads versions up to 2; use the newer"):
+    with pytest.raises(DatabaseError, match=r"it is of version 7, this flextune reads versions up to 3; use the newer"):
         open_database(path)
 
 
 @pytest.mark.parametrize(
-    "done", ["DELETE FROM about", "DROP TABLE records", "DROP INDEX records_by_task; DELETE FROM about"]
+    "done", ["DELETE FROM about", "DROP TABLE trials", "DROP INDEX trials_by_context; DELETE FROM about"]
 )
 def test_creation_that_died_in_the_middle_is_completed(tmp_path, done):
     open_database(tmp_path / "r.db").close()
@@ -142,33 +147,78 @@ def test_overwritten_pages(tmp_path):
         open_database(path).records()
 
 
-DAMAGES = {
-    "no record": "UPDATE records SET record = '{}' WHERE id = 2",
+OWN_DAMAGES = {
+    "no record": "UPDATE trials SET own = '{}' WHERE id = 2",
     "NULL": "PRAGMA writable_schema = ON; "
-    "UPDATE sqlite_master SET sql = replace(sql, 'record TEXT NOT NULL', 'record TEXT') WHERE name = 'records'; "
-    "PRAGMA writable_schema = RESET; UPDATE records SET record = NULL WHERE id = 2",
-    "bytes": "UPDATE records SET record = x'ff00' WHERE id = 2",
-    "no UTF-8": "UPDATE records SET record = cast(x'7bff7d' AS TEXT) WHERE id = 2",
-    "cut off": "UPDATE records SET record = substr(record, 1, 50) WHERE id = 2",
-    "an objective without parameters": "UPDATE records SET record = json_set(record, '$.workload', 'objective:x', "
-    "'$.body', 'x') WHERE id = 2",
-    "a program that is none": "UPDATE records SET record = json_set(record, '$.workload', 'tir:name=x,sha=h00', "
-    "'$.body', 'x') WHERE id = 2",
+    "UPDATE sqlite_master SET sql = replace(sql, 'own TEXT NOT NULL', 'own TEXT') WHERE name = 'trials'; "
+    "PRAGMA writable_schema = RESET; UPDATE trials SET own = NULL WHERE id = 2",
+    "bytes": "UPDATE trials SET own = x'ff00' WHERE id = 2",
+    "no UTF-8": "UPDATE trials SET own = cast(x'7bff7d' AS TEXT) WHERE id = 2",
+    "cut off": "UPDATE trials SET own = substr(own, 1, 50) WHERE id = 2",
+    "no values": "UPDATE trials SET own = json_remove(own, '$.values') WHERE id = 2",
+    "too few values": "UPDATE trials SET own = json_set(own, '$.values', json('[1]')) WHERE id = 2",
+    "values of another kind": "UPDATE trials SET own = json_set(own, '$.values', json('[1, true]')) WHERE id = 2",
+    "a field of a context": "UPDATE trials SET own = json_set(own, '$.seed', 3) WHERE id = 2",
+}
+COMMON_DAMAGES = {
+    "no context": "DELETE FROM contexts",
+    "empty": "UPDATE contexts SET common = '{}'",
+    "another format": "UPDATE contexts SET common = json_set(common, '$.format', 1)",
+    "a field of a trial": "UPDATE contexts SET common = json_set(common, '$.status', 'ok')",
+    "no names": "UPDATE contexts SET common = json_set(common, '$.variables', 3)",
+    "an objective without parameters": "UPDATE contexts SET common = json_set(common, '$.workload', 'objective:x', "
+    "'$.body', 'x')",
+    "a program that is none": "UPDATE contexts SET common = json_set(common, '$.workload', 'tir:name=x,sha=h00', "
+    "'$.body', 'x')",
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", OWN_DAMAGES)
 def test_a_damaged_row_is_named_and_left_out(tmp_path, damage):
     path = filled(tmp_path / "r.db")
     with open_database(path) as database:
         whole = database.records()
     with sqlite3.connect(path) as connection:
-        connection.executescript(DAMAGES[damage])
+        connection.executescript(OWN_DAMAGES[damage])
     with (
         open_database(path) as database,
-        pytest.warns(UserWarning, match=r"row 2 of records is damaged.*DELETE FROM records WHERE id = 2"),
+        pytest.warns(UserWarning, match=r"row 2 of trials is damaged.*DELETE FROM trials WHERE id = 2"),
     ):
         assert database.records() == [whole[0], *whole[2:]]
+
+
+@pytest.mark.parametrize("damage", COMMON_DAMAGES)
+def test_a_damaged_context_costs_the_records_that_share_it(tmp_path, damage):
+    path = filled(tmp_path / "r.db")
+    with sqlite3.connect(path) as connection:
+        connection.executescript(COMMON_DAMAGES[damage])
+    with open_database(path) as database:
+        other = example_record(2, seed=1)
+        assert database.commit(other)
+        with pytest.warns(UserWarning, match="row 1 of (contexts|trials) is damaged"):
+            found = database.records()
+    assert found == [other]
+
+
+def test_contexts_are_stored_once_whoever_writes(tmp_path):
+    path = filled(tmp_path / "r.db")
+    with open_database(path) as first, open_database(path) as second:
+        for tile, database in ((4, first), (5, second), (6, first)):
+            assert database.commit(example_record(tile))
+            assert database.commit(example_record(tile, seed=1))
+        assert [record.seed for record in second.records()] == [0, 0, 0, 0, 1, 0, 1, 0, 1]
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM contexts").fetchone() == (2,)
+
+
+def test_a_context_of_a_failed_step_is_written_again(tmp_path):
+    database = open_database(filled(tmp_path / "r.db"))
+    pragma(database, "PRAGMA max_page_count = 1")
+    with pytest.raises(DatabaseError):
+        database.commit_all(example_record(tile, seed=tile, error="e" * 5000, secs=None) for tile in range(4, 40))
+    pragma(database, "PRAGMA max_page_count = 1000000")
+    assert database.commit(example_record(4, seed=4))
+    assert database.records()[-1] == example_record(4, seed=4)
 
 
 def test_the_best_record_is_the_best_that_can_be_read(tmp_path):
@@ -177,7 +227,7 @@ def test_the_best_record_is_the_best_that_can_be_read(tmp_path):
         best = database.best(WORKLOAD, TARGET)
         others = [record for record in database.records() if record != best]
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE records SET record = '[]' WHERE record = ?", (best.to_json(),))
+        connection.execute("UPDATE trials SET own = '[]' WHERE candidate = ?", (best.key,))
     with open_database(path) as database, pytest.warns(UserWarning, match="left out"):
         assert database.best(WORKLOAD, TARGET) == min(others, key=lambda record: record.secs)
 
@@ -258,14 +308,24 @@ def version_of(path: Path) -> tuple[str, set[str]]:
     """What the file says of itself, and its tables."""
     with sqlite3.connect(path) as connection:
         (version,) = connection.execute("SELECT value FROM about WHERE name = 'version'").fetchone()
-        return version, {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        return version, {
+            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        } - {"sqlite_sequence"}
 
 
 def of_version_1(path: Path) -> Path:
-    """A database as it was before there were decisions."""
-    filled(path)
-    with sqlite3.connect(path) as connection:
-        connection.executescript("DROP TABLE decisions; UPDATE about SET value = '1'")
+    """A database as it was before there were decisions, and before records had two parts."""
+    engine = sql.create_engine(f"sqlite:///{path}")
+    old_metadata.create_all(engine)
+    about_table.create(engine)
+    with engine.begin() as connection:
+        connection.execute(sql.insert(about_table), {"name": "version", "value": "1"})
+        for record in map(example_record, range(1, 4)):
+            rows = record_rows(record)
+            whole = {**rows.context, **rows.trial, "record": record.to_json()}
+            row = {column.name: whole[column.name] for column in records_table.c if column.name != "id"}
+            connection.execute(sql.insert(records_table), row)
+    engine.dispose()
     return path
 
 
@@ -284,7 +344,7 @@ def test_the_first_write_brings_an_older_database_to_this_version(tmp_path):
         database.decide([example_decision("a", "fused")])
         other.commit(example_record(9))
         assert len(database.decisions(Decision)) == len(other.decisions(Decision)) == 1
-    assert version_of(path) == ("2", {"about", "records", "decisions"})
+    assert version_of(path) == ("3", {"about", "records", "contexts", "trials", "decisions"})
 
 
 def test_a_write_that_fails_leaves_an_older_database_as_it_is(tmp_path):
@@ -298,4 +358,4 @@ def test_a_write_that_fails_leaves_an_older_database_as_it_is(tmp_path):
     with open_database(path) as again:
         assert len(again.records()) == 3
         assert again.commit(example_record(9))
-    assert version_of(path)[0] == "2"
+    assert version_of(path)[0] == "3"

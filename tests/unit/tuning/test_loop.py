@@ -132,6 +132,22 @@ def test_records_of_another_space_do_not_count(start: Start, database: Database)
     assert fresh.trials == 0
 
 
+def test_records_count_as_if_told_round_by_round(start: Start, database: Database) -> None:
+    """What the scheduler and the patience of a budget go by."""
+    tune(start(FakeRunner(), replace(OPTIONS, round_trials=7)))
+    trials = [record for record in database.records() if record.evidence is Evidence.TRIAL]
+    options = replace(OPTIONS, round_trials=7, resume=False)
+    recalled, told = (start(FakeRunner(), options).open(TuningTask(WORKLOAD)) for _ in range(2))
+    recalled.recall(trials)
+    for begin in range(0, len(trials), 7):
+        told.tell([record.measurement for record in trials[begin : begin + 7]])
+    assert recalled.recorded == len(trials) == 40
+    assert recalled.known == told.known
+    assert recalled.round_best_secs == told.round_best_secs
+    assert recalled.trials_without_gain == told.trials_without_gain
+    assert recalled.best == told.best
+
+
 def test_same_seed_same_trajectory(start: Start) -> None:
     runs = [FakeRunner(), FakeRunner(), FakeRunner()]
     for runner, seed in zip(runs, (3, 3, 4), strict=True):

@@ -87,7 +87,7 @@ class FlexActionStrategy(RoundStrategy[FlexActionOptions]):
 
     def tell(self, measurements: Sequence[Measurement]) -> None:
         super().tell(measurements)
-        known = [measurement for measurement in measurements if self._is_member(measurement.assignment)]
+        known = self.members(measurements)
         self.spaces.mark(measurement.assignment for measurement in known)
         for measurement in known:
             self._sort_in(measurement)

@@ -1,0 +1,175 @@
+"""Records as rows: written in two parts, read from these and from the whole ones of older versions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import sqlalchemy as sql
+
+from flextune.database.engine import insert_unless_there
+from flextune.database.schema import context_row, contexts_table, records_table, trial_row, trials_table
+from flextune.errors import DamagedError, DatabaseError, FlextuneError, UsageError
+from flextune.trial.record import TuningRecord
+from flextune.trial.record_parts import CommonPart, parts_of
+
+Parsed = TypeVar("Parsed")
+Row = sql.Row[Any]
+
+_ASKED_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRows:
+    """What is inserted for one record, unless there is a row of the same identity."""
+
+    context: dict[str, object]
+    trial: dict[str, object]
+    """Without the context's number."""
+
+
+def record_rows(record: TuningRecord) -> RecordRows:
+    """The rows of one record."""
+    parts = parts_of(record)
+    return RecordRows(context_row(parts.common, record), trial_row(parts.own, record))
+
+
+class RowWriter:
+    """Inserts records, each once. It remembers the contexts that are stored, as what a run writes shares a few."""
+
+    def __init__(self, engine: sql.Engine, has_whole: bool) -> None:
+        self._insert_context = insert_unless_there(engine, contexts_table)
+        self._insert_trial = insert_unless_there(engine, trials_table)
+        self._has_whole = has_whole
+        self._stored: dict[object, int] = {}
+        self._inserted: dict[object, int] = {}
+
+    def insert(self, connection: sql.Connection, rows: Sequence[RecordRows]) -> int:
+        """Insert within a transaction what is not there; returns how many records were not. `committed` ends it."""
+        self._inserted = {}
+        known = self._whole(connection, [row.trial["identity"] for row in rows]) if self._has_whole else ()
+        count = 0
+        for row in rows:
+            if row.trial["identity"] not in known:
+                trial = {**row.trial, "context": self._context(connection, row.context)}
+                count += connection.execute(self._insert_trial, trial).rowcount
+        return count
+
+    def committed(self) -> None:
+        """What was inserted last is stored."""
+        self._stored |= self._inserted
+
+    def _context(self, connection: sql.Connection, row: dict[str, object]) -> int:
+        identity = row["identity"]
+        found = self._stored.get(identity, self._inserted.get(identity))
+        if found is None:
+            connection.execute(self._insert_context, row)
+            query = sql.select(contexts_table.c.id).where(contexts_table.c.identity == identity)
+            found = self._inserted[identity] = int(connection.execute(query).scalar_one())
+        return found
+
+    def _whole(self, connection: sql.Connection, identities: Sequence[object]) -> set[object]:
+        """Which of these an older version has written."""
+        found: set[object] = set()
+        for begin in range(0, len(identities), _ASKED_AT_ONCE):
+            some = identities[begin : begin + _ASKED_AT_ONCE]
+            query = sql.select(records_table.c.identity).where(records_table.c.identity.in_(some))
+            found.update(connection.execute(query).scalars())
+        return found
+
+
+class RowReader:
+    """Reads records. One that is damaged is named in a warning, and is missed no more than one that was not made."""
+
+    def __init__(self, name: str, has_whole: bool) -> None:
+        self._name = name
+        self._has_whole = has_whole
+
+    def records(
+        self, connection: sql.Connection, workload_key: str | None, target_key: str | None, has_trials: bool
+    ) -> list[TuningRecord]:
+        """Those of this workload and target (None: any), in the order they were stored."""
+        stored = self._stored(workload_key, target_key, has_trials)
+        rows = connection.execute(sql.select(stored).order_by(stored.c.era, stored.c.id)).all()
+        return list(self._readable(connection, rows))
+
+    def best(
+        self, connection: sql.Connection, workload_key: str, target_key: str, has_trials: bool
+    ) -> TuningRecord | None:
+        """The fastest of the latest ones of each candidate that can be read."""
+        stored = self._stored(workload_key, target_key, has_trials)
+        newest_first = (stored.c.era.desc(), stored.c.id.desc())
+        age = sql.func.row_number().over(partition_by=stored.c.candidate, order_by=newest_first).label("age")
+        aged = sql.select(stored, age).subquery()
+        query = sql.select(aged).where(aged.c.age == 1, aged.c.status == "ok", aged.c.secs.is_not(None))
+        rows = connection.execute(query.order_by(aged.c.secs, aged.c.era, aged.c.id)).all()
+        return next(self._readable(connection, rows), None)
+
+    def parsed(self, parse: Callable[[str], Parsed], table: sql.Table, row_id: int, text: object) -> Parsed:
+        """What a text in a row says. `DamagedError` naming the row."""
+        return self._checked(parse, table, row_id, text, table, "id")
+
+    def _stored(self, workload_key: str | None, target_key: str | None, has_trials: bool) -> sql.Subquery:
+        """All rows of a task in one form; `context` is NULL in a whole one, and those are of an earlier `era`."""
+        forms: list[sql.Select[Any, Any]] = []
+        if self._has_whole:
+            whole = records_table.c
+            columns = (whole.id, whole.candidate, whole.status, whole.secs, whole.record.label("text"))
+            query = sql.select(sql.literal(0).label("era"), sql.null().label("context"), *columns)
+            forms.append(query.where(*_of_task(records_table, workload_key, target_key)))
+        if has_trials:
+            trial = trials_table.c
+            columns = (trial.id, trial.candidate, trial.status, trial.secs, trial.own.label("text"))
+            query = sql.select(sql.literal(1).label("era"), trial.context, *columns)
+            asked = _of_task(contexts_table, workload_key, target_key)
+            contexts = sql.select(contexts_table.c.id).where(*asked)
+            forms.append(query.where(trial.context.in_(contexts)) if asked else query)
+        return sql.union_all(*forms).subquery()
+
+    def _readable(self, connection: sql.Connection, rows: Iterable[Row]) -> Iterator[TuningRecord]:
+        commons: dict[int, CommonPart | None] = {}
+        for row in rows:
+            try:
+                if row.context is None:
+                    yield self.parsed(TuningRecord.from_json, records_table, row.id, row.text)
+                    continue
+                if row.context not in commons:
+                    commons[row.context] = None
+                    commons[row.context] = self._common(connection, row.context)
+                common = commons[row.context]
+                if common is not None:
+                    yield self.parsed(common.record, trials_table, row.id, row.text)
+            except DatabaseError as error:
+                warnings.warn(f"left out: {error}", stacklevel=5)
+
+    def _common(self, connection: sql.Connection, number: int) -> CommonPart:
+        text = connection.execute(sql.select(contexts_table.c.common).where(contexts_table.c.id == number)).scalar()
+        return self._checked(CommonPart, contexts_table, number, text, trials_table, "context")
+
+    def _checked(
+        self, parse: Callable[[str], Parsed], table: sql.Table, row_id: int, text: object, removed: sql.Table, by: str
+    ) -> Parsed:
+        """`removed` and `by` say what is lost with the row, and is to be removed."""
+        try:
+            return parse(_clean(text))
+        except FlextuneError as error:
+            raise DamagedError(
+                f"records database {self._name}: row {row_id} of {table.name} is damaged: {error}; remove it with "
+                f"`sqlite3 {self._name} 'DELETE FROM {removed.name} WHERE {by} = {row_id}'`"
+            ) from error
+
+
+def _of_task(table: sql.Table, workload_key: str | None, target_key: str | None) -> list[sql.ColumnElement[bool]]:
+    asked = ((table.c.workload_key, workload_key), (table.c.target_key, target_key))
+    return [column == key for column, key in asked if key is not None]
+
+
+def _clean(text: object) -> str:
+    """The text of a row; `UsageError` for what is none."""
+    if not isinstance(text, str):
+        raise UsageError(f"it holds {type(text).__name__} instead of text")
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise UsageError("its text is not UTF-8")
+    return text
