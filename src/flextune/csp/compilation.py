@@ -20,30 +20,33 @@ How a layer is made (`_step`), for all states at once in NumPy columns:
 1. `_absorb`: per product or sum over the new variable, a table (old code, value of the variable) -> new code. A state
    part is a `Register`: small integer codes into a table of values. Arithmetic is done once per entry of the table.
 2. `_expand`: the pairs (state, value) that no table forbids are the candidate edges.
-3. `_Frame.finish`: nodes that are now complete flow into what reads them; checks with all operands known filter edges.
-4. `_Frame.merged`: edges whose new states are equal get the same target; one state for each different code tuple.
+3. `Frame.finish`: nodes that are now complete flow into what reads them; checks with all operands known filter edges.
+4. `Frame.merged`: edges whose new states are equal get the same target; one state for each different code tuple.
 Nodes from which no solution can be completed are removed at the end, bottom-up, by `Diagram`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from flextune.csp import arithmetic
 from flextune.csp.arithmetic import Numbers
-from flextune.csp.constraint import Predicate
 from flextune.csp.diagram import Diagram, Layer, without
 from flextune.csp.equivalence import Equivalence, Ids
-from flextune.csp.network import Check, Kind, Network, inputs_of
+from flextune.csp.frame import Frame
+from flextune.csp.network import Kind, Network, inputs_of
 from flextune.csp.propagation import DomainPropagation, start_value
-from flextune.csp.states import Codes, Register, Rows, grouped, joined
+from flextune.csp.states import Codes, Register, Rows
 from flextune.errors import UsageError
 
 _CHUNK = 1 << 24
+_TRIED_AT_ONCE = 1 << 21
+
+Absorbed = dict[str, tuple[Codes, Numbers]]
+"""By product or sum over the new variable: a table of codes (old code, value of the variable), and their values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,9 @@ class Limits:
     """In one layer."""
     table_entries: int = 8_000_000
     """Results of one product or sum in a layer: its partial results so far times the values of the new variable."""
+    candidates: int | None = None
+    """Pairs of a state and a value looked at, in all layers together. With it the candidates of a layer are filtered
+    part by part, before the layer is laid out, and only those that are left count as edges."""
 
 
 class DiagramTooLargeError(UsageError):
@@ -85,6 +91,7 @@ class Compilation:
         self.limits = limits
         self.size = 1  # states of the current layer; row s of every register below belongs to state s
         self.edges = 0
+        self.candidates = 0
         # The state: partial results of unfinished products and sums; final values that something still waits for;
         # and, the same for all states, what each node still lacks and who still waits for it.
         self.partial: dict[str, Register] = {}
@@ -110,7 +117,7 @@ class Compilation:
         for name in done:
             node = self.network.nodes[name]
             if node.kind is Kind.SELECTION:
-                values, valid = arithmetic.chosen(*_split(_constants(node.operands)))
+                values, valid = node.applied({})
                 values = np.atleast_1d(values)[np.atleast_1d(valid)]
             else:
                 values = np.array([node.constant])
@@ -119,7 +126,7 @@ class Compilation:
                 self.size = 0
                 return
             self.final[name] = register
-        frame = _Frame(self, np.zeros(1, dtype=np.intp))
+        frame = Frame(self, np.zeros(1, dtype=np.intp))
         frame.finish(done)
         self.size = frame.merged(1)[2]
 
@@ -132,19 +139,10 @@ class Compilation:
                 Layer(name, domain, np.zeros(1, np.int64), none.astype(np.uint32), none.astype(np.int32))
             )
             return
-        # From here on a row is an edge (old state, value of the variable); a `_Frame` holds the new states, by edge.
+        # From here on a row is an edge (old state, value of the variable); a `Frame` holds the new states, by edge.
         absorbed = self._absorb(name, domain)
-        rows, choice = self._expand(name, absorbed, len(domain))
-        frame = _Frame(self, rows)
-        for user, (table, values) in absorbed.items():
-            old = self.partial.get(user)
-            codes = table[0][choice] if old is None else table[old.codes[rows], choice]
-            self._advance(user, name, Register(codes, values), frame)
-        frame.fresh[name] = Register(choice.astype(np.int32), domain)
-        # Propagate within the layer: what is complete enters what reads it, and complete checks filter the edges.
-        finished = [user for user in absorbed if not self.remaining[user]]
-        frame.choice = choice
-        frame.finish([name, *finished])
+        rows, choice = self._expand(name, absorbed, domain)
+        frame = self._filled(name, absorbed, domain, rows, choice)
         start, target, size = frame.merged(self.size)
         assert frame.choice is not None
         layer = Layer(name, domain, start, frame.choice, target)
@@ -177,9 +175,9 @@ class Compilation:
             " Prod, Sum and Le, or raise Limits"
         )
 
-    def _absorb(self, name: str, domain: Numbers) -> dict[str, tuple[Codes, Numbers]]:
+    def _absorb(self, name: str, domain: Numbers) -> Absorbed:
         """For every product and sum over the variable: new code by old code and value of the variable (-1: dead)."""
-        found: dict[str, tuple[Codes, Numbers]] = {}
+        found: Absorbed = {}
         for user in self.domains.users[name]:
             node = self.network.nodes[user]
             if not node.accumulates:
@@ -200,32 +198,74 @@ class Compilation:
         dead = int(classes.size > 0 and classes[0] < 0)
         return Register((codes.reshape(-1) - dead).astype(np.int32), values[first[dead:]])
 
-    def _expand(
-        self, name: str, absorbed: dict[str, tuple[Codes, Numbers]], width: int
-    ) -> tuple[Rows, npt.NDArray[np.uint32]]:
-        """The pairs of a state and a value of the variable that no product or sum forbids, in order."""
+    def _filled(
+        self, name: str, absorbed: Absorbed, domain: Numbers, rows: Rows, choice: npt.NDArray[np.uint32]
+    ) -> Frame:
+        """The edges with all that is known once the variable has its value; those that break a check are dropped."""
+        frame = Frame(self, rows)
+        for user, (table, values) in absorbed.items():
+            old = self.partial.get(user)
+            codes = table[0][choice] if old is None else table[old.codes[rows], choice]
+            self.advance(user, name, Register(codes, values), frame)
+        frame.fresh[name] = Register(choice.astype(np.int32), domain)
+        # Propagate within the layer: what is complete enters what reads it, and complete checks filter the edges.
+        finished = [user for user in absorbed if not self.remaining[user]]
+        frame.choice = choice
+        frame.finish([name, *finished])
+        return frame
+
+    def _expand(self, name: str, absorbed: Absorbed, domain: Numbers) -> tuple[Rows, npt.NDArray[np.uint32]]:
+        """The pairs of a state and a value of the variable that nothing forbids, in order.
+
+        Those are known from the tables alone, or, where candidates are counted and many, by filling them in on trial.
+        """
+        kept: list[tuple[Rows, npt.NDArray[np.uint32]]] = []
+        count, whole = 0, self.limits.candidates is None or self.size * len(domain) <= _TRIED_AT_ONCE
+        at_once = min(_CHUNK, 4 * self.limits.layer_edges) if whole else _TRIED_AT_ONCE
+        for rows, choice in self._candidates(absorbed, len(domain), at_once):
+            self._count_candidates(name, len(rows))
+            if not whole:
+                rows, choice = self._tried(name, absorbed, domain, rows, choice)
+            kept.append((rows, choice))
+            count += len(rows)
+            if count > self.limits.layer_edges:
+                raise self.too_large(name)
+        if len(kept) == 1:
+            return kept[0]
+        every = kept or [(np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.uint32))]
+        return np.concatenate([rows for rows, _ in every]), np.concatenate([choice for _, choice in every])
+
+    def _count_candidates(self, name: str, count: int) -> None:
+        self.candidates += count
+        if self.limits.candidates is not None and self.candidates > self.limits.candidates:
+            raise self.too_large(name)
+
+    def _candidates(
+        self, absorbed: Absorbed, width: int, at_once: int
+    ) -> Iterator[tuple[Rows, npt.NDArray[np.uint32]]]:
+        """The pairs of a state and a value that no product or sum forbids, in order, some states at a time."""
         masks = [(self.partial.get(user), table >= 0) for user, (table, _) in absorbed.items()]
         masks = [(register, mask) for register, mask in masks if not mask.all()]
-        chunk = max(1, _CHUNK // max(1, width))
-        rows: list[Rows] = []
-        choices: list[npt.NDArray[np.uint32]] = []
-        count = 0
+        chunk = max(1, at_once // max(1, width))
         for begin in range(0, self.size, chunk):
             end = min(self.size, begin + chunk)
             alive = np.ones((end - begin, width), dtype=bool)
             for register, mask in masks:
                 alive &= mask[0] if register is None else mask[register.codes[begin:end]]
             row, choice = np.nonzero(alive)
-            rows.append(row + begin)
-            choices.append(choice.astype(np.uint32))
-            count += len(row)
-            if count > self.limits.layer_edges:
-                raise self.too_large(name)
-        if not rows:
-            return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.uint32)
-        return (rows[0], choices[0]) if len(rows) == 1 else (np.concatenate(rows), np.concatenate(choices))
+            yield row + begin, choice.astype(np.uint32)
 
-    def _advance(self, user: str, child: str, register: Register, frame: _Frame) -> None:
+    def _tried(
+        self, name: str, absorbed: Absorbed, domain: Numbers, rows: Rows, choice: npt.NDArray[np.uint32]
+    ) -> tuple[Rows, npt.NDArray[np.uint32]]:
+        """Those of the candidates that pass every check that is complete with them; the state stays as it is."""
+        before = dict(self.partial), dict(self.final), dict(self.remaining), dict(self.pending)
+        frame = self._filled(name, absorbed, domain, rows, choice)
+        self.partial, self.final, self.remaining, self.pending = before
+        assert frame.choice is not None
+        return frame.rows, frame.choice
+
+    def advance(self, user: str, child: str, register: Register, frame: Frame) -> None:
         """A child of a product or sum has come in: note its new partial (or final) result."""
         self.remaining[user] = self.remaining[user] - {child}
         if self.remaining[user]:
@@ -234,147 +274,3 @@ class Compilation:
             self.partial.pop(user, None)
             frame.partial.pop(user, None)
             frame.fresh[user] = register
-
-
-class _Frame:
-    """The edges of one layer while it is built: the state each comes from, and the parts of the state that changed."""
-
-    def __init__(self, owner: Compilation, rows: Rows) -> None:
-        self.owner = owner
-        self.rows = rows
-        self.choice: npt.NDArray[np.uint32] | None = None
-        self.fresh: dict[str, Register] = {}
-        self.partial: dict[str, Register] = {}
-
-    def finish(self, names: Sequence[str]) -> None:
-        """These nodes now have values: bring them into what reads them, evaluate what is complete, repeat."""
-        owner = self.owner
-        queue = list(names)
-        while queue:
-            name = queue.pop(0)
-            node = owner.network.nodes[name]
-            for user in owner.domains.users[name]:
-                if owner.network.nodes[user].accumulates:
-                    if node.kind is not Kind.LEAF:
-                        queue += self._accumulate(user, name)
-                else:
-                    queue += self._select(user, name)
-            for check in owner.domains.checks[name]:
-                self._check(check, name)
-
-    def _final(self, name: str) -> Register:
-        return self.fresh[name] if name in self.fresh else self.owner.final[name].take(self.rows)
-
-    def _partial(self, user: str) -> Register | None:
-        if user in self.partial:
-            return self.partial[user]
-        return self.owner.partial[user].take(self.rows) if user in self.owner.partial else None
-
-    def _accumulate(self, user: str, child: str) -> list[str]:
-        owner, node = self.owner, self.owner.network.nodes[user]
-        value, old = self._final(child), self._partial(user)
-        if old is None:
-            old = Register(np.zeros(len(self.rows), dtype=np.int32), start_value(node))
-        joint, (left, right) = joined([old, value])
-        results = np.asarray(node.accumulated(left, node.contribution(child, right)))
-        unique, inverse = np.unique(results, return_inverse=True)
-        register = owner.canonical(unique, owner.equivalence.partial(node, owner.remaining[user] - {child}, unique))
-        codes = register.codes[inverse.reshape(-1)][joint]
-        owner._advance(user, child, Register(codes, register.values), self)
-        self._filter(codes >= 0)
-        return [] if owner.remaining[user] else [user]
-
-    def _select(self, user: str, child: str) -> list[str]:
-        owner = self.owner
-        owner.remaining[user] = owner.remaining[user] - {child}
-        if owner.remaining[user]:
-            return []
-        node = owner.network.nodes[user]
-        names = inputs_of(node)
-        joint, columns = joined([self._final(name) for name in names])
-        known = dict(zip(names, columns, strict=True))
-        operands = [known[o] if isinstance(o, str) else np.array([o], dtype=np.int64) for o in node.operands]
-        results, valid = arithmetic.chosen(*_split(operands))
-        register = owner.canonical(results, np.where(valid, owner.equivalence.final(user, results), -1))
-        codes = register.codes[joint]
-        self.fresh[user] = Register(codes, register.values)
-        self._filter(codes >= 0)
-        for name in names:
-            owner.pending[name] = owner.pending[name] - {user}
-        return [user]
-
-    def _check(self, check: Check, latest: str) -> None:
-        """Evaluate a check once all it reads is known."""
-        owner = self.owner
-        if check.key not in owner.pending[latest]:
-            return
-        if not all(name in self.fresh or name in owner.final for name in check.scope):
-            return
-        sparse = isinstance(check.constraint, Predicate)
-        joint, columns = joined([self._final(name) for name in check.scope], sparse=sparse)
-        holds = np.broadcast_to(check.holds(columns), columns[0].shape)
-        for name in check.scope:
-            owner.pending[name] = owner.pending[name] - {check.key}
-        if not holds.all():
-            self._filter(holds[joint])
-
-    def _filter(self, keep: npt.NDArray[np.bool_]) -> None:
-        if keep.all():
-            return
-        self.rows = self.rows[keep]
-        if self.choice is not None:
-            self.choice = self.choice[keep]
-        for registers in (self.fresh, self.partial):
-            for name, register in registers.items():
-                registers[name] = Register(register.codes[keep], register.values)
-
-    def _reduce(self) -> None:
-        """Bring the kept values down to what the selections and checks still to come can tell apart."""
-        owner = self.owner
-        for registers in (owner.final, self.fresh):
-            for name in [name for name in registers if not owner.pending[name]]:
-                del registers[name]
-        for name in dict.fromkeys((*owner.final, *self.fresh)):
-            home = self.fresh if name in self.fresh else owner.final
-            register = home[name]
-            ids = owner.equivalence.final(name, register.values, owner.pending[name])
-            table = owner.canonical(register.values, ids)
-            home[name] = Register(table.codes[register.codes], table.values)
-            if (ids < 0).any():
-                self._filter(self._final(name).codes >= 0)
-
-    def merged(self, size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], int]:
-        """Merge edges with equal new states: first edge by old state, new state by edge, number of new states.
-
-        The owner's state becomes the new one.
-        """
-        self._reduce()
-        owner = self.owner
-        # All parts' codes as the digits of one integer (mixed radix), so that equal states are equal integers; where 64
-        # bits are too few, the digits so far are numbered anew first.
-        key, span = np.zeros(len(self.rows), dtype=np.int64), 1
-        parts = [(owner.partial, self.partial, name) for name in dict.fromkeys((*owner.partial, *self.partial))]
-        parts += [(owner.final, self.fresh, name) for name in dict.fromkeys((*owner.final, *self.fresh))]
-        for old, new, name in parts:
-            width = len((new if name in new else old)[name].values)
-            if width > 1:
-                if span * width >= 2**62:
-                    unique, key = np.unique(key, return_inverse=True)
-                    span = len(unique)
-                key *= width
-                key += new[name].codes if name in new else old[name].codes[self.rows]
-                span *= width
-        target, first, count = grouped(key, span)
-        # The new layer's registers: those of one representative edge for each new state.
-        for old, new, name in parts:
-            old[name] = new[name].take(first) if name in new else old[name].take(self.rows[first])
-        start = np.searchsorted(self.rows, np.arange(size + 1))  # edges stay sorted by the state they leave
-        return start.astype(np.int64), target, count
-
-
-def _constants(operands: Sequence[str | int]) -> list[Numbers]:
-    return [np.array([operand], dtype=np.int64) for operand in operands]
-
-
-def _split(operands: Sequence[Numbers]) -> tuple[Numbers, Sequence[Numbers]]:
-    return operands[0], operands[1:]

@@ -13,6 +13,7 @@ left; it is computed from the sets of possible values, so that every mixture of 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -66,9 +67,32 @@ class Equivalence:
 
     def partial(self, node: Node, remaining: frozenset[str], values: Numbers) -> Ids:
         """Classes of partial results of a product or sum to which the remaining children are still to be added."""
+        if node.symbols is not None:
+            return self._taken(node, remaining, values)
         if not remaining:
             return self.final(node.name, values)
         return self._against(node, values, self.domains.rest(node, remaining))
+
+    def _taken(self, node: Node, remaining: frozenset[str], taken: Numbers) -> Ids:
+        """Classes of sets of different values: by those that the remaining children could take, too.
+
+        Dead are sets (and -1, which is none) that leave one of these children without a value, or all together too few.
+        """
+        alive = np.asarray(taken >= 0, dtype=bool)
+        wanted = 0
+        for child in remaining:
+            bits = self._bits(node, child)
+            alive &= np.asarray((bits & ~taken) != 0, dtype=bool)
+            wanted |= bits
+        left = wanted & ~taken
+        if remaining:
+            alive &= popcount(left) >= len(remaining)
+        return np.where(alive, np.unique(left, return_inverse=True)[1].reshape(-1), -1)
+
+    def _bits(self, node: Node, child: str) -> int:
+        values = self.domains.of[child].values
+        assert values is not None
+        return sum(int(bit) for bit in node.contribution(child, values))
 
     def _possible(self, name: str, values: Numbers) -> Truth:
         possible = self.domains.of[name].contains(values)
@@ -128,18 +152,49 @@ class Equivalence:
         return Classes(exact=False, ids=joint)
 
     def _by_user(self, user: Node, name: str, values: Numbers) -> Ids | None:
+        if user.symbols is not None:
+            others = 0
+            for child in user.children:
+                others |= 0 if child == name else self._bits(user, child)
+            shared = np.unique(user.contribution(name, values) & others, return_inverse=True)[1]
+            return np.asarray(shared.reshape(-1), dtype=np.int64)
         if user.accumulates:
             start = user.accumulated(start_value(user), user.contribution(name, values))
             return self._against(user, start, self.domains.rest(user, frozenset(user.children) - {name}))
+        if user.function is not None:
+            return self._by_function(user, name, values)
         if user.operands[0] == name:
             return None
         return self.final(user.name, values) + 1  # an impossible result only matters where the option is chosen
 
+    def _by_function(self, user: Node, name: str, values: Numbers) -> Ids | None:
+        """Classes by the function's results with all that the other operands can be."""
+        grids = self._others(user.operands, name, len(values))
+        if grids is None:
+            return None
+        operands = iter(grids)
+        assert user.function is not None
+        columns = [values[:, None] if operand == name else next(operands) for operand in user.operands]
+        results, valid = user.function.compute(columns)
+        found = np.where(valid, self.final(user.name, results), -1)
+        return self._rows(
+            np.ascontiguousarray(np.broadcast_to(found, np.broadcast_shapes(*(c.shape for c in columns))))
+        )
+
     def _by_check(self, check: Check, name: str, values: Numbers) -> Ids | None:
         if isinstance(check.constraint, Predicate):
             return None
-        others = [self.domains.of[other] for other in check.scope if other != name]
-        size = len(values)
+        grids = self._others(check.scope, name, len(values))
+        if grids is None:
+            return None
+        operands = iter(grids)
+        columns = [values[:, None] if other == name else next(operands) for other in check.scope]
+        shape = np.broadcast_shapes(*(column.shape for column in columns))
+        return self._rows(np.where(np.broadcast_to(check.holds(columns), shape), 0, -1))
+
+    def _others(self, scope: Sequence[str | int], name: str, size: int) -> list[Numbers] | None:
+        """All combinations of the values of the other nodes, as rows; None where they are too many."""
+        others = [self.domains.of[str(other)] for other in scope if other != name]
         grids: list[Numbers] = []
         for position, other in enumerate(others):
             if other.values is None or size * other.values.size > _MATRIX_LIMIT:
@@ -147,9 +202,12 @@ class Equivalence:
             size *= max(1, other.values.size)
             grids.append(other.values.reshape([-1 if axis == position else 1 for axis in range(len(others))]))
         shape = np.broadcast_shapes(*(grid.shape for grid in grids))
-        operands = iter(np.broadcast_to(grid, shape).ravel()[None, :] for grid in grids)
-        holds = check.holds([values[:, None] if other == name else next(operands) for other in check.scope])
-        return self._rows(np.where(np.broadcast_to(holds, (len(values), int(np.prod(shape)))), 0, -1))
+        return [np.broadcast_to(grid, shape).ravel()[None, :] for grid in grids]
+
+
+def popcount(bits: Numbers) -> Numbers:
+    """How many bits are set, by element."""
+    return np.array([int(value).bit_count() for value in bits], dtype=np.int64)
 
 
 @lru_cache(maxsize=64)

@@ -34,7 +34,7 @@ _MAX_DEPTH = 100
 _MAX_BITS = 1_000
 _ALLOWED = "names of parameters, numbers, quoted texts, + - * / // % **, comparisons, in, and, or, not, min, max, abs"
 
-_COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
@@ -186,7 +186,7 @@ class _Checker:
                     self.check(item)
                 left = "list"
                 continue
-            if left == "list" or type(kind) not in _COMPARISONS:
+            if left == "list" or type(kind) not in COMPARISONS:
                 raise self._unsupported(node)
             found = self.check(right)
             if not isinstance(kind, ast.Eq | ast.NotEq) and (left != found or found == "mixed"):
@@ -273,7 +273,7 @@ class _Evaluation:
                 found = among if isinstance(kind, ast.In) else ~among
             else:
                 right = self.value(comparator)
-                found = compared(_COMPARISONS[type(kind)], left, right)
+                found = compared(COMPARISONS[type(kind)], left, right)
                 defined = defined & (right.defined | ~truth)
                 left = right
             truth = truth & found

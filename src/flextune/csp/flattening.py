@@ -71,6 +71,10 @@ class _Holds:
     def __call__(self, **columns: npt.NDArray[np.int64]) -> Truth:
         return self.expression.holds(columns, self.piece)
 
+    def decomposable(self) -> tuple[Expression, ast.expr]:
+        """The piece, for a reformulation."""
+        return self.expression, self.piece
+
 
 @dataclass
 class _Writer:

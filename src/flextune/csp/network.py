@@ -15,7 +15,7 @@ on their own, and their counts multiply.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -35,6 +35,24 @@ class Kind(Enum):
     PRODUCT = "product"
     SUM = "sum"
     SELECTION = "selection"
+    FUNCTION = "function"
+    """Any other function of a few nodes."""
+    DISTINCT = "all different"
+    """The set of values that its children have taken, as bits; two that are equal have no set."""
+
+
+Interval = tuple[int, int]
+"""The least and the largest value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """How a node is computed from a few others, by column."""
+
+    compute: Callable[[Sequence[Numbers]], tuple[Numbers, Truth]]
+    """From columns of its operands to its values, and where it has one (elsewhere there is no solution)."""
+    bounds: Callable[[Sequence[Interval]], Interval]
+    """The interval of its values, from those of its operands."""
 
 
 @dataclass
@@ -55,9 +73,15 @@ class Node:
     """Of a leaf: its domain."""
     bounded: bool = False
     """Whether the value must fit 64 bits (an auxiliary variable's must)."""
+    function: Function | None = None
+    """Of a function: how it is computed from its operands."""
+    symbols: Numbers | None = None
+    """Of a set of different values: all values that may be in it, sorted; bit i stands for the i-th."""
 
     def contribution(self, child: str, values: Numbers) -> Numbers:
         """What a child with these values brings into the product or sum (its multiplicity applied)."""
+        if self.symbols is not None:
+            return bits_of(self.symbols, values)
         times = self.children[child]
         if self.kind is Kind.SUM:
             return arithmetic.times(values, np.array(times, dtype=np.int64))
@@ -68,11 +92,26 @@ class Node:
 
     def accumulated(self, left: Numbers, right: Numbers) -> Numbers:
         """The two partial results together."""
+        if self.kind is Kind.DISTINCT:
+            return np.asarray(np.where((left & right) != 0, -1, left | right))
         return arithmetic.times(left, right) if self.kind is Kind.PRODUCT else arithmetic.plus(left, right)
 
     @property
     def accumulates(self) -> bool:
-        return self.kind in (Kind.PRODUCT, Kind.SUM)
+        return self.kind in (Kind.PRODUCT, Kind.SUM, Kind.DISTINCT)
+
+    def applied(self, known: Mapping[str, Numbers]) -> tuple[Numbers, Truth]:
+        """The values of a selection or function for columns of its operands, and where there are some."""
+        if self.function is not None:
+            return self.function.compute([known[str(operand)] for operand in self.operands])
+        columns = [known[o] if isinstance(o, str) else np.array([o], dtype=np.int64) for o in self.operands]
+        return arithmetic.chosen(columns[0], columns[1:])
+
+
+def bits_of(symbols: Numbers, values: Numbers) -> Numbers:
+    """For each value the power of two that stands for it; Python integers where 64 bits are too few."""
+    powers = np.array([1 << position for position in range(len(symbols))], dtype=object)
+    return arithmetic.narrowed(powers)[np.searchsorted(symbols, values)]
 
 
 @dataclass(frozen=True)
@@ -110,7 +149,7 @@ class Network:
 
 def inputs_of(node: Node) -> tuple[str, ...]:
     """The names of the nodes it is computed from, each once."""
-    if node.kind is Kind.SELECTION:
+    if node.operands:
         return tuple(dict.fromkeys(operand for operand in node.operands if isinstance(operand, str)))
     return tuple(node.children)
 

@@ -24,7 +24,10 @@ _PASSES = 4
 class Ordering:
     """Estimates, and orders found with them, for one component."""
 
-    def __init__(self, network: Network, domains: DomainPropagation, equivalence: Equivalence) -> None:
+    def __init__(
+        self, network: Network, domains: DomainPropagation, equivalence: Equivalence, *, by_candidates: bool = False
+    ) -> None:
+        self._by_candidates = by_candidates  # count pairs of a state and a value, not only states
         self.network = network
         self.domains = domains
         self.equivalence = equivalence
@@ -82,6 +85,8 @@ class Ordering:
         bits: dict[str, float] = {}
         level = 0.0
         for leaf in order:
+            if self._by_candidates:
+                total += 2.0 ** min(level + self._full(leaf), 200.0)
             done |= self._bit[leaf]
             for name in self._touched[leaf]:
                 new = self._bits(name, done)
@@ -125,6 +130,8 @@ class Ordering:
         return self._partial_bits(node, absorbed) if absorbed else 0.0
 
     def _partial_bits(self, node: Node, absorbed: frozenset[str]) -> float:
+        if node.symbols is not None:
+            return math.log2(math.comb(len(node.symbols), len(absorbed)))
         domain = ValueSet.of(start_value(node))
         for child in absorbed:
             domain = folded(node, domain, self.domains.contribution(node, child))

@@ -43,7 +43,8 @@ class Parameter:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not 0 < len(self.name) <= _MAX_NAME or not self.name.isprintable():
             raise UsageError(f"parameter name: expected a short, printable text, got {self.name!r:.80}")
-        object.__setattr__(self, "values", tuple(self._checked(value) for value in self.values))
+        if set(map(type, self.values)) != {int}:  # quick for a million of them
+            object.__setattr__(self, "values", tuple(self._checked(value) for value in self.values))
         if not self.values:
             raise UsageError(f"parameter {self.name!r} has no values; give it at least one")
         if len(self.values) > MAX_DOMAIN_VALUES:
@@ -124,20 +125,22 @@ class Parameter:
     @cached_property
     def integral(self) -> bool:
         """Whether the values are whole numbers of 64 bits, or truth values, and stand for themselves."""
-        kinds = {type(value) for value in self.values}
-        return kinds == {bool} or (kinds == {int} and all(INT64_MIN <= value <= INT64_MAX for value in self.values))  # type: ignore[operator]
+        kinds = set(map(type, self.values))
+        return kinds == {bool} or (kinds == {int} and min(self.values) >= INT64_MIN and max(self.values) <= INT64_MAX)  # type: ignore[operator]
 
     @cached_property
     def ordered(self) -> tuple[Value, ...]:
         """The values in the order of their codes."""
-        if any(isinstance(value, str) for value in self.values):
+        if any(issubclass(kind, str) for kind in set(map(type, self.values))):
             return self.values
         return tuple(sorted(self.values))
 
     @cached_property
     def codes(self) -> Mapping[Value, int]:
         """From value to integer."""
-        return {value: int(value) if self.integral else position for position, value in enumerate(self.ordered)}
+        if self.integral:
+            return dict(zip(self.ordered, map(int, self.ordered), strict=True))
+        return {value: position for position, value in enumerate(self.ordered)}
 
     @cached_property
     def _decoded(self) -> Mapping[int, Value]:
@@ -161,15 +164,16 @@ class Parameter:
     @property
     def kind(self) -> str:
         """`number` (truth values count as 0 and 1), `text`, or `mixed`."""
-        texts = {isinstance(value, str) for value in self.values}
+        texts = {issubclass(kind, str) for kind in set(map(type, self.values))}
         return "mixed" if len(texts) > 1 else "text" if texts == {True} else "number"
 
     def column(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
         """The values of an array of codes: integers, float64 where one is a fraction, objects for texts."""
-        return codes if self.integral else self._table[codes]
+        return codes if self.integral else self.table[codes]
 
     @cached_property
-    def _table(self) -> npt.NDArray[np.generic]:
+    def table(self) -> npt.NDArray[np.generic]:
+        """The values by code, where they do not stand for themselves; truth values as 0 and 1."""
         if self.kind == "number" and any(isinstance(value, float) for value in self.ordered):
             return np.array([float(value) for value in self.ordered])
         table = np.empty(len(self.ordered), dtype=object)

@@ -126,7 +126,7 @@ class DomainPropagation:
         self._rest: dict[tuple[str, frozenset[str]], ValueSet] = {}
         # Nodes come after what they are computed from: one pass forward gives every node its first domain.
         for node in network.nodes.values():
-            self.of[node.name] = self._checked(node, self._computed(node))
+            self.of[node.name] = self._checked(node, self.computed(node))
         self.feasible = network.feasible and not any(domain.empty for domain in self.of.values())
 
     def rest(self, node: Node, remaining: frozenset[str]) -> ValueSet:
@@ -154,7 +154,8 @@ class DomainPropagation:
             result = combined_interval(node.kind, result, bounds)
         return ValueSet(*result)
 
-    def _computed(self, node: Node) -> ValueSet:
+    def computed(self, node: Node) -> ValueSet:
+        """What a node can be, by what it is computed from."""
         if node.values is not None:
             return ValueSet.of(node.values)
         if node.kind is Kind.SELECTION:
@@ -198,10 +199,10 @@ class DomainPropagation:
             before = sum(self._version.values())
             for node in self.network.nodes.values():
                 if self._changed(seen, node.name, (node.name, *inputs_of(node))):
-                    self._narrow(node)
+                    self.narrow(node)
             for check in self.network.checks:
                 if self._changed(seen, check.key, check.scope):
-                    self._narrow_pair(check)
+                    self.narrow_pair(check)
             self.feasible = self.feasible and not any(domain.empty for domain in self.of.values())
             if not self.feasible or before == sum(self._version.values()):
                 return
@@ -211,11 +212,12 @@ class DomainPropagation:
         versions = tuple(self._version[name] for name in names)
         return seen.get(key) != versions and seen.update({key: versions}) is None
 
-    def _narrow(self, node: Node) -> None:
+    def narrow(self, node: Node) -> None:
+        """Propagate a definition both ways."""
         if node.kind is Kind.LEAF:
             return
         # Forward: the result is at most what the inputs give.
-        self._keep(node.name, self._checked(node, self._computed(node)))
+        self.keep(node.name, self._checked(node, self.computed(node)))
         if self.of[node.name].empty:
             return
         # Backward: an input keeps the values that have a support, given the result and the other inputs.
@@ -225,11 +227,11 @@ class DomainPropagation:
                 values = self.of[child].values
                 if values is not None:
                     start = node.accumulated(start_value(node), node.contribution(child, values))
-                    self._filter(child, self.supported(node, start, self.rest(node, others)))
-        elif isinstance(node.operands[0], str):
+                    self.filter(child, self.supported(node, start, self.rest(node, others)))
+        elif node.kind is Kind.SELECTION and isinstance(node.operands[0], str):
             values = self.of[node.operands[0]].values
             if values is not None:
-                self._filter(node.operands[0], self._selectable(node, values))
+                self.filter(node.operands[0], self._selectable(node, values))
 
     def _selectable(self, node: Node, indices: Numbers) -> Truth:
         keep = (indices >= 0) & (indices < len(node.operands) - 1)
@@ -255,23 +257,25 @@ class DomainPropagation:
         low, high = np.minimum(*ends), np.maximum(*ends)
         return np.asarray((high >= target.low) & (low <= target.high), dtype=bool)
 
-    def _narrow_pair(self, check: Check) -> None:
+    def narrow_pair(self, check: Check) -> None:
+        """Leave both nodes of a check the values that have a partner."""
         if len(check.scope) != 2 or isinstance(check.constraint, Predicate):
             return
         left, right = (self.of[name].values for name in check.scope)
         if left is None or right is None or left.size * right.size > PAIR_LIMIT:
             return
         holds = np.broadcast_to(check.holds([left[:, None], right[None, :]]), (left.size, right.size))
-        self._filter(check.scope[0], np.asarray(holds.any(axis=1), dtype=bool))
-        self._filter(check.scope[1], np.asarray(holds.any(axis=0), dtype=bool))
+        self.filter(check.scope[0], np.asarray(holds.any(axis=1), dtype=bool))
+        self.filter(check.scope[1], np.asarray(holds.any(axis=0), dtype=bool))
 
-    def _filter(self, name: str, keep: Truth) -> None:
+    def filter(self, name: str, keep: Truth) -> None:
+        """Leave a node with known values the marked ones."""
         if not keep.all():
             values = self.of[name].values
             assert values is not None
-            self._keep(name, ValueSet.of(values[keep]))
+            self.keep(name, ValueSet.of(values[keep]))
 
-    def _keep(self, name: str, narrowed: ValueSet) -> None:
+    def keep(self, name: str, narrowed: ValueSet) -> None:
         """Intersect what is known of the node with `narrowed`."""
         known = self.of[name]
         if narrowed.values is not None:
