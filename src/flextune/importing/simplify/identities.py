@@ -32,6 +32,8 @@ def remove_identities(graph: OnnxGraph) -> None:
             names[result] = source
         elif source in produced and source not in outputs:
             _rename_producer(kept, source, result)
+            if source in graph.known:
+                graph.known[result] = _renamed(graph.known.pop(source), result)
             names |= {old: result for old, new in names.items() if new == source} | {source: result}
             for earlier in kept:
                 rename_reads(earlier, {source: result})
@@ -100,6 +102,10 @@ def is_training(node: onnx.NodeProto, graph: OnnxGraph) -> bool:
         return False
     mode = graph.constants.get(node.input[2])
     return mode is None or bool(np.any(mode))
+
+
+def _renamed(value: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:
+    return onnx.helper.make_value_info(name, value.type)
 
 
 def _rename_producer(nodes: list[onnx.NodeProto], old: str, new: str) -> None:

@@ -87,6 +87,21 @@ def test_the_number_of_iterations_is_computed(condition: bool, opset: int) -> No
     check(counted_loop(limit=True, condition=condition, opset=opset), *inputs)
 
 
+def test_what_a_loop_gives_may_be_the_model_s_output_by_another_name() -> None:
+    body = graph(
+        [make_node("Tanh", ["h"], ["t"]), make_node("Identity", ["go"], ["again"]), make_node("Neg", ["t"], ["part"])],
+        [value("n", [], INT64), value("go", [], BOOL), value("h", None)],
+        [value("again", [], BOOL), value("t", None), value("part", None)],
+    )
+    nodes = [
+        make_node("Loop", ["three", "", "x"], ["last", "parts"], body=body),
+        make_node("Identity", ["parts"], ["y"]),
+        make_node("Dropout", ["last"], ["z"]),
+    ]
+    outputs = [value("y", [3, 2, 5]), value("z", [2, 5])]
+    check(model(graph(nodes, [value("x", [2, 5])], outputs, {"three": np.array(3)})), {"x": random_array(1, 2, 5)})
+
+
 def test_a_condition_alone_ends_a_loop() -> None:
     check(counted_loop(limit=False, condition=True), *({"x": random_array(n, 3, 12)} for n in range(3)))
 
