@@ -74,6 +74,8 @@ def split_model(model: Model, lower: Lower, options: HybridOptions | None) -> Sp
     except ModelError as error:
         if options is None:
             raise
+        if model.dims:
+            raise ModelError(f"{error}\nonly a model that is wholly ours can have ranges of sizes: fix them") from error
         _require(registry.get(asked.compiler), error)
     return SplitModel(splitter.split(), splitter, asked)
 
@@ -147,7 +149,7 @@ def is_there(options: HybridOptions) -> bool:
 
 def _given_up(split: SplitModel, part: ModelPart, error: BuildError, target: Target) -> SplitModel:
     """Split again so that a part is left out that cannot be built."""
-    if split.options is None or not is_there(split.options):
+    if split.options is None or split.model.dims or not is_there(split.options):
         raise error
     return replace(split, parts=split.splitter.give_up(part, str(error), _trial(split.splitter, target)))
 

@@ -57,6 +57,15 @@ PrecisionName = Annotated[
 Shapes = Annotated[
     list[str] | None, typer.Option("--shape", help="Shape of a model's dynamic input, as NAME=1x3x224x224; repeatable.")
 ]
+Dims = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dim",
+        metavar="NAME=LOW..HIGH",
+        help="Range of a dimension of the inputs, such as seq=1..512, or seq=8..512:8 for multiples of 8: one library "
+        "runs all sizes; repeatable.",
+    ),
+]
 Values = Annotated[
     list[str] | None,
     typer.Option("--value", help="Make an input a constant, as NAME=16000 or NAME=1,2,3; repeatable."),

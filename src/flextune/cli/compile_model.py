@@ -11,6 +11,7 @@ import typer
 
 from flextune.cli.arguments import (
     DatabasePath,
+    Dims,
     Json,
     OnlyOwn,
     PrecisionName,
@@ -45,6 +46,7 @@ def compile_model(
     without: Without = None,
     precision: PrecisionName = "float32",
     shape: Shapes = None,
+    dim: Dims = None,
     value: Values = None,
     only_own: OnlyOwn = False,
     provider: Providers = None,
@@ -66,6 +68,7 @@ def compile_model(
     from flextune.native.toolchain import write_header
     from flextune.optimization.hybrid import Lowering, ship_split
     from flextune.target.detect import detect
+    from flextune.workload.dim import parse_dims
 
     path = database_path(db)
     check_output(output, model, path)
@@ -81,7 +84,8 @@ def compile_model(
     computed = Precision.parse(precision)
     computed.check(chosen)
     lowering = Lowering(chosen, tuple(without or ()), computed)
-    split = read_split(model, read_shapes(shape), lowering, only_own, provider, read_values(value))
+    dims = parse_dims(dim or ())
+    split = read_split(model, read_shapes(shape), lowering, only_own, provider, read_values(value), dims)
     with open_database(path, must_exist=True) if db is not None or Path(path).exists() else nullcontext() as database:
         split, shipment = ship_split(split, chosen, database)
     if for_target is not None and not shipment.recorded:
@@ -105,6 +109,7 @@ def compile_model(
         memory: dict[str, JsonValue] = {
             "weight_bytes": signature.weight_bytes,
             "activation_bytes": signature.activation_bytes,
+            "dims": [str(each) for each in signature.dims],
         }
         runtime: dict[str, JsonValue] = {"runtime": str(signature.runtime), "notes": [*built.executable.notes]}
         runtime["parts"] = [*signature.parts]
@@ -120,6 +125,10 @@ def compile_model(
     if signature.activation_bytes is not None:
         weights, activations = size(signature.weight_bytes), size(signature.activation_bytes)
         print(f"memory: {weights} of weights, at most {activations} of activations at a time")
+    elif signature.dims:
+        ranges = ", ".join(map(str, signature.dims))
+        print(f"memory: {size(signature.weight_bytes)} of weights; activations as the sizes of a run need")
+        print(f"sizes: {ranges}")
     elif not signature.parts:
         print("memory: not planned")
     for number, part in enumerate(signature.parts):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flextune.cli.arguments import DatabasePath, Json, OnlyOwn, PrecisionName, Shapes, TargetText, Values, Without
+from flextune.cli.arguments import DatabasePath, Dims, Json, OnlyOwn, PrecisionName, Shapes, TargetText, Values, Without
 from flextune.cli.output import JsonValue, print_json, table
 from flextune.target.sizes import size
 
@@ -36,6 +36,7 @@ def inspect(
     without: Without = None,
     precision: PrecisionName = "float32",
     shape: Shapes = None,
+    dim: Dims = None,
     value: Values = None,
     only_own: OnlyOwn = False,
     db: DatabasePath = None,
@@ -50,12 +51,14 @@ def inspect(
     from flextune.cli.models import read_split
     from flextune.lowering.precision.precision import Precision
     from flextune.optimization.hybrid import Lowering
+    from flextune.workload.dim import parse_dims
 
     if svg is not None:
         check_output(svg, model, *([db] if db else []))
     chosen = read_target(target)
     lowering = Lowering(chosen, tuple(without or ()), Precision.parse(precision))
-    split = read_split(model, read_shapes(shape), lowering, only_own, values=read_values(value))
+    dims = parse_dims(dim or ())
+    split = read_split(model, read_shapes(shape), lowering, only_own, values=read_values(value), dims=dims)
     runtime = _runtime(split, chosen, db)
     if split.whole is not None:
         found = _Inspection.of(str(model), split.whole, chosen, db, spaces, svg, dump)

@@ -15,6 +15,7 @@ from flextune.optimization.hybrid import Lowering
 from flextune.plan.partition import Partition
 from flextune.target.target import Target
 from flextune.trial.decision import RuntimeDecision
+from flextune.workload.dim import Dim
 
 
 def runtime_line(found: RuntimeDecision) -> str:
@@ -51,10 +52,11 @@ def read_split(
     only_own: bool = False,
     providers: Sequence[str] | None = None,
     values: Mapping[str, ArrayLike] | None = None,
+    dims: Sequence[Dim] = (),
 ) -> SplitModel:
     """As `read_partition`, with what is not ours for ONNX Runtime, unless all of it must be (`only_own`)."""
     from flextune.plan.pass_list import check_passes
 
     check_passes(lowering.without)
     options = None if only_own else HybridOptions(providers=tuple(providers or ()))
-    return split_model(load_model(path, shapes, only_own=only_own, values=values), lowering, options)
+    return split_model(load_model(path, shapes, only_own=only_own, values=values, dims=dims), lowering, options)

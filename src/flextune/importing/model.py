@@ -1,4 +1,4 @@
-"""Reading a model file: from a path to a checked `Model` with static shapes, or one clear error."""
+"""Reading a model file: from a path to a checked `Model` with known shapes, or one clear error."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from flextune.errors import ModelError
 from flextune.importing.binding import bind_values, shape_inputs
+from flextune.importing.dynamic_inputs import symbolic_specs
 from flextune.importing.expansion import expand_functions
 from flextune.importing.local_functions import check_functions
 from flextune.importing.operators import check_operators
@@ -22,6 +23,7 @@ from flextune.importing.types import element_text, type_text
 from flextune.importing.values import ValueSpec, random_values
 from flextune.target.memory import require_memory
 from flextune.workload.dim import Dim
+from flextune.workload.dim_expr import DimExpr
 from flextune.workload.element_type import BFLOAT16
 
 _MOST_ELEMENTS = 2**31 - 1
@@ -30,7 +32,7 @@ _MOST_ELEMENTS = 2**31 - 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """A checked model with static input shapes."""
+    """A checked model whose inputs have static shapes, or sizes that `dims` has ranges for."""
 
     name: str
     """The file's name without its ending, or what the caller names it."""
@@ -76,15 +78,16 @@ def load_model(
     *,
     only_own: bool = True,
     values: Mapping[str, ArrayLike] | None = None,
+    dims: Sequence[Dim] = (),
 ) -> Model:
-    """Read and check an ONNX file, and give every input a static shape; see `model_from_proto`.
+    """Read and check an ONNX file, and give every input a shape; see `model_from_proto`.
 
     Weights in other files are read too, from the model's folder only. ModelError for a file that is missing, damaged,
     or larger than memory.
     """
     source = Path(path)
     proto = read_proto(source)
-    return model_from_proto(proto, source.stem, shapes, str(source), only_own=only_own, values=values)
+    return model_from_proto(proto, source.stem, shapes, str(source), only_own=only_own, values=values, dims=dims)
 
 
 def model_from_proto(
@@ -95,6 +98,7 @@ def model_from_proto(
     *,
     only_own: bool = True,
     values: Mapping[str, ArrayLike] | None = None,
+    dims: Sequence[Dim] = (),
 ) -> Model:
     """A checked model of a proto, which is changed and belongs to the result from then on.
 
@@ -102,7 +106,8 @@ def model_from_proto(
     first dimension (the batch) that is not set becomes 1, with a note; any other one raises ModelError, as do cycles
     and unsupported operators (all of them, with the names of their nodes). Messages call the model `source`. Without
     `only_own` it may hold what only another runtime computes: any operator, and values that are no tensors or have no
-    static shape (`flextune.plan.parts`).
+    static shape (`flextune.plan.parts`). With `dims`, sizes that have a range there stay symbolic, and every other size
+    must be declared, or be given by `shapes` or `dims`.
     """
     check_functions(proto, source)
     proto = bind_values(proto, values or {}, source)
@@ -113,7 +118,7 @@ def model_from_proto(
     check_proto(proto, source)
     if only_own:
         _require_own(proto, source)
-    return _with_static_shapes(proto, name, source, dict(shapes or {}))
+    return _with_shapes(proto, name, source, dict(shapes or {}), tuple(dims))
 
 
 def require_own(model: Model) -> None:
@@ -133,12 +138,16 @@ def _require_own(proto: onnx.ModelProto, source: str) -> None:
             raise ModelError(f"{source}: {what} {strange[0]!r} is not a tensor; only tensors are supported")
 
 
-def _with_static_shapes(proto: onnx.ModelProto, name: str, source: str, shapes: dict[str, tuple[int, ...]]) -> Model:
+def _with_shapes(
+    proto: onnx.ModelProto, name: str, source: str, shapes: dict[str, tuple[int, ...]], dims: tuple[Dim, ...]
+) -> Model:
     constants = {tensor.name for tensor in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in constants]
     names = [value.name for value in inputs]
     if unknown := sorted(set(shapes) - set(names)):
         raise ModelError(f"{source} has no input {unknown[0]!r}; its inputs are {', '.join(names)}")
+    if dims:
+        return _with_symbolic_shapes(proto, name, source, inputs, shapes, dims)
     specs: list[ValueSpec] = []
     notes: list[str] = []
     for value in inputs:
@@ -153,6 +162,23 @@ def _with_static_shapes(proto: onnx.ModelProto, name: str, source: str, shapes: 
     del proto.graph.value_info[:]
     outputs = tuple(value.name for value in proto.graph.output)
     return Model(name, proto, tuple(specs), outputs, tuple(notes))
+
+
+def _with_symbolic_shapes(
+    proto: onnx.ModelProto,
+    name: str,
+    source: str,
+    inputs: Sequence[onnx.ValueInfoProto],
+    shapes: Mapping[str, tuple[int, ...]],
+    dims: tuple[Dim, ...],
+) -> Model:
+    specs, ranges = symbolic_specs(inputs, shapes, dims, source)
+    for value, spec in zip(inputs, specs, strict=True):
+        if value.type.HasField("tensor_type"):
+            _set_shape(value, spec.axis_sizes)
+    _check_sizes([spec for spec in specs if not spec.sizes], source)
+    del proto.graph.value_info[:]
+    return Model(name, proto, specs, tuple(value.name for value in proto.graph.output), dims=ranges)
 
 
 def _static_spec(
@@ -210,10 +236,13 @@ def _positive(shape: tuple[int, ...], name: str) -> tuple[int, ...]:
     return tuple(int(size) for size in shape)
 
 
-def _set_shape(value: onnx.ValueInfoProto, shape: tuple[int, ...]) -> None:
+def _set_shape(value: onnx.ValueInfoProto, shape: Sequence[int | DimExpr]) -> None:
     dims = value.type.tensor_type.shape.dim
     del dims[:]
     for size in shape:
-        dims.add().dim_value = size
+        if isinstance(size, int):
+            dims.add().dim_value = size
+        else:
+            dims.add().dim_param = str(size)
     if not shape:
         value.type.tensor_type.shape.SetInParent()

@@ -24,6 +24,7 @@ from flextune.importing.model import Model
 from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.passes import Observer, Pass, replacing, run_passes
 from flextune.importing.simplify import simplify
+from flextune.importing.symbolic_operators import check_symbolic
 from flextune.lowering.bounds import bounds_as_extremes
 from flextune.lowering.folding import fold_constant_results, fold_moved_constants
 from flextune.lowering.gather_scatter import with_checked_indices
@@ -38,6 +39,7 @@ from flextune.lowering.precision.quantized import integer_products
 from flextune.lowering.precision.stored_weights import keep_half_weights, keep_quantized_weights
 from flextune.lowering.regions import with_body
 from flextune.lowering.stitching import bodies, import_graph
+from flextune.lowering.symbolic_shapes import check_known_sizes
 from flextune.tvm_types import IRModule, RelaxExpr
 
 CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"], "relax.nn.conv2d_transpose": ["NCHW", "IOHW"]}
@@ -62,7 +64,12 @@ def relax_operators(
         graph = OnnxGraph.of(model.proto)
         simplify(graph, without, observe)
     passes = PASSES if precision.is_float32 else (*PASSES, *BFLOAT16_PASSES)
-    return _operators(graph, model.name, passes, without, observe)
+    if not model.dims:
+        return _operators(graph, model.name, passes, without, observe)
+    check_symbolic(graph)
+    module = _operators(graph, model.name, passes, without, observe)
+    check_known_sizes(module, model.name)
+    return module
 
 
 def _operators(

@@ -15,7 +15,7 @@ from tvm import relax, tirx
 from flextune.analysis.symbols import is_symbolic, size_at, symbols_of
 from flextune.errors import ModelError
 from flextune.lowering.calls import CallSite
-from flextune.tvm_types import Expression, IRModule, PrimFunc, RelaxType
+from flextune.tvm_types import Expression, IRModule, PrimFunc, RelaxType, Variable
 
 Sizes = Mapping[str, int]
 """A representative size of each symbol of a model, by its name."""
@@ -24,6 +24,37 @@ Sizes = Mapping[str, int]
 def is_module_symbolic(module: IRModule) -> bool:
     """Whether `main` has symbols in its shapes."""
     return bool(relax.analysis.defined_symbolic_vars(module["main"]))
+
+
+def check_known_sizes(module: IRModule, name: str) -> None:
+    """ModelError for a tensor whose sizes do not follow from those of the inputs.
+
+    Two sizes that a broadcast could stretch one to the other (n and m, or n and 5) leave the result's size open.
+    """
+    known = set(relax.analysis.defined_symbolic_vars(module["main"]))
+    for block in module["main"].body.blocks:
+        for binding in block.bindings:
+            if not all(_is_known(kind, known) for kind in _tensor_types(binding.var.ty)):
+                operator = str(getattr(getattr(binding.value, "op", None), "name", "a value")).removeprefix("relax.")
+                raise ModelError(
+                    f"model {name!r} cannot be compiled for ranges of sizes: {operator} {binding.var.name} gives a "
+                    f"tensor whose sizes do not follow from those of the inputs: {binding.var.ty}"
+                )
+
+
+def _tensor_types(kind: RelaxType) -> Sequence[RelaxType]:
+    return list(kind.fields) if isinstance(kind, relax.TupleType) else [kind]
+
+
+def _is_known(kind: RelaxType, known: Collection[Variable]) -> bool:
+    if not isinstance(kind, relax.TensorType):
+        return True
+    if not isinstance(kind.shape, relax.ShapeExpr):
+        return False
+    found: list[Variable] = []
+    for extent in kind.shape:
+        tvm_ffi.structural_walk(extent, (tirx.Var, found.append))
+    return all(each in known for each in found)
 
 
 def at_sizes(module: IRModule, sizes: Sizes) -> IRModule:

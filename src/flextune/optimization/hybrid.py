@@ -14,6 +14,7 @@ from flextune.database.database import Database
 from flextune.errors import BuildError
 from flextune.importing.model import Model
 from flextune.lowering.precision.precision import FLOAT32, Precision
+from flextune.lowering.symbolic_shapes import generic_sizes
 from flextune.measure.launcher import Interpreter
 from flextune.optimization.contender import local_models
 from flextune.optimization.model import OptimizedModel
@@ -45,7 +46,11 @@ class Lowering:
     precision: Precision = FLOAT32
 
     def __call__(self, model: Model) -> Partition:
-        return partition_model(model, self.without, self.precision, plan_estimator(self.target))
+        estimator = plan_estimator(self.target)
+        if not model.dims:
+            return partition_model(model, self.without, self.precision, estimator)
+        sizes = generic_sizes({dim.name: (dim.sizes[0], dim.sizes[-1]) for dim in model.dims})
+        return partition_model(model, self.without, self.precision, estimator, sizes=sizes)
 
 
 def ship_split(split: SplitModel, target: Target, database: Database | None) -> tuple[SplitModel, Shipment]:

@@ -96,7 +96,7 @@ def recorded_runtime(split: SplitModel, target: Target, database: Database) -> R
 def recorded_rival(split: SplitModel, target: Target, database: Database | None) -> Build | None:
     """The model in the other runtime, where a run found that to be faster and it may be used here."""
     options = split.options
-    if database is None or options is None or not is_there(options):
+    if database is None or options is None or split.model.dims or not is_there(options):
         return None
     found = recorded_runtime(split, target, database)
     return None if found is None or found.chosen == OURS else other_runtime(split.model, target, options)

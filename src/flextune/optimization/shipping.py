@@ -46,6 +46,8 @@ def ship(
     (its records come from other models or machines), both builds are checked and compared now by `models` (processes
     of this machine, by default); for a target that is not this machine the records are followed.
     """
+    if partition.model.dims:
+        return _by_default(partition, target, 0, "records are of models whose sizes are known")
     decided, schedules = (partition, {}) if database is None else from_records(partition, database, target)
     if decided is partition and not schedules:
         return _by_default(partition, target, 0, "no records of it")

@@ -190,7 +190,8 @@ def _factor(node: onnx.NodeProto, links: Links) -> tuple[str, float | None]:
     number = links.scalar(right)
     if number is None and node.op_type == "Mul":
         left, right, number = right, left, links.scalar(left)
-    if number is None or links.shapes.get(left) != links.shapes.get(node.output[0]) or links.constant(left) is not None:
+    shape = links.shapes.get(left)
+    if number is None or shape is None or shape != links.shapes.get(node.output[0]) or links.constant(left) is not None:
         return "", None
     factor = number if node.op_type == "Mul" else 1.0 / number if number else math.inf
     return left, factor if MODERATE[0] <= abs(factor) <= MODERATE[1] else None

@@ -1,0 +1,257 @@
+"""ONNX models with ranges of sizes, compiled once and compared with ONNX Runtime at many sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from flextune.apply.build import compile_model
+from flextune.apply.executable import Executable
+from flextune.apply.model_check import onnxruntime_session
+from flextune.errors import ModelError
+from flextune.importing.model import model_from_proto
+from flextune.optimization.hybrid import Lowering
+from flextune.target.target import Target
+from flextune.workload.dim import parse_dims
+
+pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+
+node = helper.make_node
+RNG = np.random.default_rng(3)
+IMAGES, IMAGE_DIMS = {"x": ("b", 8, "h", "w")}, ("b=0..3", "h=4..12", "w=4..20")
+ROWS, ROW_DIMS = {"x": ("b", "s", 16)}, ("b=1..3", "s=1..20")
+
+
+def real(*shape: int) -> np.ndarray:
+    return (RNG.standard_normal(shape) / 2).astype(np.float32)
+
+
+def whole(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, and the ranges of its sizes. Inputs called `ids...` are whole numbers, 0 or 1."""
+
+    nodes: Sequence[onnx.NodeProto]
+    inputs: Mapping[str, Sequence[Any]]
+    dims: Sequence[str]
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+    outputs: Sequence[str] = ("y",)
+
+    def proto(self) -> onnx.ModelProto:
+        inputs = [helper.make_tensor_value_info(name, _kind(name), shape) for name, shape in self.inputs.items()]
+        outputs = [helper.make_value_info(name, onnx.TypeProto()) for name in self.outputs]
+        constants = [numpy_helper.from_array(np.asarray(array), name) for name, array in self.constants.items()]
+        graph = helper.make_graph(list(self.nodes), "g", inputs, outputs, constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        found = onnx.shape_inference.infer_shapes(model)
+        for output in found.graph.output:
+            output.type.tensor_type.ClearField("shape")
+        return found
+
+    def arrays(self, sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        shapes = {name: [sizes.get(size, size) for size in shape] for name, shape in self.inputs.items()}
+        return {
+            name: rng.integers(0, 2, shape) if name.startswith("ids") else rng.standard_normal(shape).astype(np.float32)
+            for name, shape in shapes.items()
+        }
+
+
+def _kind(name: str) -> int:
+    return TensorProto.INT64 if name.startswith("ids") else TensorProto.FLOAT
+
+
+CASES = {
+    "a recogniser": Case(
+        [
+            node("Conv", ["x", "k"], ["c"], pads=[1] * 4),
+            node("Relu", ["c"], ["a"]),
+            node("MaxPool", ["a"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+            node("Transpose", ["p"], ["t"], perm=[0, 3, 1, 2]),
+            node("Shape", ["t"], ["s"]),
+            node("Slice", ["s", "i0", "i2"], ["head"]),
+            node("Concat", ["head", "rest"], ["q"], axis=0),
+            node("Reshape", ["t", "q"], ["f"]),
+            node("MatMul", ["f", "W"], ["g"]),
+            node("Softmax", ["g"], ["y"], axis=-1),
+        ],
+        {"x": ("batch", 3, 16, "width")},
+        ("batch=1..3", "width=4..40"),
+        {"k": real(8, 3, 3, 3), "W": real(64, 10), "i0": whole(0), "i2": whole(2), "rest": whole(-1)},
+    ),
+    "a residual block and a classifier": Case(
+        [
+            node("Conv", ["x", "k"], ["c"], pads=[1] * 4),
+            node("BatchNormalization", ["c", "v8", "v8", "v8", "p8"], ["n"]),
+            node("Relu", ["n"], ["d"]),
+            node("Add", ["d", "x"], ["e"]),
+            node("Conv", ["e", "depth"], ["g"], pads=[1] * 4, group=8, strides=[2, 2]),
+            node("GlobalAveragePool", ["g"], ["f"]),
+            node("Mul", ["g", "f"], ["scaled"]),
+            node("GlobalMaxPool", ["scaled"], ["m"]),
+            node("Flatten", ["m"], ["flat"]),
+            node("Gemm", ["flat", "W", "bias"], ["y"]),
+        ],
+        IMAGES,
+        ("b=1..3", "h=4..12", "w=4..20"),
+        {"k": real(8, 8, 3, 3), "depth": real(8, 1, 3, 3), "v8": real(8), "p8": real(8) ** 2 + 1, "W": real(8, 5),
+         "bias": real(5)},
+    ),
+    "windows and pads": Case(
+        [
+            node("MaxPool", ["x"], ["a"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+            node("AveragePool", ["x"], ["c"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 0, 0, 1]),
+            node("AveragePool", ["x"], ["d"], kernel_shape=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1),
+            node("MaxPool", ["x"], ["e"], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+            node("Pad", ["x", "pads"], ["f"]),
+            node("ConvTranspose", ["x", "k"], ["g"], strides=[2, 2]),
+        ],
+        IMAGES,
+        IMAGE_DIMS,
+        {"pads": whole(0, 0, 1, 2, 0, 0, 3, 0), "k": real(8, 4, 2, 2)},
+        ("a", "c", "d", "e", "f", "g"),
+    ),
+    "slices of axes of any size": Case(
+        [
+            node("Slice", ["x", "one", "nine", "three"], ["a"]),
+            node("Slice", ["x", "minus", "end", "three"], ["c"]),
+            node("Slice", ["x", "one", "end", "three", "two"], ["d"]),
+            node("Slice", ["x", "last", "begin", "two", "last"], ["e"]),
+            node("Split", ["x"], ["f", "g"], axis=1),
+            node("Concat", ["f", "g", "x"], ["h1"], axis=1),
+            node("Concat", ["x", "x"], ["h2"], axis=3),
+            node("DepthToSpace", ["x"], ["i"], blocksize=2),
+        ],
+        IMAGES,
+        IMAGE_DIMS,
+        {"one": whole(1), "nine": whole(9), "two": whole(2), "three": whole(3), "minus": whole(-3), "last": whole(-1),
+         "end": whole(2**62), "begin": whole(-(2**62))},
+        ("a", "c", "d", "e", "g", "h1", "h2", "i"),
+    ),
+    "reductions": Case(
+        [
+            node("ReduceMean", ["x"], ["a"], axes=[2, 3], keepdims=0),
+            node("ReduceMax", ["x"], ["c"], axes=[-1]),
+            node("ReduceSum", ["x", "axes"], ["d"]),
+            node("ArgMax", ["x"], ["e"], axis=3),
+            node("Softmax", ["x"], ["f"], axis=2),
+            node("LogSoftmax", ["x"], ["g"], axis=3),
+            node("InstanceNormalization", ["x", "v", "v"], ["h1"]),
+        ],
+        IMAGES,
+        ("b=1..3", "h=4..12", "w=4..20"),
+        {"axes": whole(0, 2), "v": real(8)},
+        ("a", "c", "d", "e", "f", "g", "h1"),
+    ),
+    "attention over masked tokens": Case(
+        [
+            node("Gather", ["words", "ids"], ["w"]),
+            node("Gather", ["kinds", "ids_kind"], ["k"]),
+            node("Add", ["w", "k"], ["sum"]),
+            node("LayerNormalization", ["sum", "v", "v"], ["x"], axis=-1),
+            node("Cast", ["ids_kind"], ["mask"], to=TensorProto.FLOAT),
+            node("Unsqueeze", ["mask", "axes"], ["wide"]),
+            node("Sub", ["unit", "wide"], ["inverse"]),
+            node("Mul", ["inverse", "low"], ["shift"]),
+            node("MatMul", ["x", "W"], ["q"]),
+            node("Reshape", ["q", "heads"], ["r"]),
+            node("Transpose", ["r"], ["t"], perm=[0, 2, 1, 3]),
+            node("Transpose", ["r"], ["u"], perm=[0, 2, 3, 1]),
+            node("MatMul", ["t", "u"], ["scores"]),
+            node("Add", ["scores", "shift"], ["masked"]),
+            node("Softmax", ["masked"], ["p"], axis=-1),
+            node("MatMul", ["p", "t"], ["o"]),
+            node("Transpose", ["o"], ["back"], perm=[0, 2, 1, 3]),
+            node("Reshape", ["back", "rows"], ["z"]),
+            node("Add", ["z", "x"], ["y"]),
+        ],
+        {"ids": ("b", "s"), "ids_kind": ("b", "s")},
+        ("b=1..3", "s=1..20"),
+        {"words": real(10, 16), "kinds": real(2, 16), "v": real(16), "axes": whole(1, 2), "unit": np.float32(1),
+         "low": np.float32(-1e4), "W": real(16, 16), "heads": whole(0, 0, 4, 4), "rows": whole(0, 0, 16)},
+    ),
+    "rows, and what is stretched over them": Case(
+        [
+            node("Reshape", ["x", "flat"], ["r"]),
+            node("MatMul", ["r", "W"], ["a"]),
+            node("Add", ["x", "z"], ["c"]),
+            node("Shape", ["x"], ["shape"]),
+            node("Expand", ["v", "shape"], ["d"]),
+            node("Greater", ["x", "d"], ["is"]),
+            node("Where", ["is", "x", "z"], ["e"]),
+            node("Tile", ["x", "times"], ["f"]),
+            node("Einsum", ["x", "c"], ["g"], equation="bsd,btd->bst"),
+        ],
+        {**ROWS, "z": ("b", 1, 16)},
+        ROW_DIMS,
+        {"flat": whole(-1, 16), "W": real(16, 8), "v": real(16), "times": whole(1, 2, 1)},
+        ("a", "c", "e", "f", "g"),
+    ),
+    "products of two inputs, sizes of 0": Case(
+        [node("MatMul", ["x", "z"], ["a"]), node("MatMul", ["z", "x"], ["y"])],
+        {"x": ("n", "m"), "z": ("m", "n")},
+        ("n=0..9", "m=0..17"),
+        outputs=("a", "y"),
+    ),
+}  # fmt: skip
+
+
+def _compiled(case: Case, target: Target) -> Executable:
+    model = model_from_proto(case.proto(), "m", dims=parse_dims(case.dims))
+    return compile_model(Lowering(target)(model), {}, target).executable
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_library_equals_onnx_runtime(name: str, target: Target) -> None:
+    case, rng = CASES[name], np.random.default_rng(7)
+    executable = _compiled(case, target)
+    assert executable.notes == ()
+    session = onnxruntime_session(case.proto().SerializeToString(), 1)
+    dims = parse_dims(case.dims)
+    for run in range(12):
+        sizes = {dim.name: (dim.lo, dim.hi)[run] if run < 2 else int(rng.integers(dim.lo, dim.hi + 1)) for dim in dims}
+        inputs = case.arrays(sizes, rng)
+        got, want = executable.run(inputs), session.run(list(case.outputs), inputs)
+        for output, wanted in zip(case.outputs, want, strict=True):
+            message = f"{output} at {sizes}"
+            np.testing.assert_allclose(got[output], wanted, rtol=1e-4, atol=1e-5, err_msg=message, strict=True)
+
+
+REFUSED = {
+    "sizes that could be stretched to each other": (
+        Case([node("Add", ["x", "z"], ["y"])], {"x": ("n", 4), "z": ("m", 4)}, ("n=1..9", "m=1..9")),
+        "do not follow from those of the inputs",
+    ),
+    "a size that would have to be 5, or 1": (
+        Case([node("Add", ["x", "c"], ["y"])], {"x": ("n",)}, ("n=1..5",), {"c": real(5)}),
+        "do not follow from those of the inputs",
+    ),
+    "an operator that is not known to be right": (
+        Case([node("CumSum", ["x", "axis"], ["y"])], {"x": ("n",)}, ("n=1..5",), {"axis": whole(0)}),
+        "CumSum y",
+    ),
+    "a loop over a size": (
+        Case(
+            [node("LSTM", ["x", "W", "R"], ["y"], hidden_size=4)],
+            {"x": ("s", 2, 5)},
+            ("s=1..9",),
+            {"W": real(1, 16, 5), "R": real(1, 16, 4)},
+        ),
+        "LSTM",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_right_at_all_sizes_is_refused(name: str, target: Target) -> None:
+    case, message = REFUSED[name]
+    with pytest.raises(ModelError, match=message):
+        _compiled(case, target)
