@@ -227,7 +227,11 @@ def inputs_of(build: Build, seed: int) -> dict[str, np.ndarray]:
     return {name: np.array(3) if name == "times" else array for name, array in inputs.items()}
 
 
-def test_a_hybrid_model_gives_what_onnxruntime_gives(case: Case) -> None:
+@pytest.mark.parametrize("little_bytes", [0, 1 << 16], ids=["bound", "copied"])
+def test_a_hybrid_model_gives_what_onnxruntime_gives(
+    case: Case, little_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flextune.compilers.onnxruntime.kernel._LITTLE_BYTES", little_bytes)
     _, proto, _, build = case
     for seed in range(3):
         inputs = inputs_of(build, seed)
@@ -318,6 +322,38 @@ def test_inputs_that_decide_shapes_stay_with_onnxruntime(target: Target) -> None
     for sizes in ([8, 100], [80, 10]):
         given = {"x": random_array(0, 1, 4, 10, 10), "sizes": np.array(sizes)}
         assert_same(build.executable.run(given), by_onnxruntime(proto, given))
+
+
+def test_branches_for_other_sizes_do_not_matter_to_onnxruntime(target: Target) -> None:
+    """Their shapes contradict the inputs', which only shows where it infers them from given sizes."""
+    two, three = (
+        helper.make_graph([helper.make_node("Squeeze", ["x", "axis"], ["s"]), gemm], name, [], [value("t", None)])
+        for name, gemm in (
+            ("two", helper.make_node("Gemm", ["s", "w"], ["t"])),
+            ("three", helper.make_node("Gemm", ["s", "v"], ["t"])),
+        )
+    )
+    nodes = [
+        helper.make_node("Shape", ["x"], ["sizes"]),
+        helper.make_node("Gather", ["sizes", "one"], ["length"]),
+        helper.make_node("Add", ["length", "more"], ["sum"]),
+        helper.make_node("Equal", ["sum", "five"], ["is_five"]),
+        helper.make_node("If", ["is_five"], ["r"], then_branch=two, else_branch=three),
+        helper.make_node("NonZero", ["r"], ["y"]),
+    ]
+    constants = {
+        "axis": np.array([0]), "one": np.array(1), "five": np.array(5),
+        "w": random_array(0, 4, 3), "v": random_array(1, 6, 3),
+    }  # fmt: skip
+    inputs = [value("x", [1, 2, 4]), helper.make_tensor_value_info("more", TensorProto.INT64, [])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.INT64, None)]
+    proto = model_of(nodes, inputs, outputs, constants)
+    _, build = built(proto, target)
+    given = {"x": random_array(2, 1, 2, 4), "more": np.array(3)}
+    free = onnx.ModelProto.FromString(proto.SerializeToString())
+    for dimension in free.graph.input[0].type.tensor_type.shape.dim:
+        dimension.Clear()
+    assert_same(build.executable.run(given), by_onnxruntime(free, given))
 
 
 def test_callers_memory_is_written_in_place(target: Target) -> None:

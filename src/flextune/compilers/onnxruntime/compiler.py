@@ -41,7 +41,11 @@ class OnnxRuntimeCompiler:
         try:
             open_session(content, weights, options)
         except BuildError as error:
-            raise ModelError(f"model {subgraph.name!r}: {error}") from error
+            content = _without_sizes(content)
+            try:
+                open_session(content, weights, options)
+            except BuildError:
+                raise ModelError(f"model {subgraph.name!r}: {error}") from error
         return Artifact(KIND, content), weights
 
     def load(self, artifact: Artifact, weights: Weights, options: SubgraphOptions) -> OnnxRuntimeKernel:
@@ -71,6 +75,19 @@ def _without_weights(proto: onnx.ModelProto) -> tuple[bytes, dict[str, np.ndarra
         outside.data_location = onnx.TensorProto.EXTERNAL
         outside.external_data.add(key="location", value="weights")
     return small.SerializeToString(), weights
+
+
+def _without_sizes(content: bytes) -> bytes:
+    """The graph with inputs of any size.
+
+    Where sizes are given, ONNX Runtime infers shapes in all branches, also in those that are written for other sizes
+    and never taken, and refuses the model for what it finds there.
+    """
+    proto = onnx.load_model_from_string(content)
+    for value in proto.graph.input:
+        for dimension in value.type.tensor_type.shape.dim:
+            dimension.Clear()
+    return bytes(proto.SerializeToString())
 
 
 def _without_initializers(proto: onnx.ModelProto) -> onnx.ModelProto:

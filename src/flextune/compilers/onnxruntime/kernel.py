@@ -14,6 +14,9 @@ from flextune.compilers.onnxruntime.session import Session, open_session
 from flextune.compilers.subgraph_compiler import SubgraphOptions, Weights
 from flextune.errors import BuildError
 
+_LITTLE_BYTES = 1 << 16
+"""Copied in a few microseconds; binding takes some microseconds for each tensor."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:
@@ -49,7 +52,7 @@ class OnnxRuntimeKernel:
     def run(self, inputs: Sequence[Any], outputs: list[Any]) -> None:
         if self._session is None:
             raise BuildError("the model was unloaded; load it again to run it")
-        run = self._run_bound if self._is_bindable else self._run_objects
+        run = self._run_bound if self._is_bindable and not _is_little(inputs, outputs) else self._run_objects
         try:
             run(self._session.session, inputs, outputs)
         except BuildError:
@@ -96,13 +99,22 @@ class OnnxRuntimeKernel:
         return binding
 
     def _run_objects(self, session: Any, inputs: Sequence[Any], outputs: list[Any]) -> None:
-        """Where strings, sequences, optionals or maps go in or come out, which have no memory of ours."""
+        """Where strings, sequences, optionals or maps go in or come out, which have no memory of ours; where copying
+        costs less than binding."""
         results = session.run(self._outputs, dict(zip(self._inputs, inputs, strict=True)))
         for position, result in enumerate(results):
             if outputs[position] is None:
                 outputs[position] = result
             else:
                 np.copyto(outputs[position], result, casting="no")
+
+
+def _is_little(inputs: Sequence[Any], outputs: Sequence[Any]) -> bool:
+    """Whether arrays that a NumPy without extensions has are copied faster than ONNX Runtime is told where they lie."""
+    arrays = [array for array in (*inputs, *outputs) if array is not None]
+    return sum(array.nbytes for array in arrays) <= _LITTLE_BYTES and all(
+        array.dtype.isbuiltin == 1 for array in arrays
+    )
 
 
 def _first_line(error: Exception) -> str:
