@@ -19,20 +19,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flextune.csp.arithmetic import Numbers, narrowed
+from flextune.csp.arithmetic import Numbers, magnitude, narrowed
 from flextune.csp.constraint import Divides, Eq, Le, Lt, Ne, Operand
 from flextune.csp.domain import INT64_MAX, INT64_MIN
-from flextune.csp.expression import COMPARISONS, Expression, names_in
+from flextune.csp.expression import COMPARISONS, MAX_BITS, Expression, names_in, too_large
 from flextune.csp.function_bounds import BOUNDS, Bounds, truth_bounds
 from flextune.csp.network import Function, Kind
 from flextune.csp.node_builder import NodeBuilder
 from flextune.csp.parameters import Value
-from flextune.csp.python_arithmetic import OPERATIONS, Array, Truth, Values, compared, power_bits, wide
+from flextune.csp.python_arithmetic import OPERATIONS, Array, Truth, Values, compared, wide
 from flextune.csp.relation import Relation
 from flextune.csp.strong_propagation import GRID_LIMIT
 
 _MAX_POWER = 8
-_MAX_BITS = 1_000
 _EVERYWHERE = np.ones((), dtype=bool)
 _NATIVE: Mapping[type[ast.cmpop], tuple[type[Eq | Ne | Le | Lt], bool]] = {
     ast.Eq: (Eq, False),
@@ -212,7 +211,7 @@ class Decomposition:
             found = self.expression.values(dict(zip(variables, (v.array for v in values), strict=True)), node)
             return Values(found.truth.astype(np.int64), found.defined)
 
-        return self._function(ast.dump(node), parts, evaluate, truth_bounds)
+        return self._function(f"piece {id(node)}", parts, evaluate, truth_bounds)
 
     def _value(self, node: ast.expr) -> Part:
         match node:
@@ -281,9 +280,11 @@ class Decomposition:
 
         def evaluate(values: Sequence[Values]) -> Values:
             a, b = values[0].array, values[1].array
-            if isinstance(op, ast.Pow) and power_bits(a, b) > _MAX_BITS:
+            if too_large(op, a, b):
                 raise CannotDecomposeError
             array, defined = compute(a, b)
+            if array.dtype == object and magnitude(array).bit_length() > MAX_BITS:
+                raise CannotDecomposeError
             return Values(array, np.asarray(defined))
 
         return self._function(type(op).__name__, [left, right], evaluate, BOUNDS.get(type(op).__name__))

@@ -1,6 +1,7 @@
 """Constraint expressions: a checked subset of Python's expression syntax, evaluated over columns of values.
 
-Allowed are names of parameters, numbers, quoted texts, True, False; `+ - * / // % **`; comparisons, also chained; `in`
+Allowed are names of parameters, numbers, quoted texts, True, False; `+ - * / // % **` and, for whole numbers, `& | ^
+<< >>`; comparisons, also chained; `in`
 and `not in` with a list of values; `and`, `or`, `not`; `min`, `max`, `abs`; parentheses. The text is parsed and never
 run: anything else, other calls and attributes included, is a `UsageError` that names the piece.
 
@@ -24,15 +25,19 @@ import numpy.typing as npt
 from flextune.csp import arithmetic
 from flextune.csp.domain import INT64_MAX
 from flextune.csp.parameters import Parameters
-from flextune.csp.python_arithmetic import OPERATIONS, Truth, Values, compared, power_bits, times, wide
+from flextune.csp.python_arithmetic import OPERATIONS, Array, Truth, Values, compared, power_bits, times, wide
 from flextune.errors import UsageError
 from flextune.registry import nearest
 
 MAX_TEXT = 10_000
 _MAX_NODES = 2_000
 _MAX_DEPTH = 100
-_MAX_BITS = 1_000
-_ALLOWED = "names of parameters, numbers, quoted texts, + - * / // % **, comparisons, in, and, or, not, min, max, abs"
+MAX_BITS = 1_000
+_LONG_CHAIN = 50
+_ALLOWED = (
+    "names of parameters, numbers, quoted texts, + - * / // % ** & | ^ << >>, comparisons, in, and, or, not, min, max,"
+    " abs"
+)
 
 COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
@@ -56,6 +61,8 @@ class Expression:
 
     text: str
     parameters: Parameters
+    given: ast.expr | None = None
+    """The parsed text, where it did not come as one."""
 
     def __post_init__(self) -> None:
         _Checker(self).check(self.tree)
@@ -65,6 +72,8 @@ class Expression:
     @cached_property
     def tree(self) -> ast.expr:
         """The parsed text."""
+        if self.given is not None:
+            return self.given
         if not isinstance(self.text, str) or len(self.text) > MAX_TEXT:
             raise UsageError(f"constraint: expected a text of at most {MAX_TEXT} characters, got {self.text!r:.80}")
         try:
@@ -100,8 +109,39 @@ def names_in(tree: ast.expr, parameters: Parameters) -> tuple[str, ...]:
 
 def piece_text(node: ast.AST) -> str:
     """A piece of an expression as short text."""
-    text = ast.unparse(node)
+    text = long_text(node)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def long_text(node: ast.AST) -> str:
+    """A piece of an expression as text, however many operands its sums and products have."""
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.left, ast.BinOp):
+        sides = ast.unparse(ast.Compare(ast.Constant(0), node.ops, node.comparators))
+        return long_text(node.left) + sides[1:]
+    if not isinstance(node, ast.BinOp) or not isinstance(node.left, ast.BinOp):
+        return ast.unparse(node)
+    first, rest = spine(node)
+    if len(rest) < _LONG_CHAIN:
+        return ast.unparse(node)
+    zero = ast.Constant(0)  # stands for what is on the left
+    return long_text(first) + "".join(ast.unparse(ast.BinOp(zero, each.op, each.right))[1:] for each in rest)
+
+
+def spine(node: ast.BinOp) -> tuple[ast.expr, list[ast.BinOp]]:
+    """The first operand of operations that are joined from the left, and these, innermost first."""
+    operations: list[ast.BinOp] = []
+    left: ast.expr = node
+    while isinstance(left, ast.BinOp):
+        operations.append(left)
+        left = left.left
+    return left, operations[::-1]
+
+
+def too_large(operation: ast.operator, left: Array, right: Array) -> bool:
+    """Whether a power or a shift to the left may need more bits than are computed with."""
+    if isinstance(operation, ast.LShift):
+        return right.dtype.kind != "f" and arithmetic.magnitude(right) > MAX_BITS
+    return isinstance(operation, ast.Pow) and power_bits(left, right) > MAX_BITS
 
 
 class _Checker:
@@ -153,9 +193,14 @@ class _Checker:
         return "number"
 
     def _binop(self, node: ast.BinOp) -> str:
-        if type(node.op) not in OPERATIONS:
-            raise self._unsupported(node)
-        return self._numbers(node, node.left, node.right)
+        first, operations = spine(node)
+        self._nodes += len(operations) - 1
+        for operation in operations:
+            if type(operation.op) not in OPERATIONS:
+                raise self._unsupported(operation)
+            operands = (first, operation.right) if operation is operations[0] else (operation.right,)
+            self._numbers(operation, *operands)
+        return "number"
 
     def _unaryop(self, node: ast.UnaryOp) -> str:
         if isinstance(node.op, ast.Not):
@@ -228,11 +273,17 @@ class _Evaluation:
         return Values(times(operand.array, np.array(-1)), operand.defined)
 
     def _binop(self, node: ast.BinOp) -> Values:
-        left, right = self.value(node.left), self.value(node.right)
-        if isinstance(node.op, ast.Pow) and power_bits(left.array, right.array) > _MAX_BITS:
+        first, operations = spine(node)
+        result = self.value(first)
+        for operation in operations:
+            result = self._operation(operation, result, self.value(operation.right))
+        return result
+
+    def _operation(self, node: ast.BinOp, left: Values, right: Values) -> Values:
+        if too_large(node.op, left.array, right.array):
             raise self._expression.error(f"{piece_text(node)!r} gets too large")
         array, defined = OPERATIONS[type(node.op)](left.array, right.array)
-        if array.dtype == object and arithmetic.magnitude(array).bit_length() > _MAX_BITS:
+        if array.dtype == object and arithmetic.magnitude(array).bit_length() > MAX_BITS:
             raise self._expression.error(f"{piece_text(node)!r} gets too large")
         return Values(array, left.defined & right.defined & defined)
 

@@ -8,7 +8,6 @@ the set of its values, sums and products of whole numbers as auxiliary variables
 from __future__ import annotations
 
 import ast
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,16 +16,13 @@ import numpy.typing as npt
 
 from flextune.csp.constraint import Constraint, Divides, Eq, In, Le, Lt, Ne, Operand, Predicate, Prod, Sum, When
 from flextune.csp.domain import INT64_MAX, Variable
-from flextune.csp.expression import Expression, names_in, piece_text
+from flextune.csp.expression import Expression, long_text, names_in, piece_text, spine
 from flextune.csp.parameters import Parameters
 from flextune.csp.polynomial import Bounds, bounds_of, flat, is_polynomial
 from flextune.csp.problem import Problem
 from flextune.csp.python_arithmetic import Truth
+from flextune.csp.python_rule import PythonRule, Rule, arguments_of, rule_text
 from flextune.errors import UsageError
-from flextune.registry import nearest
-
-Rule = str | Callable[..., object]
-"""An expression, or a predicate whose arguments are named like the parameters it reads."""
 
 
 def problem_of(parameters: Parameters, rules: tuple[Rule, ...]) -> Problem:
@@ -35,11 +31,6 @@ def problem_of(parameters: Parameters, rules: tuple[Rule, ...]) -> Problem:
     for rule in rules:
         writer.add(rule)
     return Problem((*parameters.variables, *writer.auxiliary), tuple(writer.constraints))
-
-
-def rule_text(rule: Rule) -> str:
-    """The expression, or the name of the predicate."""
-    return rule if isinstance(rule, str) else str(getattr(rule, "__name__", "predicate"))
 
 
 _NATIVE: Mapping[type[ast.cmpop], tuple[type[Eq | Ne | Le | Lt], bool]] = {
@@ -59,6 +50,10 @@ _OPPOSITE: Mapping[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Gt: ast.LtE,
     ast.LtE: ast.Gt,
 }
+
+
+_LONG = 90
+"""Longer sums are one, whatever the signs: shorter ones are written as they always were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +179,8 @@ class _Writer:
                 return self._defined(node, Prod, (-1, self._operand(operand)))
             case ast.BinOp(op=ast.Mult()):
                 return self._defined(node, Prod, tuple(map(self._operand, flat(node, ast.Mult))))
+            case ast.BinOp(op=ast.Add() | ast.Sub()) if len(spine(node)[1]) > _LONG:
+                return self._defined(node, Sum, tuple(map(self._operand, _terms(node))))
             case ast.BinOp(op=ast.Sub(), left=left, right=right):
                 negative = self._operand(ast.UnaryOp(ast.USub(), right))
                 return self._defined(node, Sum, (self._operand(left), negative))
@@ -197,7 +194,7 @@ class _Writer:
             value = int(np.prod(numbers, dtype=object)) if kind is Prod else sum(numbers)
             if abs(value) <= INT64_MAX:
                 return value
-        text = ast.unparse(node)
+        text = long_text(node)
         if text not in self._known:
             name = self._new_name("product" if kind is Prod else "sum")
             self._known[text] = name
@@ -233,38 +230,22 @@ def _negated(node: ast.expr) -> ast.expr:
     return ast.UnaryOp(ast.Not(), node)
 
 
+def _terms(node: ast.BinOp) -> Iterator[ast.expr]:
+    """What a long sum adds, with the signs."""
+    signed: list[ast.expr] = []
+    left: ast.expr = node
+    while isinstance(left, ast.BinOp) and isinstance(left.op, ast.Add | ast.Sub):
+        signed.append(left.right if isinstance(left.op, ast.Add) else ast.UnaryOp(ast.USub(), left.right))
+        left = left.left
+    yield left
+    yield from reversed(signed)
+
+
 def _is_zero(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) is int and node.value == 0
 
 
 def _predicate(parameters: Parameters, function: Callable[..., object]) -> Predicate:
-    names = _arguments(parameters, function)
-    variables = {name: parameters.variable_name(name) for name in names}
-
-    def holds(**codes: int) -> bool:
-        return bool(function(**{name: parameters[name].value(codes[variable]) for name, variable in variables.items()}))
-
-    return Predicate(tuple(variables.values()), holds, name=rule_text(function))
-
-
-def _arguments(parameters: Parameters, function: Callable[..., object]) -> tuple[str, ...]:
-    """The parameters that a predicate reads: its arguments; all of them where it takes any."""
-    name = rule_text(function)
-    try:
-        arguments: Mapping[str, inspect.Parameter] = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        raise UsageError(f"constraint {name!r}: a function must name its arguments like the parameters") from None
-    kinds = [argument.kind for argument in arguments.values()]
-    if inspect.Parameter.VAR_KEYWORD in kinds:
-        return parameters.names
-    if any(kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL) for kind in kinds):
-        raise UsageError(f"constraint {name!r}: its arguments must be named like the parameters")
-    known = [argument for argument in arguments.values() if argument.name in parameters.names]
-    for argument in arguments.values():
-        if argument not in known and argument.default is inspect.Parameter.empty:
-            raise UsageError(
-                f"constraint {name!r}: unknown parameter {argument.name!r}: {nearest(argument.name, parameters.names)}"
-            )
-    if not known:
-        raise UsageError(f"constraint {name!r} names no parameter: {nearest('', parameters.names)}")
-    return tuple(argument.name for argument in known)
+    rule = PythonRule(parameters, function, arguments_of(parameters, function))
+    variables = tuple(map(parameters.variable_name, rule.names))
+    return Predicate(variables, rule, vectorised=True, name=rule_text(function))

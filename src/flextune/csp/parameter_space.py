@@ -10,9 +10,10 @@ from functools import cached_property
 import numpy as np
 
 from flextune.csp.assignment import Assignment, Assignments
-from flextune.csp.flattening import Rule, problem_of
+from flextune.csp.flattening import problem_of
 from flextune.csp.parameters import Parameter, Parameters, Value
 from flextune.csp.problem import Problem
+from flextune.csp.python_rule import Rule
 from flextune.csp.solutions import SolutionSet
 from flextune.errors import InfeasibleError, UsageError
 

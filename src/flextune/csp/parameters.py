@@ -143,7 +143,8 @@ class Parameter:
         return {value: position for position, value in enumerate(self.ordered)}
 
     @cached_property
-    def _decoded(self) -> Mapping[int, Value]:
+    def decoded(self) -> Mapping[int, Value]:
+        """From integer to value."""
         return {code: value for value, code in self.codes.items()}
 
     def code(self, value: Value) -> int:
@@ -157,7 +158,7 @@ class Parameter:
     def value(self, code: int) -> Value:
         """Inverse of `code`."""
         try:
-            return self._decoded[code]
+            return self.decoded[code]
         except KeyError:
             raise UsageError(f"parameter {self.name!r}: {code} stands for none of its values") from None
 

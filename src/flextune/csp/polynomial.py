@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flextune.csp.domain import INT64_MAX, INT64_MIN
+from flextune.csp.expression import spine
 from flextune.csp.parameters import Parameters
 
 
@@ -34,8 +35,10 @@ def is_polynomial(node: ast.expr, parameters: Parameters) -> bool:
             return parameters[name].integral
         case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
             return is_polynomial(operand, parameters)
-        case ast.BinOp(op=ast.Add() | ast.Sub() | ast.Mult(), left=left, right=right):
-            return is_polynomial(left, parameters) and is_polynomial(right, parameters)
+        case ast.BinOp():
+            first, operations = spine(node)
+            known = all(isinstance(each.op, ast.Add | ast.Sub | ast.Mult) for each in operations)
+            return known and all(is_polynomial(each, parameters) for each in (first, *(o.right for o in operations)))
         case _:
             return False
 
@@ -55,16 +58,22 @@ def bounds_of(node: ast.expr, parameters: Parameters) -> Bounds:
             return _bounds(-inner.high, -inner.low, inner)
         case _:
             assert isinstance(node, ast.BinOp)
-            return _combined(node.op, bounds_of(node.left, parameters), bounds_of(node.right, parameters))
+            first, operations = spine(node)
+            found = bounds_of(first, parameters)
+            for operation in operations:
+                found = _combined(operation.op, found, bounds_of(operation.right, parameters))
+            return found
 
 
 def flat(node: ast.expr, kind: type[ast.operator]) -> Iterator[ast.expr]:
     """Operands of nested operations of the same kind."""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, kind):
-        yield from flat(node.left, kind)
-        yield from flat(node.right, kind)
-    else:
-        yield node
+    right: list[ast.expr] = []
+    while isinstance(node, ast.BinOp) and isinstance(node.op, kind):
+        right.append(node.right)
+        node = node.left
+    yield node
+    for operand in reversed(right):
+        yield from flat(operand, kind)
 
 
 def _combined(operation: ast.operator, left: Bounds, right: Bounds) -> Bounds:

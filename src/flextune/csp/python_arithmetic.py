@@ -123,6 +123,34 @@ def _power(a: Array, b: Array) -> Result:
     return array, np.isfinite(array)
 
 
+_MOST_SHIFTED = 2_000
+"""To the right: nothing is left of larger numbers than there are."""
+
+
+def _bitwise(function: Callable[[Any, Any], Any]) -> Callable[[Array, Array], Result]:
+    """Of whole numbers; Python has none of fractions."""
+
+    def operation(a: Array, b: Array) -> Result:
+        if not _whole(a, b):
+            return np.zeros(np.broadcast_shapes(a.shape, b.shape), dtype=np.int64), ~_EVERYWHERE
+        if object in (a.dtype, b.dtype):
+            a, b = a.astype(object), b.astype(object)
+        return arithmetic.narrowed(np.asarray(function(a, b))), _EVERYWHERE
+
+    return operation
+
+
+def _shifted(a: Array, b: Array, *, left: bool) -> Result:
+    """Python's shifts: to the left is times a power of two, to the right divided by one, by less than 0 is an error."""
+    if not _whole(a, b):
+        return np.zeros(np.broadcast_shapes(a.shape, b.shape), dtype=np.int64), ~_EVERYWHERE
+    defined = np.asarray(b >= 0, dtype=bool)
+    places = np.where(defined, b if left else np.minimum(b, _MOST_SHIFTED), 0)
+    powers, _ = _power(np.array(2), places)
+    result = arithmetic.times(a, powers) if left else _floor_divided(a, powers)[0]
+    return np.asarray(result), defined
+
+
 OPERATIONS: Mapping[type[ast.operator], Callable[[Array, Array], Result]] = {
     ast.Add: lambda a, b: (_plus(a, b), _EVERYWHERE),
     ast.Sub: lambda a, b: (_plus(a, times(b, np.array(-1))), _EVERYWHERE),
@@ -131,4 +159,9 @@ OPERATIONS: Mapping[type[ast.operator], Callable[[Array, Array], Result]] = {
     ast.FloorDiv: _floor_divided,
     ast.Mod: _remainder,
     ast.Pow: _power,
+    ast.BitAnd: _bitwise(np.bitwise_and),
+    ast.BitOr: _bitwise(np.bitwise_or),
+    ast.BitXor: _bitwise(np.bitwise_xor),
+    ast.LShift: lambda a, b: _shifted(a, b, left=True),
+    ast.RShift: lambda a, b: _shifted(a, b, left=False),
 }

@@ -8,8 +8,8 @@ import numpy as np
 
 from flextune.cost.cost_model_registry import create_cost_model
 from flextune.csp.assignment import Assignment
-from flextune.csp.flattening import Rule
 from flextune.csp.parameters import Value
+from flextune.csp.python_rule import Rule
 from flextune.errors import UsageError
 from flextune.measure.objective import metric_fault
 from flextune.search.strategy_registry import create_strategy

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from flextune.cost.cost_model_registry import create_cost_model
-from flextune.csp.flattening import Rule
 from flextune.csp.parameters import Parameters, Value
+from flextune.csp.python_rule import Rule
 from flextune.database.database import Database
 from flextune.errors import UsageError
 from flextune.measure.command import Command, CommandObjective

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from flextune.csp.flattening import Rule
 from flextune.csp.parameter_space import ParameterSpace
 from flextune.csp.parameters import Parameter, Parameters, Value
+from flextune.csp.python_rule import Rule
 from flextune.errors import UsageError
 
 Declared = ParameterSpace | Parameters | Mapping[str, Iterable[Value] | Parameter] | Iterable[Parameter]

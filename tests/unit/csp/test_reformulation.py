@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from flextune.csp import Problem, order_portfolio
 from flextune.csp.parameter_space import ParameterSpace
+from flextune.errors import UsageError
 from flextune.testing.random_problems import brute_force, problems
 
 lenient = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture]
@@ -117,3 +120,88 @@ def test_rules_of_every_kind(parameters: dict[str, list[object]], rules: list[st
     solutions = space.problem.solve()
     found = sorted(repr(tuple(space.values(assignment).values())) for assignment in solutions)
     assert found == expected
+
+
+@settings(max_examples=300, suppress_health_check=lenient, deadline=None)
+@given(
+    st.fixed_dictionaries(dict.fromkeys(NAMES, NUMBERS)),
+    st.lists(conditions().filter(lambda rule: "t" not in rule.replace("not", "")), min_size=1, max_size=2),
+)
+def test_functions_of_every_kind(parameters: dict[str, list[object]], rules: list[str]) -> None:
+    written = [eval(f"lambda w, x, y, z: {rule}") for rule in rules]  # noqa: S307
+    space = ParameterSpace.of(parameters, written)
+    expected = sorted(map(repr, expected_rows(parameters, rules)))
+    try:
+        solutions = space.problem.solve()
+    except UsageError as error:
+        assert "ZeroDivisionError" in str(error)  # noqa: PT017 called where other rules do not hold
+        return
+    assert sorted(repr(tuple(space.values(assignment).values())) for assignment in solutions) == expected
+
+
+def branching(w: int, x: int, y: int, z: int) -> bool:
+    if w > x:
+        return y < z
+    return y * z == 6 if w == x else y + z > 4
+
+
+def looping(**values: int) -> bool:
+    return all(value % 2 == 0 or value > 3 for value in values.values())
+
+
+def helped(w: int, x: int) -> bool:
+    return _double(w) <= max(x, 3) + sum((w, x, 1))
+
+
+def _double(value: int) -> int:
+    return 2 * value
+
+
+def converting(w: int, x: int) -> bool:
+    return len(str(w * x)) == 1
+
+
+def identical(w: int, x: int) -> bool:
+    return (w is x) or type(w) is not int or isinstance(x, str)
+
+
+def caught(x: int, y: int) -> bool:
+    try:
+        return x % y == 1
+    except ZeroDivisionError:
+        return True
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        branching,
+        looping,
+        helped,
+        converting,
+        identical,
+        caught,
+        lambda w, x, y, z: len({w, x, y}) == 3 and z > 1,
+        lambda **p: len(set(p.values())) == len(p),
+        lambda **p: len(set(p.values())) < 4,
+        lambda x, y, limit=7: x & (x - 1) == 0 and (x << y) <= limit,
+        lambda x, y, z: (x > y) & (y > z) or (x ^ y) >> 1 == z,
+        lambda x, y: divmod(x, y + 1) == (1, 1) if y > 0 else True,
+        lambda x, y, z: x < y < z or (x in (2, 4) and z != y),
+        lambda x, y: bool(x * y) is True,
+        lambda x, y: math.prod((x, y, 2)) <= 12,
+        lambda x, y: math.gcd(x, y) == 1,
+    ],
+)
+def test_whatever_python_does(function: Callable[..., bool]) -> None:
+    values: dict[str, list[object]] = {name: [0, 1, 2, 3, 4, 6] for name in "wxyz"}
+    space = ParameterSpace.of(values, [function, "w + x + y + z <= 14"])
+    names = tuple(inspect.signature(function).parameters)
+    expected = []
+    for row in itertools.product(*values.values()):
+        given = dict(zip(values, row, strict=True))
+        read = given if names == ("p",) or names == ("values",) else {n: given[n] for n in names if n in given}
+        if sum(row) <= 14 and function(**read):
+            expected.append(row)
+    solutions = space.problem.solve()
+    assert sorted(tuple(space.values(assignment).values()) for assignment in solutions) == expected
