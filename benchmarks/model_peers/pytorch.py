@@ -89,7 +89,7 @@ def _module(job: ModelJob) -> nn.Module:
         from benchmarks.model_zoo.onnx_to_torch import light_module
 
         return light_module(job.file)
-    from benchmarks.model_zoo.torch_models import build
+    from benchmarks.model_zoo.torch_model import build
 
     return build(job.model).module
 

@@ -25,7 +25,7 @@ def export_torch(name: str, path: Path) -> None:
     """A PyTorch module through `torch.export` and its ONNX exporter, weights in the same file."""
     import torch
 
-    from benchmarks.model_zoo.torch_models import build
+    from benchmarks.model_zoo.torch_model import build
 
     model = build(name)
     with torch.no_grad():

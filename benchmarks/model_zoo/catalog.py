@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from flextune.errors import UsageError
 
 LIGHT_PREFIX = "light_"
-"""Names of the models in the onnx wheel; all others are PyTorch modules (`torch_models.py`)."""
+"""Names of the models in the onnx wheel; all others are PyTorch modules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,15 @@ class ZooModel:
     name: str
     integer_limit: int = 2
     convolutional: bool = False
+    module: str = "torch_models"
+    """The module beside this one that builds a model which is not light."""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What its file is made by, and depends on the versions of."""
+        if self.is_light:
+            return ("onnx", "numpy")
+        return ("onnx", "torch", *(("transformers",) if self.module == "torch_models" else ()), "onnxscript")
 
     @property
     def is_light(self) -> bool:
@@ -47,6 +56,8 @@ MODELS = {
     for model in (
         *(ZooModel(LIGHT_PREFIX + name, convolutional=True) for name in _LIGHT),
         ZooModel("mobilenet_v2", convolutional=True),
+        ZooModel("yolo_v1", convolutional=True, module="convolutional_networks"),
+        ZooModel("overfeat", convolutional=True, module="convolutional_networks"),
         ZooModel("vit_b16"),
         ZooModel("bert_base"),
         ZooModel("gpt2_small", integer_limit=50257),

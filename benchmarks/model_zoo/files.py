@@ -17,8 +17,6 @@ from flextune.settings import cache_folder
 ZOO_VERSION = 1
 """Raised when a model of the zoo changes."""
 
-_LIGHT_PACKAGES = ("onnx", "numpy")
-_TORCH_PACKAGES = ("onnx", "torch", "transformers", "onnxscript")
 _BUILD_TIMEOUT_SECS = 900.0
 
 
@@ -36,8 +34,7 @@ def model_file(model: ZooModel) -> Path:
 
 def model_path(model: ZooModel) -> Path:
     """Where the file is kept: in a folder named after the versions that its content depends on."""
-    packages = _LIGHT_PACKAGES if model.is_light else _TORCH_PACKAGES
-    found = {name: _version(name) for name in packages}
+    found = {name: _version(name) for name in model.packages}
     if missing := [name for name, number in found.items() if not number]:
         raise UsageError(f"{model.name} needs {', '.join(missing)}: pip install 'flextune[bench]'")
     text = "-".join([f"v{ZOO_VERSION}", *(f"{name}{number}" for name, number in found.items())])

@@ -7,8 +7,6 @@ of a prompt of which it computes all logits (no key-value cache is returned).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -23,21 +21,9 @@ from transformers import (
     ViTForImageClassification,
 )
 
-SEED = 0
+from benchmarks.model_zoo.torch_model import CLASSES, TorchModel, draw_convolutions
+
 SEQUENCE = 128
-CLASSES = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class TorchModel:
-    """A module in inference mode that takes its inputs by position and returns a tuple of tensors.
-
-    `example` holds the inputs by name, `outputs` the names of what it returns.
-    """
-
-    module: nn.Module
-    example: dict[str, torch.Tensor]
-    outputs: tuple[str, ...]
 
 
 class _Tensors(nn.Module):
@@ -54,16 +40,10 @@ class _Tensors(nn.Module):
         return tuple(getattr(result, name) for name in self._outputs)
 
 
-def build(name: str) -> TorchModel:
-    """The model with its weights: the same ones for the same versions of the libraries."""
-    torch.manual_seed(SEED)
-    return _BUILDERS[name]()
-
-
 def _mobilenet_v2() -> TorchModel:
     """MobileNetV2 1.0 at 224 x 224 (arXiv 1801.04381), padded on both sides alike."""
     model = MobileNetV2ForImageClassification(MobileNetV2Config(num_labels=CLASSES, tf_padding=False))
-    _draw_convolutions(model)
+    draw_convolutions(model)
     return _as_function(model, {"pixel_values": torch.zeros(1, 3, 224, 224)}, ("logits",))
 
 
@@ -91,30 +71,7 @@ def _as_function(model: nn.Module, example: dict[str, torch.Tensor], outputs: tu
     return TorchModel(module, example, outputs)
 
 
-def _draw_convolutions(model: nn.Module) -> None:
-    """Weights under which signals neither vanish nor blow up: He's for convolutions, batch norms near the identity.
-
-    With the small weights that `transformers` draws, values shrink by every layer until they are denormal, which
-    costs time of its own.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        elif isinstance(module, nn.BatchNorm2d):
-            for tensor, low, high in _batch_norm_ranges(module):
-                nn.init.uniform_(tensor, low, high)
-
-
-def _batch_norm_ranges(module: Any) -> tuple[tuple[torch.Tensor, float, float], ...]:
-    return (
-        (module.weight, 0.5, 1.0),
-        (module.bias, -0.2, 0.2),
-        (module.running_mean, -0.2, 0.2),
-        (module.running_var, 0.5, 1.5),
-    )
-
-
-_BUILDERS: dict[str, Callable[[], TorchModel]] = {
+BUILDERS: dict[str, Callable[[], TorchModel]] = {
     "mobilenet_v2": _mobilenet_v2,
     "vit_b16": _vit_b16,
     "bert_base": _bert_base,

@@ -8,9 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from flextune.analysis.blocks import BlockFacts, ProgramFacts
-
-ROLE = "flextune.role"
-"""The block annotation (`attrs` of `te.compute`) whose value is the role, such as `winograd.product`."""
+from flextune.workload.roles import ROLE
 
 
 def role_of(facts: BlockFacts) -> str | None:

@@ -10,8 +10,10 @@ from typing import ClassVar
 
 from flextune.schedule.groups import split_groups
 from flextune.schedule.packing import PackedAxes
-from flextune.schedule.peel import peel_tail
+from flextune.schedule.peel import peel_columns, peel_tail
+from flextune.schedule.phases import split_phases
 from flextune.schedule.restage import restage
+from flextune.schedule.split_reduction import split_reduction
 from flextune.schedule.step import Factor, Program, Step, value_of
 from flextune.schedule.written_out import write_out
 
@@ -88,6 +90,40 @@ class PeelTail(Step):
 
 
 @dataclass(frozen=True, slots=True)
+class PeelColumns(Step):
+    """Split a spatial axis of a reduction into whole widths and a tail: see `peel_columns`."""
+
+    kind: ClassVar[str] = "peel_columns"
+    rewrites: ClassVar[bool] = True
+    block: str
+    axis: str
+    width: int
+
+    def apply(self, program: Program) -> None:
+        program.function = peel_columns(program.function, self.block, self.axis, self.width)
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"func = peel_columns(func, {self.block!r}, {self.axis!r}, {self.width}); sch = Schedule(func)"
+
+
+@dataclass(frozen=True, slots=True)
+class SplitReduction(Step):
+    """Reduce parts of a reduce axis on their own, and then their results: see `split_reduction`."""
+
+    kind: ClassVar[str] = "split_reduction"
+    rewrites: ClassVar[bool] = True
+    block: str
+    axis: str
+    parts: int
+
+    def apply(self, program: Program) -> None:
+        program.function = split_reduction(program.function, self.block, self.axis, self.parts)
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"func = split_reduction(func, {self.block!r}, {self.axis!r}, {self.parts}); sch = Schedule(func)"
+
+
+@dataclass(frozen=True, slots=True)
 class SplitGroups(Step):
     """Make the groups along an axis of a contraction a loop of their own: see `split_groups`."""
 
@@ -106,6 +142,21 @@ class SplitGroups(Step):
     def python(self, assignment: Mapping[str, int]) -> str:
         arguments = f"func, {self.block!r}, {self.axis!r}, {self.size}, constants"
         return f"func = split_groups({arguments}).function; sch = Schedule(func)"
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPhases(Step):
+    """Compute a transposed convolution by the phases of its stride: see `split_phases`."""
+
+    kind: ClassVar[str] = "split_phases"
+    rewrites: ClassVar[bool] = True
+    block: str
+
+    def apply(self, program: Program) -> None:
+        program.function = split_phases(program.function, self.block)
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"func = split_phases(func, {self.block!r}); sch = Schedule(func)"
 
 
 @dataclass(frozen=True, slots=True)

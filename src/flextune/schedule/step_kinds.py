@@ -20,6 +20,9 @@ _PRIMITIVE = "flextune.schedule.steps"
 _SHARED = {
     "restage": f"{_REWRITING}:Restage",
     "peel_tail": f"{_REWRITING}:PeelTail",
+    "peel_columns": f"{_REWRITING}:PeelColumns",
+    "split_reduction": f"{_REWRITING}:SplitReduction",
+    "split_phases": f"{_REWRITING}:SplitPhases",
     "split_groups": f"{_REWRITING}:SplitGroups",
     "write_out": f"{_REWRITING}:WriteOut",
     "loops": f"{_PRIMITIVE}:Loops",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tvm import te, tirx
 
-from flextune.tvm_types import Expression, PrimFunc, Reducer, Tensor
+from flextune.tvm_types import Annotation, Expression, PrimFunc, Reducer, Tensor
 from flextune.workload.element_type import BFLOAT16, INT32, element_type
 from flextune.workload.extremes import LEAST, MOST, Combination, extreme, register_extremes
 from flextune.workload.rounding import bfloat16_of
@@ -27,11 +27,17 @@ class TensorBuilder:
         return te.placeholder(spec.shape, spec.dtype, name=spec.name)
 
     def compute(
-        self, shape: Sequence[int], function: Callable[..., Expression], name: str, axes: Sequence[str] = ()
+        self,
+        shape: Sequence[int],
+        function: Callable[..., Expression],
+        name: str,
+        axes: Sequence[str] = (),
+        annotations: Mapping[str, Annotation] | None = None,
     ) -> Tensor:
         """One block. Its loops are named `axes`, or like the arguments of `function`."""
+        attributes = dict(annotations or {}) or None
         if not axes:
-            return te.compute(tuple(shape), function, name=name)
+            return te.compute(tuple(shape), function, name=name, attrs=attributes)
 
         def named(*index: Expression) -> Expression:
             return function(*index)
@@ -40,7 +46,7 @@ class TensorBuilder:
         named.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # where te.compute looks for names
             [inspect.Parameter(axis, positional) for axis in axes]
         )
-        return te.compute(tuple(shape), named, name=name)
+        return te.compute(tuple(shape), named, name=name, attrs=attributes)
 
     def shape(self, tensor: Tensor) -> list[Expression]:
         """Its extents: numbers, and symbols."""

@@ -14,10 +14,11 @@ from benchmarks.model_zoo.build import build_light
 from benchmarks.model_zoo.catalog import MODELS, choose_models
 from benchmarks.model_zoo.inputs import input_specs, random_inputs
 from flextune.errors import UsageError
+from flextune.workload import list_workload_names, parse_workload
 
 
-def test_there_are_thirteen_models_nine_of_them_light() -> None:
-    assert len(MODELS) == 13
+def test_there_are_fifteen_models_nine_of_them_light() -> None:
+    assert len(MODELS) == 15
     assert sum(model.is_light for model in MODELS.values()) == 9
     folder = Path(onnx.__file__).parent / "backend/test/data/light"
     assert all((folder / f"{model.name}.onnx").exists() for model in MODELS.values() if model.is_light)
@@ -28,6 +29,37 @@ def test_models_are_chosen_by_name_with_or_without_the_prefix() -> None:
     assert [model.name for model in choose_models(["bert_base", "resnet50"])] == ["light_resnet50", "bert_base"]
     with pytest.raises(UsageError, match="did you mean 'light_squeezenet'"):
         choose_models(["squeezenett"])
+
+
+@pytest.mark.parametrize(
+    ("network", "size", "result", "shapes"),
+    [("yolo_v1", 448, 1470, "flextensor.conv2d.yolo_shapes_b1"), ("overfeat", 231, 1000, "")],
+)
+def test_networks_of_flextensor(network: str, size: int, result: int, shapes: str) -> None:
+    """Without weights: the result's shape, and YOLO-v1's different convolutions as FlexTensor lists them."""
+    torch = pytest.importorskip("torch")
+    from benchmarks.model_zoo import convolutional_networks
+
+    with torch.device("meta"):
+        module = getattr(convolutional_networks, network)()
+        found: list[tuple[int, ...]] = []
+
+        def note(convolution: torch.nn.Module, inputs: tuple[torch.Tensor, ...], _: torch.Tensor) -> None:
+            kernel, stride, pad = (
+                each[0] for each in (convolution.kernel_size, convolution.stride, convolution.padding)
+            )
+            found.append((*inputs[0].shape, convolution.out_channels, kernel, stride, pad))
+
+        for each in module.modules():
+            if isinstance(each, torch.nn.Conv2d):
+                each.register_forward_hook(note)
+        assert module(torch.zeros(1, 3, size, size)).shape == (1, result)
+    names = [name for name in list_workload_names() if shapes and name.startswith(f"{shapes}.")]
+    listed = [parse_workload(name).checked_params for name in names]
+    order = ("ci", "h", "w", "co", "kh")
+    wanted = [(1, *p.integers(*order), *p.per_dimension("stride", 2)[:1], p.integer("pad")) for p in listed]
+    assert len(found) == (24 if shapes else 5)
+    assert list(dict.fromkeys(found)) == wanted or not shapes
 
 
 def test_a_light_model_gets_random_weights_the_same_each_time(tmp_path: Path) -> None:

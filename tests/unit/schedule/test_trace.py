@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from flextune.errors import ScheduleError, UsageError
 from flextune.platforms.cpu.attention.attention_step import Attention
-from flextune.schedule.rewriting_steps import PeelTail, Restage, SplitGroups, WriteOut
+from flextune.schedule.rewriting_steps import (
+    PeelColumns,
+    PeelTail,
+    Restage,
+    SplitGroups,
+    SplitPhases,
+    SplitReduction,
+    WriteOut,
+)
 from flextune.schedule.step import Step
 from flextune.schedule.step_kinds import step_kinds
 from flextune.schedule.steps import (
@@ -52,6 +60,9 @@ simple_steps = st.one_of(
     restages,
     st.builds(Attention, sizes, sizes, sizes, sizes, sizes, numbers, sizes, sizes, sizes),
     st.builds(PeelTail, names, numbers),
+    st.builds(PeelColumns, names, names, numbers),
+    st.builds(SplitReduction, names, names, numbers),
+    st.builds(SplitPhases, names),
     st.builds(SplitGroups, names, names, numbers),
     st.builds(WriteOut, names),
     st.builds(Loops, names, many_names),
@@ -86,8 +97,7 @@ def test_the_round_trip_draws_every_kind_of_step() -> None:
     drawn = {
         Attention,
         Choose,
-        SplitGroups,
-        WriteOut,
+        *(PeelColumns, SplitGroups, SplitPhases, SplitReduction, WriteOut),
         *(Restage, PeelTail, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor),
     }
     assert drawn | {SetScope, Tensorize, ImportCode} == {step_kinds().get(name) for name in step_kinds().names}

@@ -18,11 +18,11 @@ from functools import lru_cache
 
 from tvm import te, tirx
 
-from flextune.analysis.roles import ROLE
 from flextune.errors import UsageError
 from flextune.plan.algorithms.winograd_lines import data_line, result_line
 from flextune.plan.algorithms.winograd_transforms import TAPS, Transforms, transforms
 from flextune.tvm_types import Expression, PrimFunc, Tensor
+from flextune.workload.roles import ROLE
 from flextune.workload.tir import GAIN
 
 Element = Callable[..., Expression]

@@ -13,17 +13,20 @@ from flextune.analysis.roles import role_of
 from flextune.csp import Assignment, Problem
 from flextune.errors import InfeasibleError, ScheduleError
 from flextune.platforms.cpu.limits import CpuLimits
-from flextune.platforms.cpu.rules.anchor import choose_anchor
+from flextune.platforms.cpu.rules.anchor import choose_anchor, without_epilogue
 from flextune.platforms.cpu.rules.attention import apply_attention
 from flextune.platforms.cpu.rules.fusion import inlinable
 from flextune.platforms.cpu.rules.groups import apply_groups
 from flextune.platforms.cpu.rules.nests import ElementwiseRule, ParallelNestRule
+from flextune.platforms.cpu.rules.phases import apply_phases
 from flextune.platforms.cpu.rules.register_tile import apply_register_tile
 from flextune.platforms.cpu.rules.rows import RowRule, peel_rows, reduces_contiguously, row_dimensions
 from flextune.platforms.cpu.rules.separable import apply_separable
+from flextune.platforms.cpu.rules.splits import SPLIT_RULE, peel_odd_columns, split_long_reductions
 from flextune.platforms.cpu.rules.transposed import TransposeRule, transposed_axis
 from flextune.platforms.cpu.rules.winograd import apply_winograd
 from flextune.schedule.apply import apply_trace
+from flextune.schedule.peel import main_block_name
 from flextune.schedule.space import Draft, SearchSpace
 from flextune.schedule.steps import Inline
 from flextune.schedule.trace import Trace
@@ -46,7 +49,7 @@ def cpu_space(workload: Workload, target: Target, limits: CpuLimits) -> SearchSp
     """
     program = read_program(workload.prim_func())
     if program is not None:
-        for passes in (_WITH_ATTENTION, _FULL, _WITHOUT_ROWS, _NESTS_ONLY):
+        for passes in (_WITH_ATTENTION, _FULL, _WITHOUT_SPLITS, _WITHOUT_PHASES, _WITHOUT_ROWS, _NESTS_ONLY):
             space = _try_passes(workload, target, program, limits, passes)
             if space is not None:
                 return space
@@ -84,9 +87,20 @@ def whole_algorithms(draft: Draft, limits: CpuLimits) -> None:
     apply_separable(draft, limits)
 
 
+def phases(draft: Draft, limits: CpuLimits) -> None:
+    """Transposed convolutions become one plain convolution for all phases of the stride, before all else."""
+    apply_phases(draft)
+
+
 def groups(draft: Draft, limits: CpuLimits) -> None:
     """Groups of channels become an axis of their own. Before anything is inlined: what follows is rewritten too."""
     apply_groups(draft, limits)
+
+
+def splits(draft: Draft, limits: CpuLimits) -> None:
+    """Reductions are cut where that lets more cores, caches or vectors work. What follows sees the parts."""
+    split_long_reductions(draft, limits)
+    peel_odd_columns(draft, limits)
 
 
 def contractions(draft: Draft, limits: CpuLimits) -> None:
@@ -111,6 +125,8 @@ def _register_tiles(draft: Draft, limits: CpuLimits, blocks: list[BlockFacts]) -
         anchor = choose_anchor(draft.program, block, limits, draft.constants)
         if anchor is None or block.name in draft.scheduled:
             continue
+        if anchor.last is not None and anchor.last.name in draft.scheduled:  # it follows another reduction too
+            anchor = without_epilogue(anchor)
         apply_register_tile(draft, anchor, limits, f"{block.name}." if draft.rules else "")
 
 
@@ -128,16 +144,33 @@ def inlining(draft: Draft, limits: CpuLimits) -> None:
 
 
 def rows(draft: Draft, limits: CpuLimits) -> None:
-    """What remains, if it reduces along rows, is computed row by row."""
+    """What remains, if it reduces along rows, is computed row by row; unless there are too few rows for that."""
     blocks = _remaining(draft)
-    if not any(reduces_contiguously(b) and b.reduce[-1].extent >= _LEAST_ROW for b in blocks) or any(
-        b.kind is BlockKind.OPAQUE for b in blocks
+    if (
+        SPLIT_RULE in draft.rules
+        or not any(reduces_contiguously(b) and b.reduce[-1].extent >= _LEAST_ROW for b in blocks)
+        or any(b.kind is BlockKind.OPAQUE for b in blocks)
     ):
         return
     count = row_dimensions(blocks)
     if count:
         tails = peel_rows(draft, blocks, limits)
         RowRule(draft, _remaining(draft), count, limits, tails).apply()
+
+
+def single_rows(draft: Draft, limits: CpuLimits) -> None:
+    """Reductions along rows that are no part of a larger computation in rows are each computed row by row."""
+    for name in [block.name for block in _remaining(draft) if _is_row_reduction(block)]:
+        block, prefix = draft.program.block(name), f"{name}." if draft.rules else ""
+        tails = peel_rows(draft, [block], limits)
+        main = draft.program.block(main_block_name(name) if tails else name)
+        RowRule(draft, [main], len(main.spatial), limits, frozenset(), prefix).apply()
+
+
+def _is_row_reduction(block: BlockFacts) -> bool:
+    if block.kind not in (BlockKind.REDUCTION, BlockKind.CONTRACTION) or block.is_symbolic or not block.spatial:
+        return False
+    return reduces_contiguously(block) and block.reduce[-1].extent >= _LEAST_ROW
 
 
 def nests(draft: Draft, limits: CpuLimits) -> None:
@@ -158,6 +191,9 @@ def bare_nests(draft: Draft, limits: CpuLimits) -> None:
 
 
 _WITH_ATTENTION: tuple[RulePass, ...] = (attention,)
-_FULL: tuple[RulePass, ...] = (groups, inlining, whole_algorithms, contractions, rows, spatial_reductions, nests)
+_REST: tuple[RulePass, ...] = (contractions, rows, spatial_reductions, single_rows, nests)
+_FULL: tuple[RulePass, ...] = (phases, groups, inlining, whole_algorithms, splits, *_REST)
+_WITHOUT_SPLITS: tuple[RulePass, ...] = (phases, groups, inlining, whole_algorithms, *_REST)
+_WITHOUT_PHASES: tuple[RulePass, ...] = (groups, inlining, whole_algorithms, *_REST)
 _WITHOUT_ROWS: tuple[RulePass, ...] = (groups, inlining, whole_algorithms, contractions, spatial_reductions, nests)
 _NESTS_ONLY: tuple[RulePass, ...] = (bare_nests,)

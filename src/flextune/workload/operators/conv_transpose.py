@@ -12,6 +12,7 @@ from flextune.workload.contraction import Contraction, Operand, contraction_para
 from flextune.workload.elements import multiply_matrices
 from flextune.workload.operator_parameters import Choice, Count, Parameter, Params, PerDimension, Size
 from flextune.workload.operators.conv import check_groups, layouts, window_parameters
+from flextune.workload.roles import LOWS, ROLE, SPREAD, STRIDES
 from flextune.workload.windows import (
     Window,
     affine,
@@ -32,8 +33,8 @@ class TransposedConvolution(Contraction):
     The output has (h - 1) * stride - pads + dilation * (kh - 1) + 1 + output_padding rows. Weights are stored as
     [ci, co / groups, kernel] for channels-first layouts (as ONNX does) and as [kernel, ci / groups, co] for
     channels-last ones. The program first spreads the input out with zeros between and around (block `dilate_pad`), then
-    convolves with the flipped kernel. Multiply-adds are counted for the input's own elements only, not for the zeros
-    between them.
+    convolves with the flipped kernel; a schedule can do without those between (`flextune.schedule.phases`).
+    Multiply-adds are counted for the input's own elements only, not for the zeros.
     """
 
     dimensions: ClassVar[int]
@@ -140,7 +141,13 @@ def _spread(build: TensorBuilder, data: Tensor, window: Window, spatial: tuple[i
             source[axis] = build.divide_floor(position, stride)
         return build.where(conditions, data(*source), 0)
 
-    return build.compute(shape, element, "dilate_pad", layout)
+    before, behind = ((0,), (0,)) if layout.endswith("c") else ((0, 0), ())
+    annotations = {
+        ROLE: SPREAD,
+        STRIDES: [*(1 for _ in before), *window.stride, *(1 for _ in behind)],
+        LOWS: [*before, *lows, *behind],
+    }
+    return build.compute(shape, element, "dilate_pad", layout, annotations if max(window.stride) > 1 else None)
 
 
 def _scatter(image: np.ndarray, kernel: np.ndarray, window: Window, out: np.ndarray, exact: bool) -> None:

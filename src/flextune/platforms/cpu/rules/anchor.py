@@ -8,7 +8,7 @@ is *packed*: copied into an order in which it is. Each spatial axis is tried, th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flextune.analysis.blocks import Access, BlockFacts, BlockKind, Iterator, ProgramFacts
 from flextune.platforms.cpu.limits import CpuLimits, DotIntrinsic
@@ -66,6 +66,11 @@ def choose_anchor(
         return None
     options = [o for it in facts.spatial if (o := _anchor_over(program, facts, it, limits, constants)) is not None]
     return max(options, key=lambda anchor: _suitability(anchor, limits), default=None)
+
+
+def without_epilogue(anchor: Anchor) -> Anchor:
+    """The same choices, but that the result is stored by itself."""
+    return replace(anchor, chain=EpilogueChain((), {it.name: it.name for it in anchor.facts.spatial}))
 
 
 def _anchor_over(

@@ -38,8 +38,8 @@ class ElementwiseRule:
             return
         loops = tuple(self._loop(it.name) for it in block.iterators)
         draft.add(Loops(block.name, loops))
-        if len(loops) == 1:
-            self._share_line(loops[0])
+        if math.prod(it.extent for it in block.iterators[:-1]) == 1:
+            self._share_line(loops[-1])
         else:
             self._share_rows(loops[:-1])
             self._vectorize(loops[-1])
@@ -55,7 +55,7 @@ class ElementwiseRule:
         return math.prod(it.extent for it in self.block.iterators) >= PARALLEL_ELEMENTS
 
     def _share_line(self, loop: str) -> None:
-        """One loop: whole vectors are shared among the cores."""
+        """One loop of any length: whole vectors are shared among the cores."""
         vectors = self._vectorize(loop)
         if self._parallel:
             share(
@@ -64,7 +64,7 @@ class ElementwiseRule:
                 self.limits,
                 self.prefix,
                 vectors,
-                math.ceil(self.block.iterators[0].extent / self.limits.lanes(self.block.output.dtype)),
+                math.ceil(self.block.iterators[-1].extent / self.limits.lanes(self.block.output.dtype)),
             )
 
     def _share_rows(self, outer: tuple[str, ...]) -> None:

@@ -72,9 +72,16 @@ class RowRule:
     """Schedules connected blocks that share their leading dimensions; see the module text."""
 
     def __init__(
-        self, draft: Draft, blocks: Sequence[BlockFacts], rows: int, limits: CpuLimits, tails: frozenset[str]
+        self,
+        draft: Draft,
+        blocks: Sequence[BlockFacts],
+        rows: int,
+        limits: CpuLimits,
+        tails: frozenset[str],
+        prefix: str = "",
     ) -> None:
         self.draft, self.blocks, self.rows, self.limits, self.tails = draft, list(blocks), rows, limits, tails
+        self.prefix = prefix
         self.last = self.blocks[-1]
 
     def apply(self) -> None:
@@ -83,14 +90,14 @@ class RowRule:
         factored = {b.name: lanes for b in self.blocks if (lanes := self._declare_lanes(b)) is not None}
         for block in self.blocks:
             if block.name in factored:
-                draft.add(*self._factor_steps(block))
+                draft.add(*self._factor_steps(block, factored[block.name]))
         draft.add(*self._row_loop_steps())
+        if self.last.name in factored:  # before what it reads: a block is moved to all that read it
+            draft.add(ComputeAt(f"{self.last.name}_rf", self.row_loop))
         for block in reversed(self.blocks[:-1]):
             draft.add(ComputeAt(block.name, self.row_loop))
             if block.name in factored:
                 draft.add(ComputeAt(f"{block.name}_rf", self.row_loop))
-        if self.last.name in factored:
-            draft.add(ComputeAt(f"{self.last.name}_rf", self.row_loop))
         for block in self.blocks:
             if block.name in factored:
                 draft.add(*self._lane_steps(block))
@@ -111,7 +118,7 @@ class RowRule:
             choices = [d for d in range(2, 4 * full + 1) if extent % d == 0][-2:]
         if not choices:
             return None
-        name = self.draft.variable(VariableRole("lanes", block=block.name), choices)
+        name = self.draft.variable(VariableRole("lanes", block=block.name, prefix=self.prefix), choices)
 
         def estimate(columns: Columns) -> np.ndarray:
             """One chain of dependent steps along the row, and one over the lanes at its end."""
@@ -121,13 +128,13 @@ class RowRule:
         self.draft.estimates.append(estimate)
         return name
 
-    def _factor_steps(self, block: BlockFacts) -> list[Step]:
+    def _factor_steps(self, block: BlockFacts, lanes: str) -> list[Step]:
         loops = tuple(f"{block.name}.{it.name}" for it in block.iterators)
         inner = block.iterators.index(block.reduce[-1])
         outer, lane = f"{block.name}.steps", f"{block.name}.lane"
         return [
             Loops(block.name, loops),
-            Split(loops[inner], (None, f"lanes_{block.name}"), (outer, lane)),
+            Split(loops[inner], (None, lanes), (outer, lane)),
             RFactor(block.name, lane, len(block.spatial)),
             SetScope(f"{block.name}_rf", "local"),
         ]
@@ -154,7 +161,7 @@ class RowRule:
         choices = [
             d for d in (1, 2, 4, 8, 16, 32, 64) if count % d == 0 and count // d >= min(self.limits.cores, count)
         ]
-        name = self.draft.variable("rows_per_task", choices)
+        name = self.draft.variable(VariableRole("rows_per_task", prefix=self.prefix), choices)
         row = max((b.reduce[-1].extent for b in self.blocks if b.reduce), default=1)
 
         def estimate(columns: Columns) -> np.ndarray:
