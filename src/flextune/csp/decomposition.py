@@ -23,7 +23,7 @@ from flextune.csp.arithmetic import Numbers, magnitude, narrowed
 from flextune.csp.constraint import Divides, Eq, Le, Lt, Ne, Operand
 from flextune.csp.domain import INT64_MAX, INT64_MIN
 from flextune.csp.expression import COMPARISONS, MAX_BITS, Expression, names_in, too_large
-from flextune.csp.function_bounds import BOUNDS, Bounds, truth_bounds
+from flextune.csp.function_bounds import BOUNDS, SPANS, Bounds, truth_bounds
 from flextune.csp.network import Function, Kind
 from flextune.csp.node_builder import NodeBuilder
 from flextune.csp.parameters import Value
@@ -359,7 +359,9 @@ class Decomposition:
             return bounds([known[part.node] if part.node else (int(part.constant),) * 2 for part in parts])
 
         key = (what, *(part.key for part in parts))
-        return Part(self.builder.function(key, nodes, Function(compute, bounded)), table=table, total=total)
+        plain = all(part.whole for part in parts) and len(nodes) == len(parts)
+        function = Function(compute, bounded, SPANS.get(what) if plain else None)
+        return Part(self.builder.function(key, nodes, function), table=table, total=total)
 
 
 def _constant_part(sample: Values, total: bool) -> Part:

@@ -21,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from flextune.csp.arithmetic import Numbers
-from flextune.csp.constraint import Predicate, Truth
-from flextune.csp.network import Check, Network, Node
+from flextune.csp.constraint import Eq, Le, Lt, Ne, Predicate, Truth
+from flextune.csp.network import Check, Interval, Network, Node
 from flextune.csp.propagation import PAIR_LIMIT, DomainPropagation, ValueSet, is_interval, start_value, window
+from flextune.csp.strong_propagation import StrongPropagation
 
 Ids = npt.NDArray[np.int64]
 """A class per value; -1 where the value cannot occur in a solution."""
@@ -63,7 +64,40 @@ class Equivalence:
         possible = self._possible(name, values)
         if not classes.exact:
             return np.where(possible, 0, -1)
+        between = self.span(name, pending)
+        if between is not None and values.dtype != object:
+            values = np.clip(values, *between)
         return np.where(possible, np.unique(values, return_inverse=True)[1].reshape(values.shape), -1)
+
+    def span(self, name: str, pending: frozenset[str] | None = None) -> Interval | None:
+        """An interval outside of which all values of a node are alike to what still reads it, and to its next value.
+
+        None where there is none. Spaces that compile without it are left as they are.
+        """
+        if not isinstance(self.domains, StrongPropagation):
+            return None
+        readers = [self.network.nodes[user] for user in self.domains.users[name]]
+        checks = self.domains.checks[name]
+        if pending is not None:
+            readers = [user for user in readers if user.name in pending]
+            checks = [check for check in checks if check.key in pending]
+        domain, spans = self.domains.of[name], list[Interval]()
+        for check in checks:
+            if not isinstance(check.constraint, Eq | Ne | Le | Lt):
+                return None
+            other = self.domains.of[next(each for each in check.scope if each != name)]
+            spans.append((other.low - 1, other.high + 1))
+        for user in readers:
+            if user.function is None or user.function.span is None:
+                return None
+            intervals = [(self.domains.of[str(o)].low, self.domains.of[str(o)].high) for o in user.operands]
+            found = user.function.span(user.operands.index(name), intervals)
+            if found is None:
+                return None
+            spans.append(found)
+        low, high = min(low for low, _ in spans), max(high for _, high in spans)
+        low, high = max(low, domain.low), min(high, domain.high)
+        return (low, high) if low <= high else None
 
     def partial(self, node: Node, remaining: frozenset[str], values: Numbers) -> Ids:
         """Classes of partial results of a product or sum to which the remaining children are still to be added."""

@@ -88,20 +88,27 @@ def _needs(definitions: Mapping[str, Constraint], name: str, other: str) -> bool
 
 
 def _described(problem: Problem, constraints: tuple[Constraint, ...]) -> Conflict:
-    verb = "constraint cannot hold" if len(constraints) == 1 else f"{len(constraints)} constraints cannot hold together"
-    lines = [f"no solution: {'this' if len(constraints) == 1 else 'these'} {verb}"]
+    lines = [f"no solution: {conflict_head(constraints)}"]
     for constraint in constraints:
         name = f"{constraint.name}: " if constraint.name else ""
         reason = f" ({constraint.reason})" if constraint.reason else ""
         rule = f" [{constraint.rule}]" if constraint.rule else ""
         lines.append(f"  {name}{constraint.formula()}{reason}{rule}")
-    involved = _involved(problem, constraints)
-    lines += [f"  with {problem.definitions[name].formula()}" for name in problem.definitions if name in involved]
-    lines += [f"  where {v.name} in {v.domain}" for v in problem.variables if v.domain and v.name in involved]
+    named = involved(problem, constraints)
+    lines += [f"  with {problem.definitions[name].formula()}" for name in problem.definitions if name in named]
+    lines += [f"  where {v.name} in {v.domain}" for v in problem.variables if v.domain and v.name in named]
     return Conflict(constraints, "\n".join(lines))
 
 
-def _involved(problem: Problem, constraints: Sequence[Constraint]) -> set[str]:
+def conflict_head(constraints: Sequence[Constraint]) -> str:
+    """`these 2 constraints cannot hold together`."""
+    if len(constraints) == 1:
+        return "this constraint cannot hold"
+    return f"these {len(constraints)} constraints cannot hold together"
+
+
+def involved(problem: Problem, constraints: Sequence[Constraint]) -> set[str]:
+    """The variables that the constraints read, and those that these are computed from."""
     found: set[str] = set()
     queue = [name for constraint in constraints for name in constraint.scope]
     while queue:

@@ -51,3 +51,29 @@ BOUNDS: Mapping[str, Bounds] = {
     "abs": _absolute,
 }
 """By operator (as in `ast`) or function."""
+
+
+Span = Callable[[int, Sequence[Interval]], Interval | None]
+
+
+def _divisor_span(position: int, operands: Sequence[Interval]) -> Interval | None:
+    """What is divided is below every larger divisor: quotient 0, the remainder itself."""
+    (low, high), (least, most) = operands
+    return (least, min(most, high + 1)) if position == 1 and low >= 0 and least >= 0 else None
+
+
+def _least_span(position: int, operands: Sequence[Interval]) -> Interval:
+    return operands[position][0], operands[1 - position][1]
+
+
+def _largest_span(position: int, operands: Sequence[Interval]) -> Interval:
+    return operands[1 - position][0], operands[position][1]
+
+
+SPANS: Mapping[str, Span] = {
+    "FloorDiv": _divisor_span,
+    "Mod": _divisor_span,
+    "min": _least_span,
+    "max": _largest_span,
+}
+"""By operator or function: see `Function.span`."""

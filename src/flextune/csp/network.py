@@ -53,6 +53,8 @@ class Function:
     """From columns of its operands to its values, and where it has one (elsewhere there is no solution)."""
     bounds: Callable[[Sequence[Interval]], Interval]
     """The interval of its values, from those of its operands."""
+    span: Callable[[int, Sequence[Interval]], Interval | None] | None = None
+    """For an operand (by position) and the intervals of all, one outside of which its values make no difference."""
 
 
 @dataclass

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 
 import numpy as np
 
 from flextune.csp.assignment import Assignment, Assignments
+from flextune.csp.compilation import DiagramTooLargeError
+from flextune.csp.explain import Conflict, conflict_head, involved
 from flextune.csp.flattening import problem_of
 from flextune.csp.parameters import Parameter, Parameters, Value
 from flextune.csp.problem import Problem
-from flextune.csp.python_rule import Rule
+from flextune.csp.python_rule import Rule, rule_text
 from flextune.csp.solutions import SolutionSet
 from flextune.errors import InfeasibleError, UsageError
 
@@ -38,7 +42,11 @@ class ParameterSpace:
     ) -> ParameterSpace:
         """From names with their values, or from parameters; and one rule or several."""
         parameters = declared if isinstance(declared, Parameters) else Parameters.of(declared)
-        return cls(parameters, (rules,) if isinstance(rules, str) or callable(rules) else tuple(rules))
+        if isinstance(rules, str) or callable(rules):
+            return cls(parameters, (rules,))
+        if not isinstance(rules, Iterable):
+            raise UsageError(f"constraints: expected an expression, a function or a list of them, got {rules!r:.80}")
+        return cls(parameters, tuple(rules))
 
     @cached_property
     def problem(self) -> Problem:
@@ -48,11 +56,34 @@ class ParameterSpace:
     @cached_property
     def solutions(self) -> SolutionSet:
         """The set to search. `InfeasibleError` naming the rules in conflict where no configuration keeps all."""
-        solutions = self.problem.solve()
-        if not solutions.count:
-            conflict = solutions.explain()
-            raise InfeasibleError(f"no configuration is feasible: {conflict}", conflict.names)
+        try:
+            solutions = self.problem.solve()
+            if not solutions.count:
+                conflict = solutions.explain()
+                raise InfeasibleError(self._conflict_text(conflict), conflict.names)
+        except DiagramTooLargeError as error:
+            raise self._too_large() from error
         return solutions
+
+    def _conflict_text(self, conflict: Conflict) -> str:
+        """The rules as they were written, and the values that the parameters in them have."""
+        named = involved(self.problem, conflict.constraints)
+        lines = [f"no configuration is feasible: {conflict_head(conflict.constraints)}"]
+        lines += [f"  {constraint.label}" for constraint in conflict.constraints]
+        for name, variable in zip(self.parameters.names, self.parameters.variable_names, strict=True):
+            if variable in named:
+                lines.append(f"  where {name} is one of {self.parameters[name].shown}")
+        return "\n".join(lines)
+
+    def _too_large(self) -> UsageError:
+        combinations = Decimal(math.prod(len(each.values) for each in self.parameters.parameters))
+        rules = "; ".join(map(rule_text, self.rules))
+        return UsageError(
+            f"the space is too large to count: of {combinations:.3g} combinations of values, the constraints"
+            f" {rules:.300} leave too many that must be told apart. Use fewer or coarser values, add constraints on two"
+            " or three parameters, such as 'x * y <= 1024', or write functions in plain arithmetic (+ - * // % min max"
+            " and comparisons), which is taken apart"
+        )
 
     def complete(self, values: Mapping[str, Value]) -> Assignment:
         """The member of the set with these values, auxiliary variables included. `UsageError` if there is none."""

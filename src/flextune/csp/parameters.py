@@ -152,8 +152,12 @@ class Parameter:
         try:
             return self.codes[value]
         except (KeyError, TypeError):
-            shown = ", ".join(map(repr, self.values[:8])) + (", ..." if len(self.values) > 8 else "")
-            raise UsageError(f"parameter {self.name!r}: {value!r:.80} is none of its values {shown}") from None
+            raise UsageError(f"parameter {self.name!r}: {value!r:.80} is none of its values {self.shown}") from None
+
+    @property
+    def shown(self) -> str:
+        """The first values, for messages."""
+        return ", ".join(map(repr, self.values[:8])) + (", ..." if len(self.values) > 8 else "")
 
     def value(self, code: int) -> Value:
         """Inverse of `code`."""
@@ -286,6 +290,6 @@ def _check_count(name: str, count: int) -> None:
 def _parameter(name: str, values: Iterable[Value] | Parameter) -> Parameter:
     if isinstance(values, Parameter):
         return values if values.name == name else Parameter(name, values.values)
-    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
+    if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
         raise UsageError(f"parameter {name!r}: expected its values, as a list or a range, got {values!r:.80}")
     return Parameter(name, tuple(values))

@@ -5,9 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flextune.csp.compilation import Limits
 from flextune.csp.constraint import Divides, In, Le, Predicate, When
 from flextune.csp.parameter_space import ParameterSpace, parameters_from_json, parameters_json
 from flextune.csp.parameters import Parameter, Parameters
+from flextune.csp.problem import Problem
+from flextune.csp.solutions import solve
 from flextune.errors import InfeasibleError, UsageError
 
 VALUES = st.one_of(
@@ -175,3 +178,32 @@ def test_many_configurations_are_completed_at_once():
     assert space.members(rows) == expected
     assert 0 < sum(member is not None for member in expected) < len(rows)
     assert space.members([]) == []
+
+
+def test_conflicts_name_the_rules_and_values_of_the_user():
+    space = ParameterSpace.of({"x": [0.5, 1.5], "t": ["a", "b"], "y": [1]}, ["x > 1 or t == 'a'", "x < 1", "t != 'a'"])
+    with pytest.raises(InfeasibleError) as raised:
+        _ = space.solutions
+    assert str(raised.value).splitlines() == [
+        "no configuration is feasible: these 3 constraints cannot hold together",
+        "  x > 1 or t == 'a'",
+        "  x < 1",
+        "  t != 'a'",
+        "  where x is one of 0.5, 1.5",
+        "  where t is one of 'a', 'b'",
+    ]
+    assert raised.value.conflict == ("x > 1 or t == 'a'", "x < 1", "t != 'a'")
+
+
+def test_what_is_no_space_is_said_in_terms_of_the_user(monkeypatch):
+    space = ParameterSpace.of({f"x{i}": range(9) for i in range(6)}, [lambda **p: hash(tuple(p.values())) % 7 == 1])
+    small = Limits(edges=2000, layer_edges=2000)
+    monkeypatch.setattr(Problem, "solve", lambda problem: solve(problem, small))
+    with pytest.raises(
+        UsageError, match=r"^the space is too large to count: of 5.31e\+5 combinations .* <lambda> leave"
+    ):
+        _ = space.solutions
+    with pytest.raises(UsageError, match="expected its values, as a list or a range"):
+        ParameterSpace.of({"x": {"a": 1}})
+    with pytest.raises(UsageError, match="constraints: expected an expression, a function or a list of them, got 7"):
+        ParameterSpace.of({"x": [1]}, 7)
