@@ -19,7 +19,7 @@ from flextune.torch_import import hide_torch
 
 hide_torch()
 
-from onnx_conformance.cases import Case, operator_cases, suite_cases  # noqa: E402 - after torch is hidden
+from onnx_conformance.cases import Case, WatchedBackend, operator_cases, suite_cases  # noqa: E402 - after torch is hidden
 from onnx_conformance.light import light_cases  # noqa: E402
 from onnx_conformance.report import update_page  # noqa: E402
 from onnx_conformance.run import LIMITS, run_isolated  # noqa: E402
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def load_cases(backend: str, files: Sequence[str]) -> dict[str, Case]:
     """All tests, or those of some files, for the module of this name, which is loaded here so that workers need not."""
-    module = import_module(backend)
+    module = WatchedBackend(import_module(backend))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the tests compute infinities on purpose
         if files:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx.backend.test import BackendTest
 from onnx.backend.test.case import node as node_tests
@@ -31,6 +32,9 @@ KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator", "real")
 
 HALF_TOLERANCE = {"rtol": 2.0**-8, "atol": 2.0**-10}
 """Four units in the last place of a float16."""
+
+FLOAT_UNITS = 2.0**-21
+"""Four units in the last place of a float32 of size 1."""
 
 
 class Elements(StrEnum):
@@ -54,7 +58,9 @@ class Case:
     elements: Elements
     run: Callable[[], None]
     run_loosely: Callable[[], None] | None = None
-    """With the tolerance of 16-bit floats, where the outputs are such."""
+    """With the tolerance of the element type (`_tolerance`), where it has one."""
+    is_own: Callable[[], bool] = lambda: True
+    """Whether what was run last was computed by the backend alone, with no other runtime."""
 
     @property
     def matters_most(self) -> bool:
@@ -62,11 +68,30 @@ class Case:
         return self.kind == "node" and self.elements is Elements.FLOAT32 and self.operator in MODEL_OPERATORS
 
 
-def suite_cases(backend: ModuleType) -> dict[str, Case]:
+class WatchedBackend:
+    """A backend's module that remembers the model it prepared last."""
+
+    def __init__(self, backend: ModuleType) -> None:
+        self._backend = backend
+        self._last: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def prepare(self, model: onnx.ModelProto, device: str = "CPU", **options: Any) -> Any:
+        self._last = self._backend.prepare(model, device, **options)
+        return self._last
+
+    def is_own(self) -> bool:
+        """Whether the backend computed all of that model; one that does not say did."""
+        return bool(getattr(self._last, "is_own", True))
+
+
+def suite_cases(backend: WatchedBackend) -> dict[str, Case]:
     """The tests of `onnx.backend.test` for a backend's module, by name; those on the GPU are left out."""
     described = {f"{case.name}_cpu": case for kind in KINDS for case in load_model_tests(kind=kind)}
     operators = {name: _operator(case.model) for name, case in described.items() if case.model is not None}
-    loose = dict.fromkeys((case.name for case in described.values()), HALF_TOLERANCE)
+    loose = {case.name: tolerance for case in described.values() if (tolerance := _tolerance(case))}
     loosely = BackendTest(backend, __name__, loose).test_cases
     cases = {}
     for title, group in BackendTest(backend, __name__).test_cases.items():
@@ -76,26 +101,43 @@ def suite_cases(backend: ModuleType) -> dict[str, Case]:
             model = case.model or _model_of(case)
             operator = operators.get(base, operators.get(name, "")) if case.kind == "node" else ""
             elements = _elements(model)
-            loose_run = loosely[title](name).debug if elements is Elements.HALF else None
-            cases[name] = Case(name, case.kind, operator, elements, group(name).debug, loose_run)
+            loose_run = loosely[title](name).debug if case.name in loose else None
+            run = group(name).debug
+            cases[name] = Case(name, case.kind, operator, elements, run, loose_run, backend.is_own)
     return cases
 
 
-def operator_cases(backend: ModuleType, files: Sequence[str]) -> dict[str, Case]:
+def _tolerance(case: TestCase) -> dict[str, float] | None:
+    """How far apart results may be that differ in their last places only; None where outputs are no such floats."""
+    if case.kind != "node" or case.model is None:
+        return None
+    elements = _elements(case.model)
+    if elements is Elements.HALF:
+        return HALF_TOLERANCE
+    if elements is not Elements.FLOAT32:
+        return None
+    expected = (_array(value) for _, outputs in case.data_sets for value in outputs)
+    floats = [array for array in expected if isinstance(array, np.ndarray) and array.dtype == np.float32]
+    largest = max((float(np.abs(array[np.isfinite(array)]).max(initial=0.0)) for array in floats), default=0.0)
+    return {"rtol": case.rtol, "atol": max(case.atol, FLOAT_UNITS * largest)}
+
+
+def operator_cases(backend: WatchedBackend, files: Sequence[str]) -> dict[str, Case]:
     """The node tests in these files of the suite (`softmax`, `reshape`), which is quicker than to load all of them."""
     for file in files:
         import_module(f"{node_tests.__name__}.{file}")
     cases = {}
     for case in node_tests._NodeTestCases:
         name, operator = f"{case.name}_cpu", _operator(case.model)
-        cases[name] = Case(name, "node", operator, _elements(case.model), _NodeTest(backend, case))
+        run = _NodeTest(backend, case)
+        cases[name] = Case(name, "node", operator, _elements(case.model), run, None, backend.is_own)
     return cases
 
 
 class _NodeTest:
     """What the suite does with a node test."""
 
-    def __init__(self, backend: ModuleType, case: TestCase) -> None:
+    def __init__(self, backend: WatchedBackend, case: TestCase) -> None:
         self._backend = backend
         self._case = case
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import onnx
 
 from flextune.importing.model import load_model
 from flextune.importing.random_weights import with_random_weights
-from onnx_conformance.cases import Case, Elements
+from onnx_conformance.cases import Case, Elements, WatchedBackend
 
 FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 
@@ -22,16 +21,19 @@ MAX_RELATIVE_ERROR = 1e-4
 """Of any output element, relative to the largest of the reference's."""
 
 
-def light_cases(backend: ModuleType) -> dict[str, Case]:
+def light_cases(backend: WatchedBackend) -> dict[str, Case]:
     """One test per light model."""
     files = sorted(FOLDER.glob("light_*.onnx"))
-    return {path.stem: Case(path.stem, "light", "", Elements.FLOAT32, _LightTest(backend, path)) for path in files}
+    return {
+        path.stem: Case(path.stem, "light", "", Elements.FLOAT32, _LightTest(backend, path), None, backend.is_own)
+        for path in files
+    }
 
 
 class _LightTest:
     """A light model with random weights on random inputs: `AssertionError` where the outputs differ."""
 
-    def __init__(self, backend: ModuleType, path: Path) -> None:
+    def __init__(self, backend: WatchedBackend, path: Path) -> None:
         self._backend = backend
         self._path = path
 

@@ -9,11 +9,14 @@ from enum import StrEnum
 class Verdict(StrEnum):
     """`REFUSED`: a clear error before anything was computed. `WRONG`: another value, type or shape than expected.
 
-    `ROUNDED`: as expected but for the last places of 16-bit floats, whose spacing is about the suite's tolerance.
+    `ROUNDED`: as expected but for the last places: of 16-bit floats, whose spacing is about the suite's tolerance, or
+    of float32 sums, of which the suite asks for more in small ones than the large numbers that they are made of have.
+    `HYBRID`: passed or rounded, with nodes that another runtime computed; the other verdicts are of our own kernels.
     """
 
     PASSED = "passed"
     ROUNDED = "rounded"
+    HYBRID = "hybrid"
     REFUSED = "refused"
     SKIPPED = "skipped"
     WRONG = "wrong"

@@ -81,6 +81,11 @@ class PreparedModel(BackendRep):  # type: ignore[misc]
         if not self._shape_inputs and all(_is_static(value) for value in self._inputs):
             self._build({}, {})
 
+    @property
+    def is_own(self) -> bool:
+        """Whether all that was built so far runs here, and nothing in another runtime."""
+        return not any(build.signature.parts for build in self._builds.values())
+
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Outputs in the model's order, by position or name. `inputs`: arrays in the model's order, or by name."""
         del kwargs

@@ -106,13 +106,15 @@ def test_causes(verdict: Verdict, reason: str, words: str) -> None:
 def test_page_is_renewed_between_its_marks(tmp_path: Path) -> None:
     page = tmp_path / "onnx.md"
     page.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nafter\n")
-    cases = {"test_a_cpu": case(fine, "test_a_cpu"), "test_b_cpu": case(refuse, "test_b_cpu")}
+    elsewhere = Case("test_c_cpu", "node", "Add", Elements.FLOAT32, fine, is_own=lambda: False)
+    cases = {each.name: each for each in (case(fine, "test_a_cpu"), case(refuse, "test_b_cpu"), elsewhere)}
     update_page(page, cases, [judged(each) for each in cases.values()])
     text = page.read_text()
     assert text.startswith("# Title\n")
     assert text.endswith(f"{END}\n\nafter\n")
     assert "old" not in text
-    assert "| float32, operators of the benchmarked models | 2 | 50.0 % | 1 |" in text
+    assert "| float32, operators of the benchmarked models | 3 | 33.3 % | 66.7 % | 1 | 0 | 1 | 1 |" in text
+    assert "* Hybrid: passed with nodes in ONNX Runtime (1): c" in text
     assert "* Operators that are not supported (1): b" in text
 
 

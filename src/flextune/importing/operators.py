@@ -10,7 +10,9 @@ from tvm.relax.frontend.onnx import onnx_frontend
 from flextune.errors import ModelError
 from flextune.importing.onnx_graph import nested_graphs
 from flextune.importing.simplify.block_weights import NBITS
+from flextune.importing.simplify.fused import FUSED
 from flextune.importing.simplify.quantized_operators import FORMS
+from flextune.importing.simplify.spelling import SPELT_OUT
 
 CONTROL_FLOW = frozenset({"Constant", "If", "Loop", "Scan"})
 """Handled outside the importer's table of operators: graphs inside nodes become functions of their own."""
@@ -20,6 +22,9 @@ RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 
 MISREAD = frozenset({"Attention", "SequenceErase", "SequenceInsert"})
 """Operators that the importer takes for something else: another set's of the same name, or of another order."""
+
+KNOWN = FORMS.keys() | FUSED.keys() | {NBITS}
+"""Operators, with their domains, that are written by others before the importer sees them."""
 
 MAX_NODES_LISTED = 8
 
@@ -42,7 +47,7 @@ def unsupported_operators(proto: onnx.ModelProto) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for number, node in enumerate(all_nodes(proto.graph)):
         is_default = node.domain in ("", "ai.onnx")
-        if (is_default and node.op_type in supported) or (node.domain, node.op_type) in (*FORMS, NBITS):
+        if (is_default and node.op_type in supported) or (node.domain, node.op_type) in KNOWN:
             continue
         operator = node.op_type if is_default else f"{node.domain}::{node.op_type}"
         found.setdefault(operator, []).append(node.name or f"#{number} (writes {', '.join(node.output)})")
@@ -51,7 +56,7 @@ def unsupported_operators(proto: onnx.ModelProto) -> dict[str, list[str]]:
 
 def supported_operators() -> frozenset[str]:
     """Operators of the default domain that the importer knows, or what is before it."""
-    spelt_out = frozenset(name for domain, name in FORMS if not domain)
+    spelt_out = frozenset(name for domain, name in KNOWN if not domain) | SPELT_OUT.keys()
     return (frozenset(onnx_frontend._get_convert_map()) | CONTROL_FLOW | RECURRENT | spelt_out) - MISREAD
 
 

@@ -18,6 +18,9 @@ from flextune.target.memory import require_memory
 LARGE_ELEMENTS = 1024
 """Initializers of more elements are checked apart from the graph: ONNX's checker would copy them, up to 2 GiB."""
 
+MISPLACED = frozenset({"SimplifiedLayerNormalization"})
+"""Operators that are in the default domain of ONNX Runtime and in none of ONNX."""
+
 FIXED_SIZES = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 16})
 """Element types whose values fill whole bytes of a tensor's raw data (`TensorProto.DataType`)."""
 
@@ -65,7 +68,7 @@ def check_proto(proto: onnx.ModelProto, source: str) -> None:
         _check_tensor(tensor, source)
     _complete_outputs(proto)
     try:
-        onnx.checker.check_model(_without_large(proto))
+        onnx.checker.check_model(without_large(proto))
     except onnx.checker.ValidationError as error:
         raise ModelError(f"{source} is not a valid ONNX model: {' '.join(str(error).split())}") from error
 
@@ -85,7 +88,7 @@ def _complete_outputs(proto: onnx.ModelProto) -> None:
     """Give outputs that are declared without a type the one that inference finds."""
     if all(output.type.WhichOneof("value") for output in proto.graph.output):
         return
-    inferred = inferred_graph(_without_large(proto), follow_values=False).output
+    inferred = inferred_graph(without_large(proto), follow_values=False).output
     for output, found in zip(proto.graph.output, inferred, strict=True):
         if not output.type.WhichOneof("value"):
             output.type.CopyFrom(found.type)
@@ -109,11 +112,12 @@ def _is_large(tensor: onnx.TensorProto) -> bool:
     return math.prod(tensor.dims) > LARGE_ELEMENTS and tensor.data_type in FIXED_SIZES
 
 
-def _without_large(proto: onnx.ModelProto) -> onnx.ModelProto:
+def without_large(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The model with large initializers as inputs; outputs without a shape get one, as the inputs decide on it."""
     small = onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import)
     small.graph.name = proto.graph.name or "model"
     small.graph.node.extend(proto.graph.node)
+    _place_in_own_domain(small)
     small.graph.input.extend(proto.graph.input)
     small.graph.output.extend(proto.graph.output)
     for output in small.graph.output:
@@ -128,6 +132,15 @@ def _without_large(proto: onnx.ModelProto) -> onnx.ModelProto:
             value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
             small.graph.input.append(value)
     return small
+
+
+def _place_in_own_domain(proto: onnx.ModelProto) -> None:
+    """ONNX Runtime's tools write some of its operators into the default domain, where ONNX knows no such ones."""
+    strange = [node for node in proto.graph.node if not node.domain and node.op_type in MISPLACED]
+    for node in strange:
+        node.domain = "com.microsoft"
+    if strange and all(entry.domain != "com.microsoft" for entry in proto.opset_import):
+        proto.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
 
 
 def first_line(error: Exception) -> str:

@@ -16,6 +16,7 @@ from flextune.importing.simplify.constants import fold_constants, fold_shapes
 from flextune.importing.simplify.control import separate_control_flow
 from flextune.importing.simplify.empty import empty_values
 from flextune.importing.simplify.exponents import cast_exponents
+from flextune.importing.simplify.fused import spell_out_fused
 from flextune.importing.simplify.halves import compute_halves_in_float32
 from flextune.importing.simplify.identities import narrow_concatenations, remove_identities, split_variadic
 from flextune.importing.simplify.masks import constant_masks
@@ -37,6 +38,7 @@ from flextune.importing.simplify.shifts import bounded_shifts
 from flextune.importing.simplify.sizes import refuse_sizes
 from flextune.importing.simplify.slices import lift_slices, slice_constant_reads
 from flextune.importing.simplify.slopes import select_slopes
+from flextune.importing.simplify.spelling import spell_out_operators
 from flextune.importing.simplify.splits import explicit_splits
 from flextune.importing.simplify.transposed import plain_convolutions
 
@@ -72,6 +74,7 @@ PASSES: tuple[Pass[OnnxGraph], ...] = (
     in_place(compute_halves_in_float32, _SUMS),
     in_place(regions_of_control_flow, _READS),
     in_place(upgrade_operators, _READS),
+    in_place(spell_out_fused, _READS),
     in_place(split_variadic, _READS),
     in_place(narrow_concatenations, _READS),
     in_place(constant_masks, _READS),
@@ -79,6 +82,8 @@ PASSES: tuple[Pass[OnnxGraph], ...] = (
     in_place(fold_constants, _READS),
     in_place(fold_shapes, _READS),
     in_place(loops_of_recurrent_layers, _READS),
+    in_place(fold_constants, _READS),
+    in_place(spell_out_operators, _READS),
     in_place(fold_constants, _READS),
     in_place(empty_values, _READS),
     in_place(fold_constants, _READS),

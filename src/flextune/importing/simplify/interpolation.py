@@ -49,6 +49,12 @@ class ResizedAxis:
     """The region of interest, of `tf_crop_and_resize`."""
 
     @property
+    def steps(self) -> float:
+        """From the first result to the last; scales need not make a whole number of them (onnx/reference)."""
+        length = self.scale * self.size
+        return (self.result if math.isclose(length, self.result, rel_tol=1e-5) else length) - 1
+
+    @property
     def is_kept(self) -> bool:
         return self.size == self.result and self.scale == 1.0 and (self.start, self.end) == (0.0, 1.0)
 
@@ -56,7 +62,7 @@ class ResizedAxis:
 def coordinates(axis: ResizedAxis, how: Interpolation) -> np.ndarray:
     """For each result its place among the elements, a fraction."""
     place, scale = np.arange(axis.result, dtype=np.float32), np.float32(axis.scale)
-    half, last, steps = np.float32(0.5), np.float32(axis.size - 1), np.float32(max(axis.result - 1, 1))
+    half, last, steps = np.float32(0.5), np.float32(axis.size - 1), np.float32(axis.steps or 1.0)
     if how.coordinates == "asymmetric":
         return place / scale
     if how.coordinates == "align_corners":

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx
 
+from flextune.errors import ModelError
 from flextune.importing.onnx_graph import OnnxGraph, attribute, nested_graphs
 from flextune.importing.simplify.constants import static_shapes
 
@@ -33,6 +34,8 @@ def upgrade_operators(graph: OnnxGraph) -> None:
 
     before: y = Squeeze(x, axes=[0]) in set 11   -->   after: y = Squeeze(x, c) in set 20, c = [0]
     """
+    if all(node.domain not in ("", "ai.onnx") for node in graph.nodes):
+        graph.opset = max(graph.opset, COMMON)  # nothing there is of an older set
     if not OLDEST <= graph.opset < COMMON or any(True for node in graph.nodes for _ in nested_graphs(node)):
         return
     present = {node.op_type for node in graph.nodes}
@@ -117,6 +120,8 @@ def _flattened(node: onnx.NodeProto, graph: OnnxGraph, shapes: Shapes) -> list[o
     """Softmax and its kin, which used to run over all axes from `axis` (default 1) on together."""
     shape = shapes.get(node.input[0])
     axis = attribute(node, "axis", 1)
+    if shape is None and axis != -1:
+        raise ModelError(f"{node.op_type} {node.name or node.output[0]}: the shape of its input is not known")
     if shape is None:
         return [_with_axis(node, axis)]
     axis %= max(len(shape), 1)
@@ -157,6 +162,14 @@ def _grid_sample(node: onnx.NodeProto, graph: OnnxGraph, shapes: Shapes) -> list
     return [changed]
 
 
+def _dft(node: onnx.NodeProto, graph: OnnxGraph, shapes: Shapes) -> list[onnx.NodeProto]:
+    """The axis, whose default is another one since."""
+    del shapes
+    axis = _constant(graph, node, "axis", np.array(attribute(node, "axis", 1), np.int64))
+    length = node.input[1] if len(node.input) > 1 else ""
+    return [_changed(node, [node.input[0], length, axis], drop=("axis",))]
+
+
 def _scatter(node: onnx.NodeProto, graph: OnnxGraph, shapes: Shapes) -> list[onnx.NodeProto]:
     del graph, shapes
     changed = _changed(node, node.input)
@@ -181,6 +194,7 @@ STEPS: tuple[tuple[int, str, Upgrade], ...] = (
     (16, "RoiAlign", _roi_align),
     (18, "Split", _split),
     *((18, f"Reduce{name}", _to_inputs("axes")) for name in REDUCTIONS),
+    (20, "DFT", _dft),
     (20, "GridSample", _grid_sample),
 )
 """Set that an operator changed in, operator, and how a node of an older set is written in it."""

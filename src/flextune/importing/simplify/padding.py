@@ -27,13 +27,13 @@ def explicit_padding(graph: OnnxGraph) -> None:
     shapes = static_shapes(graph)
     rewritten = []
     for node in graph.nodes:
-        windows = _windows(node, shapes) if _is_implicit(node) else None
+        windows = windows_of(node, shapes) if _is_implicit(node) else None
         rewritten.extend([node] if windows is None else _explicit(node, windows, graph))
     graph.nodes = rewritten
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
+class Window:
     """A window (of a convolution or a pool) along one spatial axis."""
 
     size: int
@@ -56,7 +56,7 @@ def _is_implicit(node: onnx.NodeProto) -> bool:
     return attribute(node, "auto_pad", "NOTSET") != "NOTSET" or bool(attribute(node, "ceil_mode", 0))
 
 
-def _windows(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> tuple[_Window, ...] | None:
+def windows_of(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> tuple[Window, ...] | None:
     shape = shapes.get(node.input[0])
     weight = shapes.get(node.input[1]) if node.op_type == "Conv" else None
     kernel = attribute(node, "kernel_shape", () if weight is None else weight[2:])
@@ -74,7 +74,7 @@ def _windows(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> tuple[
         if automatic.startswith("SAME"):
             before, after = _same(size, extent, stride, automatic)
         beyond = _beyond(size, extent, stride, before, after) if attribute(node, "ceil_mode", 0) else 0
-        windows.append(_Window(size, extent, stride, before, after, beyond))
+        windows.append(Window(size, extent, stride, before, after, beyond))
     return tuple(windows)
 
 
@@ -93,7 +93,7 @@ def _beyond(size: int, extent: int, stride: int, before: int, after: int) -> int
     return max((windows - 1) * stride + extent - (size + before + after), 0)
 
 
-def _explicit(node: onnx.NodeProto, windows: tuple[_Window, ...], graph: OnnxGraph) -> list[onnx.NodeProto]:
+def _explicit(node: onnx.NodeProto, windows: tuple[Window, ...], graph: OnnxGraph) -> list[onnx.NodeProto]:
     changed = onnx.NodeProto()
     changed.CopyFrom(node)
     for name in ("auto_pad", "ceil_mode", "pads"):
@@ -120,7 +120,7 @@ def clip_windows(graph: OnnxGraph) -> None:
     """
     shapes = static_shapes(graph) if any(node.op_type in POOLED for node in graph.nodes) else {}
     for node in graph.nodes:
-        windows = _windows(node, shapes) if node.op_type in POOLED and not _is_implicit(node) else None
+        windows = windows_of(node, shapes) if node.op_type in POOLED and not _is_implicit(node) else None
         if windows is None or any(width > 1 for width in attribute(node, "dilations", ())):
             continue
         counts_pads = node.op_type == "AveragePool" and bool(attribute(node, "count_include_pad", 0))
@@ -132,7 +132,7 @@ def clip_windows(graph: OnnxGraph) -> None:
                 node.attribute.append(onnx.helper.make_attribute(name, values))
 
 
-def _clipped(window: _Window, counts_pads: bool) -> _Window:
+def _clipped(window: Window, counts_pads: bool) -> Window:
     """The same window within the image, where it is the only one and holds all of it."""
     size, extent, padding = window.size, window.extent, window.before + window.after
     is_only = 0 <= size + padding - extent < window.stride

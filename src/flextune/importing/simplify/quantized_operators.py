@@ -14,7 +14,6 @@ even on a tie. What is no product is computed in float32 between the operators t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
@@ -23,54 +22,15 @@ from onnx import TensorProto, helper
 from flextune.errors import ModelError
 from flextune.importing.onnx_graph import OnnxGraph, attribute
 from flextune.importing.simplify.constants import static_shapes
+from flextune.importing.simplify.writer import MICROSOFT, Writer
 
-MICROSOFT = "com.microsoft"
 BYTE = 255
 
 
-@dataclass(slots=True)
-class Writer:
-    """Nodes in the making, in the place of one quantised node."""
+class QuantizedWriter(Writer):
+    """With what values of a scale and a zero point are made of."""
 
-    graph: OnnxGraph
-    """It is part of."""
-    node: onnx.NodeProto
-    """What they replace."""
-    ranks: dict[str, int]
-    """Of the values that are known to have so many axes."""
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    """Written so far."""
-    count: int = 0
-    """Of names that were made."""
-
-    def input(self, place: int) -> str:
-        """The name of an input, empty where it is left out."""
-        return self.node.input[place] if place < len(self.node.input) else ""
-
-    def emit(self, operator: str, inputs: Sequence[str], result: str = "", **attributes: object) -> str:
-        """A node with one result; without a name it gets one."""
-        name = result or self._fresh()
-        self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
-        return name
-
-    def constant(self, value: np.ndarray | float, dtype: type = np.float32) -> str:
-        name = self._fresh()
-        self.graph.constants[name] = np.asarray(value, dtype)
-        return name
-
-    def value(self, name: str) -> np.ndarray | None:
-        """What a name holds, if it is a constant."""
-        return self.graph.constants.get(name) if name else None
-
-    def rank(self, name: str) -> int | None:
-        array = self.value(name)
-        return self.ranks.get(name) if array is None else array.ndim
-
-    def cast(self, name: str, kind: int) -> str:
-        return self.emit("Cast", [name], to=kind)
-
-    def shaped(self, name: str, shape: Sequence[int]) -> str:
-        return self.emit("Reshape", [name, self.constant(np.array(shape), np.int64)])
+    __slots__ = ()
 
     def difference(self, name: str, zero_point: str, shape: Sequence[int] = ()) -> str:
         """Integers with their zero point subtracted, in int32; a zero point of several elements gets a shape."""
@@ -128,33 +88,25 @@ class Writer:
         value = self.emit("Min", [value, self.constant(limits.max)])
         self.emit("Cast", [value], self.node.output[0], to=helper.np_dtype_to_tensor_dtype(dtype))
 
-    @property
-    def title(self) -> str:
-        return f"{self.node.op_type} {self.node.name or self.node.output[0]}"
-
-    def _fresh(self) -> str:
-        self.count += 1
-        return f"{next(name for name in self.node.output if name)}_{self.node.op_type}_{self.count}"
-
 
 def spell_out_quantized(graph: OnnxGraph) -> None:
     """Write quantised operators by ordinary ones on integers and float32 (see the module text)."""
     if not any((node.domain, node.op_type) in FORMS for node in graph.nodes):
         return
-    ranks = {name: len(shape) for name, shape in static_shapes(graph).items()}
+    shapes = static_shapes(graph)
     nodes = []
     for node in graph.nodes:
         form = FORMS.get((node.domain, node.op_type))
         if form is None:
             nodes.append(node)
             continue
-        writer = Writer(graph, node, ranks)
+        writer = QuantizedWriter(graph, node, shapes)
         form(writer)
         nodes += writer.nodes
     graph.nodes = nodes
 
 
-def _dynamic_quantize(write: Writer) -> None:
+def _dynamic_quantize(write: QuantizedWriter) -> None:
     """Bytes over the range of the values, 0 always among them; the scale of nothing but zeros is 1."""
     (source,) = write.node.input
     bytes_, scale, zero_point = [*write.node.output, "", ""][:3]
@@ -173,7 +125,7 @@ def _dynamic_quantize(write: Writer) -> None:
     write.emit("Cast", [value], bytes_, to=TensorProto.UINT8)
 
 
-def _over_all(write: Writer, reduction: str, source: str) -> str:
+def _over_all(write: QuantizedWriter, reduction: str, source: str) -> str:
     """A reduction of all elements, first along rows: those are many, and each is one after the other in memory."""
     if (write.rank(source) or 0) > 1:
         if write.graph.opset < 18:
@@ -183,7 +135,9 @@ def _over_all(write: Writer, reduction: str, source: str) -> str:
     return write.emit(reduction, [source], keepdims=0)
 
 
-def _integer_product(write: Writer, data: str, weight: str, data_zero: str, weight_zero: str, result: str = "") -> str:
+def _integer_product(
+    write: QuantizedWriter, data: str, weight: str, data_zero: str, weight_zero: str, result: str = ""
+) -> str:
     """MatMul of differences. Zero points of one axis belong to rows of the data and columns of the weights."""
     rows = (-1, 1) if data_zero and write.rank(data_zero) == 1 else ()
     return write.emit(
@@ -191,12 +145,14 @@ def _integer_product(write: Writer, data: str, weight: str, data_zero: str, weig
     )
 
 
-def _matmul_integer(write: Writer) -> None:
+def _matmul_integer(write: QuantizedWriter) -> None:
     data, weight, data_zero, weight_zero = (write.input(place) for place in range(4))
     _integer_product(write, data, weight, data_zero, weight_zero, write.node.output[0])
 
 
-def _integer_convolution(write: Writer, data: str, weight: str, zeros: tuple[str, str], result: str = "") -> str:
+def _integer_convolution(
+    write: QuantizedWriter, data: str, weight: str, zeros: tuple[str, str], result: str = ""
+) -> str:
     if attribute(write.node, "channels_last", 0):
         raise ModelError(f"{write.title}: channels_last is not supported; export it with channels first")
     rank = write.rank(weight)
@@ -209,12 +165,12 @@ def _integer_convolution(write: Writer, data: str, weight: str, zeros: tuple[str
     return name
 
 
-def _conv_integer(write: Writer) -> None:
+def _conv_integer(write: QuantizedWriter) -> None:
     data, weight, *zeros = (write.input(place) for place in range(4))
     _integer_convolution(write, data, weight, (zeros[0], zeros[1]), write.node.output[0])
 
 
-def _qlinear_conv(write: Writer) -> None:
+def _qlinear_conv(write: QuantizedWriter) -> None:
     data, data_scale, data_zero, weight, weight_scale, weight_zero, scale, zero_point, bias = (
         write.input(place) for place in range(9)
     )
@@ -226,7 +182,7 @@ def _qlinear_conv(write: Writer) -> None:
     write.rounded(total, write.shaped(factor, channels), zero_point)
 
 
-def _qlinear_matmul(write: Writer) -> None:
+def _qlinear_matmul(write: QuantizedWriter) -> None:
     data, data_scale, data_zero, weight, weight_scale, weight_zero, scale, zero_point = (
         write.input(place) for place in range(8)
     )
@@ -238,7 +194,7 @@ def _qlinear_matmul(write: Writer) -> None:
     write.rounded(total, write.quotient(write.product([row_scale, weight_scale]), scale), zero_point)
 
 
-def _qgemm(write: Writer) -> None:
+def _qgemm(write: QuantizedWriter) -> None:
     node = write.node
     data, data_scale, data_zero, weight, weight_scale, weight_zero, bias, scale, zero_point = (
         write.input(place) for place in range(9)
@@ -258,7 +214,7 @@ def _qgemm(write: Writer) -> None:
         write.emit("Mul", [write.cast(total, TensorProto.FLOAT), factor], node.output[0])
 
 
-def _to_float(write: Writer, total: str, scales: Sequence[str], bias: str) -> None:
+def _to_float(write: QuantizedWriter, total: str, scales: Sequence[str], bias: str) -> None:
     """The node's result: sums in int32 multiplied with the product of two scales, and a bias added."""
     wide = write.cast(total, TensorProto.FLOAT)
     factor = write.product(scales)
@@ -268,33 +224,33 @@ def _to_float(write: Writer, total: str, scales: Sequence[str], bias: str) -> No
         write.emit("Add", [scaled, bias], result)
 
 
-def _integer_to_float(write: Writer) -> None:
+def _integer_to_float(write: QuantizedWriter) -> None:
     data, weight, data_scale, weight_scale, data_zero, weight_zero, bias = (write.input(place) for place in range(7))
     _to_float(write, _integer_product(write, data, weight, data_zero, weight_zero), [data_scale, weight_scale], bias)
 
 
-def _dynamic_product(write: Writer) -> None:
+def _dynamic_product(write: QuantizedWriter) -> None:
     data, weight, weight_scale, weight_zero, bias = (write.input(place) for place in range(5))
     bytes_, scale, zero_point = (f"{write.node.output[0]}_{part}" for part in ("bytes", "scale", "zero"))
     quantize = helper.make_node("DynamicQuantizeLinear", [data], [bytes_, scale, zero_point])
-    inner = Writer(write.graph, quantize, write.ranks)
+    inner = QuantizedWriter(write.graph, quantize, write.shapes)
     _dynamic_quantize(inner)
     write.nodes += inner.nodes
     total = _integer_product(write, bytes_, weight, zero_point, weight_zero)
     _to_float(write, total, [scale, weight_scale], bias)
 
 
-def _binary(operator: str) -> Callable[[Writer], None]:
-    def form(write: Writer) -> None:
+def _binary(operator: str) -> Callable[[QuantizedWriter], None]:
+    def form(write: QuantizedWriter) -> None:
         write.quantized(write.emit(operator, [write.dequantized(0), write.dequantized(3)]), 6)
 
     return form
 
 
-def _unary(operator: str) -> Callable[[Writer], None]:
+def _unary(operator: str) -> Callable[[QuantizedWriter], None]:
     """An operator with the attributes of the quantised one."""
 
-    def form(write: Writer) -> None:
+    def form(write: QuantizedWriter) -> None:
         if attribute(write.node, "channels_last", 0):
             raise ModelError(f"{write.title}: channels_last is not supported; export it with channels first")
         value = write.emit(operator, [write.dequantized(0)])
@@ -304,7 +260,7 @@ def _unary(operator: str) -> Callable[[Writer], None]:
     return form
 
 
-def _softmax(write: Writer) -> None:
+def _softmax(write: QuantizedWriter) -> None:
     opset, axis = attribute(write.node, "opset", 13), attribute(write.node, "axis", -1)
     rank = write.rank(write.input(0))
     if opset < 13 and (rank is None or axis % rank != rank - 1):
@@ -313,17 +269,17 @@ def _softmax(write: Writer) -> None:
     write.quantized(value, 3)
 
 
-def _concat(write: Writer) -> None:
+def _concat(write: QuantizedWriter) -> None:
     parts = [write.dequantized(place) for place in range(2, len(write.node.input), 3)]
     write.quantized(write.emit("Concat", parts, axis=attribute(write.node, "axis", 0)), 0)
 
 
-def _where(write: Writer) -> None:
+def _where(write: QuantizedWriter) -> None:
     chosen = write.emit("Where", [write.input(0), write.dequantized(1), write.dequantized(4)])
     write.quantized(chosen, 7)
 
 
-def _standard(write: Writer) -> None:
+def _standard(write: QuantizedWriter) -> None:
     """The same operator of the default domain."""
     copied = onnx.NodeProto()
     copied.CopyFrom(write.node)
@@ -331,7 +287,7 @@ def _standard(write: Writer) -> None:
     write.nodes.append(copied)
 
 
-FORMS: dict[tuple[str, str], Callable[[Writer], None]] = {
+FORMS: dict[tuple[str, str], Callable[[QuantizedWriter], None]] = {
     ("", "ConvInteger"): _conv_integer,
     ("", "DynamicQuantizeLinear"): _dynamic_quantize,
     ("", "MatMulInteger"): _matmul_integer,

@@ -71,21 +71,8 @@ def _lrn(node: onnx.NodeProto, graph: OnnxGraph) -> str:
 
 
 def _conv_transpose(node: onnx.NodeProto, graph: OnnxGraph) -> str:
-    del graph
     asked = any(entry.name == "output_shape" for entry in node.attribute)
-    return "with a given output shape is not supported; give it pads" if asked else ""
-
-
-def _is_inf(node: onnx.NodeProto, graph: OnnxGraph) -> str:
-    del graph
-    both = attribute(node, "detect_negative", 1) and attribute(node, "detect_positive", 1)
-    return "" if both else "of one sign is not supported"
-
-
-def _mod(node: onnx.NodeProto, graph: OnnxGraph) -> str:
-    kind = str(onnx.TensorProto.DataType.Name(element_types(graph).get(node.input[0], onnx.TensorProto.FLOAT)))
-    is_float = not kind.startswith(("INT", "UINT"))
-    return "of floats without fmod is not supported" if is_float and not attribute(node, "fmod", 0) else ""
+    return f"with a given output shape is not supported in operator set {graph.opset}" if asked else ""
 
 
 def _recurrent(node: onnx.NodeProto, graph: OnnxGraph) -> str:
@@ -106,30 +93,15 @@ def _roi_align(node: onnx.NodeProto, graph: OnnxGraph) -> str:
     return "of maxima is not supported" if attribute(node, "mode", "avg") == "max" else ""
 
 
-def _space_to_depth(node: onnx.NodeProto, graph: OnnxGraph) -> str:
-    del graph
-    mode = attribute(node, "mode", "DCR")
-    return "" if mode == "DCR" else f"in the order {mode} is not supported"
-
-
-def _top_k(node: onnx.NodeProto, graph: OnnxGraph) -> str:
-    wide = element_types(graph).get(node.input[0]) == onnx.TensorProto.UINT64
-    return "of uint64 is not supported" if wide else ""
-
-
 CHECKS: dict[str, Callable[[onnx.NodeProto, OnnxGraph], str]] = {
     "BatchNormalization": _batch_norm,
     "ConvTranspose": _conv_transpose,
     "Dropout": _dropout,
     "GRU": _recurrent,
-    "IsInf": _is_inf,
     "LRN": _lrn,
     "LSTM": _recurrent,
-    "Mod": _mod,
     "RNN": _recurrent,
     "Resize": _resize,
     "RoiAlign": _roi_align,
-    "SpaceToDepth": _space_to_depth,
-    "TopK": _top_k,
 }
 """Operator -> why this node cannot be imported as it is used, empty where it can."""

@@ -1,0 +1,91 @@
+"""Operators on single elements, or rows of them, that the importer lacks or has for some attributes only."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from flextune.importing.onnx_graph import attribute
+from flextune.importing.simplify.writer import INT64, Writer
+
+FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
+TOP_BIT = 1 << 63
+"""Of 64: what is between the order of unsigned and of signed numbers."""
+
+
+def lp_normalization(write: Writer) -> None:
+    """Divided by the norm along an axis; 0 where that is 0."""
+    power, axis = attribute(write.node, "p", 2), attribute(write.node, "axis", -1)
+    if power not in (1, 2):
+        write.refuse(f"the norm of order {power} is not supported")
+    norm = write.reduced(f"ReduceL{power}", write.input(0), [axis])
+    zero = write.number(0)
+    quotient = write.emit("Div", [write.input(0), norm])
+    write.emit("Where", [write.emit("Equal", [norm, zero]), zero, quotient], write.output(0))
+
+
+def mod(write: Writer) -> None:
+    """The remainder of floats with the sign of the divisor: that with the sign of the dividend, moved by the divisor.
+
+    NumPy's `mod`, which ONNX refers to.
+    """
+    if attribute(write.node, "fmod", 0) or write.kind(write.input(0)) not in FLOATS:
+        write.copied(write.node)
+        return
+    dividend, divisor = write.input(0), write.input(1)
+    zero = write.number(0)
+    rest = write.emit("Mod", [dividend, divisor], fmod=1)
+    negative = write.emit("Less", [divisor, zero])
+    differs = write.emit("Xor", [write.emit("Less", [rest, zero]), negative])
+    is_zero = write.emit("Equal", [rest, zero])
+    moves = write.emit("And", [differs, write.emit("Not", [is_zero])])
+    write.emit("Where", [moves, write.emit("Add", [rest, divisor]), rest], write.output(0))
+
+
+def is_inf(write: Writer) -> None:
+    """Infinities of one sign, or of none."""
+    negative, positive = (attribute(write.node, f"detect_{sign}", 1) for sign in ("negative", "positive"))
+    if negative and positive:
+        write.copied(write.node)
+        return
+    number = write.input(0)
+    of_sign = write.emit(
+        "Greater" if positive else "Less", [number, write.number(0) if negative or positive else number]
+    )
+    write.emit("And", [write.emit("IsInf", [number]), of_sign], write.output(0))
+
+
+def eye_like(write: Writer) -> None:
+    """A constant: only the shape of the input counts."""
+    kind = attribute(write.node, "dtype", 0) or write.kind(write.input(0))
+    rows, columns = write.shape(write.input(0))
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+    matrix = np.eye(rows, columns, attribute(write.node, "k", 0)).astype(dtype)
+    write.emit("Identity", [write.constant(matrix, dtype)], write.output(0))
+
+
+def top_k(write: Writer) -> None:
+    """The largest of uint64, as those of int64 with the top bit turned over, which have the same order."""
+    if write.kind(write.input(0)) != TensorProto.UINT64:
+        write.copied(write.node)
+        return
+    top = write.constant(np.array(TOP_BIT, np.uint64), np.uint64)
+    signed = write.cast(write.emit("BitwiseXor", [write.input(0), top]), INT64)
+    node = write.copied(write.node)
+    node.input[0] = signed
+    if values := write.output(0):
+        node.output[0] = write.fresh()
+        write.emit("BitwiseXor", [write.cast(node.output[0], TensorProto.UINT64), top], values)
+
+
+def space_to_depth(write: Writer) -> None:
+    """Blocks of an image as channels, in either order of the two."""
+    if attribute(write.node, "mode", "DCR") == "DCR":
+        write.copied(write.node)
+        return
+    block = attribute(write.node, "blocksize", 1)
+    batch, channels, height, width = write.shape(write.input(0))
+    blocks = write.shaped(write.input(0), (batch, channels, height // block, block, width // block, block))
+    moved = write.transposed(blocks, (0, 1, 3, 5, 2, 4))
+    write.shaped(moved, (batch, channels * block * block, height // block, width // block), write.output(0))
