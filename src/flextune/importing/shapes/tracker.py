@@ -14,7 +14,7 @@ from flextune.importing.shapes.registry import find_rule
 from flextune.importing.shapes.rules.sizes import of_tensor
 from flextune.importing.shapes.standard import by_standard
 from flextune.importing.shapes.table import DecidedSize, Demand, Problem, ShapeTable
-from flextune.importing.shapes.tracked import Known, Shape, Tracked, TrackedSequence
+from flextune.importing.shapes.tracked import Elements, Known, Shape, Tracked, TrackedSequence
 from flextune.registry import nearest
 from flextune.workload.dim import LARGEST, Dim
 from flextune.workload.dim_expr import DimExpr
@@ -24,15 +24,18 @@ MOST_BY_DEFAULT = 65536
 """A size of an input is from 1 to this where no range is given."""
 
 
-def track_shapes(proto: onnx.ModelProto, dims: Mapping[str, Dim] | None = None) -> ShapeTable:
+def track_shapes(
+    proto: onnx.ModelProto, dims: Mapping[str, Dim] | None = None, given: Mapping[str, Elements] | None = None
+) -> ShapeTable:
     """Every tensor's shape as expressions over the sizes of inputs, whose ranges are `dims`.
 
     The nodes are in topological order (`flextune.importing.order`) and the model has no functions of its own. A size
     that data decide gets a name of its own, with a range that `dims` may narrow. What cannot be followed is among the
-    problems of the result, with the reason; nodes behind it are not. UsageError for a range of an unknown name.
+    problems of the result, with the reason; nodes behind it are not. `given` has the elements of inputs that are known
+    (`flextune.importing.shapes.removal`). UsageError for a range of an unknown name.
     """
     tracker = _Tracker(opset_version(proto), dict(dims or {}))
-    values = tracker.values_of(proto.graph)
+    values = tracker.values_of(proto.graph, given or {})
     for problem in tracker.unknown_names():
         raise UsageError(problem)
     return ShapeTable(
@@ -59,17 +62,17 @@ class _Tracker:
         for name in self._given.keys() - self.dims.keys():
             yield f"the model has no size {name!r}: {nearest(name, tuple(self.dims))}"
 
-    def values_of(self, graph: onnx.GraphProto) -> dict[str, Known]:
+    def values_of(self, graph: onnx.GraphProto, given: Mapping[str, Elements]) -> dict[str, Known]:
         """Follow a whole model."""
         values: dict[str, Known] = {tensor.name: of_tensor(tensor) for tensor in graph.initializer}
         inputs = [value for value in graph.input if value.name not in values]
         shapes = input_shapes(inputs)
         for value in inputs:
-            values[value.name] = self._input(value, shapes.get(value.name))
+            values[value.name] = self._input(value, shapes.get(value.name), given.get(value.name))
         self._follow(graph.node, values)
         return values
 
-    def _input(self, value: onnx.ValueInfoProto, shape: Shape | None) -> Known:
+    def _input(self, value: onnx.ValueInfoProto, shape: Shape | None, elements: Elements | None) -> Known:
         kind = value.type.optional_type.elem_type if value.type.HasField("optional_type") else value.type
         if kind.HasField("sequence_type"):
             length = self.fresh(value.name, 0, None, f"items of the input {value.name!r}")
@@ -80,7 +83,7 @@ class _Tracker:
         names = [name for size in shape for name in sorted(size.names)]
         for name in names:
             self.dims.setdefault(name, self._given.get(name) or Dim(name, 1, MOST_BY_DEFAULT))
-        return Tracked(kind.tensor_type.elem_type, tuple(size.simplified(self.dims) for size in shape))
+        return Tracked(kind.tensor_type.elem_type, tuple(size.simplified(self.dims) for size in shape), elements)
 
     def inside(self, graph: onnx.GraphProto, inputs: Sequence[Known]) -> tuple[Known, ...]:
         values = dict(self._visible[-1])
