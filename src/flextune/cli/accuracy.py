@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flextune.cli.arguments import Json, PrecisionName, Shapes, TargetText
+from flextune.cli.arguments import Dims, Json, PrecisionName, Shapes, TargetText
 from flextune.cli.output import JsonValue, print_json
 from flextune.errors import UsageError
 
@@ -33,6 +33,7 @@ def accuracy(
     ] = None,
     target: TargetText = None,
     shape: Shapes = None,
+    dim: Dims = None,
     as_json: Json = False,
 ) -> None:
     """Compare a model in bfloat16 with itself in float32: per output, error, cosine and top-1 agreement.
@@ -42,7 +43,7 @@ def accuracy(
     from flextune.apply.accuracy import compared, read_samples
     from flextune.apply.kept_layers import find_kept_layers
     from flextune.apply.layerwise import LayerwiseModel
-    from flextune.cli.inputs import read_shapes, read_target
+    from flextune.cli.inputs import read_dims, read_shapes, read_target
     from flextune.cli.models import read_partition
     from flextune.lowering.precision.precision import Precision
 
@@ -50,7 +51,7 @@ def accuracy(
     wanted.check(chosen)
     if wanted.is_float32:
         raise UsageError("flextune accuracy compares with float32: give another --precision, such as bf16")
-    partition = read_partition(model, read_shapes(shape), chosen)
+    partition = read_partition(model, read_shapes(shape), chosen, dims=read_dims(dim))
     samples = read_samples(inputs, partition.model.inputs)
     layerwise = LayerwiseModel(partition, chosen)
     reached = True

@@ -61,9 +61,9 @@ Dims = Annotated[
     list[str] | None,
     typer.Option(
         "--dim",
-        metavar="NAME=LOW..HIGH",
-        help="Range of a dimension of the inputs, such as seq=1..512, or seq=8..512:8 for multiples of 8: one library "
-        "runs all sizes; repeatable.",
+        metavar="NAME=SIZE|LOW..HIGH",
+        help="Size of a dimension of the inputs by its name, as seq=128, or its range, as seq=1..512 (seq=8..512:8 for "
+        "multiples of 8): one library runs all sizes in it; repeatable.",
     ),
 ]
 Values = Annotated[

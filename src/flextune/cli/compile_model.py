@@ -60,7 +60,7 @@ def compile_model(
     """
     from flextune.apply.saved_library import save_executable
     from flextune.cli.accuracy import accuracy_json, accuracy_lines, accuracy_of_build
-    from flextune.cli.inputs import check_output, database_path, read_shapes, read_target, read_values
+    from flextune.cli.inputs import check_output, database_path, read_dims, read_shapes, read_target, read_values
     from flextune.cli.models import read_split
     from flextune.cli.recorded_target import recorded_target
     from flextune.database.store import open_database
@@ -68,7 +68,6 @@ def compile_model(
     from flextune.native.toolchain import write_header
     from flextune.optimization.hybrid import Lowering, ship_split
     from flextune.target.detect import detect
-    from flextune.workload.dim import parse_dims
 
     path = database_path(db)
     check_output(output, model, path)
@@ -84,8 +83,7 @@ def compile_model(
     computed = Precision.parse(precision)
     computed.check(chosen)
     lowering = Lowering(chosen, tuple(without or ()), computed)
-    dims = parse_dims(dim or ())
-    split = read_split(model, read_shapes(shape), lowering, only_own, provider, read_values(value), dims)
+    split = read_split(model, read_shapes(shape), lowering, only_own, provider, read_values(value), read_dims(dim))
     with open_database(path, must_exist=True) if db is not None or Path(path).exists() else nullcontext() as database:
         split, shipment = ship_split(split, chosen, database)
     if for_target is not None and not shipment.recorded:
@@ -111,7 +109,10 @@ def compile_model(
             "activation_bytes": signature.activation_bytes,
             "dims": [str(each) for each in signature.dims],
         }
-        runtime: dict[str, JsonValue] = {"runtime": str(signature.runtime), "notes": [*built.executable.notes]}
+        runtime: dict[str, JsonValue] = {
+            "runtime": str(signature.runtime),
+            "notes": [*split.model.notes, *built.executable.notes],
+        }
         runtime["parts"] = [*signature.parts]
         written: dict[str, JsonValue] = {"output": str(saved), "headers": [*headers], "target": signature.target}
         accuracy: dict[str, JsonValue] = {"accuracy": accuracy_json(found)} if found is not None else {}
@@ -133,7 +134,7 @@ def compile_model(
         print("memory: not planned")
     for number, part in enumerate(signature.parts):
         print(f"part {number}: {part}")
-    for note in built.executable.notes:
+    for note in (*split.model.notes, *built.executable.notes):
         print(f"note: {note}")
     if found is not None:
         print("\n".join(("accuracy", *accuracy_lines(found))))

@@ -10,6 +10,7 @@ from flextune.registry import nearest
 from flextune.settings import default_database_path
 from flextune.target.detect import detect
 from flextune.target.target import Target
+from flextune.workload.dim import Dim, parse_dims
 
 
 def is_model(text: str) -> bool:
@@ -32,6 +33,11 @@ def read_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
             raise UsageError(f"expected --shape NAME=1x3x224x224, got {text!r}")
         shapes[name] = tuple(map(int, parts))
     return shapes
+
+
+def read_dims(texts: Sequence[str] | None) -> tuple[Dim, ...]:
+    """`["seq=1..512"]` -> `(Dim("seq", 1, 512),)`. Raises `UsageError`."""
+    return parse_dims(texts or ())
 
 
 def read_values(texts: Sequence[str] | None) -> dict[str, float | list[float]]:

@@ -12,13 +12,18 @@ import typer
 
 from flextune.cli.arguments import DatabasePath, Dims, Json, OnlyOwn, PrecisionName, Shapes, TargetText, Values, Without
 from flextune.cli.output import JsonValue, print_json, table
+from flextune.errors import ModelError
 from flextune.target.sizes import size
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from flextune.apply.hybrid_build import SplitModel
+    from flextune.cli.inspect_shapes import TrackedModel
     from flextune.plan.partition import Partition
     from flextune.report.view import GraphView, GroupView
     from flextune.target.target import Target
+    from flextune.workload.dim import Dim
 
 _SPACES_SECS = 3.0
 """Spaces are counted, those of the largest groups first, until this much time is spent on it."""
@@ -46,24 +51,36 @@ def inspect(
 
     With --db, as the records decided on its layouts and groups. Of a model of which ONNX Runtime runs parts, the parts
     and why, then the same of each part that is compiled; --svg and --dump write those into NAME-part0.svg and so on.
+    With --dim and a range (seq=1..512), the shape of each tensor as expressions over the sizes, too.
     """
-    from flextune.cli.inputs import check_output, read_shapes, read_target, read_values
+    from flextune.cli.inputs import check_output, read_dims, read_shapes, read_target, read_values
     from flextune.cli.models import read_split
     from flextune.lowering.precision.precision import Precision
     from flextune.optimization.hybrid import Lowering
-    from flextune.workload.dim import parse_dims
 
     if svg is not None:
         check_output(svg, model, *([db] if db else []))
     chosen = read_target(target)
     lowering = Lowering(chosen, tuple(without or ()), Precision.parse(precision))
-    dims = parse_dims(dim or ())
-    split = read_split(model, read_shapes(shape), lowering, only_own, values=read_values(value), dims=dims)
+    shapes, dims, values = read_shapes(shape), read_dims(dim), read_values(value)
+    tracked = _tracked(model, shapes, dims, values)
+    try:
+        split = read_split(
+            model, shapes, lowering, only_own, values=values, dims=dims if tracked is None else tracked.dims
+        )
+    except ModelError as error:
+        if tracked is None:
+            raise
+        print_json({"model": str(model), **tracked.facts(), "refused": str(error)}) if as_json else print(
+            f"{tracked.report()}\n\n{error}"
+        )
+        return
     runtime = _runtime(split, chosen, db)
     if split.whole is not None:
         found = _Inspection.of(str(model), split.whole, chosen, db, spaces, svg, dump)
-        print_json({**found.facts(), "runtime": runtime.strip() or None}) if as_json else print(
-            found.report() + runtime
+        shown = {} if tracked is None else tracked.facts()
+        print_json({**shown, **found.facts(), "runtime": runtime.strip() or None}) if as_json else print(
+            *([] if tracked is None else [tracked.report(), ""]), found.report() + runtime, sep="\n"
         )
         return
     parts = [
@@ -77,6 +94,18 @@ def inspect(
         )
     else:
         print("\n\n".join([_parts_report(str(model), split) + runtime, *(part.report() for part in parts)]))
+
+
+def _tracked(
+    model: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    dims: Sequence[Dim],
+    values: Mapping[str, float | list[float]],
+) -> TrackedModel | None:
+    """What is known of every tensor, where sizes have ranges."""
+    from flextune.cli.inspect_shapes import TrackedModel
+
+    return TrackedModel.read(model, shapes, dims, values) if any(each.fixed is None for each in dims) else None
 
 
 def _runtime(split: SplitModel, target: Target, db: Path | None) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from flextune.apply.hybrid_build import HybridOptions, SplitModel, split_model
 from flextune.cli.output import seconds
+from flextune.errors import UsageError
 from flextune.importing.model import load_model
 from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.optimization.hybrid import Lowering
@@ -34,6 +35,7 @@ def read_partition(
     target: Target,
     without: Sequence[str] = (),
     precision: Precision = FLOAT32,
+    dims: Sequence[Dim] = (),
 ) -> Partition:
     """The model file, lowered, fused for the target and split into tasks; all of it must be ours.
 
@@ -42,7 +44,8 @@ def read_partition(
     from flextune.plan.pass_list import check_passes
 
     check_passes(without)
-    return Lowering(target, tuple(without), precision)(load_model(path, shapes))
+    check_one_size(dims)
+    return Lowering(target, tuple(without), precision)(load_model(path, shapes, dims=dims))
 
 
 def read_split(
@@ -60,3 +63,12 @@ def read_split(
     check_passes(lowering.without)
     options = None if only_own else HybridOptions(providers=tuple(providers or ()))
     return split_model(load_model(path, shapes, only_own=only_own, values=values, dims=dims), lowering, options)
+
+
+def check_one_size(dims: Sequence[Dim]) -> None:
+    """UsageError for a range, by a verb that works with one size at a time."""
+    for dim in dims:
+        if dim.fixed is None:
+            raise UsageError(
+                f"--dim {dim}: give one size, such as --dim {dim.name}={dim.hi}; ranges are for compile and inspect"
+            )

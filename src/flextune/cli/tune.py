@@ -13,6 +13,7 @@ import typer
 from flextune.cli.arguments import (
     CostModelOptionTexts,
     DatabasePath,
+    Dims,
     Json,
     OnlyOwn,
     PrecisionName,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from flextune.tuning.budget import Budget
     from flextune.tuning.result import TuningResult
     from flextune.tuning.search_options import SearchOptions
+    from flextune.workload.dim import Dim
 
 _WORKLOAD_TRIALS = 64
 _MODEL_MINUTES = 2.0
@@ -56,6 +58,7 @@ def tune(
     without: Without = None,
     precision: PrecisionName = "float32",
     shape: Shapes = None,
+    dim: Dims = None,
     value: Values = None,
     only_own: OnlyOwn = False,
     provider: Providers = None,
@@ -64,7 +67,14 @@ def tune(
 ) -> None:
     """Search for the fastest schedules; every trial is recorded, and a run goes on where an earlier one ended."""
     began = time.perf_counter()  # before anything large is imported
-    from flextune.cli.inputs import is_model, read_cost_model_options, read_shapes, read_strategy_options, read_values
+    from flextune.cli.inputs import (
+        is_model,
+        read_cost_model_options,
+        read_dims,
+        read_shapes,
+        read_strategy_options,
+        read_values,
+    )
     from flextune.tuning.budget import Budget
 
     model = is_model(what)
@@ -78,11 +88,20 @@ def tune(
     )
     if model:
         asked = ModelRequest(
-            request, began, tuple(without or ()), precision, only_own, tuple(provider or ()), read_values(value)
+            request,
+            began,
+            tuple(without or ()),
+            precision,
+            only_own,
+            tuple(provider or ()),
+            read_values(value),
+            read_dims(dim),
         )
         _tune_model(Path(what), shapes, asked, as_json)
-    elif shapes or value:
-        raise UsageError(f"--shape and --value are for models; {what!r} is a workload, its sizes are its parameters")
+    elif shapes or value or dim:
+        raise UsageError(
+            f"--shape, --dim and --value are for models; {what!r} is a workload, its sizes are its parameters"
+        )
     elif without or precision != "float32":
         raise UsageError(f"--without and --precision are for models; {what!r} is a workload, say dtype=... in its text")
     elif only_own or provider:
@@ -151,6 +170,8 @@ class ModelRequest:
     """Of another runtime, those that may run parts."""
     values: Mapping[str, float | list[float]] = field(default_factory=dict)
     """Of inputs that become constants, by name."""
+    dims: tuple[Dim, ...] = ()
+    """Sizes of dimensions, by name."""
 
 
 def _tune_model(path: Path, shapes: Mapping[str, tuple[int, ...]], asked: ModelRequest, as_json: bool) -> None:

@@ -1,9 +1,9 @@
-"""Reading a model file: from a path to a checked `Model` with known shapes, or one clear error."""
+"""Reading a model file: from a path to a checked `Model` whose inputs have known sizes, or one clear error."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,13 +13,12 @@ from numpy.typing import ArrayLike
 
 from flextune.errors import ModelError
 from flextune.importing.binding import bind_values, shape_inputs
-from flextune.importing.dynamic_inputs import symbolic_specs
 from flextune.importing.expansion import expand_functions
+from flextune.importing.input_sizes import input_specs
 from flextune.importing.local_functions import check_functions
 from flextune.importing.operators import check_operators
 from flextune.importing.order import sort_nodes
 from flextune.importing.reading import check_proto, read_proto
-from flextune.importing.types import element_text, type_text
 from flextune.importing.values import ValueSpec, random_values
 from flextune.target.memory import require_memory
 from flextune.workload.dim import Dim
@@ -32,7 +31,7 @@ _MOST_ELEMENTS = 2**31 - 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """A checked model whose inputs have static shapes, or sizes that `dims` has ranges for."""
+    """A checked model whose inputs have static shapes, or sizes of which the ranges are known."""
 
     name: str
     """The file's name without its ending, or what the caller names it."""
@@ -78,7 +77,7 @@ def load_model(
     *,
     only_own: bool = True,
     values: Mapping[str, ArrayLike] | None = None,
-    dims: Sequence[Dim] = (),
+    dims: Iterable[Dim] = (),
 ) -> Model:
     """Read and check an ONNX file, and give every input a shape; see `model_from_proto`.
 
@@ -98,16 +97,16 @@ def model_from_proto(
     *,
     only_own: bool = True,
     values: Mapping[str, ArrayLike] | None = None,
-    dims: Sequence[Dim] = (),
+    dims: Iterable[Dim] = (),
 ) -> Model:
     """A checked model of a proto, which is changed and belongs to the result from then on.
 
-    `values` makes constants of inputs, by name. `shapes` sets the shape of inputs with dynamic dimensions. A dynamic
-    first dimension (the batch) that is not set becomes 1, with a note; any other one raises ModelError, as do cycles
-    and unsupported operators (all of them, with the names of their nodes). Messages call the model `source`. Without
-    `only_own` it may hold what only another runtime computes: any operator, and values that are no tensors or have no
-    static shape (`flextune.plan.parts`). With `dims`, sizes that have a range there stay symbolic, and every other size
-    must be declared, or be given by `shapes` or `dims`.
+    `values` makes constants of inputs, by name. `shapes` sets the shape of inputs with dynamic dimensions, `dims` the
+    sizes or ranges of dimensions by name; they hold for every input with a dimension of that name. A dynamic first
+    dimension (the batch) that is not set becomes 1, with a note, unless there are ranges; any other one raises
+    ModelError, as do cycles and unsupported operators (all of them, with the names of their nodes). Messages call the
+    model `source`. Without `only_own` it may hold what only another runtime computes: any operator, and values that are
+    no tensors or have no static shape (`flextune.plan.parts`).
     """
     check_functions(proto, source)
     proto = bind_values(proto, values or {}, source)
@@ -118,7 +117,7 @@ def model_from_proto(
     check_proto(proto, source)
     if only_own:
         _require_own(proto, source)
-    return _with_shapes(proto, name, source, dict(shapes or {}), tuple(dims))
+    return _with_input_sizes(proto, name, source, shapes or {}, dims)
 
 
 def require_own(model: Model) -> None:
@@ -138,73 +137,22 @@ def _require_own(proto: onnx.ModelProto, source: str) -> None:
             raise ModelError(f"{source}: {what} {strange[0]!r} is not a tensor; only tensors are supported")
 
 
-def _with_shapes(
-    proto: onnx.ModelProto, name: str, source: str, shapes: dict[str, tuple[int, ...]], dims: tuple[Dim, ...]
+def _with_input_sizes(
+    proto: onnx.ModelProto, name: str, source: str, shapes: Mapping[str, tuple[int, ...]], dims: Iterable[Dim]
 ) -> Model:
     constants = {tensor.name for tensor in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in constants]
-    names = [value.name for value in inputs]
-    if unknown := sorted(set(shapes) - set(names)):
-        raise ModelError(f"{source} has no input {unknown[0]!r}; its inputs are {', '.join(names)}")
-    if dims:
-        return _with_symbolic_shapes(proto, name, source, inputs, shapes, dims)
-    specs: list[ValueSpec] = []
-    notes: list[str] = []
-    for value in inputs:
-        if not value.type.HasField("tensor_type"):
-            specs.append(ValueSpec(value.name, (), type_text(value.type)))
-            continue
-        spec, note = _static_spec(value, shapes.get(value.name), source)
-        _set_shape(value, spec.shape)
-        specs.append(spec)
-        notes.extend(note)
-    _check_sizes(specs, source)
-    del proto.graph.value_info[:]
-    outputs = tuple(value.name for value in proto.graph.output)
-    return Model(name, proto, tuple(specs), outputs, tuple(notes))
-
-
-def _with_symbolic_shapes(
-    proto: onnx.ModelProto,
-    name: str,
-    source: str,
-    inputs: Sequence[onnx.ValueInfoProto],
-    shapes: Mapping[str, tuple[int, ...]],
-    dims: tuple[Dim, ...],
-) -> Model:
-    specs, ranges = symbolic_specs(inputs, shapes, dims, source)
+    dims = tuple(dims)
+    specs, notes = input_specs(inputs, shapes, dims, source)
+    used = dict.fromkeys(name for spec in specs for size in spec.sizes for name in sorted(size.names))
+    ranges = {dim.name: dim for dim in dims}
     for value, spec in zip(inputs, specs, strict=True):
         if value.type.HasField("tensor_type"):
             _set_shape(value, spec.axis_sizes)
     _check_sizes([spec for spec in specs if not spec.sizes], source)
     del proto.graph.value_info[:]
-    return Model(name, proto, specs, tuple(value.name for value in proto.graph.output), dims=ranges)
-
-
-def _static_spec(
-    value: onnx.ValueInfoProto, asked: tuple[int, ...] | None, source: str
-) -> tuple[ValueSpec, tuple[str, ...]]:
-    tensor = value.type.tensor_type
-    dtype = element_text(tensor.elem_type)
-    hint = f"give its shape with --shape {value.name}=1x3x224x224 (its own sizes)"
-    if not tensor.HasField("shape"):
-        if asked is None:
-            raise ModelError(f"{source}: input {value.name!r} has no shape; {hint}")
-        return ValueSpec(value.name, _positive(asked, value.name), dtype), ()
-    declared = [
-        dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else (dim.dim_param or "?")
-        for dim in tensor.shape.dim
-    ]
-    if asked is not None:
-        _check_asked(asked, declared, value.name, source)
-        return ValueSpec(value.name, _positive(asked, value.name), dtype), ()
-    dynamic = [axis for axis, size in enumerate(declared) if isinstance(size, str)]
-    if any(axis != 0 for axis in dynamic):
-        text = ", ".join(map(str, declared))
-        raise ModelError(f"{source}: input {value.name!r} has dynamic dimensions [{text}]; {hint}")
-    shape = tuple(1 if isinstance(size, str) else int(size) for size in declared)
-    note = (f"input {value.name!r}: dynamic batch {declared[0]!r} set to 1",) if dynamic else ()
-    return ValueSpec(value.name, shape, dtype), note
+    outputs = tuple(value.name for value in proto.graph.output)
+    return Model(name, proto, tuple(specs), outputs, tuple(notes), tuple(ranges[each] for each in used))
 
 
 def _check_sizes(inputs: Sequence[ValueSpec], source: str) -> None:
@@ -217,23 +165,6 @@ def _check_sizes(inputs: Sequence[ValueSpec], source: str) -> None:
 
 def _item_bytes(spec: ValueSpec) -> int:
     return np.dtype(spec.dtype).itemsize if spec.is_numeric else 0
-
-
-def _check_asked(asked: tuple[int, ...], declared: list[int | str], name: str, source: str) -> None:
-    fits = len(asked) == len(declared) and all(
-        isinstance(size, str) or size == wanted for size, wanted in zip(declared, asked, strict=True)
-    )
-    if not fits:
-        raise ModelError(
-            f"{source}: input {name!r} is declared as [{', '.join(map(str, declared))}]; "
-            f"the shape [{', '.join(map(str, asked))}] does not fit it"
-        )
-
-
-def _positive(shape: tuple[int, ...], name: str) -> tuple[int, ...]:
-    if any(size < 0 for size in shape):
-        raise ModelError(f"the shape of input {name!r} must be of sizes >= 0, got [{', '.join(map(str, shape))}]")
-    return tuple(int(size) for size in shape)
 
 
 def _set_shape(value: onnx.ValueInfoProto, shape: Sequence[int | DimExpr]) -> None:

@@ -38,3 +38,44 @@ def test_a_place_that_cannot_be_written_is_told_first(run: Run, tmp_path: Path) 
     code, _, err = run("inspect", "missing.onnx", "--svg", str(tmp_path / "nowhere" / "x.svg"))
     assert code == 2
     assert "existing folder" in err
+
+
+DYNAMIC = Path(__file__).parents[2] / "data" / "dynamic"
+
+
+def test_ranges_of_sizes_give_every_tensors_shape(run: Run) -> None:
+    code, out, _ = run("inspect", str(DYNAMIC / "recogniser_script.onnx"), "--dim", "w=8..320", "--dim", "batch=1..4")
+    assert code == 0
+    assert "size       w=8..320" in out
+    assert "[batch, (w + 1)//2, 11]" in out
+    model = str(DYNAMIC / "network_dynamo.onnx")
+    dims = ("--dim", "w=8..320", "--dim", "h=64", "--dim", "batch=1")
+    code, out, _ = run("inspect", model, "--json", "--no-spaces", *dims)
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["dims"] == ["w=8..320"]
+    assert facts["tensors"]["x"] == "[1, 3, 64, w]"
+    assert facts["problems"] == []
+
+
+def test_a_size_by_its_name_is_as_good_as_a_shape(run: Run) -> None:
+    model = str(DYNAMIC / "network_dynamo.onnx")
+    by_dims = run("inspect", model, "--no-spaces", "--json", "--dim", "w=8", "--dim", "h=64..64", "--dim", "batch=2")
+    by_shape = run("inspect", model, "--no-spaces", "--json", "--shape", "x=2x3x64x8")
+    assert by_dims == by_shape
+    assert by_dims[0] == 0
+
+
+def test_ranges_that_are_wrong_are_told(run: Run) -> None:
+    model = str(DYNAMIC / "network_dynamo.onnx")
+    for dims, words in {
+        "w=8..4": "8..4 is not one of sizes",
+        "width=1..4": "dynamic dimensions [batch, 3, h, w]",
+        "w": "expected NAME=LOW..HIGH",
+    }.items():
+        code, _, err = run("inspect", model, "--dim", dims)
+        assert code == 2
+        assert words in err
+    code, _, err = run("accuracy", model, "--dim", "w=8..16", "--dim", "h=8")
+    assert code == 2
+    assert "give one size, such as --dim w=16" in err

@@ -54,7 +54,7 @@ def test_version(run: Run) -> None:
         (["tune", "gem:m=8,n=8,k=8"], ["gem", "gemm"]),
         (["tune", "gemm:m=8,n=8,kk=8"], ["kk"]),
         (["tune", "gemm:m=0,n=8,k=8"], ["m", "0"]),
-        (["tune", "gemm:m=8,n=8,k=8", "--shape", "x=1"], ["--shape and --value are for models"]),
+        (["tune", "gemm:m=8,n=8,k=8", "--shape", "x=1"], ["--shape, --dim and --value are for models"]),
         (["tune", "no/such.onnx"], ["no/such.onnx"]),
         (["space", "gemm:m=8,n=8,k=8", "--target", "x68:foo"], ["x68"]),
         (["run", "-c", "no.json"], ["no configuration file no.json"]),

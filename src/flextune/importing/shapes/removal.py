@@ -90,7 +90,7 @@ class _Removal:
             or any(each is None for each in known.elements.flat)
         ):
             return None
-        is_constant = all(each.constant is not None for each in known.elements.flat)
+        is_constant = all(each.constant is not None for each in known.elements.reshape(-1))
         return known.elements if is_constant or known.dtype in INTEGERS else None
 
     def _is_known(self, node: onnx.NodeProto) -> bool:
@@ -127,7 +127,7 @@ class _Removal:
                 continue
             known = self._table.tensors[name]
             assert isinstance(known, Tracked)
-            values = [each.constant for each in elements.flat]
+            values = [each.constant for each in elements.reshape(-1)]
             if None in values:
                 yield name, elements
                 continue
