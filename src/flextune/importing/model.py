@@ -16,7 +16,7 @@ from flextune.importing.binding import bind_values, shape_inputs
 from flextune.importing.expansion import expand_functions
 from flextune.importing.input_sizes import input_specs
 from flextune.importing.local_functions import check_functions
-from flextune.importing.operators import check_operators
+from flextune.importing.operators import check_operators, refuse_random
 from flextune.importing.order import sort_nodes
 from flextune.importing.reading import check_proto, read_proto
 from flextune.importing.values import ValueSpec, random_values
@@ -115,6 +115,7 @@ def model_from_proto(
         check_operators(proto, source)
     sort_nodes(proto.graph, source)
     check_proto(proto, source)
+    refuse_random(proto, source)
     if only_own:
         _require_own(proto, source)
     return _with_input_sizes(proto, name, source, shapes or {}, dims)

@@ -13,6 +13,7 @@ from flextune.importing.simplify.block_weights import NBITS
 from flextune.importing.simplify.fused import FUSED
 from flextune.importing.simplify.quantized_operators import FORMS
 from flextune.importing.simplify.spelling import SPELT_OUT
+from flextune.importing.tensors import tensor_array
 
 CONTROL_FLOW = frozenset({"Constant", "If", "Loop", "Scan"})
 """Handled outside the importer's table of operators: graphs inside nodes become functions of their own."""
@@ -66,6 +67,21 @@ def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
         yield node
         for inner in nested_graphs(node):
             yield from all_nodes(inner)
+
+
+def refuse_random(proto: onnx.ModelProto, source: str) -> None:
+    """Raise ModelError for a `Dropout` that drops: nobody can say what comes out of it."""
+    constants = {tensor.name: tensor for tensor in proto.graph.initializer}
+    for node in proto.graph.node:
+        if node.op_type != "Dropout" or node.domain not in ("", "ai.onnx") or len(node.input) < 3:
+            continue
+        ratio, mode = (constants.get(name) for name in node.input[1:3])
+        drops = ratio is None or tensor_array(ratio).any()
+        if mode is not None and tensor_array(mode).any() and drops:
+            raise ModelError(
+                f"{source}: Dropout {node.name or node.output[0]} in training mode draws random numbers; "
+                "export the model for inference"
+            )
 
 
 def _listed(names: list[str]) -> str:

@@ -56,6 +56,15 @@ def is_inf(write: Writer) -> None:
     write.emit("And", [write.emit("IsInf", [number]), of_sign], write.output(0))
 
 
+def bit_cast(write: Writer) -> None:
+    """Whole numbers of one size, of which a cast keeps all bits; no other bits can be looked at."""
+    kind = attribute(write.node, "to", 0)
+    before, after = write.dtype(write.input(0)), np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+    if before.kind not in "iub" or after.kind not in "iu" or before.itemsize != after.itemsize:
+        write.refuse(f"the bits of {before} as {after} are not supported")
+    write.emit("Cast", [write.input(0)], write.output(0), to=kind)
+
+
 def eye_like(write: Writer) -> None:
     """A constant: only the shape of the input counts."""
     kind = attribute(write.node, "dtype", 0) or write.kind(write.input(0))

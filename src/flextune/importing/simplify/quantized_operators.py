@@ -22,6 +22,7 @@ from onnx import TensorProto, helper
 from flextune.errors import ModelError
 from flextune.importing.onnx_graph import OnnxGraph, attribute
 from flextune.importing.simplify.constants import static_shapes
+from flextune.importing.simplify.element_types import element_types
 from flextune.importing.simplify.writer import MICROSOFT, Writer
 
 BYTE = 255
@@ -76,13 +77,14 @@ class QuantizedWriter(Writer):
     def rounded(self, total: str, factor: str, zero_point: str) -> None:
         """The node's result: sums in int32, multiplied with a float32 factor, rounded, moved, within their type."""
         known = self.value(zero_point)
-        if known is None and zero_point:
-            raise ModelError(f"{self.title}: the zero point of its result must be a constant")
-        dtype = np.dtype(np.uint8) if known is None else known.dtype
+        dtype = self.dtype(zero_point) if zero_point else np.dtype(np.uint8)
         value = self.emit("Mul", [self.cast(total, TensorProto.FLOAT), factor])
         value = self.emit("Round", [value])
         if known is not None and known.any():
             value = self.emit("Add", [value, self.constant(known.reshape(()).astype(np.float32))])
+        elif known is None and zero_point:
+            moved = self.cast(zero_point, TensorProto.FLOAT)
+            value = self.emit("Add", [value, self.shaped(moved, ()) if self.rank(zero_point) else moved])
         limits = np.iinfo(dtype)
         value = self.emit("Max", [value, self.constant(limits.min)])
         value = self.emit("Min", [value, self.constant(limits.max)])
@@ -93,14 +95,14 @@ def spell_out_quantized(graph: OnnxGraph) -> None:
     """Write quantised operators by ordinary ones on integers and float32 (see the module text)."""
     if not any((node.domain, node.op_type) in FORMS for node in graph.nodes):
         return
-    shapes = static_shapes(graph)
+    shapes, types = static_shapes(graph), element_types(graph)
     nodes = []
     for node in graph.nodes:
         form = FORMS.get((node.domain, node.op_type))
         if form is None:
             nodes.append(node)
             continue
-        writer = QuantizedWriter(graph, node, shapes)
+        writer = QuantizedWriter(graph, node, shapes, types)
         form(writer)
         nodes += writer.nodes
     graph.nodes = nodes
@@ -233,7 +235,7 @@ def _dynamic_product(write: QuantizedWriter) -> None:
     data, weight, weight_scale, weight_zero, bias = (write.input(place) for place in range(5))
     bytes_, scale, zero_point = (f"{write.node.output[0]}_{part}" for part in ("bytes", "scale", "zero"))
     quantize = helper.make_node("DynamicQuantizeLinear", [data], [bytes_, scale, zero_point])
-    inner = QuantizedWriter(write.graph, quantize, write.shapes)
+    inner = QuantizedWriter(write.graph, quantize, write.shapes, write.types)
     _dynamic_quantize(inner)
     write.nodes += inner.nodes
     total = _integer_product(write, bytes_, weight, zero_point, weight_zero)

@@ -45,7 +45,11 @@ def explicit_resizes(graph: OnnxGraph) -> None:
         shape, kind = shapes.get(node.input[0]) if node.op_type == "Resize" else None, types.get(node.input[0], 0)
         axes = resized_axes(node, shape, graph) if shape is not None else None
         how = interpolation(node)
-        if axes is None or _is_imported(axes, how) or not (how.mode == "nearest" or kind in FLOATS):
+        if (
+            axes is None
+            or (_is_plain(node) and _is_imported(axes, how))
+            or not (how.mode == "nearest" or kind in FLOATS)
+        ):
             rewritten.append(node)
         else:
             rewritten.extend(_Resizer(graph, node, how).along(axes, kind))
@@ -95,6 +99,11 @@ def _in_proportion(axes: list[ResizedAxis], chosen: list[int], policy: str) -> l
         ResizedAxis(each.size, kept[axis], float(scale), each.start, each.end) if axis in kept else each
         for axis, each in enumerate(axes)
     ]
+
+
+def _is_plain(node: onnx.NodeProto) -> bool:
+    """Whether the importer knows all attributes that say which axes become how large."""
+    return all(entry.name not in ("axes", "keep_aspect_ratio_policy") for entry in node.attribute)
 
 
 def _is_imported(axes: list[ResizedAxis], how: Interpolation) -> bool:

@@ -9,7 +9,15 @@ import onnx
 from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.simplify.constants import static_shapes
 from flextune.importing.simplify.element_types import element_types
-from flextune.importing.simplify.elements import eye_like, is_inf, lp_normalization, mod, space_to_depth, top_k
+from flextune.importing.simplify.elements import (
+    bit_cast,
+    eye_like,
+    is_inf,
+    lp_normalization,
+    mod,
+    space_to_depth,
+    top_k,
+)
 from flextune.importing.simplify.pooling import col2im, conv_transpose_pads, max_pool, max_unpool
 from flextune.importing.simplify.positions import (
     compress,
@@ -28,6 +36,7 @@ OLDEST_OPSET = 18
 """Reductions have their axes as an input; older graphs are brought to a newer set before."""
 
 SPELT_OUT: Mapping[str, Form] = {
+    "BitCast": bit_cast,
     "Col2Im": col2im,
     "Compress": compress,
     "ConvTranspose": conv_transpose_pads,

@@ -11,9 +11,11 @@ import pytest
 from onnx import helper
 
 from flextune.errors import ModelError
+from flextune.importing.model import model_from_proto
 from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.simplify.fused import spell_out_fused
 from flextune.importing.simplify.opset import upgrade_operators
+from flextune.importing.simplify.resizes import explicit_resizes
 from flextune.importing.simplify.spelling import spell_out_operators
 from flextune.testing.models import evaluate, model_of, value
 
@@ -235,6 +237,33 @@ def test_elements() -> None:
         spelt(proto, {"a": -numbers})
     for dtype in (onnx.TensorProto.DOUBLE, onnx.TensorProto.INT32):
         spelt(model("EyeLike", {"x": floats(3, 5)}, k=1, dtype=dtype), {"x": floats(3, 5)})
+
+
+def test_bits_of_whole_numbers_are_kept() -> None:
+    for before, after in ((np.uint32, onnx.TensorProto.INT32), (np.int8, onnx.TensorProto.UINT8)):
+        numbers = {"x": np.array([0, 1, np.iinfo(before).max, np.iinfo(before).min], before)}
+        spelt(model("BitCast", numbers, opset=26, to=after), numbers)
+    graph = OnnxGraph.of(model("BitCast", {"x": floats(2)}, opset=26, to=onnx.TensorProto.INT32))
+    with pytest.raises(ModelError, match="bits of float32 as int32"):
+        spell_out_operators(graph)
+
+
+def test_chosen_axes_are_resized() -> None:
+    inputs = {"x": floats(1, 2, 4, 5), "s": integers(7, 9)}
+    for policy in ("not_larger", "not_smaller", "stretch"):
+        names = ["x", "", "", "s"]
+        proto = model("Resize", inputs, 1, ["s"], names, axes=[2, 3], keep_aspect_ratio_policy=policy)
+        graph = OnnxGraph.of(proto)
+        explicit_resizes(graph)
+        assert all(node.op_type != "Resize" for node in graph.nodes)
+        (got,), (want,) = (evaluate(each, {"x": inputs["x"]}) for each in (graph.to_proto(), proto))
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_a_dropout_that_drops_is_refused() -> None:
+    inputs = {"x": floats(2), "r": np.array(0.5, np.float32), "t": np.array(True)}
+    with pytest.raises(ModelError, match="Dropout y0 in training mode draws random numbers"):
+        model_from_proto(model("Dropout", inputs, 1, ["r", "t"]), "m", only_own=False)
 
 
 @pytest.mark.parametrize(
