@@ -32,6 +32,14 @@ class PosteriorState:
     variance: Single
 
 
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Mean and standard deviation at some points."""
+
+    mean: Single
+    std: Single
+
+
 class PoolPosterior:
     """Mean and standard deviation at the rows of `pool`, given values `y` at the rows of `x` and a kernel.
 
@@ -73,8 +81,19 @@ class PoolPosterior:
 
     @property
     def std(self) -> Single:
-        result: Single = np.sqrt(np.maximum(self._state.variance, np.float32(_LEAST_VARIANCE)))
-        return result
+        return _deviation(self._state.variance)
+
+    @property
+    def prediction(self) -> Prediction:
+        """At the pool."""
+        return Prediction(self.mean, self.std)
+
+    def at(self, rows: Single) -> Prediction:
+        """At other points, the same as if they were in the pool."""
+        state, n = self._state, len(self._state.whitened_values)
+        whitened = state.inverse_factor.astype(np.float32) @ self._kernel.between(self._x[:n].astype(np.float32), rows)
+        variance = np.float32(self._kernel.variance) - np.einsum("ij,ij->j", whitened, whitened)
+        return Prediction(state.whitened_values.astype(np.float32) @ whitened, _deviation(variance))
 
     def observe(self, row: Array, value: float | None) -> None:
         """One more observation, at the features `row`; None stands for the value that is expected there."""
@@ -91,3 +110,8 @@ class PoolPosterior:
         mean = state.mean + np.float32(surprise) * at_pool
         values = np.append(state.whitened_values, surprise)
         self._state = PosteriorState(inverse_factor, values, mean, state.variance - at_pool * at_pool)
+
+
+def _deviation(variance: Single) -> Single:
+    result: Single = np.sqrt(np.maximum(variance, np.float32(_LEAST_VARIANCE)))
+    return result

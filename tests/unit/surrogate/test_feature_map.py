@@ -22,7 +22,7 @@ area <= 60
 
 def test_chosen_variables_that_vary_are_features():
     solutions = Problem.parse(SPACE).solve()
-    features = FeatureMap(solutions.names, solutions)
+    features = FeatureMap.of_set(solutions.names, solutions)
     assert features.names == ("tile", "unroll", "flag", "shift")
     rows = Assignments.of(list(solutions.enumerate()), solutions.names)
     x = features.of(rows)
@@ -40,7 +40,7 @@ def test_ratios_steps_and_differences():
 
 def test_only_the_names_that_are_wanted():
     solutions = Problem.parse(SPACE).solve()
-    assert FeatureMap(("flag", "tile"), solutions).names == ("flag", "tile")
+    assert FeatureMap.of_set(("flag", "tile"), solutions).names == ("flag", "tile")
 
 
 def test_target_is_the_standardised_logarithm():

@@ -11,25 +11,30 @@ A batch is chosen one by one, each as if those before it had been measured with 
 from __future__ import annotations
 
 import math
-from collections.abc import Set
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.search.bayesian.candidate_pool import CandidatePools, Pool
-from flextune.search.unseen import Unseen
-from flextune.surrogate.covariance import Array
+from flextune.search.bayesian.refinement import Refinement
+from flextune.search.unseen import Unseen, joined
+from flextune.surrogate.covariance import Array, Kernel
 from flextune.surrogate.expected_improvement import expected_improvement
 from flextune.surrogate.feature_map import FeatureMap
+from flextune.surrogate.likelihood import Likelihood
 from flextune.surrogate.log_target import LogTarget
-from flextune.surrogate.pool_posterior import Single
+from flextune.surrogate.pool_posterior import Prediction, Single
 from flextune.surrogate.pool_surrogate import PoolSurrogate, Rows
 from flextune.trial.history import History
 
 _BATCH = 32
 """How many of a batch are chosen as if those before had the expected times; others follow from the same model."""
+_MEASURED_PARENTS = 2
+_LEAST_WIDE_CAP = 0.8
+"""Of variables with many values also slow candidates tell which way to go."""
 _LEAST_CHANCE = 0.01
 """That anything runs."""
 
@@ -56,16 +61,26 @@ class Acquisition:
     """Maximises the acquisition function over the unseen members of a set."""
 
     def __init__(
-        self, history: History, unseen: Unseen, features: FeatureMap, pools: CandidatePools, options: AcquisitionOptions
+        self,
+        history: History,
+        unseen: Unseen,
+        features: Sequence[FeatureMap],
+        pools: CandidatePools,
+        refinement: Refinement,
+        options: AcquisitionOptions,
     ) -> None:
         self._history = history
+        self._refinement = refinement
         self._unseen = unseen
-        self._features = features
+        self._choices = tuple(features)
+        self._features = features[0]
         self._pools = pools
         self._options = options
-        self._x: Array = np.empty((0, len(features.names)))
-        self._time = PoolSurrogate(len(features.names), options.kernel_steps)
-        self._feasibility = PoolSurrogate(len(features.names), options.kernel_steps)
+        count = len(self._features.names)
+        self._x: Array = np.empty((0, count))
+        self._time = PoolSurrogate(count, options.kernel_steps)
+        self._feasibility = PoolSurrogate(count, options.kernel_steps)
+        self._typical = Kernel.typical(count)
         self._target = LogTarget()
         self._rate = 1.0
         self._best = math.inf
@@ -86,23 +101,39 @@ class Acquisition:
         """Up to `n` different unseen assignments, each chosen as if those before had the times that are expected."""
         pool = self._following(rng)
         before = self._time.state, self._feasibility.state
-        chosen: list[int] = []
-        taken: set[Assignment] = set()
+        chosen: list[Assignments] = []
         for _ in range(n):
-            index = self._maximum(pool, taken)
-            if index is None:
+            best = self._maximum(pool, {each[0] for each in chosen}, rng)
+            if not len(best):
                 break
-            chosen.append(index)
-            taken.add(pool.members[index])
+            chosen.append(best)
             if len(chosen) < n:
-                self._observe(pool.x[index].astype(np.float64), None)
+                self._observe(self._features.of(best)[0], None)
         self._time.restore(before[0])
         self._feasibility.restore(before[1])
-        return pool.members.take(np.array(chosen, dtype=np.intp))
+        return joined(chosen) if chosen else pool.members.take(np.empty(0, dtype=np.intp))
 
-    def _maximum(self, pool: Pool, besides: Set[Assignment]) -> int | None:
-        values = self._acquired(pool)
+    def _maximum(self, pool: Pool, besides: Set[Assignment], rng: np.random.Generator) -> Assignments:
+        """The unseen member of the largest value, in the pool or beside its best; none where all of it are known."""
+        time, feasibility = self._time.posterior, self._feasibility.posterior
+        values = self._acquired(
+            None if time is None else time.prediction,
+            None if feasibility is None else feasibility.prediction,
+            len(pool.x),
+        )
         values[self._known] = -1
+        best = self._best_unseen(pool, values, besides)
+        found = pool.members.take(np.array([] if best is None else [best], dtype=np.intp))
+        if best is None or pool.is_whole or not self._refinement.useful:
+            return found
+        nearby = joined([found, pool.members.take(self._refinement.parents_of(values))])
+        measured = self._history.best(_MEASURED_PARENTS)
+        if len(measured):
+            nearby = joined([nearby, self._history.assignments().take(measured)])
+        return self._refinement.best_beside(nearby, self._value, besides, rng)
+
+    def _best_unseen(self, pool: Pool, values: Single, besides: Set[Assignment]) -> int | None:
+        """Its position in the pool; those before it have no value afterwards."""
         while True:
             index = int(values.argmax())
             if values[index] < 0:
@@ -113,12 +144,20 @@ class Acquisition:
             elif pool.members[index] not in besides:
                 return index
 
-    def _acquired(self, pool: Pool) -> Single:
-        """The acquisition function at all members of the pool."""
-        values = np.ones(len(pool.x), dtype=np.float32)
-        if (time := self._time.posterior) is not None:
+    def _value(self, members: Assignments) -> Single:
+        """The acquisition function at members that are not in the pool."""
+        x = self._features.of(members).astype(np.float32)
+        time, feasibility = self._time.posterior, self._feasibility.posterior
+        return self._acquired(
+            None if time is None else time.at(x), None if feasibility is None else feasibility.at(x), len(x)
+        )
+
+    def _acquired(self, time: Prediction | None, feasible: Prediction | None, count: int) -> Single:
+        """The acquisition function where these are the posteriors of the time and of whether it runs."""
+        values = np.ones(count, dtype=np.float32)
+        if time is not None:
             values = expected_improvement(time.mean, time.std, self._best)
-        if (feasible := self._feasibility.posterior) is not None:
+        if feasible is not None:
             values = values * np.clip(self._rate + self._rate_spread * feasible.mean, _LEAST_CHANCE, 1)
         return values
 
@@ -167,11 +206,30 @@ class Acquisition:
             self._time.forget()
             return
         rows = ran[informative(secs[ran], self._options.rows, rng)]
-        self._target = LogTarget.fitted(secs[ran], self._options.cap)
+        cap = max(self._options.cap, _LEAST_WIDE_CAP) if self._refinement.useful else self._options.cap
+        self._target = LogTarget.fitted(secs[ran], cap)
         y = self._target.of(secs[rows])
         self._best = float(y.min())
         learn = informative(secs[rows], self._options.kernel_rows, rng)
+        if len(self._choices) > 1:
+            self._choose_features(rows[learn], y[learn])
         self._time.fit(self.x[rows], y, learn, self._pool.x, room)
+
+    def _choose_features(self, rows: Rows, y: Array) -> None:
+        """Those under which the measurements are most likely."""
+        members = self._history.assignments().take(rows)
+        losses = [self._loss(features.of(members), y) for features in self._choices]
+        chosen = self._choices[int(np.argmin(losses))]
+        if chosen is self._features:
+            return
+        assert self._pool is not None
+        self._features = self._pools.features = chosen
+        self._x = chosen.of(self._history.assignments())
+        self._pool = replace(self._pool, x=chosen.of(self._pool.members).astype(np.float32))
+
+    def _loss(self, x: Array, y: Array) -> float:
+        likelihood = Likelihood.of(x, y)
+        return likelihood.loss(likelihood.best(self._typical, self._options.kernel_steps).vector())[0]
 
     def _fit_feasibility(self, runs: npt.NDArray[np.bool_], rng: np.random.Generator, room: int) -> None:
         assert self._pool is not None

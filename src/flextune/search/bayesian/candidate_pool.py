@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,12 +35,15 @@ class Pool:
 
     members: Assignments
     x: Single
+    is_whole: bool = False
+    """Whether all of the set are in it."""
 
 
 class CandidatePools:
     """Makes the pools from which the next assignments are chosen."""
 
     def __init__(self, solutions: SolutionSet, features: FeatureMap, encoding: Encoding, options: PoolOptions) -> None:
+        """`features` may be replaced; what is kept is then described anew."""
         self._solutions = solutions
         self._features = features
         self._encoding = encoding
@@ -49,11 +52,23 @@ class CandidatePools:
         self._redraw_at = 0
         self._neighbours: dict[Assignment, Assignments] = {}
 
+    @property
+    def features(self) -> FeatureMap:
+        """How members are described."""
+        return self._features
+
+    @features.setter
+    def features(self, features: FeatureMap) -> None:
+        self._features = features
+        if self._everywhere is not None:
+            self._everywhere = replace(self._everywhere, x=self._pool(self._everywhere.members).x)
+
     def around(self, rng: np.random.Generator, history: History) -> Pool:
         """Members from everywhere, and more of them near the best ones of the history."""
         if self._solutions.count <= self._options.whole:
             if self._everywhere is None:
-                self._everywhere = self._pool(self._solutions.unrank_many(np.arange(self._solutions.count)))
+                everything = self._pool(self._solutions.unrank_many(np.arange(self._solutions.count)))
+                self._everywhere = replace(everything, is_whole=True)
             return self._everywhere
         if self._everywhere is None or len(history) >= self._redraw_at:
             self._everywhere = self._pool(self._solutions.sample(rng, self._options.samples))

@@ -14,6 +14,7 @@ from flextune.csp.assignment import Assignment, Assignments
 from flextune.search.bayesian.acquisition import Acquisition, AcquisitionOptions
 from flextune.search.bayesian.candidate_pool import CandidatePools, PoolOptions
 from flextune.search.bayesian.initial_design import InitialDesign
+from flextune.search.bayesian.refinement import Refinement, RefinementOptions
 from flextune.search.encoding import Encoding
 from flextune.search.rounds import RoundStrategy
 from flextune.search.strategy_options import StrategyOptions, option
@@ -54,12 +55,15 @@ class BayesianStrategy(RoundStrategy[BayesianOptions]):
         given = self.options
         self.encoding = Encoding(self.solutions)
         self._design = InitialDesign(given.start, given.start_candidates)
-        self._features = FeatureMap(self.solutions.names, self.solutions)
+        refinement = Refinement(self.solutions, self.encoding, self.unseen, RefinementOptions())
+        choices = FeatureMap.choices(self.solutions.names, self.solutions)
+        choices = choices if refinement.useful else choices[:1]
+        self._features = choices[0]
         pools = CandidatePools(self.solutions, self._features, self.encoding, PoolOptions(given.whole, given.samples))
         acquisition_options = AcquisitionOptions(
             cap=given.cap, rows=given.rows, kernel_rows=given.kernel_rows, refit_growth=given.refit_growth
         )
-        self._acquisition = Acquisition(self.history, self.unseen, self._features, pools, acquisition_options)
+        self._acquisition = Acquisition(self.history, self.unseen, choices, pools, refinement, acquisition_options)
 
     def ask(self, n: int) -> Sequence[Assignment]:
         if self._queue and not self._asked and not len(self.history):
@@ -74,7 +78,7 @@ class BayesianStrategy(RoundStrategy[BayesianOptions]):
 
     def propose(self) -> Assignments:
         missing = self._design.missing(self.history)
-        return self._open(self._acquisition.x, missing) if missing > 0 else self.follow()
+        return self._open(self._features.of(self.history.assignments()), missing) if missing > 0 else self.follow()
 
     def _open(self, known: Array, n: int) -> Assignments:
         return self._design.choose(self.unseen, self._features, known, self.rng, n, self.cost_model)

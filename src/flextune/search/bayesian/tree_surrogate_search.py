@@ -55,7 +55,7 @@ class TreeSurrogateStrategy(RoundStrategy[TreeSurrogateOptions]):
     options_type = TreeSurrogateOptions
 
     def prepare(self) -> None:
-        self._features = FeatureMap(self.solutions.names, self.solutions)
+        self._features = FeatureMap.of_set(self.solutions.names, self.solutions)
         pool_options = PoolOptions(self.options.whole, self.options.samples, walks=self.options.samples // 5)
         self._pools = CandidatePools(self.solutions, self._features, Encoding(self.solutions), pool_options)
 

@@ -7,6 +7,7 @@ from flextune.csp.assignment import Assignment
 from flextune.csp.problem import Problem
 from flextune.search.bayesian.acquisition import Acquisition, AcquisitionOptions, informative
 from flextune.search.bayesian.candidate_pool import CandidatePools, PoolOptions
+from flextune.search.bayesian.refinement import Refinement, RefinementOptions
 from flextune.search.encoding import Encoding
 from flextune.search.unseen import Unseen
 from flextune.surrogate.feature_map import FeatureMap
@@ -31,10 +32,12 @@ class Bench:
         self.rng = np.random.default_rng(0)
         self.history = History(self.solutions.names)
         self.unseen = Unseen(self.solutions)
-        self.features = FeatureMap(self.solutions.names, self.solutions)
-        self.pools = CandidatePools(self.solutions, self.features, Encoding(self.solutions), pool or PoolOptions())
+        self.features = FeatureMap.of_set(self.solutions.names, self.solutions)
+        encoding = Encoding(self.solutions)
+        self.pools = CandidatePools(self.solutions, self.features, encoding, pool or PoolOptions())
+        refinement = Refinement(self.solutions, encoding, self.unseen, RefinementOptions())
         self.acquisition = Acquisition(
-            self.history, self.unseen, self.features, self.pools, options or AcquisitionOptions()
+            self.history, self.unseen, [self.features], self.pools, refinement, options or AcquisitionOptions()
         )
 
     def tell(self, measurements: list[Measurement]) -> None:

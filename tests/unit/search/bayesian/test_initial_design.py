@@ -36,7 +36,7 @@ def least_distance(x: np.ndarray) -> float:
 
 def chosen(design: InitialDesign, n: int, model: LikesLarge | None = None, known: int = 0) -> np.ndarray:
     solutions = Problem.parse(SPACE).solve()
-    features = FeatureMap(solutions.names, solutions)
+    features = FeatureMap.of_set(solutions.names, solutions)
     told = np.zeros((known, 6))
     found = design.choose(Unseen(solutions), features, told, np.random.default_rng(0), n, model)
     return features.of(found)
