@@ -44,6 +44,7 @@ from flextune.errors import UsageError
 
 _CHUNK = 1 << 24
 _TRIED_AT_ONCE = 1 << 21
+_MOST_CALLS = 10_000_000
 
 Absorbed = dict[str, tuple[Codes, Numbers]]
 """By product or sum over the new variable: a table of codes (old code, value of the variable), and their values."""
@@ -92,6 +93,7 @@ class Compilation:
         self.size = 1  # states of the current layer; row s of every register below belongs to state s
         self.edges = 0
         self.candidates = 0
+        self.calls = 0
         # The state: partial results of unfinished products and sums; final values that something still waits for;
         # and, the same for all states, what each node still lacks and who still waits for it.
         self.partial: dict[str, Register] = {}
@@ -238,6 +240,12 @@ class Compilation:
     def _count_candidates(self, name: str, count: int) -> None:
         self.candidates += count
         if self.limits.candidates is not None and self.candidates > self.limits.candidates:
+            raise self.too_large(name)
+
+    def count_calls(self, name: str, count: int) -> None:
+        """Predicates are slow: no more combinations are asked for than take some seconds."""
+        self.calls += count
+        if self.limits.candidates is not None and self.calls > _MOST_CALLS:
             raise self.too_large(name)
 
     def _candidates(

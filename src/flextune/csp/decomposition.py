@@ -132,14 +132,14 @@ class Decomposition:
 
     def _compare(self, kind: type[ast.cmpop], left: Part, right: Part) -> None:
         constraint, swapped = _NATIVE[kind]
-        same = left.table is not None and right.table is not None and _equal(left.table, right.table)
-        same &= kind in (ast.Eq, ast.NotEq) or (left.kind == right.kind == "number")  # texts are in no order
-        if (left.whole and right.whole) or (same and left.node and right.node):
+        tables = [part.table for part in (left, right) if part.node and part.table is not None]
+        if len(tables) == 2 and kind in (ast.Eq, ast.NotEq):
+            self.builder.require(constraint(self._identity(left), self._identity(right)))
+            return
+        same = len(tables) == 2 and left.kind == right.kind == "number" and _equal(*tables)  # texts are in no order
+        if same or (left.whole and right.whole):
             small, large = (right, left) if swapped else (left, right)
             self.builder.require(constraint(_checked(small.operand), _checked(large.operand)))
-            return
-        if kind in (ast.Eq, ast.NotEq) and left.node and right.node and left.table is not None is not right.table:
-            self.builder.require(constraint(self._identity(left), self._identity(right)))
             return
         nodes = tuple(dict.fromkeys(part.node for part in (left, right) if part.node))
         compare = _comparing(kind, left, right)

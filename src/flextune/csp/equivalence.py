@@ -47,6 +47,7 @@ class Equivalence:
         self.network = network
         self.domains = domains
         self._final: dict[tuple[str, frozenset[str] | None], Classes] = {}
+        self._marks: dict[tuple[str, frozenset[str] | None], Numbers | None] = {}
 
     def final(self, name: str, values: Numbers, pending: frozenset[str] | None = None) -> Ids:
         """Classes of final values of a node.
@@ -64,40 +65,39 @@ class Equivalence:
         possible = self._possible(name, values)
         if not classes.exact:
             return np.where(possible, 0, -1)
-        between = self.span(name, pending)
-        if between is not None and values.dtype != object:
-            values = np.clip(values, *between)
+        marks = self.marks(name, pending)
+        if marks is not None and values.dtype != object:
+            values = np.searchsorted(marks, values, side="left") + np.searchsorted(marks, values, side="right")
         return np.where(possible, np.unique(values, return_inverse=True)[1].reshape(values.shape), -1)
 
-    def span(self, name: str, pending: frozenset[str] | None = None) -> Interval | None:
-        """An interval outside of which all values of a node are alike to what still reads it, and to its next value.
+    def marks(self, name: str, pending: frozenset[str] | None = None) -> Numbers | None:
+        """Numbers between any two of which all values of a node are alike to what still reads it; None: not known.
 
-        None where there is none. Spaces that compile without it are left as they are.
+        Spaces that compile without it are left as they are.
         """
         if not isinstance(self.domains, StrongPropagation):
             return None
-        readers = [self.network.nodes[user] for user in self.domains.users[name]]
-        checks = self.domains.checks[name]
-        if pending is not None:
-            readers = [user for user in readers if user.name in pending]
-            checks = [check for check in checks if check.key in pending]
-        domain, spans = self.domains.of[name], list[Interval]()
-        for check in checks:
-            if not isinstance(check.constraint, Eq | Ne | Le | Lt):
-                return None
-            other = self.domains.of[next(each for each in check.scope if each != name)]
-            spans.append((other.low - 1, other.high + 1))
-        for user in readers:
-            if user.function is None or user.function.span is None:
-                return None
-            intervals = [(self.domains.of[str(o)].low, self.domains.of[str(o)].high) for o in user.operands]
-            found = user.function.span(user.operands.index(name), intervals)
-            if found is None:
-                return None
-            spans.append(found)
-        low, high = min(low for low, _ in spans), max(high for _, high in spans)
-        low, high = max(low, domain.low), min(high, domain.high)
-        return (low, high) if low <= high else None
+        if (name, pending) not in self._marks:
+            self._marks[name, pending] = self._marked(name, pending)
+        return self._marks[name, pending]
+
+    def _marked(self, name: str, pending: frozenset[str] | None) -> Numbers | None:
+        found: list[Numbers | None] = []
+        for check in self.domains.checks[name]:
+            if pending is None or check.key in pending:
+                other = self.domains.of[next(each for each in check.scope if each != name)]
+                known = isinstance(check.constraint, Eq | Ne | Le | Lt)
+                found.append(
+                    (_every((other.low, other.high)) if other.values is None else other.values) if known else None
+                )
+        for user in (self.network.nodes[user] for user in self.domains.users[name]):
+            if pending is None or user.name in pending:
+                intervals = [(self.domains.of[str(o)].low, self.domains.of[str(o)].high) for o in user.operands]
+                tell = None if user.function is None else user.function.span
+                span = None if tell is None else tell(user.operands.index(name), intervals)
+                found.append(None if span is None else _every(span))
+        arrays = [marks for marks in found if marks is not None and marks.dtype != object]
+        return np.unique(np.concatenate(arrays)) if found and len(arrays) == len(found) else None
 
     def partial(self, node: Node, remaining: frozenset[str], values: Numbers) -> Ids:
         """Classes of partial results of a product or sum to which the remaining children are still to be added."""
@@ -237,6 +237,12 @@ class Equivalence:
             grids.append(other.values.reshape([-1 if axis == position else 1 for axis in range(len(others))]))
         shape = np.broadcast_shapes(*(grid.shape for grid in grids))
         return [np.broadcast_to(grid, shape).ravel()[None, :] for grid in grids]
+
+
+def _every(interval: Interval) -> Numbers | None:
+    """All numbers of an interval, if they are not too many."""
+    low, high = interval
+    return np.arange(low, high + 1, dtype=np.int64) if 0 <= high - low < _MATRIX_LIMIT else None
 
 
 def popcount(bits: Numbers) -> Numbers:

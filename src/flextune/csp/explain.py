@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from flextune.csp.compilation import Compilation, DiagramTooLargeError, Limits
 from flextune.csp.constraint import Constraint
@@ -12,9 +13,12 @@ from flextune.csp.network import Network, build_network, components
 from flextune.csp.ordering import Ordering
 from flextune.csp.problem import Problem
 from flextune.csp.propagation import DomainPropagation
+from flextune.csp.reformulation import reformulated
+from flextune.csp.strong_propagation import StrongPropagation
 
 _FIRST_BEAM = 256
 _GROWTH = 8
+_MOST_CANDIDATES = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,23 +130,40 @@ def has_solution(problem: Problem, limits: Limits | None = None) -> bool:
 
 
 def _possible(network: Network, limits: Limits) -> bool:
-    domains = DomainPropagation(network)
-    if domains.feasible:
-        domains.propagate()
+    domains = _propagated(DomainPropagation(network))
+    if not domains.feasible:
+        return False
+    with suppress(DiagramTooLargeError):
+        walk = Compilation(network, domains, Equivalence(network, domains), limits, _FIRST_BEAM)
+        if walk.run(network.leaves()).count:
+            return True
+        if not walk.thinned:
+            return False
+    return _possible_otherwise(reformulated(network), limits)
+
+
+def _possible_otherwise(network: Network, limits: Limits) -> bool:
+    """The same for a reformulated network, with more and more states."""
+    domains = _propagated(StrongPropagation(network))
     if not domains.feasible:
         return False
     equivalence = Equivalence(network, domains)
-    beam, order = _FIRST_BEAM, network.leaves()
+    ordering = Ordering(network, domains, equivalence, by_candidates=True)
+    order = ordering.improved(ordering.greedy())
+    beam, tried = _FIRST_BEAM, replace(limits, candidates=_MOST_CANDIDATES)
     while beam < limits.layer_edges:
-        walk = Compilation(network, domains, equivalence, limits, beam)
+        walk = Compilation(network, domains, equivalence, tried, beam)
         if walk.run(order).count:
             return True
         if not walk.thinned:
             return False
-        if beam == _FIRST_BEAM:
-            ordering = Ordering(network, domains, equivalence)
-            order = list(ordering.improved(ordering.greedy()))
         beam *= _GROWTH
     raise DiagramTooLargeError(
         "cannot tell whether there is a solution: the diagram of the constraints grows too large"
     )
+
+
+def _propagated(domains: DomainPropagation) -> DomainPropagation:
+    if domains.feasible:
+        domains.propagate()
+    return domains

@@ -84,7 +84,7 @@ class _Writer:
             for piece in _conjuncts(expression.tree):
                 self._piece(expression, piece)
         elif callable(rule):
-            self.constraints.append(_predicate(self.parameters, rule))
+            self.constraints.append(_python_rule(self.parameters, rule))
         else:
             raise UsageError(f"a constraint is an expression or a function, got {rule!r:.80}")
 
@@ -245,7 +245,10 @@ def _is_zero(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) is int and node.value == 0
 
 
-def _predicate(parameters: Parameters, function: Callable[..., object]) -> Predicate:
+def _python_rule(parameters: Parameters, function: Callable[..., object]) -> Constraint:
     rule = PythonRule(parameters, function, arguments_of(parameters, function))
     variables = tuple(map(parameters.variable_name, rule.names))
+    if len(variables) == 1:  # looked at once for each value
+        codes = np.array(sorted(parameters[rule.names[0]].codes.values()), dtype=np.int64)
+        return In(variables[0], tuple(codes[rule(**{variables[0]: codes})].tolist()), name=rule_text(function))
     return Predicate(variables, rule, vectorised=True, name=rule_text(function))

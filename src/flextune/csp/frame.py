@@ -91,6 +91,8 @@ class Frame:
             return
         sparse = isinstance(check.constraint, Predicate)
         joint, columns = joined([self._final(name) for name in check.scope], sparse=sparse)
+        if sparse:
+            owner.count_calls(latest, len(columns[0]))
         holds = np.broadcast_to(check.holds(columns), columns[0].shape)
         for name in check.scope:
             owner.pending[name] = owner.pending[name] - {check.key}

@@ -19,9 +19,10 @@ _GROWTH = 5
 _ROUNDS_AS_WRITTEN = 2
 """So often a network is tried as it was written before its reformulation is."""
 _WIDE_DOMAIN = 128
-_FIRST_CANDIDATES = 4_000_000
-_CANDIDATES_GROWTH = 8
-_MOST_CANDIDATES = 100_000_000
+_MANY_VARIABLES = 64
+"""Of more it takes long to find an order: it is done for the reformulation only."""
+_CANDIDATES = (1_000_000, 8_000_000, 100_000_000)
+_NOT_MUCH_WORSE = 8.0
 _MOST_EDGES = 12_000_000
 
 
@@ -40,7 +41,8 @@ def compiled(network: Network, limits: Limits) -> Diagram | None:
     budgets = list(_budgets(limits))
     orders = _Orders(network, domains)
     rounds = _ROUNDS_AS_WRITTEN if _worth_reformulating(network) else len(budgets)
-    found = orders.race(budgets[:rounds])
+    many = rounds < len(budgets) and len(network.leaves()) > _MANY_VARIABLES
+    found = orders.race(budgets[:rounds], only_declared=many)
     if not isinstance(found, Diagram) and rounds < len(budgets):
         other = _reformulation(network, limits)
         if other is None or isinstance(other, Diagram):
@@ -76,11 +78,10 @@ def _reformulation(network: Network, limits: Limits) -> Diagram | DiagramTooLarg
         domains.propagate()
     if not domains.feasible:
         return None
-    edges, candidates, budgets = min(_MOST_EDGES, limits.layer_edges), _FIRST_CANDIDATES, list[Limits]()
-    while not budgets or candidates < _CANDIDATES_GROWTH * _MOST_CANDIDATES:
-        budgets.append(Limits(limits.edges, edges, limits.table_entries, min(candidates, _MOST_CANDIDATES)))
-        candidates *= _CANDIDATES_GROWTH
-    return _Orders(other, domains).race(budgets)
+    edges = min(_MOST_EDGES, limits.layer_edges)
+    return _Orders(other, domains).race_by_estimate(
+        [Limits(limits.edges, edges, limits.table_entries, candidates) for candidates in _CANDIDATES]
+    )
 
 
 class _Orders:
@@ -91,6 +92,7 @@ class _Orders:
         self._domains = domains
         self._equivalence = Equivalence(network, domains)
         ordering = Ordering(network, domains, self._equivalence, by_candidates=isinstance(domains, StrongPropagation))
+        self._cost = ordering.cost
         self._makers: list[Callable[[], Sequence[str]]] = [
             network.leaves,
             lambda: ordering.improved(ordering.greedy()),
@@ -98,15 +100,39 @@ class _Orders:
         ]
         self._known: dict[int, Sequence[str]] = {}
 
-    def race(self, budgets: Sequence[Limits]) -> Diagram | DiagramTooLargeError | None:
+    def race(self, budgets: Sequence[Limits], *, only_declared: bool = False) -> Diagram | DiagramTooLargeError | None:
         """The diagram of the first order that stays within the first limits in which one does; else the last error."""
-        last: DiagramTooLargeError | None = None
+        last: Diagram | DiagramTooLargeError | None = None
         for limits in budgets:
-            for number, make in enumerate(self._makers):
-                if number not in self._known:
-                    self._known[number] = make()
-                try:
-                    return Compilation(self._network, self._domains, self._equivalence, limits).run(self._known[number])
-                except DiagramTooLargeError as error:
-                    last = error
+            for number in range(1 if only_declared else len(self._makers)):
+                last = self._tried(self._order(number), limits)
+                if isinstance(last, Diagram):
+                    return last
         return last
+
+    def race_by_estimate(self, budgets: Sequence[Limits]) -> Diagram | DiagramTooLargeError:
+        """The declared order within the first limits, then those that look best; others are not worth larger ones."""
+        found = self._tried(self._order(0), budgets[0])
+        if isinstance(found, Diagram):
+            return found
+        orders = dict.fromkeys(map(tuple, map(self._order, range(len(self._makers)))))
+        costs = {order: self._cost(order) for order in orders}
+        best = min(costs.values())
+        worth = sorted((order for order in orders if costs[order] <= _NOT_MUCH_WORSE * best), key=costs.__getitem__)
+        for limits in budgets[1:]:
+            for order in worth:
+                found = self._tried(order, limits)
+                if isinstance(found, Diagram):
+                    return found
+        return found
+
+    def _order(self, number: int) -> Sequence[str]:
+        if number not in self._known:
+            self._known[number] = self._makers[number]()
+        return self._known[number]
+
+    def _tried(self, order: Sequence[str], limits: Limits) -> Diagram | DiagramTooLargeError:
+        try:
+            return Compilation(self._network, self._domains, self._equivalence, limits).run(order)
+        except DiagramTooLargeError as error:
+            return error

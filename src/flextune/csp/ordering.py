@@ -142,8 +142,8 @@ class Ordering:
     def _final_bits(self, node: Node, pending: frozenset[str]) -> float:
         domain = self.domains.of[node.name]
         if domain.values is None:
-            between = self.equivalence.span(node.name, pending)
-            return _log2(domain.size if between is None else between[1] - between[0] + 1)
+            marks = self.equivalence.marks(node.name, pending)
+            return _log2(domain.size if marks is None else min(domain.size, 2 * len(marks) + 1))
         return _bits_of(self.equivalence.final(node.name, domain.values, pending))
 
 

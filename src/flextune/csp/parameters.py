@@ -50,7 +50,8 @@ class Parameter:
         if len(self.values) > MAX_DOMAIN_VALUES:
             raise UsageError(f"parameter {self.name!r} has more than {MAX_DOMAIN_VALUES} values; use a coarser step")
         if len(set(self.values)) < len(self.values):
-            twice = next(value for index, value in enumerate(self.values) if value in self.values[:index])
+            seen: set[Value] = set()
+            twice = next(value for value in self.values if value in seen or seen.add(value))  # type: ignore[func-returns-value]
             raise UsageError(f"parameter {self.name!r}: value {twice!r} is there twice; give each value once")
 
     @classmethod

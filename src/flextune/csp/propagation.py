@@ -35,6 +35,7 @@ _TABLE_LIMIT = 1 << 20
 _MATRIX_LIMIT = 1 << 15
 _SAFE = 2**62
 _ROUNDS = 4
+_MANY_CHILDREN = 64
 
 
 @dataclass
@@ -124,6 +125,7 @@ class DomainPropagation:
         self.of: dict[str, ValueSet] = {}  # the current domain, by node
         self._version = dict.fromkeys(network.nodes, 0)
         self._rest: dict[tuple[str, frozenset[str]], ValueSet] = {}
+        self._ends: dict[str, tuple[list[ValueSet], list[ValueSet]]] = {}
         # Nodes come after what they are computed from: one pass forward gives every node its first domain.
         for node in network.nodes.values():
             self.of[node.name] = self._checked(node, self.computed(node))
@@ -133,13 +135,32 @@ class DomainPropagation:
         """What the remaining children of a product or sum can bring in together (its constant not included)."""
         key = (node.name, remaining)
         if key not in self._rest:
-            neutral = 1 if node.kind is Kind.PRODUCT else 0
-            result = ValueSet.of(np.array([neutral], dtype=np.int64))
-            for child in node.children:
-                if child in remaining:
-                    result = folded(node, result, self.contribution(node, child))
+            result = self._long_rest(node, remaining) if len(node.children) > _MANY_CHILDREN else None
+            if result is None:
+                result = self._running(node, [child for child in node.children if child in remaining])[-1]
             self._rest[key] = result
         return self._rest[key]
+
+    def _running(self, node: Node, children: Iterable[str]) -> list[ValueSet]:
+        """What none of the children can bring in, the first one, the first two, ..."""
+        neutral = 1 if node.kind is Kind.PRODUCT else 0
+        found = [ValueSet.of(np.array([neutral], dtype=np.int64))]
+        for child in children:
+            found.append(folded(node, found[-1], self.contribution(node, child)))
+        return found
+
+    def _long_rest(self, node: Node, remaining: frozenset[str]) -> ValueSet | None:
+        """`rest` of the last children, or of all but one, in a time that does not grow with their number."""
+        children = list(node.children)
+        if node.name not in self._ends:
+            self._ends[node.name] = self._running(node, children), self._running(node, reversed(children))
+        first, last = self._ends[node.name]
+        if remaining == frozenset(children[len(children) - len(remaining) :]):
+            return last[len(remaining)]
+        if len(remaining) == len(children) - 1:
+            left_out = next(index for index, child in enumerate(children) if child not in remaining)
+            return folded(node, first[left_out], last[len(children) - 1 - left_out])
+        return None
 
     def contribution(self, node: Node, child: str) -> ValueSet:
         """What one child can bring into the product or sum."""
@@ -290,6 +311,7 @@ class DomainPropagation:
             self.of[name] = new
             self._version[name] += 1
             for user in self.users[name]:
+                self._ends.pop(user, None)
                 for key in [key for key in self._rest if key[0] == user]:
                     del self._rest[key]
 

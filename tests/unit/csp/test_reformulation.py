@@ -26,7 +26,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order_portfolio, "_worth_reformulating", lambda network: True)
 
 
-@settings(max_examples=400, suppress_health_check=lenient)
+@settings(max_examples=150, suppress_health_check=lenient)
 @given(problem=problems(max_constraints=5))
 def test_any_constraints(problem: Problem) -> None:
     expected = brute_force(problem)
@@ -109,7 +109,7 @@ def reads_something(rule: str) -> bool:
     )
 
 
-@settings(max_examples=600, suppress_health_check=lenient, deadline=None)
+@settings(max_examples=200, suppress_health_check=lenient, deadline=None)
 @given(
     st.fixed_dictionaries({**dict.fromkeys(NAMES, NUMBERS), "t": TEXTS, "u": TEXTS}),
     st.lists(conditions().filter(reads_something), min_size=1, max_size=3),
@@ -122,7 +122,7 @@ def test_rules_of_every_kind(parameters: dict[str, list[object]], rules: list[st
     assert found == expected
 
 
-@settings(max_examples=300, suppress_health_check=lenient, deadline=None)
+@settings(max_examples=100, suppress_health_check=lenient, deadline=None)
 @given(
     st.fixed_dictionaries(dict.fromkeys(NAMES, NUMBERS)),
     st.lists(conditions().filter(lambda rule: "t" not in rule.replace("not", "")), min_size=1, max_size=2),
