@@ -23,6 +23,7 @@ from flextune.importing.inference import contradiction
 from flextune.importing.model import Model
 from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.passes import Observer, Pass, replacing, run_passes
+from flextune.importing.plain_sizes import with_plain_sizes
 from flextune.importing.simplify import simplify
 from flextune.importing.symbolic_operators import check_symbolic
 from flextune.lowering.bounds import bounds_as_extremes
@@ -61,7 +62,7 @@ def relax_operators(
     `observe` is told what every pass of either kind left. `precision` is what the model is going to be computed in.
     """
     with invalid_models(model):
-        graph = OnnxGraph.of(model.proto)
+        graph = OnnxGraph.of(with_plain_sizes(model) if model.dims else model.proto)
         simplify(graph, without, observe)
     passes = PASSES if precision.is_float32 else (*PASSES, *BFLOAT16_PASSES)
     if not model.dims:

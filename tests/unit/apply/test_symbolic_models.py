@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from flextune.apply.build import compile_model
 from flextune.apply.executable import Executable
 from flextune.apply.model_check import onnxruntime_session
 from flextune.errors import ModelError
-from flextune.importing.model import model_from_proto
+from flextune.importing.model import load_model, model_from_proto
 from flextune.optimization.hybrid import Lowering
 from flextune.target.target import Target
 from flextune.workload.dim import parse_dims
@@ -23,6 +24,7 @@ from flextune.workload.dim import parse_dims
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 
 node = helper.make_node
+DATA = Path(__file__).parents[2] / "data" / "dynamic"
 RNG = np.random.default_rng(3)
 IMAGES, IMAGE_DIMS = {"x": ("b", 8, "h", "w")}, ("b=0..3", "h=4..12", "w=4..20")
 ROWS, ROW_DIMS = {"x": ("b", "s", 16)}, ("b=1..3", "s=1..20")
@@ -225,18 +227,49 @@ def test_one_library_equals_onnx_runtime(name: str, target: Target) -> None:
             np.testing.assert_allclose(got[output], wanted, rtol=1e-4, atol=1e-5, err_msg=message, strict=True)
 
 
+EXPORTED = (
+    ("encoder_dynamo", ("batch=1..4", "seq=1..32")),
+    ("network_script", ("batch=1..3", "h=32..64", "w=32..64")),
+)
+
+
+@pytest.mark.parametrize(("name", "dims"), EXPORTED)
+def test_models_as_pytorch_exports_them(name: str, dims: Sequence[str], target: Target) -> None:
+    """They compute their shapes; the encoder has learned positions, a mask, and a first token that is read alone."""
+    path, ranges, rng = DATA / f"{name}.onnx", parse_dims(dims), np.random.default_rng(2)
+    executable = compile_model(Lowering(target)(load_model(path, dims=ranges)), {}, target).executable
+    assert executable.notes == ()
+    session = onnxruntime_session(str(path), 1)
+    for run in range(8):
+        sizes = {
+            dim.name: (dim.lo, dim.hi)[run] if run < 2 else int(rng.integers(dim.lo, dim.hi + 1)) for dim in ranges
+        }
+        inputs = executable.random_inputs(run, sizes)
+        got = executable.run(inputs)
+        for output, wanted in zip(got, session.run(list(got), inputs), strict=True):
+            np.testing.assert_allclose(got[output], wanted, rtol=1e-3, atol=1e-5, err_msg=str(sizes), strict=True)
+
+
 REFUSED = {
     "sizes that could be stretched to each other": (
         Case([node("Add", ["x", "z"], ["y"])], {"x": ("n", 4), "z": ("m", 4)}, ("n=1..9", "m=1..9")),
-        "do not follow from those of the inputs",
+        "must be the same size|do not follow from those of the inputs",
     ),
     "a size that would have to be 5, or 1": (
         Case([node("Add", ["x", "c"], ["y"])], {"x": ("n",)}, ("n=1..5",), {"c": real(5)}),
-        "do not follow from those of the inputs",
+        "must be the same size|do not follow from those of the inputs",
     ),
     "an operator that is not known to be right": (
         Case([node("CumSum", ["x", "axis"], ["y"])], {"x": ("n",)}, ("n=1..5",), {"axis": whole(0)}),
         "CumSum y",
+    ),
+    "a place that a small size does not have": (
+        Case([node("Gather", ["x", "place"], ["y"])], {"x": ("n", 4)}, ("n=2..9",), {"place": whole(2)}),
+        "which may have fewer",
+    ),
+    "sizes that must be equal by chance": (
+        Case([node("MatMul", ["x", "z"], ["y"])], {"x": ("n", "m"), "z": ("k", "n")}, ("n=1..9", "m=1..9", "k=1..9")),
+        "must be the same size",
     ),
     "a loop over a size": (
         Case(
