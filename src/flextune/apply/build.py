@@ -23,13 +23,13 @@ from flextune.apply.scheduled_functions import Replacement, replace_functions
 from flextune.apply.shared_forms import form_of, program_packing, shared_constants
 from flextune.apply.signature import Runtime, Signature
 from flextune.apply.sizes_of_shapes import size_of, variables_in
-from flextune.apply.symbolic_kernels import applied, scheduled_by_default
 from flextune.apply.threads import default_thread_count
 from flextune.errors import BuildError, FlextuneError, KernelError
 from flextune.importing.values import ValueSpec
 from flextune.lowering.calls import call_sites
 from flextune.plan.partition import ModelTask, Partition
 from flextune.platforms import platform_registry as platforms
+from flextune.platforms.symbolic_kernels import applied, scheduled_by_default
 from flextune.schedule.apply import ScheduledProgram, apply_trace
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target

@@ -1,5 +1,6 @@
 """What a worker process can serve, by name: `kernels` are built, checked and timed, `references` are what they must
-compute, `commands` are run, `models` are built whole; others are registered.
+compute, `commands` are run, `models` are built whole, `variants` are schedules of a program with symbolic sizes; others
+are registered.
 
 A service is named, not imported: its process imports it, and what starts the process need not know it.
 """
@@ -46,6 +47,7 @@ _SERVICES = {
     "references": "flextune.measure.references:ReferenceService",
     "commands": "flextune.measure.command_service:CommandService",
     "models": "flextune.apply.model_service:ModelService",
+    "variants": "flextune.measure.variant_service:VariantService",
 }
 
 

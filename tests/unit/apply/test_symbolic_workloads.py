@@ -7,11 +7,11 @@ import itertools
 import pytest
 
 from flextune.aligned import aligned_copy
-from flextune.apply.symbolic_kernels import scheduled_by_default
 from flextune.lowering.symbolic_shapes import generic_sizes
 from flextune.measure.output_check import poison
 from flextune.platforms import platform_registry as platforms
 from flextune.platforms.cpu.tvm_kernel import TvmKernel
+from flextune.platforms.symbolic_kernels import scheduled_by_default
 from flextune.target.target import Target
 from flextune.workload.symbolic_workload import SymbolicWorkload
 

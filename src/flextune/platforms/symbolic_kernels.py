@@ -67,11 +67,11 @@ def space_at(function: PrimFunc, sizes: Mapping[str, int], constants: tuple[int,
 def trace_sizes(function: PrimFunc, sizes: Mapping[str, int], lanes: int) -> Iterator[dict[str, int]]:
     """Sizes to make a trace at, the most promising first."""
     contiguous = _innermost_symbols(function)
-    ragged = {name: _ragged(size, lanes) for name, size in sizes.items()}
-    whole = {name: ragged[name] if name in contiguous else _whole(size) for name, size in sizes.items()}
-    yield whole
-    if whole != ragged:
-        yield ragged
+    uneven = {name: ragged(size, lanes) for name, size in sizes.items()}
+    mixed = {name: uneven[name] if name in contiguous else _whole(size) for name, size in sizes.items()}
+    yield mixed
+    if mixed != uneven:
+        yield uneven
 
 
 def _whole(size: int) -> int:
@@ -79,7 +79,7 @@ def _whole(size: int) -> int:
     return size // multiple * multiple
 
 
-def _ragged(size: int, lanes: int) -> int:
+def ragged(size: int, lanes: int) -> int:
     """A prime from the size on that holds an odd number of whole vectors: no wider one divides what these are."""
     found = max(size, lanes + 1)
     while (found // lanes) % 2 == 0 or any(found % divisor == 0 for divisor in range(2, int(found**0.5) + 1)):

@@ -1,0 +1,1 @@
+"""Several schedules of one program with symbolic sizes, and which of them a size gets."""
