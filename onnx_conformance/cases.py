@@ -169,18 +169,20 @@ def _elements(model: onnx.ModelProto) -> Elements:
     if not all(value.type.HasField("tensor_type") for value in values):
         return Elements.OTHER
     found = {onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type) for value in values}
+    if found & _OTHERS:
+        return Elements.OTHER
+    if found - _WHOLE - {"FLOAT", *(name for names in _NAMES.values() for name in names)}:
+        return Elements.NARROW
     for elements, names in _NAMES.items():
         if found & names:
             return elements
     floats = any(name.startswith(("FLOAT", "BFLOAT")) for name in found)
-    if found - _WHOLE - {"FLOAT"}:
-        return Elements.NARROW
     return Elements.FLOAT32 if floats else Elements.WHOLE
 
 
 _NAMES: Mapping[Elements, frozenset[str]] = {
-    Elements.OTHER: frozenset({"STRING", "COMPLEX64", "COMPLEX128", "UNDEFINED"}),
     Elements.FLOAT64: frozenset({"DOUBLE"}),
     Elements.HALF: frozenset({"FLOAT16", "BFLOAT16"}),
 }
+_OTHERS = frozenset({"STRING", "COMPLEX64", "COMPLEX128", "UNDEFINED"})
 _WHOLE = frozenset({"BOOL", *(f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))})
