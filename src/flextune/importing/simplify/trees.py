@@ -7,7 +7,6 @@ after:  n = roots; for each level of the deepest tree: n = Where(x[feature[n]] <
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ import onnx
 from onnx import TensorProto
 
 from flextune.importing.onnx_graph import attribute
-from flextune.importing.simplify.writer import BOOL, FLOAT, Writer
+from flextune.importing.simplify.writer import FLOAT, Writer
 from flextune.importing.tensors import tensor_array
 
 MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "BRANCH_MEMBER")
@@ -49,8 +48,6 @@ class Forest:
     """What each leaf gives [nodes, targets]."""
     given: np.ndarray
     """Which of these it does give."""
-    members: np.ndarray
-    """What a feature is compared with in the mode MEMBER [nodes, most]; NaN for none."""
 
 
 def of_lists(write: Writer, prefix: str, targets: int) -> Forest:
@@ -94,7 +91,6 @@ def of_lists(write: Writer, prefix: str, targets: int) -> Forest:
         missing,
         weights,
         given,
-        np.full((count, 1), np.nan, _dtype(write)),
     )
 
 
@@ -126,25 +122,7 @@ def of_leaves(write: Writer) -> Forest:
         np.concatenate([missing, np.zeros(leaves, bool)]),
         weights,
         given,
-        _members(write, modes, leaves),
     )
-
-
-def _members(write: Writer, modes: Sequence[str], leaves: int) -> np.ndarray:
-    """The sets that nodes of the mode MEMBER name, one after the other in the order of the nodes, ended by NaN."""
-    sets: list[list[float]] = [[]]
-    for number in numbers(write, "membership_values"):
-        if np.isnan(number):
-            sets.append([])
-        else:
-            sets[-1].append(number)
-    asking = [place for place, mode in enumerate(modes) if mode == "BRANCH_MEMBER"]
-    if len(sets) - 1 != len(asking):
-        write.refuse(f"{len(asking)} nodes ask for members of {len(sets) - 1} sets")
-    table: np.ndarray = np.full((len(modes) + leaves, max([1, *map(len, sets)])), np.nan, _dtype(write))
-    for place, members in zip(asking, sets, strict=False):
-        table[place, : len(members)] = members
-    return table
 
 
 def leaf_weights(write: Writer, forest: Forest) -> str:
@@ -181,12 +159,6 @@ def _compared(write: Writer, forest: Forest, operands: tuple[str, str, str]) -> 
     for mode in present:
         if mode == "BRANCH_NEQ":
             found = write.emit("Not", [write.emit("Equal", [number, value])])
-        elif mode == "BRANCH_MEMBER":
-            table = write.constant(forest.members, forest.members.dtype)
-            members = write.emit("Gather", [table, place], axis=0)
-            equal = write.emit("Equal", [write.emit("Unsqueeze", [number, write.integers([2])]), members])
-            most = write.reduced("ReduceMax", write.cast(equal, TensorProto.INT32), [2], keepdims=0)
-            found = write.cast(most, BOOL)
         elif mode in COMPARISONS:
             found = write.emit(COMPARISONS[mode], [number, value])
         else:
