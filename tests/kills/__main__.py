@@ -80,10 +80,9 @@ class Killer:
                 (os.killpg if kill.to_group else os.kill)(process.pid, kill.number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(self._within_secs)
-        killed = kill.number is signal.SIGKILL
-        left = self._left_after(self._within_secs, folders=not killed)
+        left = self._left_after(self._within_secs, folders=kill.number not in self._job.leaves)
         if left:
-            self.findings.append(f"{kill}: {'; '.join(left)}")
+            self.findings.append(f"{kill}: {len(left)} are left: {'; '.join(left[:5])}")
         for pid in self._processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -146,7 +145,9 @@ class Killer:
     def _check(self, when: str, check: Callable[[], None]) -> None:
         try:
             check()
-        except (AssertionError, FlextuneError, sqlite3.Error, subprocess.CalledProcessError) as error:
+        except subprocess.CalledProcessError as error:
+            self.findings.append(f"{when}: {error}: {error.stderr.decode()[-300:]}")
+        except (AssertionError, FlextuneError, sqlite3.Error) as error:
             self.findings.append(f"{when}: {error}")
 
 

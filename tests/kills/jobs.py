@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
 import textwrap
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,9 @@ def small_model(path: Path) -> Path:
 
 class Job(ABC):
     """A command that goes on where it was killed."""
+
+    leaves: Collection[signal.Signals] = (signal.SIGKILL,)
+    """Signals after which the next start removes its folders."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -87,7 +92,12 @@ class Tuning(Job):
 
 
 class Minimizing(Job):
-    """`minimize` of a command with children of its own, two at a time, and of a function."""
+    """`minimize` of a command with children of its own, two at a time, and of a function.
+
+    In a program of somebody's, which does not catch what the command `flextune` catches.
+    """
+
+    leaves = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 
     PROGRAM = textwrap.dedent(
         """
@@ -143,7 +153,7 @@ class Compiling(Job):
         """1 once there is a library; whenever there is one, it works."""
         if not (self.folder / "small.so").exists():
             return 0
-        program = "import flextune, numpy; flextune.load('small.so')(numpy.ones((4, 32), numpy.float32))"
+        program = "import flextune, numpy; flextune.load('small.so').run({'x': numpy.ones((4, 32), numpy.float32)})"
         subprocess.run([sys.executable, "-c", program], cwd=self.folder, check=True, capture_output=True, timeout=120)
         return 1
 

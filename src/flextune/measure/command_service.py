@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+from flextune.lifetime import die_with_parent
 from flextune.measure.ending import Ending
-from flextune.measure.process_limits import adopt_orphans, die_with_parent, end_children
+from flextune.measure.process_limits import adopt_orphans, end_children
 from flextune.measure.watch import ProcessWatch, RunLimits, kill_group
 from flextune.measure.wire import Message
 

@@ -24,7 +24,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
-from flextune.measure.process_limits import adopt_orphans, die_with_parent, end_children
+from flextune.lifetime import die_with_parent
+from flextune.measure.process_limits import adopt_orphans, end_children
 
 Work = Callable[[int, int, str], None]
 """`work(requests, replies, note)` is a worker's life: descriptors of its two pipes, and the note of its start."""

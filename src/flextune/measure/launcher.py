@@ -222,6 +222,7 @@ def _serve_forks_of(function: Function, control: socket.socket, parent: int) -> 
     OpenMP and TVM keep a pool of threads for each thread that has used them. A worker that came from the parent's own
     thread would wait for those, which are not there, for ever; one that comes from a new thread starts its own.
     """
+    os.setsid()  # what ends the parent's whole group leaves this one, which then ends what workers have started
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends us
     end_with_parent(parent)
     gc.freeze()  # garbage of the parent's that a worker collected would hide as much of what the function takes

@@ -15,22 +15,10 @@ from pathlib import Path
 if sys.platform != "win32":
     import resource
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _THREAD_ADDRESS_BYTES = 160 << 20
 _ENDING_SECS = 5.0
 _TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
-
-
-def die_with_parent(parent_pid: int, by: int = signal.SIGKILL) -> None:
-    """Have the kernel send this process a signal when the thread that started it ends; leave when it has ended already.
-
-    Where the kernel offers no such thing, the end of the request pipe ends an idle worker.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, by)
-    if os.getppid() != parent_pid:
-        os._exit(0)
 
 
 def adopt_orphans() -> None:

@@ -14,6 +14,7 @@ from flextune.analysis.blocks import BlockFacts, ProgramFacts, read_program
 from flextune.analysis.symbols import is_symbolic
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, element_region
+from flextune.schedule.nest import counted as counted_in
 from flextune.tvm_types import (
     Buffer,
     BufferLoad,
@@ -102,10 +103,11 @@ def part_of(program: ProgramFacts, facts: BlockFacts, name: str, part: Part) -> 
     }
     axes = facts.writes[0].plain_axes() or ()
     shape = [
-        part.length if axis == part.axis else extent for axis, extent in zip(axes, facts.output.shape, strict=True)
+        part.length if axis == part.axis else extent for axis, extent in zip(axes, facts.output.sizes, strict=True)
     ]
     front = [nest.vars[each] for each, _ in counted]
-    buffer = tirx.decl_buffer([*(count for _, count in counted), *shape], facts.output.dtype, name)
+    sizes = [counted_in(extent, program.index) for extent in (*(count for _, count in counted), *shape)]
+    buffer = tirx.decl_buffer(sizes, facts.output.dtype, name)
     target = [*front, *(nest.vars[axis] if axis is not None else 0 for axis in axes)]
     reads: list[BufferRegion] = []
 

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flextune.aligned import aligned_empty
+from flextune.lifetime import die_with_parent
 from flextune.target import kinds
 from flextune.target.kind import Cache
 from flextune.target.peak_loops import Loop, PeakLoop
@@ -184,6 +185,7 @@ def _on_each_core(work: Callable[[int], T], cpus: Sequence[int | None]) -> list[
 
 
 def main(arguments: Sequence[str]) -> None:
+    die_with_parent(os.getppid())
     text, cpus = arguments
     peaks = measure(Target.parse(text), [int(cpu) for cpu in cpus.split(",")])
     sys.stdout.write(json.dumps(asdict(peaks)) + "\n")

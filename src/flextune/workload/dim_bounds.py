@@ -124,20 +124,15 @@ def _pure(term: Term) -> tuple[Terms, int] | None:
 def simplified(terms: Terms, dims: Mapping[str, Dim]) -> Terms:
     """The same for all sizes in range, with names of one size replaced by it, and without what the ranges decide.
 
-    seq from 1 to 512, a multiple of 8: min(seq, 512) -> seq    8*(seq//8) -> seq    seq//1024 -> 0
+    seq from 1 to 512, a multiple of 8: min(seq, 512) -> seq    8*(seq//8) -> seq    (seq + 3)//4 -> 2*(seq//8)
     """
     result = ZERO
     for term in terms:
-        pieces, coefficient = number(1), term.coefficient
+        pieces = number(1)
         for factor in term.factors:
-            known = _whole_quotient(factor, coefficient, dims)
-            if known is not None:
-                coefficient, replaced = known
-            else:
-                replaced = _simplified_atom(factor, dims)
-            pieces = multiplied(pieces, replaced)
-        result = added(result, scaled(pieces, coefficient))
-    return result
+            pieces = multiplied(pieces, _simplified_atom(factor, dims))
+        result = added(result, scaled(pieces, term.coefficient))
+    return _with_whole_multiples(result, dims)
 
 
 def _simplified_atom(value: Atom, dims: Mapping[str, Dim]) -> Terms:
@@ -146,7 +141,7 @@ def _simplified_atom(value: Atom, dims: Mapping[str, Dim]) -> Terms:
             fixed = dims[name].fixed if name in dims else None
             return atom(value) if fixed is None else number(fixed)
         case Quotient(numerator, denominator):
-            result = quotient(simplified(numerator, dims), simplified(denominator, dims))
+            result = _quotient_of_multiples(simplified(numerator, dims), simplified(denominator, dims), dims)
         case Extreme(function, arguments):
             kept = list(_undecided(function, [simplified(each, dims) for each in arguments], dims))
             result = extreme(function, kept)
@@ -170,21 +165,49 @@ def _never_beyond(function: str, one: Terms, other: Terms, dims: Mapping[str, Di
     return lo >= 0 if function == "min" else hi <= 0
 
 
-def _whole_quotient(value: Atom, coefficient: int, dims: Mapping[str, Dim]) -> tuple[int, Terms] | None:
-    """`coefficient * (n//d)` as a coefficient and terms, where what n leaves is known and d divides the coefficient."""
-    found = _pure(Term(1, (value,)))
-    if found is None or coefficient % found[1]:
-        return None
-    numerator, divisor = found
-    if any(_multiple(term, dims) % divisor for term in numerator if term.factors):
-        return None
-    rest = sum(term.coefficient for term in numerator if not term.factors) % divisor
-    return coefficient // divisor, simplified(subtracted(numerator, number(rest)), dims)
+def _quotient_of_multiples(numerator: Terms, denominator: Terms, dims: Mapping[str, Dim]) -> Terms:
+    """A quotient; what the denominator divides because a size is a multiple is told by that size over its multiple."""
+    divisor = constant_of(denominator)
+    if not divisor or divisor < 0:
+        return quotient(numerator, denominator)
+    shares = [(_share(term, divisor, dims), term) for term in numerator]
+    rest = total(term for share, term in shares if share is None)
+    return added(quotient(rest, denominator), *(share for share, _ in shares if share is not None))
 
 
-def _multiple(term: Term, dims: Mapping[str, Dim]) -> int:
-    """A number that divides the term for all sizes."""
-    return math.prod(
-        (dims[factor.name].multiple for factor in term.factors if isinstance(factor, Symbol) and factor.name in dims),
-        start=term.coefficient,
-    )
+def _share(term: Term, divisor: int, dims: Mapping[str, Dim]) -> Terms | None:
+    """`term / divisor`, where that is whole for all sizes because one of them is a multiple; 3*h/8 -> 6*(h//16)."""
+    for position, factor in enumerate(term.factors):
+        multiple = dims[factor.name].multiple if isinstance(factor, Symbol) and factor.name in dims else 1
+        if multiple > 1 and term.coefficient * multiple % divisor == 0:
+            others = Term(
+                term.coefficient * multiple // divisor, term.factors[:position] + term.factors[position + 1 :]
+            )
+            return multiplied((others,), quotient(atom(factor), number(multiple)))
+    return None
+
+
+def _with_whole_multiples(terms: Terms, dims: Mapping[str, Dim]) -> Terms:
+    """Sizes over their multiples as often as that is less than the size: 40*(h//32) -> h + 8*(h//32)."""
+    result, changed = ZERO, False
+    for term in terms:
+        found = next((each for each in term.factors if _is_over_multiple(each, dims)), None)
+        if not isinstance(found, Quotient):
+            result = added(result, (term,))
+            continue
+        multiple = constant_of(found.denominator) or 1
+        times, left = divmod(term.coefficient, multiple)
+        at = term.factors.index(found)
+        others = (Term(1, term.factors[:at] + term.factors[at + 1 :]),)
+        changed = changed or times != 0
+        pieces = added(scaled(found.numerator, times), scaled(atom(found), left))
+        result = added(result, multiplied(pieces, others))
+    return _with_whole_multiples(result, dims) if changed else result
+
+
+def _is_over_multiple(value: Atom, dims: Mapping[str, Dim]) -> bool:
+    match value:
+        case Quotient((Term(1, (Symbol(name),)),), denominator) if name in dims:
+            return constant_of(denominator) == dims[name].multiple
+        case _:
+            return False

@@ -348,3 +348,29 @@ def test_a_service_nobody_knows(echo):
         Worker.of_service("ecko")
     with pytest.raises(UsageError, match="registered already"):
         services.register("kernels", "another:Service")
+
+
+def test_nothing_outlives_a_killed_group(tmp_path):
+    """As when a terminal's whole group is killed: what the function has started ends too, in whatever session."""
+    program = f"""
+        import os, subprocess, time
+        from flextune.measure.worker_process import Worker
+
+        def function(request):
+            started = [subprocess.Popen(["sleep", "60"], start_new_session=new) for new in (False, True)]
+            with open({str(tmp_path / "pids")!r}, "w") as file:
+                file.write(" ".join(str(each.pid) for each in started) + " .")
+            time.sleep(60)
+            return {{}}
+
+        Worker.of_function(function).call({{}})
+    """
+    parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], start_new_session=True)
+    for _ in range(1000):
+        if (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().endswith("."):
+            break
+        time.sleep(0.01)
+    left = [int(word) for word in (tmp_path / "pids").read_text().split()[:2]]
+    os.killpg(parent.pid, signal.SIGKILL)
+    parent.wait()
+    assert all(map(gone, left))

@@ -164,7 +164,8 @@ def test_simplified_by_ranges() -> None:
     dims = {"seq": Dim("seq", 8, 512, 8), "batch": Dim("batch", 2, 2)}
     texts = {
         "min(seq, 512)": "seq", "8*(seq//8)": "seq", "seq//1024": "0", "batch*seq": "2*seq", "seq%4": "0",
-        "max(seq - 8, batch - 2)": "seq - 8", "min(seq, 511)": "min(seq, 511)",
+        "max(seq - 8, batch - 2)": "seq - 8", "min(seq, 511)": "min(seq, 511)", "(seq + 7)//8*8": "seq",
+        "2*((seq + 7)//8) - (seq + 3)//4": "0", "(seq + batch + 5)//8 - seq//8": "0", "(3*seq)//2": "seq + 4*(seq//8)",
     }  # fmt: skip
     for text, wanted in texts.items():
         assert DimExpr.parse(text).simplified(dims) == DimExpr.parse(wanted), text

@@ -35,8 +35,8 @@ class Scope(Protocol):
     def fresh(self, stem: str, least: int, most: DimExpr | None, about: str) -> DimExpr:
         """A size that data decide, under a name of its own."""
 
-    def require(self, left: DimExpr, right: DimExpr, about: str) -> None:
-        """The two are the same size in every run that is valid."""
+    def require(self, left: DimExpr, right: DimExpr, about: str, stretches: bool = False) -> None:
+        """The two are the same size in every run that is valid, or (if it `stretches`) one of them is 1."""
 
     def inside(self, graph: onnx.GraphProto, inputs: Sequence[Known]) -> tuple[Known, ...]:
         """What is known of the results of a graph inside a node."""
@@ -198,13 +198,14 @@ def broadcast(call: Call, *shapes: Shape) -> Shape:
 
 def _broadcast_sizes(call: Call, sizes: Sequence[DimExpr]) -> DimExpr:
     """The size that is not 1. Where several may be: one that cannot be 1, or else the largest."""
-    found = [size for size in dict.fromkeys(sizes) if size.value != 1]
+    found = list(dict.fromkeys(size.simplified(call.scope.dims) for size in sizes if size.value != 1))
     if len(found) < 2:
         return found[0] if found else DimExpr.of(1)
     wide = [size for size in found if call.bounds(size)[0] > 1 or size.value == 0]
-    if wide:
-        chosen = next((size for size in wide if size.value is not None), wide[0])
-        for size in wide:
-            call.same(chosen, size)
-        return chosen
-    return call.largest(*found)
+    chosen = next((size for size in wide if size.value is not None), wide[0] if wide else found[0])
+    for other in found:
+        if other in wide:
+            call.same(chosen, other)
+        else:
+            call.scope.require(chosen, other, f"{call.label}: two sizes of operands", stretches=True)
+    return chosen if wide else call.largest(*found)

@@ -28,19 +28,27 @@ class DecidedSize:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What holds of sizes in every valid run: two are the same, or (without `right`) one is not negative."""
+    """What holds of sizes in every valid run: two are the same, or (without `right`) one is not negative.
+
+    With `stretches`, one of the two may also be 1.
+    """
 
     left: DimExpr
     right: DimExpr | None
     about: str
+    stretches: bool = False
 
     def __str__(self) -> str:
-        return f"{self.left} {'>= 0' if self.right is None else f'= {self.right}'}: {self.about}"
+        relation = ">= 0" if self.right is None else f"= {self.right}"
+        return f"{self.left} {relation}{' (or one of them is 1)' if self.stretches else ''}: {self.about}"
 
     def holds(self, sizes: Mapping[str, int]) -> bool:
         """For these sizes."""
         left = self.left.bind(sizes)
-        return left >= 0 if self.right is None else left == self.right.bind(sizes)
+        if self.right is None:
+            return left >= 0
+        right = self.right.bind(sizes)
+        return left == right or (self.stretches and 1 in (left, right))
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,15 +140,18 @@ class _Tracker:
         self._fresh[stem, about] = DimExpr.of(name if dim.fixed is None else dim.fixed)
         return self._fresh[stem, about]
 
-    def require(self, left: DimExpr, right: DimExpr, about: str) -> None:
+    def require(self, left: DimExpr, right: DimExpr, about: str, stretches: bool = False) -> None:
+        left, right = left.simplified(self.dims), right.simplified(self.dims)
         difference = left - right
+        if not difference.terms:
+            return
         if difference in self._demanded:
             return
         self._demanded.add(difference)
         lo, hi = difference.bounds(self.dims)
-        if lo > 0 or hi < 0:
+        if (lo > 0 or hi < 0) and not stretches:
             raise UntrackedError(f"{left} and {right} must be the same size, and are not for any sizes in range")
-        self.demands.append(Demand(left, right, about))
+        self.demands.append(Demand(left, right, about, stretches))
 
 
 def _is_compound(size: DimExpr) -> bool:

@@ -198,6 +198,21 @@ def test_ranges_decide() -> None:
     assert fixed.text("y") == "[6, m]"
 
 
+def test_a_pyramid_whose_maps_fit_at_multiples() -> None:
+    graph = """(float[n, 1, h, 32] x) => (y) {
+        a = MaxPool <kernel_shape = [2, 2], strides = [2, 2], ceil_mode = 1> (x)
+        b = MaxPool <kernel_shape = [2, 2], strides = [2, 2], ceil_mode = 1> (a)
+        c = Resize(b, , s)  y = Add(a, c)
+    }"""
+    scales = np.array([1, 1, 2, 2], np.float32)
+    open_ended = tracked(graph, "h=1..100", s=scales)
+    (demand,) = open_ended.demands
+    assert [height for height in range(1, 13) if demand.holds({"h": height})] == [1, 2, 3, 4, 7, 8, 11, 12]
+    fitting = tracked(graph, "h=4..100:4", s=scales)
+    assert not fitting.demands
+    assert fitting.text("y") == "[n, 1, 2*(h//4), 16]"
+
+
 def test_demands() -> None:
     table = tracked("(float[a, k] x, float[l, b] w) => (y) { y = MatMul(x, w) }", "k=1..9", "l=1..9")
     assert table.text("y") == "[a, b]"
