@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import lzma
 import random
 import sqlite3
 import subprocess
 import sys
 import zlib
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 
 import flextune
@@ -27,6 +29,8 @@ from flextune.workload.parse import parse_workload
 from tests.fuzz.mutation import damaged_bytes, damaged_json, damaged_text, json_bytes
 
 ROOT = Path(__file__).parents[2]
+_BUILT_ELEMENTS = 10_000
+"""Of the largest tensor of a workload that is built and computed."""
 
 
 class FuzzTarget(ABC):
@@ -170,8 +174,8 @@ class Records(FuzzTarget):
         self._lines = [(folder / "good.jsonl").read_bytes().splitlines()[0]]
         self._lines += [
             line
-            for path in sorted((ROOT / "tests/data/format_1").glob("*.jsonl"))
-            for line in path.read_bytes().splitlines()[:20]
+            for path in sorted((ROOT / "tests/data/format_1").glob("*.jsonl.xz"))
+            for line in lzma.decompress(path.read_bytes()).splitlines()[:20]
         ]
 
     def damaged(self, rng: random.Random) -> bytes:
@@ -207,15 +211,16 @@ class Rows(FuzzTarget):
             return damaged_bytes(rng, self._data)
         self._scratch.write_bytes(self._data)
         with contextlib.closing(sqlite3.connect(self._scratch)) as connection:
-            columns = [row[1] for row in connection.execute("PRAGMA table_info(records)") if row[1] != "id"]
-            column = rng.choice([*columns, *["record"] * 4])
-            (text,) = connection.execute(f"SELECT {column} FROM records WHERE id = 1").fetchone()
+            table, text_column = rng.choice((("trials", "own"), ("contexts", "common")))
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})") if row[1] != "id"]
+            column = rng.choice([*columns, *[text_column] * 4])
+            (text,) = connection.execute(f"SELECT {column} FROM {table} WHERE id = 1").fetchone()
             odd = rng.choice([None, 5, b"\xff\xfe", "", "{}", "[" * 3000])
-            if column == "record" and rng.random() < 0.7:
+            if column == text_column and rng.random() < 0.7:
                 odd = json.dumps(damaged_json(rng, json.loads(text)))
             with contextlib.suppress(sqlite3.Error, UnicodeEncodeError):
                 connection.execute("PRAGMA ignore_check_constraints = 1")
-                connection.execute(f"UPDATE records SET {column} = ? WHERE id = 1", (odd,))
+                connection.execute(f"UPDATE {table} SET {column} = ? WHERE id = 1", (odd,))
             connection.commit()
         return self._scratch.read_bytes()
 
@@ -257,7 +262,7 @@ class Specs(FuzzTarget):
                 "level": ["-O1", "-O2"],
                 "x": [1.5, 2],
             },
-            "constraints": ["level != '-O1' or tile < 16", "tile * x < 100 and (tile if x > 1.5 else 3) > 2"],
+            "constraints": ["level != '-O1' or tile < 16", "tile * x < 200 and (tile > 8 or x > 1.5)"],
             "command": {
                 "build": ["true", "{level}"],
                 "run": ["echo", "{tile}", "{x}"],
@@ -268,17 +273,52 @@ class Specs(FuzzTarget):
             "timeout_secs": 10,
             "default": {"tile": 16, "level": "-O2", "x": 1.5},
         }
+        self._more = {
+            "enqueue": [{"tile": 8, "level": "-O2", "x": 2}],
+            "direction": {"": "maximize"},
+            "finalists": 2,
+            "stop_value": 0.5,
+            "version": "1",
+            "memory_mib": 100,
+            "build_timeout_secs": 3.5,
+            "parameters": {
+                "tile": {"low": 16, "high": 64, "log": 3},
+                "level": {"values": ["-O2", True, 3]},
+                "x": {"low": 0.5, "high": 2, "step": 0.25},
+            },
+            "command": {"run": ["echo", "{tile}{level}", "{x}", "{folder}"], "metrics": {"secs": "printed"}},
+        }
 
     def damaged(self, rng: random.Random) -> bytes:
-        return json_bytes(damaged_json(rng, self._good))
+        more = {name: value for name, value in self._more.items() if rng.random() < 0.3}
+        return json_bytes(damaged_json(rng, {**self._good, **more}))
 
     def read(self, path: Path) -> int:
         spec = read_spec(path)
-        spec.objective(path.parent)
-        spec.options(True)
+        command = spec.objective(path.parent)
+        options = spec.options(True)
         space = spec.space()
-        if space.solutions.count and spec.default is not None:
-            space.complete(spec.default)
+        numbers = {"": 1.0, "wall": 2.0, **{name: 3.0 for name, _ in command.metrics}}
+        goals = spec.direction if isinstance(spec.direction, dict) else {"": spec.direction}
+
+        def measured(values: dict[str, object]) -> object:
+            texts = {**{name: str(value) for name, value in values.items()}, "folder": "."}
+            command.words(command.run, texts)
+            found = {name: numbers[name] for name in goals if name in numbers}
+            return found if set(found) - {""} else 1.0
+
+        minimize(
+            measured,
+            space,
+            2,
+            "random",
+            default=spec.default,
+            enqueue=spec.enqueue,
+            direction=spec.direction,
+            name=spec.name or "spec",
+            version=spec.version,
+            options=replace(options, isolated=False, workers=1),
+        )
         return 0
 
 
@@ -336,7 +376,7 @@ class Constraints(FuzzTarget):
             "x % y == 0 and y > 1 or x < 3",
             "min(x, y, 3) ** 2 >= max(1, abs(x - y)) // 2",
             "word in ('a', 'b') and not x == 4",
-            "x if y > 2 else word != 'b'",
+            "y <= 2 or word != 'b'",
             "1 < x <= y < 8",
         ]
 
@@ -353,21 +393,62 @@ class Constraints(FuzzTarget):
 
 
 class Workloads(FuzzTarget):
+    """Texts of all operators whose parts were exchanged; what is read is a program, and its text means the same."""
+
     name, suffix = "workloads", ".txt"
+
+    _VALUES = ("0", "1", "2", "3", "-1", "5", "17", "2147483647", "99999999999", "1x0", "1x0x0x2", "", "x", "float32")
+    _WORDS = ("bfloat16", "uint8", "float16", "nhwc", "nchw", "constant", "bias+relu", "relu", "sum", "max", "4x5")
 
     def __init__(self, folder: Path) -> None:
         self._good = [
             "gemm:m=64,n=64,k=64",
+            "gemm:m=6,n=7,k=5,dtype=bfloat16,epilogue=bias+relu,weights=constant",
+            "bmm:b=2,m=5,n=6,k=7",
+            "gemv:m=9,k=17",
+            "conv1d:w=9,ci=3,co=4,kw=3,pad=1x0",
             "conv2d:n=1,h=14,w=14,ci=32,co=32,kh=3,kw=3,stride=1,pad=1",
-            "softmax:m=8,n=100",
-            "gemm:m=64,n=64,k=64,dtype=float32",
+            "conv2d:h=7,w=7,ci=6,co=12,kh=3,kw=3,groups=6,pad=1x0x0x2,layout=nhwc",
+            "conv3d:d=5,h=6,w=7,ci=2,co=3,kd=3,kh=3,kw=3,pad=1",
+            "depthwise:h=7,w=7,c=6,multiplier=2,kh=3,kw=3,pad=1",
+            "conv2d_transpose:h=4,w=5,ci=2,co=3,kh=3,kw=3,stride=2",
+            "softmax:rows=8,cols=100",
+            "layer_norm:rows=4,cols=33",
+            "elementwise:shape=4x5,ops=relu",
         ]
 
     def damaged(self, rng: random.Random) -> bytes:
-        return damaged_text(rng, rng.choice(self._good)).encode(errors="surrogatepass")
+        text = rng.choice(self._good)
+        if rng.random() < 0.3:
+            return damaged_text(rng, text).encode(errors="surrogatepass")
+        operator, _, rest = text.partition(":")
+        parts = [part.partition("=")[::2] for part in rest.split(",")]
+        for _ in range(rng.randint(1, 2)):
+            at = rng.randrange(len(parts))
+            name = parts[at][0]
+            match rng.randrange(5):
+                case 0 if len(parts) > 1:
+                    del parts[at]
+                case 1:
+                    parts.insert(at, rng.choice(parts))
+                case 2:
+                    other = rng.choice(rng.choice(self._good).partition(":")[2].split(","))
+                    parts.append(other.partition("=")[::2])
+                case 3:
+                    operator = rng.choice(self._good).partition(":")[0]
+                case _:
+                    parts[at] = (name, rng.choice((*self._VALUES, *self._WORDS)))
+        return f"{operator}:{','.join(f'{name}={value}' for name, value in parts)}".encode()
 
     def read(self, path: Path) -> int:
-        str(parse_workload(path.read_bytes().decode(errors="surrogatepass")))
+        workload = parse_workload(path.read_bytes().decode(errors="surrogatepass"))
+        assert parse_workload(str(workload)) == workload
+        assert workload.flops >= 0
+        tensors = (*workload.inputs, *workload.outputs)
+        if max(tensor.elements for tensor in tensors) < _BUILT_ELEMENTS:
+            workload.prim_func()
+            results = workload.reference(workload.random_inputs(0))
+            assert [each.shape for each in results] == [tensor.shape for tensor in workload.outputs]
         return 0
 
 
