@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from flextune.schedule.blocked_scan import block_scan
 from flextune.schedule.groups import split_groups
 from flextune.schedule.packing import PackedAxes
 from flextune.schedule.peel import peel_columns, peel_tail
@@ -157,6 +158,22 @@ class SplitPhases(Step):
 
     def python(self, assignment: Mapping[str, int]) -> str:
         return f"func = split_phases(func, {self.block!r}); sch = Schedule(func)"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockScan(Step):
+    """Compute prefix sums in blocks: see `block_scan`."""
+
+    kind: ClassVar[str] = "block_scan"
+    rewrites: ClassVar[bool] = True
+    block: str
+    width: int
+
+    def apply(self, program: Program) -> None:
+        program.function = block_scan(program.function, self.block, self.width)
+
+    def python(self, assignment: Mapping[str, int]) -> str:
+        return f"func = block_scan(func, {self.block!r}, {self.width}); sch = Schedule(func)"
 
 
 @dataclass(frozen=True, slots=True)

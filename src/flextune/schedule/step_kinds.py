@@ -24,6 +24,7 @@ _SHARED = {
     "split_reduction": f"{_REWRITING}:SplitReduction",
     "split_phases": f"{_REWRITING}:SplitPhases",
     "split_groups": f"{_REWRITING}:SplitGroups",
+    "block_scan": f"{_REWRITING}:BlockScan",
     "write_out": f"{_REWRITING}:WriteOut",
     "loops": f"{_PRIMITIVE}:Loops",
     "split": f"{_PRIMITIVE}:Split",

@@ -19,9 +19,9 @@ from flextune.workload.operator_parameters import nearest
 ENTRY_POINT_GROUP = "flextune.operators"
 
 
-def _shipped(module: str, attribute: str) -> Callable[[], Operator]:
+def _shipped(module: str, attribute: str, folder: str = "flextune.workload.operators") -> Callable[[], Operator]:
     def load() -> Operator:
-        operator = getattr(import_module(f"flextune.workload.operators.{module}"), attribute)
+        operator = getattr(import_module(f"{folder}.{module}"), attribute)
         if not isinstance(operator, Operator):
             raise TypeError(f"{module}.{attribute} is not an Operator")
         return operator
@@ -37,6 +37,7 @@ _FACTORIES: dict[str, Callable[[], Operator]] = {
     "conv2d": _shipped("conv", "CONV2D"),
     "conv3d": _shipped("conv", "CONV3D"),
     "conv2d_im2col": _shipped("im2col", "CONV2D_IM2COL"),
+    "conv2d_winograd": _shipped("winograd_operator", "CONV2D_WINOGRAD", "flextune.plan.algorithms"),
     "depthwise": _shipped("depthwise", "DEPTHWISE"),
     "conv1d_transpose": _shipped("conv_transpose", "CONV1D_TRANSPOSE"),
     "conv2d_transpose": _shipped("conv_transpose", "CONV2D_TRANSPOSE"),

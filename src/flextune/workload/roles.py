@@ -9,3 +9,6 @@ SPREAD = "transposed.spread"
 """The role of a block that puts zeros between the elements of an image, for a transposed convolution."""
 STRIDES, LOWS = "flextune.strides", "flextune.lows"
 """Its annotations: along each dimension, places between neighbouring elements, and places before the first one."""
+
+PREFIX_SUM = "prefix sum"
+"""The role of a block that sums up the elements of a row as far as each result."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from flextune.errors import ScheduleError, UsageError
 from flextune.platforms.cpu.attention.attention_step import Attention
 from flextune.schedule.rewriting_steps import (
+    BlockScan,
     PeelColumns,
     PeelTail,
     Restage,
@@ -63,6 +64,7 @@ simple_steps = st.one_of(
     st.builds(PeelColumns, names, names, numbers),
     st.builds(SplitReduction, names, names, numbers),
     st.builds(SplitPhases, names),
+    st.builds(BlockScan, names, numbers),
     st.builds(SplitGroups, names, names, numbers),
     st.builds(WriteOut, names),
     st.builds(Loops, names, many_names),
@@ -97,7 +99,7 @@ def test_the_round_trip_draws_every_kind_of_step() -> None:
     drawn = {
         Attention,
         Choose,
-        *(PeelColumns, SplitGroups, SplitPhases, SplitReduction, WriteOut),
+        *(BlockScan, PeelColumns, SplitGroups, SplitPhases, SplitReduction, WriteOut),
         *(Restage, PeelTail, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor),
     }
     assert drawn | {SetScope, Tensorize, ImportCode} == {step_kinds().get(name) for name in step_kinds().names}

@@ -208,6 +208,8 @@ def test_pool2d(data: st.DataObject, kind: str, layout: str) -> None:
         "mttkrp:n=39,k1=5,k2=7,m=4",
         "block_circulant:rows=19,cols=21,block=4",
         "block_circulant:rows=8,cols=24",
+        "conv2d_winograd:n=2,h=9,w=8,ci=5,co=4,pad=1x0,tile=2",
+        "conv2d_winograd:h=11,w=7,ci=8,co=3,pad=1",
         "lstm_cell:n=3,input=5,hidden=7,bias=1",
         "lstm_cell:input=19,hidden=17,dtype=bfloat16",
         "batch_norm:n=33,c=5",

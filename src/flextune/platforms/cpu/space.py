@@ -21,6 +21,7 @@ from flextune.platforms.cpu.rules.nests import ElementwiseRule, ParallelNestRule
 from flextune.platforms.cpu.rules.phases import apply_phases
 from flextune.platforms.cpu.rules.register_tile import apply_register_tile
 from flextune.platforms.cpu.rules.rows import RowRule, peel_rows, reduces_contiguously, row_dimensions
+from flextune.platforms.cpu.rules.scans import apply_blocked_scan
 from flextune.platforms.cpu.rules.separable import apply_separable
 from flextune.platforms.cpu.rules.splits import SPLIT_RULE, peel_odd_columns, split_long_reductions
 from flextune.platforms.cpu.rules.transposed import TransposeRule, transposed_axis
@@ -90,6 +91,11 @@ def whole_algorithms(draft: Draft, limits: CpuLimits) -> None:
 def phases(draft: Draft, limits: CpuLimits) -> None:
     """Transposed convolutions become one plain convolution for all phases of the stride, before all else."""
     apply_phases(draft)
+
+
+def scans(draft: Draft, limits: CpuLimits) -> None:
+    """Prefix sums are summed up in blocks."""
+    apply_blocked_scan(draft, limits)
 
 
 def groups(draft: Draft, limits: CpuLimits) -> None:
@@ -192,8 +198,8 @@ def bare_nests(draft: Draft, limits: CpuLimits) -> None:
 
 _WITH_ATTENTION: tuple[RulePass, ...] = (attention,)
 _REST: tuple[RulePass, ...] = (contractions, rows, spatial_reductions, single_rows, nests)
-_FULL: tuple[RulePass, ...] = (phases, groups, inlining, whole_algorithms, splits, *_REST)
-_WITHOUT_SPLITS: tuple[RulePass, ...] = (phases, groups, inlining, whole_algorithms, *_REST)
+_FULL: tuple[RulePass, ...] = (phases, scans, groups, inlining, whole_algorithms, splits, *_REST)
+_WITHOUT_SPLITS: tuple[RulePass, ...] = (phases, scans, groups, inlining, whole_algorithms, *_REST)
 _WITHOUT_PHASES: tuple[RulePass, ...] = (groups, inlining, whole_algorithms, *_REST)
 _WITHOUT_ROWS: tuple[RulePass, ...] = (groups, inlining, whole_algorithms, contractions, spatial_reductions, nests)
 _NESTS_ONLY: tuple[RulePass, ...] = (bare_nests,)
