@@ -282,17 +282,10 @@ class _Phases:
         return nest.wrap("phase_weight", store, reads, [element_region(buffer, place)])
 
     def _loops(self) -> list[tuple[str, int]]:
-        """Those over results: phases beside their places, but never innermost, where vectors may run."""
-        by_result = {axis.result: axis for axis in self.axes if axis.is_split}
-        loops: list[tuple[str, int]] = []
-        for it in self.facts.spatial:
-            axis = by_result.get(it.name)
-            if axis is None:
-                loops.append((it.name, it.extent))
-                continue
-            pair = [(axis.result, axis.places), (axis.phase, axis.stride)]
-            loops += pair[::-1] if it is self.facts.spatial[-1] else pair
-        return loops
+        """Those over results: phases outermost, so that tiles are taken of channels and places before them."""
+        places = {axis.result: axis.places for axis in self.axes if axis.is_split}
+        phases = [(axis.phase, axis.stride) for axis in self.axes if axis.is_split]
+        return [*phases, *((it.name, places.get(it.name, it.extent)) for it in self.facts.spatial)]
 
     def _product(self, image: Buffer, phased: Buffer | None) -> tuple[Statement, Buffer]:
         """The convolutions of all phases, and their result."""

@@ -204,6 +204,7 @@ def test_pool2d(data: st.DataObject, kind: str, layout: str) -> None:
         "reduce:op=variance,m=3300,n=17,axis=0",
         "bilinear:n=3,k1=5,k2=37,m=4",
         "bilinear:n=9,k1=41,k2=7,m=4,dtype=bfloat16",
+        "bilinear:n=9,k1=5,k2=3,m=4,dtype=bfloat16",
         "mttkrp:n=3,k1=5,k2=37,m=4,dtype=bfloat16",
         "mttkrp:n=39,k1=5,k2=7,m=4",
         "block_circulant:rows=19,cols=21,block=4",

@@ -59,7 +59,8 @@ class _TripleProduct(Operator):
 class Bilinear(_TripleProduct):
     """out[n, m] = sum over k1 and k2 of A[n, k1] * weight[m, k1, k2] * B[n, k2].
 
-    First the weights are multiplied by B (block `weighted`), then the results by A.
+    First the weights are multiplied by B (block `weighted` [m, k1, n]), then the results by A; or, for a batch and
+    where that is smaller, A and B by each other (block `outer` [n, k1, k2]), and the results by the weights.
     """
 
     name = "bilinear"
@@ -83,6 +84,13 @@ class Bilinear(_TripleProduct):
         def last(i: Expression, rest: Expression) -> Expression:
             return build.sum(rest * build.widened(left[i, outer]), [outer])
 
+        if n >= _LEAST_LANES and k2 <= m:
+            both = build.compute((n, k1, k2), lambda i, p, q: build.product(left[i, p], right[i, q]), "outer")
+            return build.compute(
+                (n, m),
+                lambda i, j: build.sum(both[i, outer, inner] * build.widened(weight[j, outer, inner]), [outer, inner]),
+                self.name,
+            )
         if n < _LEAST_LANES:
             weighted = build.compute((n, m, k1), lambda i, j, k: term(i, j, k), "weighted")
             return build.compute((n, m), lambda i, j: last(i, weighted[i, j, outer]), self.name)

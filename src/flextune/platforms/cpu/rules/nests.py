@@ -19,6 +19,8 @@ PARALLEL_RULE = "parallel-nest"
 PARALLEL_ELEMENTS = 1 << 14
 """Nests of fewer are not shared among the cores."""
 _TASKS_PER_CORE = (1, 2, 4, 8)
+_LONG_VECTORS = 256
+"""Of so many, a last one that is not whole costs nothing."""
 
 
 class ElementwiseRule:
@@ -97,7 +99,8 @@ class ElementwiseRule:
         )
         parts = (f"{loop}.steps", f"{loop}.unroll", f"{loop}.lanes")
         draft.add(Split(loop, (None, unroll, lanes), parts), Mark(parts[2], "vectorize"), Mark(parts[1], "unroll"))
-        widest = full if exact else 1
+        is_long = not block.is_symbolic and inner.extent >= _LONG_VECTORS * full
+        widest = full if exact or is_long else 1
         draft.estimates.append(lambda columns: prefer(columns, lanes, widest) * prefer(columns, unroll, 1))
         return parts[0]
 
