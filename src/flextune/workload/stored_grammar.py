@@ -125,6 +125,8 @@ _ANNOTATIONS: Final = Named(
         "auto_scheduler_simplify_const_tensor_indices": frozenset(("ffi.String",)),
         "auto_scheduler_always_unroll_inner": frozenset(("ffi.String",)),
         "flextune.role": frozenset(("ffi.String",)),
+        "flextune.strides": frozenset(("int", "ir.IntImm")),
+        "flextune.lows": frozenset(("int", "ir.IntImm")),
         "flextune.gain": frozenset(("int",)),
         "flextune.online": frozenset(("int",)),
     }
