@@ -124,7 +124,8 @@ def _spread(build: TensorBuilder, data: Tensor, window: Window, spatial: tuple[i
     """The data with stride - 1 zeros between neighbours, and zeros around (or elements cut off) for the kernel."""
     extents = tuple(size + span - 1 for size, span in zip(spatial, window.spans, strict=True))
     lows = tuple(span - 1 - before for span, before in zip(window.spans, window.before, strict=True))
-    if extents == window.extents and not any(lows):
+    strided = any(stride > 1 and size != 1 for stride, size in zip(window.stride, window.extents, strict=True))
+    if extents == window.extents and not any(lows) and not strided:
         return data
     shape = build.shape(data)
     first = 1 if layout.endswith("c") else 2
