@@ -74,7 +74,7 @@ class WinogradConvolution2d(Operator):
 
         del build
         (top, left), (bottom, right) = params.pads(2)
-        result: Tensor = winograd_tensor(*tensors, (top, left, bottom, right), params.integer("tile"))
+        result: Tensor = winograd_tensor(tensors[0], tensors[1], (top, left, bottom, right), params.integer("tile"))
         return result
 
     def reference(self, params: Params, arrays: Sequence[np.ndarray]) -> np.ndarray:
