@@ -16,7 +16,7 @@ from flextune.importing.binding import bind_values, shape_inputs
 from flextune.importing.expansion import expand_functions
 from flextune.importing.input_sizes import input_specs
 from flextune.importing.local_functions import check_functions
-from flextune.importing.operators import check_operators, refuse_random
+from flextune.importing.operators import check_operators, refuse_random, state_defaults
 from flextune.importing.order import sort_nodes
 from flextune.importing.reading import check_proto, read_proto
 from flextune.importing.values import ValueSpec, random_values
@@ -111,6 +111,7 @@ def model_from_proto(
     check_functions(proto, source)
     proto = bind_values(proto, values or {}, source)
     proto = expand_functions(proto)
+    state_defaults(proto.graph)
     if only_own:
         check_operators(proto, source)
     sort_nodes(proto.graph, source)

@@ -15,6 +15,9 @@ from flextune.importing.simplify.quantized_operators import FORMS
 from flextune.importing.simplify.spelling import SPELT_OUT
 from flextune.importing.tensors import tensor_array
 
+_MISREAD_DEFAULTS = {"STFT": {"onesided": 1}}
+"""Attributes by operator that ONNX's inference takes for 0 where they are left out, and their defaults."""
+
 CONTROL_FLOW = frozenset({"Constant", "If", "Loop", "Scan"})
 """Handled outside the importer's table of operators: graphs inside nodes become functions of their own."""
 
@@ -59,6 +62,15 @@ def supported_operators() -> frozenset[str]:
     """Operators of the default domain that the importer knows, or what is before it."""
     spelt_out = frozenset(name for domain, name in KNOWN if not domain) | SPELT_OUT.keys()
     return (frozenset(onnx_frontend._get_convert_map()) | CONTROL_FLOW | RECURRENT | spelt_out) - MISREAD
+
+
+def state_defaults(graph: onnx.GraphProto) -> None:
+    """Write out the attributes whose defaults ONNX's inference gets wrong, so that everybody finds the same shapes."""
+    for node in all_nodes(graph):
+        stated = {attribute.name for attribute in node.attribute}
+        for name, default in _MISREAD_DEFAULTS.get(node.op_type, {}).items():
+            if node.domain in ("", "ai.onnx") and name not in stated:
+                node.attribute.append(onnx.helper.make_attribute(name, default))
 
 
 def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

@@ -55,6 +55,9 @@ def stft(write: Writer) -> None:
         write.refuse(f"a window {list(write.shape(window))} for frames of {length} is not supported")
     if step < 1 or length > shape[1]:
         write.refuse(f"frames of {length} in steps of {step} do not fit a signal of {shape[1]}")
+    if shape[2] == 1 and length <= DIRECT and (not window or write.value(window) is not None):
+        _by_convolution(write, signal, (shape[0], shape[1], length, step))
+        return
     first = np.arange((shape[1] - length) // step + 1) * step
     frames = write.emit("Gather", [signal, write.integers(first[:, None] + np.arange(length))], axis=1)
     if window:
@@ -63,6 +66,19 @@ def stft(write: Writer) -> None:
     half = bool(attribute(write.node, "onesided", 1))
     value, size, pair = _transformed(write, frames, (lead, length, shape[2]), length, (False, half))
     write.shaped(value, (*lead, size, pair), write.output(0))
+
+
+def _by_convolution(write: Writer, signal: str, sizes: tuple[int, int, int, int]) -> None:
+    """Transforms of real frames, each number of which is a filter that goes over the signal in steps."""
+    batch, count, length, step = sizes
+    half = bool(attribute(write.node, "onesided", 1))
+    matrix = _matrix(length, 1, length, inverse=False, half=half)
+    bins, window = matrix.shape[2], write.value(write.input(2))
+    filters = matrix.reshape(length, 2 * bins).T * (1.0 if window is None else window.astype(np.float64))
+    rows = write.shaped(signal, (batch, 1, count))
+    found = write.emit("Conv", [rows, write.number(filters[:, None])], strides=[step])
+    frames = (count - length) // step + 1
+    write.shaped(write.transposed(found, [0, 2, 1]), (batch, frames, bins, 2), write.output(0))
 
 
 def mel_weight_matrix(write: Writer) -> None:

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import helper
 
+from flextune.apply.build import compile_model
 from flextune.errors import ModelError
 from flextune.importing.model import model_from_proto
 from flextune.importing.onnx_graph import OnnxGraph
@@ -17,6 +18,8 @@ from flextune.importing.simplify.fused import spell_out_fused
 from flextune.importing.simplify.opset import upgrade_operators
 from flextune.importing.simplify.resizes import explicit_resizes
 from flextune.importing.simplify.spelling import spell_out_operators
+from flextune.plan.partition import partition_model
+from flextune.target.detect import detect
 from flextune.testing.models import evaluate, model_of, value
 
 MICROSOFT, ML = "com.microsoft", "ai.onnx.ml"
@@ -200,7 +203,36 @@ def test_signals_are_transformed_by_frames() -> None:
         if has_window:
             inputs["w"] = np.hanning(length).astype(np.float32)
         names = ["x", "step", "w" if has_window else "", "n"]
-        spelt(model("STFT", inputs, 1, ["step", "n"], names, onesided=half), inputs)
+        for constants in (
+            ["step", "n"],
+            ["step", "n", *inputs.keys() & {"w"}],
+        ):
+            spelt(model("STFT", inputs, 1, constants, names, onesided=half), inputs)
+
+
+def test_one_sided_transforms_are_meant_where_nothing_is_said() -> None:
+    """ONNX's inference takes the default for the other one: what reads the shape would see another."""
+    nodes = [
+        helper.make_node("STFT", ["x", "step", "w"], ["f"]),
+        helper.make_node("ReduceSumSquare", ["f", "last"], ["s"], keepdims=0),
+        helper.make_node("MatMul", ["s", "m"], ["y"]),
+        helper.make_node("Shape", ["s"], ["n"]),
+        helper.make_node("Expand", ["one", "n"], ["z"]),
+    ]
+    constants = {
+        "step": np.array(8), "w": np.hanning(16).astype(np.float32), "last": integers(-1), "m": floats(9, 4),
+        "one": np.ones(1, np.float32),
+    }  # fmt: skip
+    proto = model_of(nodes, [value("x", [2, 100])], [value("y", None), value("z", None)], constants, 18)
+    runtime, given = pytest.importorskip("onnxruntime"), {"x": floats(2, 100)}
+    free = onnx.ModelProto.FromString(proto.SerializeToString())
+    for dimension in free.graph.input[0].type.tensor_type.shape.dim:
+        dimension.Clear()
+    wanted = runtime.InferenceSession(free.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, given)
+    read = model_from_proto(proto, "net")
+    results = compile_model(partition_model(read), {}, detect()).executable.run(given)
+    for got, want in zip(results.values(), wanted, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("mode", ["linear", "nearest", "cubic"])
