@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from flextune.analysis.report import ProgramAnalysis
 from flextune.target import kinds
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
@@ -37,6 +36,15 @@ class Roofline:
         return asdict(self)
 
 
+class Traffic(Protocol):
+    """What moves through memory and of which type; `ProgramAnalysis` and `Work` have it."""
+
+    @property
+    def bytes(self) -> float: ...
+    @property
+    def dtype(self) -> str: ...
+
+
 class Bounds(Protocol):
     """Seconds that computing and moving the data take at the machine's peaks; `flextune.trial.cost.Cost` has them."""
 
@@ -46,12 +54,12 @@ class Bounds(Protocol):
     def memory(self) -> float: ...
 
 
-def roofline(analysis: ProgramAnalysis, target: Target, peaks: Peaks, cost: Bounds) -> Roofline:
-    """What the platform's estimate for `analysis` at `peaks` says; a program without operations is limited by memory.
+def roofline(traffic: Traffic, target: Target, peaks: Peaks, cost: Bounds) -> Roofline:
+    """What the platform's estimate for the program at `peaks` says; a program without operations is limited by memory.
 
     UsageError where no peak was measured for its dtype.
     """
-    peak, compute, fits = peaks.for_dtype(analysis.dtype), cost.compute, _smallest_cache(analysis.bytes, target)
+    peak, compute, fits = peaks.for_dtype(traffic.dtype), cost.compute, _smallest_cache(traffic.bytes, target)
     rate = peaks.bytes_per_sec(fits)
     memory = cost.memory * peaks.memory_bytes_per_sec / rate
     return Roofline(
@@ -65,7 +73,7 @@ def roofline(analysis: ProgramAnalysis, target: Target, peaks: Peaks, cost: Boun
     )
 
 
-def _smallest_cache(data_bytes: int, target: Target) -> str:
+def _smallest_cache(data_bytes: float, target: Target) -> str:
     caches = kinds.get(target.kind).caches(target)
     sizes = ((cache.name, cache.size_bytes * (target.cores if cache.per_core else 1)) for cache in caches)
     return next((name for name, size in sizes if data_bytes <= size), "memory")

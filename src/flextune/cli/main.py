@@ -33,6 +33,7 @@ from flextune.cli import (
     pretrain,
     records,
     replay,
+    report,
     run,
     show,
     space,
@@ -117,6 +118,7 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("minimize")(minimize.minimize)
 app.command("accuracy")(accuracy.accuracy)
 app.command("show")(show.show)
+app.command("report")(report.report)
 app.command("compile")(compile_model.compile_model)
 app.command("replay")(replay.replay)
 app.command("run")(run.run)

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias, Union
 
 from flextune.printable import printable
+from flextune.quantities import rate as rate
+from flextune.quantities import seconds as seconds
 
 JsonValue: TypeAlias = Union[bool, int, float, str, Sequence["JsonValue"], Mapping[str, "JsonValue"], None]  # noqa: UP007
 
@@ -48,21 +50,3 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "
         for column, width, to_right in zip(columns, widths, right, strict=True)
     ]
     return "\n".join((indent + "  ".join(row)).rstrip() for row in zip(*cells, strict=True))
-
-
-def seconds(value: float) -> str:
-    """`1.234 ms`, `56.7 µs`, `2.50 s`; `-` for what was never measured."""
-    if not math.isfinite(value):
-        return "-"
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if value >= scale:
-            return f"{value / scale:.4g} {unit}"
-    return f"{value * 1e9:.3g} ns"
-
-
-def rate(value: float, unit: str = "FLOP/s") -> str:
-    """`512.3 GFLOP/s`."""
-    for prefix, scale in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
-        if value >= scale:
-            return f"{value / scale:.4g} {prefix}{unit}"
-    return f"{value:.4g} {unit}"

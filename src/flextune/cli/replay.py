@@ -81,7 +81,7 @@ def choose_record(records: Sequence[TuningRecord], what: str) -> TuningRecord:
 
 def best_record(records: Sequence[TuningRecord], workload: str) -> TuningRecord:
     """The fastest of the workload's records. Raises `UsageError` when there is none that ran."""
-    from flextune.tuning.evidence import best_record as fastest
+    from flextune.trial.evidence import best_record as fastest
 
     of_workload = of_this(records, workload)
     if not of_workload:
@@ -93,10 +93,12 @@ def best_record(records: Sequence[TuningRecord], workload: str) -> TuningRecord:
 
 
 def of_this(records: Sequence[TuningRecord], workload: str) -> list[TuningRecord]:
-    """The records of a workload, named as the records name it or in any other way that `parse_workload` takes."""
+    """The records of a workload, named as the records or `show` name it, or in any way that `parse_workload` takes."""
     from flextune.workload.parse import parse_workload
+    from flextune.workload.readable import readable_name
 
     named = [record for record in records if record.workload == workload]
+    named = named or [record for record in records if readable_name(record.workload, record.body) == workload]
     if named:
         return named
     key = parse_workload(workload).key

@@ -12,6 +12,7 @@ import typer
 from flextune.cli.arguments import DatabasePath, Json
 from flextune.cli.output import JsonValue, print_json, seconds, table
 from flextune.errors import FlextuneError, UsageError
+from flextune.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,8 +75,10 @@ def _measured(secs: float | None) -> str:
 class Summary:
     """The records of one workload on one target; the latest record of a candidate counts."""
 
+    name: str
+    """Which a person knows."""
     workload: str
-    """Its key."""
+    """Its text."""
     target: str
     """The target's text."""
     trials: int
@@ -89,6 +92,7 @@ class Summary:
 
     def to_dict(self) -> JsonValue:
         return {
+            "name": self.name,
             "workload": self.workload,
             "target": self.target,
             "trials": self.trials,
@@ -107,13 +111,22 @@ def summarise(records: Sequence[TuningRecord]) -> list[Summary]:
 
 
 def _summary(records: Sequence[TuningRecord]) -> Summary:
-    from flextune.tuning.evidence import best_record
-    from flextune.tuning.progress import failure_text
+    from flextune.trial.cause import failure_text
+    from flextune.trial.evidence import best_record
+    from flextune.workload.readable import readable_name
 
     latest = {record.key: record.measurement for record in records}
     failures = Counter(failure_text(measurement) for measurement in latest.values() if not measurement.ok)
     first, best = records[0], best_record(records)
-    return Summary(first.workload, first.target_key, len(latest), failures.total(), best, tuple(failures.most_common()))
+    return Summary(
+        readable_name(first.workload, first.body),
+        first.workload,
+        first.target_key,
+        len(latest),
+        failures.total(),
+        best,
+        tuple(failures.most_common()),
+    )
 
 
 def _best(record: TuningRecord) -> JsonValue:
@@ -153,7 +166,9 @@ def _in_brackets(given: Options) -> str:
 
 
 def _text(summary: Summary, schedule: bool) -> str:
-    lines = [summary.workload, f"  on {summary.target}", f"  {summary.trials} trials, {summary.failed} failed"]
+    is_program = summary.workload.startswith("tir:")  # of which the text says little
+    title = f"{summary.name}  ({summary.workload})" if is_program else summary.workload
+    lines = [printable(title), f"  on {summary.target}", f"  {summary.trials} trials, {summary.failed} failed"]
     if best := summary.best:
         value = f"{best.secs:.6g}" if best.of_objective else seconds(best.secs)
         lines.append(f"  best {value}  id {best.key}  {best.created}  {_searched(best)}")

@@ -14,7 +14,7 @@ from flextune.plan.partition import Partition
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.decision import GroupDecision
-from flextune.tuning.evidence import best_record
+from flextune.trial.evidence import best_record
 
 
 def choice_of(groups: Sequence[GroupKernels], database: Database, target: Target) -> dict[str, Alternative]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from html import escape as markup
 from itertools import pairwise
 
-from flextune.printable import printable
+from flextune.report.html import escape
 from flextune.report.layers import Places, place
 from flextune.report.view import CallView, GraphView, GroupView
 
@@ -163,8 +162,3 @@ def _clipped(text: str) -> str:
 def _mix(weight: float) -> str:
     red, green, blue = (round(low + (high - low) * weight) for low, high in zip(LIGHT, STRONG, strict=True))
     return f"#{red:02x}{green:02x}{blue:02x}"
-
-
-def escape(text: str) -> str:
-    """As text of XML."""
-    return markup(printable(text))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from flextune.trial.measurement import Measurement
+
 CAUSE_LIMIT = 160
 
 _REPLACEMENTS = (
@@ -25,3 +27,8 @@ def cause(error: str) -> str:
     for pattern, replacement in _REPLACEMENTS:
         text = pattern.sub(replacement, text)
     return text if len(text) <= CAUSE_LIMIT else text[: CAUSE_LIMIT - 2] + ".."
+
+
+def failure_text(measurement: Measurement) -> str:
+    """What a failure is grouped by: its status and cause."""
+    return f"{measurement.status}: {cause(measurement.error)}" if measurement.error else str(measurement.status)

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flextune.csp.parameters import Value
+from flextune.trial.cause import failure_text
 from flextune.trial.measurement import Measurement, Status
 from flextune.tuning.goals import SMALLEST, Goals, pareto_front
-from flextune.tuning.progress import failure_text
 
 
 @dataclass(frozen=True, slots=True)

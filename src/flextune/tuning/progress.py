@@ -6,8 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-from flextune.trial.cause import cause
-from flextune.trial.measurement import Measurement
+from flextune.trial.cause import failure_text
 from flextune.tuning.events import Event, FinalistMeasured, TaskOpened, TrialMeasured
 
 
@@ -69,8 +68,3 @@ class Progress:
         if not event.measurement.ok:
             self.failed += 1
             self.failures[failure_text(event.measurement)] += 1
-
-
-def failure_text(measurement: Measurement) -> str:
-    """What a failure is grouped by: its status and cause."""
-    return f"{measurement.status}: {cause(measurement.error)}" if measurement.error else str(measurement.status)

@@ -17,10 +17,10 @@ from flextune.schedule.space import SearchSpace
 from flextune.search.strategy import SearchStrategy
 from flextune.search.strategy_registry import create_strategy, strategy_options
 from flextune.target.peaks import Peaks
+from flextune.trial.evidence import deciding_records
 from flextune.trial.measurement import Candidate, Measurement
 from flextune.trial.record import Evidence, TuningRecord
 from flextune.tuning.description import describe_task
-from flextune.tuning.evidence import deciding_records
 from flextune.tuning.tune_options import TuneOptions
 from flextune.workload.workload import Workload
 

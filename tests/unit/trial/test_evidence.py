@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from flextune.testing.databases import example_record
+from flextune.trial.evidence import best_record, deciding_records
 from flextune.trial.record import Evidence, TuningRecord
-from flextune.tuning.evidence import best_record, deciding_records
 
 
 def final(tile: int, secs: float | None) -> TuningRecord:

@@ -1,0 +1,103 @@
+"""How much faster, and how sure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from flextune.quantities import seconds
+from flextune.report.comparison import CONFIDENCE
+from flextune.report.html import Html, element, joined
+from flextune.report.subject import Subject, choices
+from flextune.report.tables import copy_button, figure, folded, table
+from flextune.report.task_history import TaskHistory
+from flextune.trial.decision import RuntimeDecision, Verdict
+from flextune.trial.record import Evidence
+
+
+def outcome(subject: Subject) -> Html:
+    """Models first, then every task, those that gained most on top."""
+    return element(
+        "section",
+        element("h2", "How much faster, and how sure"),
+        _models(subject),
+        figure("speedup", "Times faster than the default schedule, for each task, with intervals"),
+        _tasks(subject),
+        id="outcome",
+    )
+
+
+def _models(subject: Subject) -> Html:
+    verdicts = [each for each in subject.contents.decisions if isinstance(each, Verdict)]
+    peers = [each for each in subject.contents.decisions if isinstance(each, RuntimeDecision)]
+    parts: list[Html] = []
+    if verdicts:
+        headers = ("model", "before", "after", "times faster", "ships", "how sure")
+        parts.append(table("Whole models, both builds timed in turns", headers, verdicts, _verdict_row))
+    if peers:
+        headers = ("model", "flextune", "peer", "the peer's time", "runs it", "how sure")
+        parts.append(table("Beside other runtimes, timed in turns", headers, peers, _peer_row))
+    return joined(*parts)
+
+
+def _peer_row(decision: RuntimeDecision) -> Sequence[str]:
+    own, theirs = seconds(decision.own_secs), _secs(decision.rival_secs)
+    return decision.model, own, decision.rival, theirs, decision.chosen, decision.reason
+
+
+def _verdict_row(verdict: Verdict) -> Sequence[str]:
+    tuned = verdict.tuned_secs
+    speedup = f"{verdict.default_secs / tuned:.2f}" if tuned else "-"
+    failures = folded(f"{len(verdict.failures)} builds failed", *(element("p", each) for each in verdict.failures))
+    sure = joined(verdict.reason, failures) if verdict.failures else verdict.reason
+    return verdict.model, seconds(verdict.default_secs), _secs(tuned), speedup, str(verdict.shipped), sure
+
+
+def _tasks(subject: Subject) -> Html:
+    tasks = sorted(subject.contents.tasks, key=lambda task: -(task.comparison.speedup or 0))
+    if not tasks:
+        return Html()
+    headers = ("task", "before", "after", "times faster", "interval (95%)", "how sure", "schedule", "replay")
+    return table("Tasks: the default schedule and the best one", headers, tasks, partial(_row, subject))
+
+
+def _row(subject: Subject, task: TaskHistory) -> Sequence[str]:
+    found = task.comparison
+    interval = "-" if found.interval is None else f"{found.interval.low:.3g} to {found.interval.high:.3g}"
+    best = found.best
+    return (
+        task.name,
+        subject.value(task, found.before),
+        subject.value(task, found.after or best),
+        "-" if found.speedup is None else f"{found.speedup:.2f}",
+        interval,
+        how_sure(task),
+        "-" if best is None else folded("show", choices(best)[:2000]),
+        "-" if best is None else copy_button(subject.command(best)),
+    )
+
+
+def how_sure(task: TaskHistory) -> str:
+    """What the comparison rests on."""
+    found = task.comparison
+    if found.best is None:
+        return "nothing ran"
+    if task.candidates == 1:
+        return "only the default was tried"
+    if found.before is None or found.after is None:
+        return "the default was not timed in the same way"
+    if found.before.key == found.after.key:
+        return "the default is the best"
+    if not found.rounds:
+        return "each timed alone: could be chance"
+    where = f"inside {found.best.model}" if found.best.evidence is Evidence.IN_MODEL else "in turns"
+    rounds = "1 round" if found.rounds == 1 else f"{found.rounds} rounds"
+    if found.interval is None:
+        return f"{where}, {rounds}: no interval"
+    covered = f", interval covers {found.interval.coverage:.0%}" if found.interval.coverage < CONFIDENCE else ""
+    clear = "clear" if found.interval.low > 1 else "not shown to be faster"
+    return f"{clear}: {where}, {rounds}{covered}"
+
+
+def _secs(value: float | None) -> str:
+    return "-" if value is None else seconds(value)

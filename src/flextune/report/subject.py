@@ -1,0 +1,80 @@
+"""What all sections of a report speak of: what was read, what is known besides, and how records are named."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flextune.database.exchange import configuration
+from flextune.errors import UsageError
+from flextune.quantities import seconds
+from flextune.report.bounds import Bounds
+from flextune.report.contents import Contents
+from flextune.report.task_history import TaskHistory
+from flextune.trial.decision import GroupDecision
+from flextune.trial.record import TuningRecord
+
+TaskKey = tuple[str, str]
+"""Keys of workload and target."""
+
+
+def key_of(task: TaskHistory) -> TaskKey:
+    return task.workload_key, task.first.target_key
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Of one report."""
+
+    contents: Contents
+    bounds: Bounds
+    spaces: Mapping[TaskKey, int] = field(default_factory=dict)
+    """Sizes of search spaces, where they were asked for."""
+
+    def command(self, record: TuningRecord) -> str:
+        """To build and time it again; of an objective, which only its owner can run, its values."""
+        if record.of_objective:
+            return choices(record)
+        return f"flextune replay {record.key} --db {shlex.quote(self.contents.database)}"
+
+    def value(self, task: TaskHistory, record: TuningRecord | None) -> str:
+        """The time of one of its records, or the number of an objective's."""
+        if record is None or not record.measurement.ok:
+            return "-"
+        return f"{record.secs:.6g}" if task.of_objective else seconds(record.secs)
+
+    @property
+    def group_of(self) -> Mapping[TaskKey, GroupDecision]:
+        """The decision that chose each kernel which is in use."""
+        return {
+            (key, decision.target_key): decision
+            for decision in self.contents.decisions
+            if isinstance(decision, GroupDecision)
+            for each in decision.alternatives
+            if each.alternative == decision.chosen
+            for key in each.workloads
+        }
+
+    def kernels(self) -> list[TaskHistory]:
+        """The tasks that builds are made of: where groups were decided, those of the chosen alternatives."""
+        programs = [task for task in self.contents.tasks if not task.of_objective]
+        considered = {
+            (key, decision.target_key)
+            for decision in self.contents.decisions
+            if isinstance(decision, GroupDecision)
+            for each in decision.alternatives
+            for key in each.workloads
+        }
+        used = self.group_of
+        return [task for task in programs if key_of(task) in used or key_of(task) not in considered]
+
+
+def choices(record: TuningRecord) -> str:
+    """The values of a schedule's variables, or of an objective's parameters."""
+    if not record.of_objective:
+        return record.assignment
+    try:
+        return " ".join(f"{name}={value}" for name, value in configuration(record).items())
+    except UsageError:  # parameters of an earlier form
+        return record.assignment
