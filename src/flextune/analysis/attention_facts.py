@@ -18,8 +18,9 @@ from tvm import tirx
 from tvm.ir import TensorLoad
 
 from flextune.analysis.bfloat16_expressions import narrowed, unrounded
-from flextune.analysis.blocks import BlockFacts, BlockKind, ProgramFacts, iterator_name, read_program
+from flextune.analysis.blocks import iterator_name, read_program
 from flextune.analysis.element import Element, is_call, substituted
+from flextune.analysis.program_facts import BlockFacts, BlockKind, ProgramFacts
 from flextune.tvm_types import Buffer, BufferLoad, Expression, PrimFunc, Variable
 
 _LOWEST = -3.4e38

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tvm import tirx
 
-from flextune.analysis.blocks import BlockFacts, BlockKind, BufferFacts, ProgramFacts
+from flextune.analysis.program_facts import BlockFacts, BlockKind, BufferFacts, ProgramFacts
 
 
 @dataclass(frozen=True, slots=True)

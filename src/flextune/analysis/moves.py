@@ -10,7 +10,8 @@ import tvm
 from tvm import tirx
 from tvm.ir import TensorLoad
 
-from flextune.analysis.blocks import BlockFacts, BlockKind, read_program
+from flextune.analysis.blocks import read_program
+from flextune.analysis.program_facts import BlockFacts, BlockKind
 from flextune.tvm_types import Block, Buffer, Expression, PrimFunc, Variable
 
 _DESCRIBED = "flextune.moves"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flextune.analysis.blocks import BlockFacts, ProgramFacts
+from flextune.analysis.program_facts import BlockFacts, ProgramFacts
 from flextune.workload.roles import ROLE
 
 

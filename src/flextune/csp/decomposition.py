@@ -26,13 +26,12 @@ from flextune.csp.expression import COMPARISONS, MAX_BITS, Expression, names_in,
 from flextune.csp.function_bounds import BOUNDS, SPANS, Bounds, truth_bounds
 from flextune.csp.network import Function, Kind
 from flextune.csp.node_builder import NodeBuilder
-from flextune.csp.parameters import Value
+from flextune.csp.part import EVERYWHERE, CannotDecomposeError, Part
 from flextune.csp.python_arithmetic import OPERATIONS, Array, Truth, Values, compared, wide
 from flextune.csp.relation import Relation
 from flextune.csp.strong_propagation import GRID_LIMIT
 
 _MAX_POWER = 8
-_EVERYWHERE = np.ones((), dtype=bool)
 _NATIVE: Mapping[type[ast.cmpop], tuple[type[Eq | Ne | Le | Lt], bool]] = {
     ast.Eq: (Eq, False),
     ast.NotEq: (Ne, False),
@@ -41,46 +40,6 @@ _NATIVE: Mapping[type[ast.cmpop], tuple[type[Eq | Ne | Le | Lt], bool]] = {
     ast.GtE: (Le, True),
     ast.Gt: (Lt, True),
 }
-
-
-class CannotDecomposeError(Exception):
-    """The piece has to stay whole."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A piece of an expression: a node, or a constant."""
-
-    node: str = ""
-    """Empty for a constant."""
-    constant: Value = 0
-    table: Array | None = None
-    """What the node's numbers stand for, in order; None: themselves."""
-    kind: str = "number"
-    """As in `Parameter.kind`."""
-    total: bool = True
-    """Whether it has a value for every combination of values of the parameters."""
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is a whole number that stands for itself."""
-        return self.table is None and isinstance(self.constant, int)
-
-    @property
-    def operand(self) -> Operand:
-        return self.node or int(self.constant)
-
-    def values(self, column: Numbers | None) -> Values:
-        """Its values for a column of the node."""
-        if not self.node:
-            text = isinstance(self.constant, str)
-            return Values(np.array(self.constant, dtype=object if text else None), _EVERYWHERE, self.kind)
-        assert column is not None
-        return Values(column if self.table is None else self.table[column.astype(np.int64)], _EVERYWHERE, self.kind)
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        return (self.node, type(self.constant).__name__, self.constant)
 
 
 @dataclass
@@ -156,7 +115,7 @@ class Decomposition:
         known = self.builder.identities
         numbers = [known.setdefault(value, len(known)) for value in part.table.tolist()]
         table = np.array(numbers, dtype=np.int64)
-        function = Function(lambda columns: (table[columns[0]], _EVERYWHERE), lambda _: (0, int(table.max())))
+        function = Function(lambda columns: (table[columns[0]], EVERYWHERE), lambda _: (0, int(table.max())))
         return self.builder.function(("identity", part.node), (part.node,), function)
 
     def _truth(self, node: ast.expr) -> Part:
@@ -195,7 +154,7 @@ class Decomposition:
 
         def test(values: Sequence[Values]) -> Values:
             truth = values[0].array > 0 if what == "positive" else values[0].truth ^ (what == "zero")
-            return Values(truth.astype(np.int64), _EVERYWHERE)
+            return Values(truth.astype(np.int64), EVERYWHERE)
 
         return self._function(what, [part], test, truth_bounds)
 
@@ -294,7 +253,7 @@ class Decomposition:
 
             def absolute(values: Sequence[Values]) -> Values:
                 array = values[0].array
-                return Values(np.abs(array if array.dtype.kind == "f" else wide(array)), _EVERYWHERE)
+                return Values(np.abs(array if array.dtype.kind == "f" else wide(array)), EVERYWHERE)
 
             return self._function(name, parts, absolute, BOUNDS[name])
         pick = np.minimum if name == "min" else np.maximum
@@ -303,7 +262,7 @@ class Decomposition:
             joint = self._function(
                 name,
                 [joint, part],
-                lambda values: Values(np.asarray(pick(values[0].array, values[1].array)), _EVERYWHERE),
+                lambda values: Values(np.asarray(pick(values[0].array, values[1].array)), EVERYWHERE),
                 BOUNDS[name],
             )
         return joint
@@ -373,7 +332,7 @@ def _constant_part(sample: Values, total: bool) -> Part:
 
 def _comparing(kind: type[ast.cmpop], left: Part, right: Part) -> Callable[[Sequence[Values]], Values]:
     def compare(values: Sequence[Values]) -> Values:
-        return Values(compared(COMPARISONS[kind], *values).astype(np.int64), _EVERYWHERE)
+        return Values(compared(COMPARISONS[kind], *values).astype(np.int64), EVERYWHERE)
 
     if kind not in (ast.Eq, ast.NotEq) and "mixed" in (left.kind, right.kind):
         raise CannotDecomposeError

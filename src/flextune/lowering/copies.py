@@ -11,7 +11,8 @@ from tvm import tirx
 from tvm.ir import TensorLoad
 from tvm.s_tir import SBlock, SBlockRealize
 
-from flextune.analysis.blocks import BlockFacts, BlockKind, read_program
+from flextune.analysis.blocks import read_program
+from flextune.analysis.program_facts import BlockFacts, BlockKind
 from flextune.tvm_types import PrimFunc, Variable
 
 

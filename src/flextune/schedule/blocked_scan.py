@@ -15,7 +15,7 @@ import math
 from tvm import tirx
 from tvm.ir import Call
 
-from flextune.analysis.blocks import BlockFacts, ProgramFacts
+from flextune.analysis.program_facts import BlockFacts, ProgramFacts
 from flextune.analysis.roles import role_of
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, element_region

@@ -18,7 +18,8 @@ from tvm import tirx
 from tvm.ir import Range, TensorLoad
 from tvm.s_tir import SBlock, SBlockRealize
 
-from flextune.analysis.blocks import Access, BlockFacts, BlockKind, ProgramFacts, read_program
+from flextune.analysis.blocks import read_program
+from flextune.analysis.program_facts import Access, BlockFacts, BlockKind, ProgramFacts
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, counted, element_region
 from flextune.schedule.packing import PackedInput

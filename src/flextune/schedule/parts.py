@@ -10,7 +10,8 @@ from tvm import tirx
 from tvm.ir import TensorLoad
 from tvm.s_tir import SBlock, SBlockRealize
 
-from flextune.analysis.blocks import BlockFacts, ProgramFacts, read_program
+from flextune.analysis.blocks import read_program
+from flextune.analysis.program_facts import BlockFacts, ProgramFacts
 from flextune.analysis.symbols import is_symbolic
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, element_region

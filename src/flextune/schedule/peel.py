@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from tvm import tirx
 
-from flextune.analysis.blocks import BlockFacts, BlockKind, ProgramFacts
+from flextune.analysis.program_facts import BlockFacts, BlockKind, ProgramFacts
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, element_region
 from flextune.schedule.parts import Part, block_facts, combination, part_of, substituted, with_block_replaced

@@ -20,7 +20,8 @@ from tvm import tirx
 from tvm.ir import Range, TensorLoad
 from tvm.s_tir import SBlock, SBlockRealize
 
-from flextune.analysis.blocks import SPATIAL, Access, BlockFacts, BlockKind, ProgramFacts, read_program
+from flextune.analysis.blocks import read_program
+from flextune.analysis.program_facts import SPATIAL, Access, BlockFacts, BlockKind, ProgramFacts
 from flextune.analysis.roles import role_of
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, element_region

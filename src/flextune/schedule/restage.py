@@ -18,13 +18,15 @@ from tvm import tirx
 from tvm.ir import Range, TensorLoad, TensorRegion
 from tvm.s_tir import SBlock, SBlockRealize
 
-from flextune.analysis.blocks import Access, BlockFacts, ProgramFacts, iterator_name, read_program
+from flextune.analysis.blocks import iterator_name, read_program
 from flextune.analysis.moves import is_transpose
+from flextune.analysis.program_facts import Access, BlockFacts, ProgramFacts
 from flextune.analysis.symbols import is_symbolic
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, counted, element_region, round_up, same_size
 from flextune.schedule.packing import PackedAxes, PackedInput
 from flextune.schedule.restage_check import check_restage
+from flextune.schedule.stage_names import data_block_name, pack_block_name, store_block_name
 from flextune.schedule.zero_fill import ZeroFilled, zero_filled
 from flextune.tvm_types import Buffer, BufferLoad, BufferRegion, Expression, PrimFunc, Statement, TirTree, Variable
 
@@ -35,21 +37,6 @@ class Restaged:
 
     function: PrimFunc
     packed: PackedInput | None
-
-
-def pack_block_name(block: str) -> str:
-    """Name of the block that packs an operand of `block`."""
-    return f"{block}_pack"
-
-
-def data_block_name(block: str) -> str:
-    """Name of the block that copies the data operand of `block` with zeros up to whole groups, where no stage can."""
-    return f"{block}_data"
-
-
-def store_block_name(block: str) -> str:
-    """Name of the block that writes the result of `block` back when no epilogue does."""
-    return f"{block}_store"
 
 
 def restage(
@@ -65,11 +52,9 @@ def restage(
 
     `tiles` gives the register tile of spatial iterators (extents are padded to multiples of it). The result is
     accumulated in scope local with `vector` as its last dimension. A reduce iterator that a packed operand splits by
-    groups is padded with zeros to whole groups; so is the other operand, in the stage that computes it or in a copy of
-    it. A packed operand that is one of the parameters
-    `constants` is replaced by its packed form. With `fuse` false a block that stores the result is added even if there
-    is a consumer.
-    Raises `ScheduleError` if the function is not of the plain form.
+    groups is padded with zeros to whole groups; so is the other operand, in the stage that computes it or in a copy.
+    A packed operand that is one of the parameters `constants` is replaced by its packed form. With `fuse` false a block
+    that stores the result is added even if there is a consumer. `ScheduleError` if the function is not of plain form.
     """
     program = read_program(function)
     if program is None or all(b.name != block for b in program.blocks):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flextune.analysis.blocks import BlockFacts, BlockKind
+from flextune.analysis.program_facts import BlockFacts, BlockKind
 from flextune.errors import ScheduleError
 from flextune.schedule.packing import PackedAxes
 

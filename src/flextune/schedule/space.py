@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from flextune.analysis.blocks import ProgramFacts, read_program
+from flextune.analysis.blocks import read_program
+from flextune.analysis.program_facts import ProgramFacts
 from flextune.csp import Assignment, Constraint, Domain, Problem, SolutionSet, Variable
 from flextune.csp.solutions import random_ranks
 from flextune.errors import InfeasibleError

@@ -18,7 +18,8 @@ from tvm import tirx
 from tvm.ir import Range, TensorLoad
 from tvm.s_tir import SBlock, SBlockRealize
 
-from flextune.analysis.blocks import BlockFacts, BlockKind, read_program
+from flextune.analysis.blocks import read_program
+from flextune.analysis.program_facts import BlockFacts, BlockKind
 from flextune.errors import ScheduleError
 from flextune.schedule.nest import LoopNest, element_region
 from flextune.tvm_types import Block, BufferLoad, BufferRegion, Expression, PrimFunc, Statement, TirTree

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from flextune.analysis.blocks import Access, BlockFacts, read_program
+from flextune.analysis.blocks import read_program
 from flextune.analysis.footprint import dtype_bits
+from flextune.analysis.program_facts import Access, BlockFacts
 from flextune.cost.task_description import Axis, Operand, Role, TaskDescription
 from flextune.csp.constraint import Select
 from flextune.csp.problem import Problem

@@ -8,7 +8,8 @@ import pytest
 from tvm import te, tirx
 from tvm.script import tirx as T
 
-from flextune.analysis.blocks import Access, BlockFacts, BlockKind, ProgramFacts, Term, read_program
+from flextune.analysis.blocks import read_program
+from flextune.analysis.program_facts import Access, BlockFacts, BlockKind, ProgramFacts, Term
 from flextune.workload import parse_workload
 
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import tvm
 
-from flextune.analysis.blocks import BlockFacts, read_program
+from flextune.analysis.blocks import read_program
+from flextune.analysis.program_facts import BlockFacts
 from flextune.errors import ScheduleError
 from flextune.schedule.apply import ScheduledProgram
 from flextune.schedule.packing import PackedAxes
-from flextune.schedule.restage import Restaged, data_block_name, pack_block_name, restage, store_block_name
+from flextune.schedule.restage import Restaged, restage
+from flextune.schedule.stage_names import data_block_name, pack_block_name, store_block_name
 from flextune.target.target import Target
 from flextune.testing.programs import run_program
 from flextune.workload import Workload, parse_workload

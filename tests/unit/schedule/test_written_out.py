@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flextune.analysis.blocks import BlockKind, ProgramFacts, read_program
+from flextune.analysis.blocks import read_program
+from flextune.analysis.program_facts import BlockKind, ProgramFacts
 from flextune.errors import ScheduleError
 from flextune.schedule.written_out import MOST_TERMS, is_short_sum, write_out
 from flextune.target.target import Target

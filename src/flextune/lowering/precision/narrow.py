@@ -20,8 +20,9 @@ from tvm.ir import TensorLoad, TensorRegion
 from tvm.s_tir import SBlock, SBlockRealize
 
 from flextune.analysis.attention_facts import read_attention
-from flextune.analysis.blocks import Access, BlockFacts, BlockKind, Iterator, ProgramFacts, read_program
+from flextune.analysis.blocks import read_program
 from flextune.analysis.moves import is_transpose
+from flextune.analysis.program_facts import Access, BlockFacts, BlockKind, Iterator, ProgramFacts
 from flextune.lowering.precision.bfloat16 import rounded, widened
 from flextune.tvm_types import Buffer, BufferLoad, BufferRegion, BufferStore, Expression, PrimFunc, Statement
 from flextune.workload.rounding import STORAGE

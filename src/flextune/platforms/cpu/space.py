@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from tvm import s_tir
 
-from flextune.analysis.blocks import BlockFacts, BlockKind, ProgramFacts, read_program
+from flextune.analysis.blocks import read_program
+from flextune.analysis.program_facts import BlockFacts, BlockKind, ProgramFacts
 from flextune.analysis.roles import role_of
 from flextune.csp import Assignment, Problem
 from flextune.errors import InfeasibleError, ScheduleError

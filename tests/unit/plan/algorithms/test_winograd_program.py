@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tvm
 
-from flextune.analysis.blocks import BlockKind, read_program
+from flextune.analysis.blocks import read_program
+from flextune.analysis.program_facts import BlockKind
 from flextune.analysis.roles import block_in_role, role_of
 from flextune.errors import UsageError
 from flextune.plan.algorithms.winograd_program import WinogradShape, winograd_prim_func

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from flextune.analysis.blocks import Access, BlockFacts, BlockKind, Iterator, ProgramFacts
+from flextune.analysis.program_facts import Access, BlockFacts, BlockKind, Iterator, ProgramFacts
 from flextune.platforms.cpu.limits import CpuLimits, DotIntrinsic
 from flextune.platforms.cpu.rules.fusion import EpilogueChain, epilogue_chain, stage_of
 

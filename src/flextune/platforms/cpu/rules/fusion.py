@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flextune.analysis.blocks import Access, BlockFacts, BlockKind, ProgramFacts
 from flextune.analysis.moves import is_transpose
+from flextune.analysis.program_facts import Access, BlockFacts, BlockKind, ProgramFacts
 
 
 @dataclass(frozen=True, slots=True)

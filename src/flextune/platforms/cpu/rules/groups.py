@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from flextune.analysis.blocks import BlockFacts, BlockKind
+from flextune.analysis.program_facts import BlockFacts, BlockKind
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.anchor import dot_product
 from flextune.schedule.groups import split_groups

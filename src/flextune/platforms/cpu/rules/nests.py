@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from flextune.analysis.blocks import SPATIAL, BlockFacts, BlockKind
+from flextune.analysis.program_facts import SPATIAL, BlockFacts, BlockKind
 from flextune.csp import Constraint, Divides, Le, Prod
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.schedule.space import Columns, Draft, VariableRole

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flextune.analysis.blocks import BlockFacts, BlockKind
+from flextune.analysis.program_facts import BlockFacts, BlockKind
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.schedule.peel import peel_tail, peelable, tail_block_name
 from flextune.schedule.rewriting_steps import PeelTail

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flextune.analysis.blocks import BlockFacts
 from flextune.analysis.footprint import dtype_bits
+from flextune.analysis.program_facts import BlockFacts
 from flextune.platforms.cpu.rules.cache_rates import Floats, load_rate
 from flextune.platforms.cpu.rules.separable_pair import SeparablePair
 from flextune.platforms.cpu.rules.stage_estimate import START_CYCLES, part_of_task, span_of_task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from flextune.analysis.blocks import BlockFacts, BlockKind, Iterator, ProgramFacts
+from flextune.analysis.program_facts import BlockFacts, BlockKind, Iterator, ProgramFacts
 from flextune.schedule.written_out import is_short_sum
 
 _LEAST_AXES = 3

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import math
 
-from flextune.analysis.blocks import BlockFacts, BlockKind
 from flextune.analysis.footprint import dtype_bits
+from flextune.analysis.program_facts import BlockFacts, BlockKind
 from flextune.analysis.roles import role_of
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.anchor import choose_anchor

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from flextune.analysis.blocks import Access, BlockFacts
 from flextune.analysis.footprint import dtype_bits
+from flextune.analysis.program_facts import Access, BlockFacts
 from flextune.platforms.cpu.rules.cache_rates import L3_BYTES_PER_CYCLE, Floats, load_rate
 from flextune.platforms.cpu.rules.stages import follows_vector
 from flextune.platforms.cpu.rules.tile_geometry import TileGeometry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flextune.analysis.blocks import BlockFacts
+from flextune.analysis.program_facts import BlockFacts
 from flextune.platforms.cpu.rules.tile_geometry import TileGeometry
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flextune.analysis.blocks import Access
+from flextune.analysis.program_facts import Access
 from flextune.platforms.cpu.rules.cache_rates import L2_BYTES_PER_CYCLE, L3_BYTES_PER_CYCLE, Floats, load_rate
 from flextune.platforms.cpu.rules.stage_estimate import stage_cycles
 from flextune.platforms.cpu.rules.tile_geometry import TileGeometry

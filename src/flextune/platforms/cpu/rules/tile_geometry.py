@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from flextune.analysis.blocks import WORD, BlockFacts, BufferFacts, ProgramFacts
 from flextune.analysis.footprint import dtype_bits
+from flextune.analysis.program_facts import WORD, BlockFacts, BufferFacts, ProgramFacts
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.anchor import Anchor, dot_axis
 from flextune.platforms.cpu.rules.fusion import stage_of
-from flextune.schedule.restage import store_block_name
 from flextune.schedule.space import VariableRole
+from flextune.schedule.stage_names import store_block_name
 
 _MAX_WASTE = 1.25
 _MAX_VECTORS = 16

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flextune.analysis.blocks import BlockFacts
+from flextune.analysis.program_facts import BlockFacts
 from flextune.platforms.cpu.rules.stages import copied_width, follows_vector
 from flextune.platforms.cpu.rules.tile_geometry import TileGeometry
-from flextune.schedule.restage import data_block_name, pack_block_name
 from flextune.schedule.rewriting_steps import Restage
+from flextune.schedule.stage_names import data_block_name, pack_block_name
 from flextune.schedule.step import Factor, Step
 from flextune.schedule.steps import (
     Choose,

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from flextune.analysis.blocks import BlockFacts, BlockKind, Iterator
+from flextune.analysis.program_facts import BlockFacts, BlockKind, Iterator
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.nests import PARALLEL_ELEMENTS, prefer, share
 from flextune.schedule.space import Draft, VariableRole

@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from flextune.analysis.blocks import BlockFacts, ProgramFacts
 from flextune.analysis.footprint import dtype_bits
+from flextune.analysis.program_facts import BlockFacts, ProgramFacts
 from flextune.analysis.roles import block_in_role
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.fusion import EpilogueChain, epilogue_chain
-from flextune.schedule.restage import store_block_name
 from flextune.schedule.space import VariableRole
+from flextune.schedule.stage_names import store_block_name
 
 RULE = "winograd"
 

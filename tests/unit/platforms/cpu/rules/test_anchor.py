@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flextune.analysis.blocks import BlockFacts, read_program
+from flextune.analysis.blocks import read_program
+from flextune.analysis.program_facts import BlockFacts
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.anchor import Anchor, choose_anchor
 from flextune.platforms.x86.intrinsics import BF16, VNNI
