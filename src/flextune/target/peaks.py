@@ -30,7 +30,8 @@ _VERSION = 2
 _ATTEMPTS = 3
 """How often a disturbed measurement is taken again before it is believed."""
 
-_TIMEOUT_SECS = 60.0
+_TIMEOUT_SECS = 240.0
+"""For the process that measures, which takes a few seconds; half a minute beside other work on all cores."""
 
 _RATES = ("float32_flops", "bfloat16_flops", "int8_ops", "memory_bytes_per_sec")
 
@@ -97,7 +98,7 @@ class Peaks:
 def measured_peaks(
     target: Target, *, remeasure: bool = False, measure: Callable[[Target], Peaks] | None = None
 ) -> Peaks:
-    """Peaks of this host for the target's cores and features: from the cache, else measured (1 to 10 seconds).
+    """Peaks of this host for the target's cores and features: from the cache, else measured (a few seconds).
 
     A disturbed measurement is taken again at the next calls, a few times at most.
     Raises `UsageError` for a target that this host cannot run, `EnvironmentFault` if the measuring process fails.
