@@ -20,7 +20,7 @@ from benchmarks.model_zoo.inputs import input_specs
 from benchmarks.peers.catalog import Peer
 from benchmarks.peers.server import serve
 from benchmarks.peers.threads import place_threads
-from flextune.measure.process_limits import die_with_parent
+from flextune.lifetime import die_with_parent
 
 PROBE = Peer("probe", "benchmarks.model_peers.probe")
 PROBE_MODEL = MODELS["light_squeezenet"]

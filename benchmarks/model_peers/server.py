@@ -18,7 +18,7 @@ from benchmarks.model_peers.reference import read_reference
 from benchmarks.peers.call import UnsupportedError
 from benchmarks.peers.server import serve
 from benchmarks.peers.threads import place_threads
-from flextune.measure.process_limits import die_with_parent
+from flextune.lifetime import die_with_parent
 
 LARGEST_ERROR = {FLOAT32: 1e-3}
 """By the precision that a peer computes in: beyond it the outputs are wrong, not rounded."""

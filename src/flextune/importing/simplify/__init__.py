@@ -73,6 +73,8 @@ PASSES: tuple[Pass[OnnxGraph], ...] = (
     in_place(take_branches, _READS),
     in_place(compute_halves_in_float32, _SUMS),
     in_place(regions_of_control_flow, _READS),
+    in_place(fold_shapes, _READS),
+    in_place(fold_constants, _READS),
     in_place(upgrade_operators, _READS),
     in_place(spell_out_fused, _READS),
     in_place(split_variadic, _READS),
