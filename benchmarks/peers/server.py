@@ -15,8 +15,8 @@ from typing import Protocol, TextIO
 from benchmarks.peers.call import Call, Job, UnsupportedError
 from benchmarks.peers.catalog import PEERS
 from benchmarks.peers.threads import place_threads
-from flextune.measure.data import KernelData, load_data
 from flextune.lifetime import die_with_parent
+from flextune.measure.data import KernelData, load_data
 from flextune.measure.timing import calls_per_repeat
 from flextune.workload.tensor import Tolerance
 

@@ -87,7 +87,12 @@ def test_a_disk_that_fills_up_while_kernels_are_written_is_the_message(
 @pytest.mark.parametrize(
     ("place", "name", "answer", "reason"),
     [
-        (assembling, "static_model", None, "sizes that those of its inputs do not tell, or it calls functions that are no kernels"),
+        (
+            assembling,
+            "static_model",
+            None,
+            "sizes that those of its inputs do not tell, or it calls functions that are no kernels",
+        ),
         (assembling, "has_compiler", False, "there is no C compiler"),
         (native_build, "CALLS_INTO_TVM", (b"",), "kernels of the model call TVM's runtime"),
     ],
