@@ -43,6 +43,10 @@ class Kill:
         return f"{self.number.name} to {'the group' if self.to_group else 'the process'} after {self.after_secs:.2f} s"
 
 
+_OTHERS = frozenset({".ses"})
+"""Files that libraries keep among temporary ones: ONNX Runtime's."""
+
+
 class Killer:
     """Kills one job; what it finds is text."""
 
@@ -67,7 +71,7 @@ class Killer:
             self._kill(Kill(self._rng.choice(_SIGNALS), after_secs, self._rng.random() < 0.5))
         self._to_the_end()
         self._check("at the end", self._job.check_complete)
-        if left := os.listdir(self._scratch):
+        if left := [name for name in os.listdir(self._scratch) if name not in _OTHERS]:
             self.findings.append(f"at the end: {left} in the temporary folder")
 
     def _kill(self, kill: Kill) -> None:
@@ -124,7 +128,7 @@ class Killer:
 
     def _left(self, folders: bool) -> list[str]:
         found = [f"process {pid} ({_command_of(pid)}) is left" for pid in self._processes()]
-        return [*found, *(f"{name} is left" for name in os.listdir(self._scratch) if folders)]
+        return [*found, *(f"{name} is left" for name in os.listdir(self._scratch) if folders and name not in _OTHERS)]
 
     def _processes(self) -> list[int]:
         """Of this job, by a variable of the environment, which all inherit."""

@@ -91,3 +91,15 @@ def test_a_forked_copy_that_is_done_with_it_leaves_it_to_its_owner(tmp_path: Pat
     assert path.exists()
     folder.close()
     assert not path.exists()
+
+
+def test_folders_go_with_a_process_that_ends_at_once(tmp_path: Path) -> None:
+    body = (
+        "import gc, os; gc.disable(); from pathlib import Path\n"
+        "from flextune.temporary import PrivateFolder, remove_own_folders\n"
+        "class Kept: pass\n"
+        f"folder = Kept(); folder.owned = PrivateFolder(Path({str(tmp_path)!r})); folder.me = folder; del folder\n"
+        "remove_own_folders(); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", body], check=True)
+    assert list(tmp_path.iterdir()) == []

@@ -42,6 +42,7 @@ from flextune.cli import (
 )
 from flextune.errors import FlextuneError
 from flextune.printable import printable
+from flextune.temporary import remove_own_folders
 from flextune.torch_import import hide_torch
 
 _DEBUG = "--debug"
@@ -183,4 +184,5 @@ def _leave(code: int) -> NoReturn:
         pass  # who read it has seen enough
     except OSError as error:
         code = _told(error)
+    remove_own_folders()
     os._exit(code)
