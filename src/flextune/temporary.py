@@ -26,7 +26,7 @@ _LOCK = "in-use"
 _MADE_SECS = 2.0
 """After so long a file has its lock."""
 
-_ends: set[weakref.finalize] = set()  # type: ignore[type-arg]
+_ends: set[weakref.finalize[..., PrivateFolder]] = set()
 """Of the folders of this process."""
 
 

@@ -6,6 +6,7 @@ solution. An auxiliary variable whose defining product or sum does not fit 64 bi
 
 from __future__ import annotations
 
+import ast
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -344,3 +345,14 @@ class Predicate(Constraint):
 
     def formula(self) -> str:
         return f"predicate {self.name}({', '.join(self.variables)})"
+
+
+COMPARISON_CONSTRAINTS: Mapping[type[ast.cmpop], tuple[type[Eq | Ne | Le | Lt], bool]] = {
+    ast.Eq: (Eq, False),
+    ast.NotEq: (Ne, False),
+    ast.LtE: (Le, False),
+    ast.Lt: (Lt, False),
+    ast.GtE: (Le, True),
+    ast.Gt: (Lt, True),
+}
+"""The constraint of a comparison in Python's syntax, and whether its sides change places."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flextune.csp.arithmetic import Numbers, magnitude, narrowed
-from flextune.csp.constraint import Divides, Eq, Le, Lt, Ne, Operand
+from flextune.csp.constraint import COMPARISON_CONSTRAINTS, Divides, Le, Ne, Operand
 from flextune.csp.domain import INT64_MAX, INT64_MIN
 from flextune.csp.expression import COMPARISONS, MAX_BITS, Expression, names_in, too_large
 from flextune.csp.function_bounds import BOUNDS, SPANS, Bounds, truth_bounds
@@ -32,14 +32,6 @@ from flextune.csp.relation import Relation
 from flextune.csp.strong_propagation import GRID_LIMIT
 
 _MAX_POWER = 8
-_NATIVE: Mapping[type[ast.cmpop], tuple[type[Eq | Ne | Le | Lt], bool]] = {
-    ast.Eq: (Eq, False),
-    ast.NotEq: (Ne, False),
-    ast.LtE: (Le, False),
-    ast.Lt: (Lt, False),
-    ast.GtE: (Le, True),
-    ast.Gt: (Lt, True),
-}
 
 
 @dataclass
@@ -90,7 +82,7 @@ class Decomposition:
         self._compare(kind, self._value(node.left), self._value(right))
 
     def _compare(self, kind: type[ast.cmpop], left: Part, right: Part) -> None:
-        constraint, swapped = _NATIVE[kind]
+        constraint, swapped = COMPARISON_CONSTRAINTS[kind]
         tables = [part.table for part in (left, right) if part.node and part.table is not None]
         if len(tables) == 2 and kind in (ast.Eq, ast.NotEq):
             self.builder.require(constraint(self._identity(left), self._identity(right)))

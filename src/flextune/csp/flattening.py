@@ -14,7 +14,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from flextune.csp.constraint import Constraint, Divides, Eq, In, Le, Lt, Ne, Operand, Predicate, Prod, Sum, When
+from flextune.csp.constraint import (
+    COMPARISON_CONSTRAINTS,
+    Constraint,
+    Divides,
+    Eq,
+    In,
+    Le,
+    Lt,
+    Operand,
+    Predicate,
+    Prod,
+    Sum,
+    When,
+)
 from flextune.csp.domain import INT64_MAX, Variable
 from flextune.csp.expression import Expression, long_text, names_in, piece_text, spine
 from flextune.csp.parameters import Parameters
@@ -33,15 +46,6 @@ def problem_of(parameters: Parameters, rules: tuple[Rule, ...]) -> Problem:
     return Problem((*parameters.variables, *writer.auxiliary), tuple(writer.constraints))
 
 
-_NATIVE: Mapping[type[ast.cmpop], tuple[type[Eq | Ne | Le | Lt], bool]] = {
-    ast.Eq: (Eq, False),
-    ast.NotEq: (Ne, False),
-    ast.LtE: (Le, False),
-    ast.Lt: (Lt, False),
-    ast.GtE: (Le, True),
-    ast.Gt: (Lt, True),
-}
-"""The constraint of a comparison, and whether its sides change places."""
 _OPPOSITE: Mapping[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq,
@@ -135,7 +139,7 @@ class _Writer:
             codes = np.array(sorted(self.parameters[names[0]].codes.values()), dtype=np.int64)
             values = expression.values({self.parameters.variable_name(names[0]): codes}, part)
             return bool(values.defined.all())
-        if not isinstance(part, ast.Compare) or len(part.ops) > 1 or type(part.ops[0]) not in _NATIVE:
+        if not isinstance(part, ast.Compare) or len(part.ops) > 1 or type(part.ops[0]) not in COMPARISON_CONSTRAINTS:
             return not names
         sides = (part.left, part.comparators[0])
         return all(is_polynomial(side, self.parameters) and self._bounds(side).exact for side in sides)
@@ -148,9 +152,11 @@ class _Writer:
         for divided, zero in ((left, right), (right, left)):
             if kind is ast.Eq and isinstance(divided, ast.BinOp) and isinstance(divided.op, ast.Mod) and _is_zero(zero):
                 return self._divides(divided, label)
-        if kind not in _NATIVE or not all(is_polynomial(side, self.parameters) for side in (left, right)):
+        if kind not in COMPARISON_CONSTRAINTS or not all(
+            is_polynomial(side, self.parameters) for side in (left, right)
+        ):
             return None
-        constraint, swapped = _NATIVE[kind]
+        constraint, swapped = COMPARISON_CONSTRAINTS[kind]
         small, large = (right, left) if swapped else (left, right)
         exact = self._bounds(small).exact or (self._bounds(small).growing and constraint in (Le, Lt))
         if not exact or not self._bounds(large).exact:

@@ -38,6 +38,22 @@ def window_parameters(dimensions: int) -> tuple[Parameter, ...]:
     )
 
 
+def convolution_parameters(dimensions: int, *more: Parameter) -> tuple[Parameter, ...]:
+    """Those of a convolution by its extents, with `more` behind what says how its windows lie."""
+    names = spatial_names(dimensions)
+    return contraction_parameters(
+        Size("n", 1),
+        *(Size(name) for name in names),
+        Size("ci"),
+        Size("co"),
+        *(Size(f"k{name}") for name in names),
+        *window_parameters(dimensions),
+        *more,
+        Count("groups", 1),
+        Choice("layout", layouts(dimensions)[0], choices=layouts(dimensions)),
+    )
+
+
 def layouts(dimensions: int) -> tuple[str, str]:
     names = spatial_names(dimensions)
     return f"nc{names}", f"n{names}c"
@@ -142,36 +158,22 @@ def convolve_image(
         out[first:last] = product.transpose(1, 0, 2).reshape(last - first, *window.result[1:], channels)
 
 
-def _parameters(dimensions: int) -> tuple[Parameter, ...]:
-    names = spatial_names(dimensions)
-    return contraction_parameters(
-        Size("n", 1),
-        *(Size(name) for name in names),
-        Size("ci"),
-        Size("co"),
-        *(Size(f"k{name}") for name in names),
-        *window_parameters(dimensions),
-        Count("groups", 1),
-        Choice("layout", layouts(dimensions)[0], choices=layouts(dimensions)),
-    )
-
-
 class Convolution1d(Convolution):
     name = "conv1d"
     dimensions = 1
-    parameters = _parameters(1)
+    parameters = convolution_parameters(1)
 
 
 class Convolution2d(Convolution):
     name = "conv2d"
     dimensions = 2
-    parameters = _parameters(2)
+    parameters = convolution_parameters(2)
 
 
 class Convolution3d(Convolution):
     name = "conv3d"
     dimensions = 3
-    parameters = _parameters(3)
+    parameters = convolution_parameters(3)
 
 
 CONV1D = Convolution1d()

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from flextune.tvm_types import Expression, Tensor
-from flextune.workload.contraction import Contraction, Operand, contraction_parameters, is_exact
+from flextune.workload.contraction import Contraction, Operand, is_exact
 from flextune.workload.elements import multiply_matrices
-from flextune.workload.operator_parameters import Choice, Count, Parameter, Params, PerDimension, Size
-from flextune.workload.operators.conv import check_groups, layouts, window_parameters
+from flextune.workload.operator_parameters import Parameter, Params, PerDimension
+from flextune.workload.operators.conv import check_groups, convolution_parameters
 from flextune.workload.roles import LOWS, ROLE, SPREAD, STRIDES
 from flextune.workload.windows import (
     Window,
@@ -176,18 +176,7 @@ def _scatter(image: np.ndarray, kernel: np.ndarray, window: Window, out: np.ndar
 
 
 def _parameters(dimensions: int) -> tuple[Parameter, ...]:
-    names = spatial_names(dimensions)
-    return contraction_parameters(
-        Size("n", 1),
-        *(Size(name) for name in names),
-        Size("ci"),
-        Size("co"),
-        *(Size(f"k{name}") for name in names),
-        *window_parameters(dimensions),
-        PerDimension("output_padding", 0, dimensions=dimensions, minimum=0),
-        Count("groups", 1),
-        Choice("layout", layouts(dimensions)[0], choices=layouts(dimensions)),
-    )
+    return convolution_parameters(dimensions, PerDimension("output_padding", 0, dimensions=dimensions, minimum=0))
 
 
 class TransposedConvolution1d(TransposedConvolution):

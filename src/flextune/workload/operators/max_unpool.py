@@ -14,7 +14,7 @@ from flextune.tvm_types import Expression, Tensor
 from flextune.workload.element_type import INT32, element_type
 from flextune.workload.operator import Operator
 from flextune.workload.operator_parameters import Choice, Parameter, Params, PerDimension, Size
-from flextune.workload.tensor import TensorSpec, Tolerance
+from flextune.workload.tensor import TensorSpec
 from flextune.workload.windows import spatial_names
 
 if TYPE_CHECKING:
@@ -106,11 +106,6 @@ class MaxUnpool(Operator):
     def flops(self, params: Params) -> int:
         del params
         return 0
-
-    def tolerance(self, params: Params) -> Tolerance:
-        """Nothing is computed, so nothing may differ."""
-        del params
-        return Tolerance(0.0, 0.0)
 
     def random_inputs(self, params: Params, rng: np.random.Generator) -> list[np.ndarray]:
         """Positions anywhere in the window of each element, as far as it lies in the output."""

@@ -12,7 +12,7 @@ from flextune.workload.element_type import INT32, element_type
 from flextune.workload.operator import Operator
 from flextune.workload.operator_parameters import Choice, Params, Size
 from flextune.workload.operators.conv import layouts, window_parameters
-from flextune.workload.tensor import TensorSpec, Tolerance
+from flextune.workload.tensor import TensorSpec
 from flextune.workload.windows import (
     Window,
     affine,
@@ -63,11 +63,6 @@ class ShiftConvolution2d(Operator):
     def flops(self, params: Params) -> int:
         del params
         return 0
-
-    def tolerance(self, params: Params) -> Tolerance:
-        """Nothing is computed, so nothing may differ."""
-        del params
-        return Tolerance(0.0, 0.0)
 
     def random_inputs(self, params: Params, rng: np.random.Generator) -> list[np.ndarray]:
         data, position = self.inputs(params)
