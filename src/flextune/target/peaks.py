@@ -30,6 +30,9 @@ _VERSION = 2
 _ATTEMPTS = 3
 """How often a disturbed measurement is taken again before it is believed."""
 
+_RETRY_AFTER_SECS = 600.0
+"""A disturbed measurement younger than that is not taken again: whoever disturbs is probably still there."""
+
 _TIMEOUT_SECS = 240.0
 """For the process that measures, which takes a few seconds; half a minute beside other work on all cores."""
 
@@ -100,14 +103,14 @@ def measured_peaks(
 ) -> Peaks:
     """Peaks of this host for the target's cores and features: from the cache, else measured (a few seconds).
 
-    A disturbed measurement is taken again at the next calls, a few times at most.
+    A disturbed measurement is taken again at calls some minutes later, a few times at most.
     Raises `UsageError` for a target that this host cannot run, `EnvironmentFault` if the measuring process fails.
     A cache that cannot be written is a warning; a damaged one is measured anew.
     """
     path = _cache_path(target)
     with _locked(path):
         known, attempts = (None, 0) if remeasure else _read(path, target)
-        if known is not None and (known.quiet or attempts >= _ATTEMPTS):
+        if known is not None and (known.quiet or attempts >= _ATTEMPTS or _age_secs(path) < _RETRY_AFTER_SECS):
             return known
         peaks = (measure or measure_in_subprocess)(target)
         best = known.merge(peaks) if known else peaks
@@ -173,6 +176,15 @@ def _read(path: Path, target: Target) -> tuple[Peaks | None, int]:
         return _peaks_of(content["peaks"]), int(content["attempts"])
     except (ValueError, KeyError, TypeError, UsageError):
         return None, 0
+
+
+def _age_secs(path: Path) -> float:
+    """Since the file was written; one that is gone, or from the future, is old."""
+    try:
+        age = time.time() - path.stat().st_mtime
+    except OSError:
+        return math.inf
+    return age if age >= 0 else math.inf
 
 
 def _peaks_of(content: Any) -> Peaks:
