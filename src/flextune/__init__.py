@@ -9,10 +9,11 @@ Everything here is loaded on first use, so that `import flextune` stays light.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from flextune.imports import hidden
+from flextune.imports import Hiding
 
 if TYPE_CHECKING:
     from flextune.apply.build import compile_model
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from flextune.workload.parse import parse_workload
 
 __version__ = "0.1.0"
+
+# TVM would load torch for a convenience, also in processes that need none: seconds and hundreds of megabytes
+sys.meta_path.insert(0, Hiding({"tvm": "torch", "tvm_ffi": "torch"}))
 
 _EXPORTS = {
     "Budget": "flextune.tuning.budget:Budget",
@@ -80,8 +84,7 @@ def __getattr__(name: str) -> object:
     if name not in _EXPORTS:
         raise AttributeError(f"module 'flextune' has no attribute {name!r}; it has {', '.join(sorted(_EXPORTS))}")
     module, _, attribute = _EXPORTS[name].partition(":")
-    with hidden("torch"):  # which TVM would load for a convenience: seconds and hundreds of megabytes
-        value: object = getattr(import_module(module), attribute)
+    value: object = getattr(import_module(module), attribute)
     globals()[name] = value
     return value
 

@@ -20,12 +20,26 @@ def test_a_loaded_package_stays():
         assert sys.modules["pytest"] is pytest
 
 
-def test_reading_a_model_loads_no_torch():
-    script = """
+@pytest.mark.parametrize("used", ["import flextune; flextune.load_model", "import flextune.plan.partition"])
+def test_tvm_loads_no_torch(used):
+    script = f"""
 import sys
-import flextune
-flextune.load_model
+{used}
 assert "tvm" in sys.modules
 assert "torch" not in sys.modules
+import tvm
+assert tvm.__spec__.loader.get_source("tvm")
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_other_packages_see_torch_that_tvm_did_not():
+    script = """
+import importlib.util, sys
+import flextune.plan.partition
+if importlib.util.find_spec("torch"):
+    import torch, tvm
+    import numpy as np
+    np.testing.assert_equal(tvm.runtime.from_dlpack(torch.arange(3)).numpy(), [0, 1, 2])
 """
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from flextune.csp import Domain, In, Problem, Prod, Sum, Variable
+from flextune.csp.assignment import Assignments
 from flextune.csp.solutions import SolutionSet, random_ranks
 from flextune.errors import UsageError
 from flextune.testing.constraint_spaces import tensor_core_gemm
@@ -25,12 +26,18 @@ def deviations(observed: np.ndarray, expected: np.ndarray) -> float:
     return ((chi_square / freedom) ** (1 / 3) - (1 - 2 / (9 * freedom))) / math.sqrt(2 / (9 * freedom))
 
 
-def sampled_counts(solutions: SolutionSet, seed: int, per_solution: int) -> np.ndarray:
-    sample = solutions.sample(np.random.default_rng(seed), per_solution * solutions.count)
-    position = {assignment: rank for rank, assignment in enumerate(solutions.enumerate())}
+def counts(sample: Assignments, solutions: SolutionSet) -> np.ndarray:
+    """How often each of the solutions is in the sample, which holds nothing else."""
+    names = solutions.names
+    position = {tuple(map(each.__getitem__, names)): rank for rank, each in enumerate(solutions.enumerate())}
+    rows, times = np.unique(sample.matrix(names), axis=0, return_counts=True)
     observed = np.zeros(solutions.count)
-    np.add.at(observed, [position[assignment] for assignment in sample], 1)
+    observed[[position[tuple(row)] for row in rows.tolist()]] = times
     return observed
+
+
+def sampled_counts(solutions: SolutionSet, seed: int, per_solution: int) -> np.ndarray:
+    return counts(solutions.sample(np.random.default_rng(seed), per_solution * solutions.count), solutions)
 
 
 @settings(max_examples=100, suppress_health_check=_lenient)
@@ -54,9 +61,7 @@ def test_each_restriction_has_its_uniform_sample(problem: Problem, data: st.Data
     sample = solutions.sample_each(np.random.default_rng(7), [each for each in restrictions for _ in range(2000)])
     for number, restriction in enumerate(restrictions):
         restricted = solutions.restrict(restriction)
-        drawn = sample[2000 * number : 2000 * (number + 1)]
-        position = {assignment: rank for rank, assignment in enumerate(restricted.enumerate())}
-        observed = np.bincount([position[assignment] for assignment in drawn], minlength=restricted.count)
+        observed = counts(sample[2000 * number : 2000 * (number + 1)], restricted)
         if restricted.count > 1:
             assert abs(deviations(observed, np.full(restricted.count, 2000 / restricted.count))) < 5.5
 

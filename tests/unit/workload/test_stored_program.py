@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ Graph = dict[str, Any]
 """TVM's JSON: `nodes`, each with `type` and `data`, and the `root_index`."""
 
 
+@cache
 def body_of(text: str = "gemm:m=5,n=6,k=7,epilogue=bias+gelu") -> str:
     body = from_prim_func(parse_workload(text).prim_func(), "example").body
     assert body is not None
