@@ -18,6 +18,7 @@ from flextune.errors import ModelError, UsageError
 from flextune.importing.model import Model, model_from_proto
 from flextune.importing.torch_formulas import with_right_formulas
 from flextune.importing.torch_fused import without_fast_path
+from flextune.importing.torch_operators import operators_read_once
 from flextune.torch_import import load_torch
 from flextune.torch_types import ExportedProgram, Torch, TorchModule, TorchTensor
 
@@ -93,7 +94,7 @@ def exported_proto(
     output_names: Sequence[str] | None = None,
 ) -> onnx.ModelProto:
     """An exported program as ONNX. ModelError for one that changes its inputs or buffers, or is not ONNX's."""
-    with _quiet():
+    with _quiet(), operators_read_once():
         functional = with_right_formulas(torch, program)
         _check_changes_nothing(functional, name)
         _check_sizes(torch, functional, name)

@@ -96,3 +96,16 @@ def test_sizes_that_change_and_empty_batches_are_refused(torch) -> None:
         from_torch(linear, torch.randn(0, 4))
     with pytest.raises(ModelError, match=r"of shape \[0, 1, 4\] has no elements"):
         from_torch(torch.nn.Flatten(0, 1), torch.randn(0, 1, 4))
+
+
+def test_the_operators_of_the_exporter_are_read_once(torch, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.onnx._internal.exporter import _registration
+
+    from flextune.importing.torch_export import from_torch
+
+    source, reads = _registration.onnxscript_apis, []
+    read = source.get_torchlib_ops
+    monkeypatch.setattr(source, "get_torchlib_ops", lambda: reads.append(1) or read())
+    module, x = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.GELU()), torch.randn(2, 6)
+    first, second = (from_torch(module, x, name="small").proto.SerializeToString() for _ in range(2))
+    assert (reads, first) == ([1], second)
