@@ -35,6 +35,7 @@ Tensor: TypeAlias = Any  # tvm.te.Tensor: a tensor expression's result
 Reducer: TypeAlias = Any  # what tvm.te.comm_reducer returns: a reduction with its identity, such as max
 Schedule: TypeAlias = Any  # tvm.s_tir.Schedule: a function, and the primitives that transform it
 LoopHandle: TypeAlias = Any  # tvm.s_tir.schedule.LoopRV: a loop as a schedule's primitives name it
+BlockHandle: TypeAlias = Any  # tvm.s_tir.schedule.SBlockRV: a block likewise
 Annotation: TypeAlias = Any  # the value of a block's annotation: a number or a text
 
 # Relax

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
+from flextune.errors import EnvironmentFault
 from flextune.measure.launcher import Interpreter
 from flextune.measure.measure_options import MeasureOptions
 from flextune.measure.runner import Runner
 from flextune.measure.services import libraries
 from flextune.measure.worker_pool import WorkerPool
+from flextune.target.kinds import unmeasurable
 from flextune.target.target import Target
 from flextune.temporary import PrivateFolder
 
@@ -32,8 +34,11 @@ def local_runner(options: MeasureOptions, target: Target, interpreter: Interpret
     """Measures candidates for a target in worker processes of this machine; they end with the `with` statement.
 
     They start at once, in the background, and load the target's platform: what comes next need not wait for them.
-    `interpreter` forks them, one of their own where none is given.
+    `interpreter` forks them, one of their own where none is given. Raises `EnvironmentFault` where this machine has no
+    device of such a target.
     """
+    if fault := unmeasurable(target):
+        raise EnvironmentFault(fault)
     with WorkerPool(options, target.cores, interpreter=interpreter) as pool:
         pool.start(target.kind)
         yield pool

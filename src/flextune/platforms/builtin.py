@@ -5,19 +5,26 @@ from __future__ import annotations
 KINDS = {
     "x86": "flextune.platforms.x86.kind:X86",
     "null": "flextune.platforms.null.kind:NULL",
+    "cuda": "flextune.platforms.cuda.kind:CUDA",
 }
 """Kinds of targets: `flextune.target.kind.TargetKind`."""
 
 PLATFORMS = {
     "x86": "flextune.platforms.x86.platform:X86Platform",
     "null": "flextune.platforms.null.platform:NullPlatform",
+    "cuda": "flextune.platforms.cuda.platform:CudaPlatform",
 }
 """`flextune.platforms.base.Platform`: what makes one."""
 
 COMPILERS = {"x86": "flextune.platforms.x86.compiler:X86Compiler"}
 """`flextune.platforms.compiler.ModuleCompiler`, of those that compile whole models."""
 
-STEPS = {"attention": "flextune.platforms.cpu.attention.attention_step:Attention"}
+STEPS = {
+    "attention": "flextune.platforms.cpu.attention.attention_step:Attention",
+    "gpu_matrix_tile": "flextune.platforms.gpu.matrix_tile:MatrixTile",
+    "gpu_thread_nest": "flextune.platforms.gpu.thread_steps:ThreadNest",
+    "gpu_block_rows": "flextune.platforms.gpu.thread_steps:BlockRows",
+}
 """Steps of traces that are not shared by all platforms: `flextune.schedule.step.Step`."""
 
 LIBRARIES: dict[str, tuple[str, ...]] = {"x86": ("flextune.schedule.apply",)}

@@ -103,6 +103,7 @@ def doctor_report(*, with_peaks: bool = True, remeasure: bool = False) -> Doctor
         compiler_part(),
         cache_part(cache_folder()),
         *processor_parts(target),
+        *device_parts(target),
     )
     peaks = measured_peaks(target, remeasure=remeasure) if with_peaks else None
     return DoctorReport(target, host(), peaks, (("python", platform.python_version()), *versions), parts)
@@ -149,6 +150,16 @@ def processor_parts(target: Target) -> tuple[Part, ...]:
         Part(feature.name, feature.purpose, _found_feature(feature, target), "a processor that has it")
         for feature in kinds.get(target.kind).features
         if feature.purpose
+    )
+
+
+def device_parts(target: Target) -> tuple[Part, ...]:
+    """What the kinds of other devices than the host need, as they tell it."""
+    others = [kind for kind in kinds.known() if kind.host and kind.name != target.kind]
+    return tuple(
+        Part(each.name, each.purpose, each.found, each.how)
+        for kind in others
+        for each in kinds.host_support(kind).needs()
     )
 
 

@@ -102,6 +102,17 @@ class TargetKind:
         return ""
 
 
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something that a family of devices needs on a host; `found` is empty where it is missing."""
+
+    name: str
+    purpose: str
+    found: str
+    how: str
+    """The one line that installs it."""
+
+
 class HostSupport(Protocol):
     """What a family can tell of the machine that this process runs on."""
 
@@ -115,4 +126,12 @@ class HostSupport(Protocol):
 
     def peak_loops(self, target: Target, cpus: Sequence[int]) -> PeakLoops:
         """Loops at the peaks of this machine, compiled; `cpus` are the logical processors that will run them."""
+        ...
+
+    def unmeasurable(self, target: Target) -> str:
+        """Why programs for a target of this family cannot be timed here, and what to do; empty where they can."""
+        ...
+
+    def needs(self) -> Sequence[Need]:
+        """What must be installed to build and measure for other devices than the host, and what was found."""
         ...

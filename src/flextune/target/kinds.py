@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from flextune.errors import UsageError
 from flextune.registry import Registry
 from flextune.target.kind import HostSupport, TargetKind
+
+if TYPE_CHECKING:
+    from flextune.target.target import Target
 
 _BUILTIN = "flextune.platforms.builtin"
 """By name, because `target` lies below `platforms`."""
@@ -67,3 +70,9 @@ def host_support(kind: TargetKind) -> HostSupport:
         raise UsageError(f"targets of kind {kind.name} are never the machine that flextune runs on")
     module, _, attribute = kind.host.partition(":")
     return cast(HostSupport, getattr(import_module(module), attribute)())
+
+
+def unmeasurable(target: Target) -> str:
+    """Why nothing can be timed for a target on this machine, and what to do; empty where it is not known to be so."""
+    kind = get(target.kind)
+    return host_support(kind).unmeasurable(target) if kind.host else ""

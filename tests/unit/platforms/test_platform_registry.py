@@ -28,7 +28,7 @@ def test_a_name_taken_twice_raises() -> None:
 
 
 def test_unknown_name_says_the_nearest() -> None:
-    with pytest.raises(UsageError, match="unknown platform 'x68': expected one of null, x86; did you mean 'x86'"):
+    with pytest.raises(UsageError, match="unknown platform 'x68': expected one of cuda, null, x86; did you mean 'x86'"):
         platform_registry.get("x68")
 
 
@@ -44,7 +44,7 @@ def test_a_factory_may_be_a_dotted_name() -> None:
 
 
 def test_the_platforms_that_ship() -> None:
-    assert platform_registry.names() == ("null", "x86")
+    assert platform_registry.names() == ("cuda", "null", "x86")
     assert platform_registry.get("null").name == "null"
 
 

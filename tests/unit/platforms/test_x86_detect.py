@@ -91,7 +91,7 @@ def test_a_cache_that_cannot_be_written_is_no_fault(tmp_path: Path, monkeypatch:
     assert detect.__wrapped__().word("cpu").startswith("x86-64")
 
 
-@pytest.mark.parametrize("name", known_devices())
+@pytest.mark.parametrize("name", [name for name in known_devices() if name.startswith("x86:")])
 def test_llvm_knows_every_device(name: str) -> None:
     assert _llvm_knows(Target.parse(name).word("cpu"))
 

@@ -53,7 +53,7 @@ def test_machine_code_keeps_its_accumulators_in_registers(device: str, expected:
         assert counts[kernel]["spill"] == 0
 
 
-@pytest.mark.parametrize("device", known_devices())
+@pytest.mark.parametrize("device", [name for name in known_devices() if name.startswith("x86:")])
 def test_work_is_counted_per_vector(device: str) -> None:
     target = Target.parse(device)
     lanes = target.vector_lanes(32)

@@ -8,6 +8,7 @@ from flextune.platforms.cpu.caches import last_level_cache_count
 from flextune.platforms.x86.detect import kept_llvm_cpu, read_target
 from flextune.platforms.x86.peak_loops import compiled_loops
 from flextune.target.host import ROOT, allowed_cpus, read_cpuinfo
+from flextune.target.kind import Need
 from flextune.target.peak_loops import PeakLoops
 from flextune.target.target import Target
 
@@ -31,6 +32,13 @@ class X86Host:
         total = max(8 * target.number("l3") * last_level_cache_count(ROOT, cpus), _SMALLEST_STREAM_BYTES)
         memory = target.number("memory")
         return compiled_loops(target, (min(total, memory // 4) if memory else total) // target.cores)
+
+    def unmeasurable(self, target: Target) -> str:
+        del target  # what a program needs and the machine lacks shows when it is run
+        return ""
+
+    def needs(self) -> Sequence[Need]:
+        return ()  # it is the host itself
 
 
 def missing_instructions(instructions: Sequence[str], flags: frozenset[str]) -> tuple[str, ...]:

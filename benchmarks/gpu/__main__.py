@@ -1,0 +1,93 @@
+"""Check members of the spaces of GPUs on a machine without one.
+
+    python -m benchmarks.gpu check [--target cuda:a100] [--each 3] [--json FILE]
+
+Exits with 1 where a member is wrong, races or is not as predicted, or a planted fault is not found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.gpu.members import WORKLOADS, Found, check, sample
+from benchmarks.gpu.planted import is_found, planted
+from flextune.errors import EnvironmentFault
+from flextune.platforms.cuda.emulation.emulator import compiler_fault, sanitizer_fault
+from flextune.platforms.cuda.nvrtc import INSTALL, nvrtc_version
+from flextune.target.target import Target
+from flextune.trial.measurement import Candidate
+
+PLANTED_IN = ("gemm:m=32,n=32,k=64", "gemm:m=48,n=33,k=96,dtype=bfloat16")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the checks found, as numbers."""
+
+    members: int
+    wrong: int
+    races: int
+    spilling: int
+    mispredicted: int
+    planted: int
+    found: int
+
+    @property
+    def ok(self) -> bool:
+        return not (self.wrong or self.races or self.mispredicted) and self.found == self.planted
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
+    parser.add_argument("command", choices=["check"])
+    parser.add_argument("--target", default="cuda:a100")
+    parser.add_argument("--each", type=int, default=3, help="members of each workload's space")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args(arguments)
+    target = Target.parse(given.target)
+    if fault := compiler_fault():
+        raise EnvironmentFault(fault)
+    with_races, with_compiler = not sanitizer_fault(), bool(nvrtc_version())
+    if not with_compiler:
+        print(f"not compiled: NVRTC is not installed ({INSTALL})")
+    if not with_races:
+        print(f"no races are looked for: {sanitizer_fault()}")
+    found = [_checked(each, with_races, with_compiler) for each in sample(WORKLOADS, target, given.each)]
+    faults = [
+        (fault.name, is_found(fault, candidate, with_races=with_races))
+        for candidate in sample(PLANTED_IN, target, 1)
+        for fault in planted(candidate)
+    ]
+    for name, seen in faults:
+        print(f"planted: {name}: {'found' if seen else 'NOT FOUND'}")
+    summary = Summary(
+        members=len(found),
+        wrong=sum(bool(each.wrong) for each in found),
+        races=sum(each.races > 0 for each in found),
+        spilling=sum(each.spills > 0 for each in found),
+        mispredicted=sum(bool(each.mispredicted) for each in found),
+        planted=len(faults),
+        found=sum(seen for _, seen in faults),
+    )
+    facts = {name: getattr(summary, name) for name in Summary.__dataclass_fields__}
+    print(", ".join(f"{name} {value}" for name, value in facts.items()))
+    if given.json:
+        given.json.write_text(json.dumps(facts) + "\n", encoding="utf-8")
+    return 0 if summary.ok else 1
+
+
+def _checked(candidate: Candidate, with_races: bool, with_compiler: bool) -> Found:
+    found = check(candidate, with_races=with_races, with_compiler=with_compiler)
+    note = found.fault or ("spills" if found.spills else "ok")
+    print(
+        f"{found.candidate.workload}: {note}" + (f" [{found.candidate.assignment}]" if found.fault else ""), flush=True
+    )
+    return found
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,54 @@
+"""Faults planted in generated source, each of which the emulation must find."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from benchmarks.gpu.members import emulated
+from flextune.errors import FlextuneError
+from flextune.platforms.cuda.source import cuda_source
+from flextune.platforms.gpu.launch_plan import LaunchPlan
+from flextune.schedule.apply import apply_trace
+from flextune.trial.measurement import Candidate
+
+BARRIER = "__syncthreads();"
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A program with one fault."""
+
+    name: str
+    source: str
+    plan: LaunchPlan
+
+
+def planted(candidate: Candidate) -> Iterator[Planted]:
+    """The programs of a tiled product, each with one fault."""
+    program = apply_trace(candidate.workload, candidate.trace, candidate.assignment, candidate.target)
+    source, plan = cuda_source(program.module, candidate.target)
+    for number, match in enumerate(re.finditer(re.escape(BARRIER), source)):
+        yield Planted(f"barrier {number} left out", source[: match.start()] + source[match.end() :], plan)
+    launch = plan.launches[0]
+    wider = replace(launch, grid=(launch.grid[0] + 1, *launch.grid[1:]))
+    yield Planted("a block too many", source, replace(plan, launches=(wider,)))
+    shared = re.search(r"\* \(\(float\*\)buf_dyn_shmem_ptr\)\[", source)
+    if shared:
+        yield Planted("an index shifted by one", source[: shared.end()] + "1 + " + source[shared.end() :], plan)
+    copy = re.search(r"\*\(float4\*\)\(\(\(float\*\)buf_dyn_shmem_ptr\) \+ \(", source)
+    if copy:
+        yield Planted("a tile off by 8 bytes", source[: copy.end()] + "2 + " + source[copy.end() :], plan)
+    less = replace(launch, dynamic_shared=launch.dynamic_shared - 256)
+    yield Planted("too little shared memory", source, replace(plan, launches=(less,)))
+
+
+def is_found(fault: Planted, candidate: Candidate, *, with_races: bool) -> bool:
+    """Whether the emulation reports a program as wrong, racing, or ended."""
+    inputs = candidate.workload.random_inputs(0)
+    try:
+        wrong, races = emulated(candidate.workload, fault.source, fault.plan, inputs, with_races=with_races)
+    except FlextuneError:
+        return True
+    return bool(wrong or races)

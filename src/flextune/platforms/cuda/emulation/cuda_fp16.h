@@ -1,0 +1,2 @@
+// Half precision types are in device.h.
+#pragma once

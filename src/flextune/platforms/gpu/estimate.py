@@ -1,0 +1,20 @@
+"""What a kernel takes on a GPU, by the roofline of the peaks in its target's text and its launch."""
+
+from __future__ import annotations
+
+from flextune.target.target import Target
+from flextune.trial.cost import Cost
+from flextune.workload.work import Work
+
+_LAUNCH_SECS = 3e-6
+_PEAKS = {"bfloat16": "tensor16", "float16": "tensor16", "uint8": "tensor8", "int8": "tensor8"}
+
+
+def gpu_cost(work: Work, target: Target) -> Cost:
+    """The cost of one kernel that all multiprocessors share."""
+    peak = target.number(_PEAKS.get(work.dtype, "float32"))
+    return Cost(
+        compute=work.operations / (peak * 1e9),
+        memory=work.bytes / (target.number("bandwidth") * 1e9),
+        launch=_LAUNCH_SECS,
+    )

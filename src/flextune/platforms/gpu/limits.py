@@ -1,0 +1,39 @@
+"""What of a GPU the rules and constraints look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flextune.target.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class GpuLimits:
+    """Limits of one block of threads, and what a copy and a tensor core take at once."""
+
+    threads: int
+    """Of a block."""
+    warp: int
+    """Threads that run in lockstep."""
+    shared_bytes: int
+    """Of a block, with whatever must be asked for."""
+    thread_registers: int
+    """Of 32 bits."""
+    block_registers: int
+    """Of all threads of a block together."""
+    processors: int
+    """Blocks that run at once at the least."""
+    copy_bytes: int = 16
+    """The widest load or store of a thread."""
+
+
+def limits_of(target: Target) -> GpuLimits:
+    """The limits that a target's text states."""
+    return GpuLimits(
+        threads=target.number("threads"),
+        warp=target.number("warp"),
+        shared_bytes=target.number("shared"),
+        thread_registers=target.number("thread_registers"),
+        block_registers=target.number("registers"),
+        processors=target.number("sms"),
+    )
