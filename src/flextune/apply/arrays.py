@@ -14,22 +14,31 @@ from flextune.errors import UsageError
 from flextune.importing.values import ValueSpec, array_type
 from flextune.workload.element_type import BFLOAT16
 
-
-def empty_value(spec: ValueSpec) -> np.ndarray:
-    """An uninitialised array for a value, placed so that generated code writes it without a copy."""
-    return aligned_empty(spec.shape, array_type(spec.dtype))
+_SMALL_BYTES = 4096
+"""To copy so many is quicker than to look for an aligned place for them."""
 
 
-def input_array(spec: ValueSpec, value: object, model: str) -> Any:
-    """The value as a contiguous, aligned array; itself where it is one already. UsageError for a wrong one.
+def empty_value(spec: ValueSpec, *, staged: bool = False) -> np.ndarray:
+    """An uninitialised array for a value, placed so that generated code writes it without a copy.
 
-    What is no array of numbers is left to the runtime that reads it.
+    A small one may lie anywhere where what is `staged` is copied there.
+    """
+    dtype = array_type(spec.dtype)
+    if staged and math.prod(spec.shape) * dtype.itemsize <= _SMALL_BYTES:
+        return np.empty(spec.shape, dtype)
+    return aligned_empty(spec.shape, dtype)
+
+
+def input_array(spec: ValueSpec, value: object, model: str, *, aligned: bool = True) -> Any:
+    """The value as a contiguous array; itself where it is one already. UsageError for a wrong one.
+
+    It is `aligned` where that is asked for. What is no array of numbers is left to the runtime that reads it.
     """
     if not spec.is_numeric:
         return np.asarray(value, object) if spec.dtype == "string" else value
     array = as_array(value, f"{model}: input {spec.name!r}")
     _check(spec, array, f"{model}: input")
-    if array.flags.c_contiguous and is_aligned(array):
+    if array.flags.c_contiguous and (not aligned or is_aligned(array)):
         return array
     return _copy(spec, array)
 

@@ -21,7 +21,7 @@ from flextune.apply.handover import Handed, handed_over
 from flextune.apply.machine import Machine, ModelCode
 from flextune.apply.processor import check_instructions
 from flextune.apply.saved_code import saved_code, saved_signature
-from flextune.apply.signature import Signature
+from flextune.apply.signature import Runtime, Signature
 from flextune.errors import UsageError
 from flextune.importing.values import ValueSpec, random_values
 from flextune.target.memory import require_memory
@@ -93,7 +93,7 @@ class Executable:
         UsageError when an input is missing, unknown, or of another shape or dtype, or has a size outside of its range.
         """
         ports = self._ports_of(inputs)
-        placed = self._inputs(inputs, ports)
+        placed = self._inputs(inputs, ports, aligned=not self._stages)
         written = self._outputs({} if outputs is None else outputs, ports)
         if outputs is not None:
             placed = apart(dict(zip(ports.inputs, placed, strict=True)), written, self.signature.name)
@@ -205,16 +205,24 @@ class Executable:
         except UsageError as error:
             raise UsageError(f"{self.signature.name}: {error}") from None
 
-    def _inputs(self, inputs: Mapping[str, Any], ports: Ports) -> list[Any]:
-        return [input_array(spec, inputs[spec.name], self.signature.name) for spec in ports.inputs]
+    @property
+    def _stages(self) -> bool:
+        """Whether the model itself brings what is not aligned to memory that it keeps for that."""
+        return self.signature.runtime is Runtime.OWN
+
+    def _inputs(self, inputs: Mapping[str, Any], ports: Ports, *, aligned: bool = True) -> list[Any]:
+        name = self.signature.name
+        return [input_array(spec, inputs[spec.name], name, aligned=aligned) for spec in ports.inputs]
 
     def _outputs(self, given: Mapping[str, Any], ports: Ports) -> list[Any]:
         """Memory for the outputs; None for those whose sizes come with them."""
-        _check_names(given, self.outputs, "output", self.signature.name)
+        if given:
+            _check_names(given, self.outputs, "output", self.signature.name)
+        stages = self._stages
         return [
             output_array(spec, given[spec.name], self.signature.name)
             if spec.name in given
-            else (empty_value(spec) if spec.is_static else None)
+            else (empty_value(spec, staged=stages) if spec.is_static else None)
             for spec in ports.outputs
         ]
 
@@ -244,7 +252,9 @@ def _check_names(given: Mapping[str, Any], specs: Sequence[ValueSpec], what: str
         raise UsageError(
             f"{model}: expected {what}s by name, as a dict of {_listed(specs)}; got {type(given).__name__}"
         )
-    names = [spec.name for spec in specs]
+    names = {spec.name for spec in specs}
+    if given.keys() <= names:
+        return
     if unknown := [name for name in given if name not in names]:
         verb = "takes" if what == "input" else "gives"
         raise UsageError(f"{model} has no {what} {unknown[0]!r}; it {verb} {_listed(specs)}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flextune.aligned import address
 from flextune.errors import BuildError, EnvironmentFault, UsageError
 from flextune.importing.values import ValueSpec
 from flextune.target.memory import require_memory
@@ -168,7 +169,7 @@ def _shape_table(shapes: Sequence[tuple[int, ...]]) -> ctypes.Array[ctypes.c_voi
 
 
 def _addresses(arrays: Sequence[np.ndarray]) -> ctypes.Array[ctypes.c_void_p]:
-    pointers = [array.__array_interface__["data"][0] for array in arrays]
+    pointers = [address(array) for array in arrays]
     return (ctypes.c_void_p * max(len(pointers), 1))(*pointers)
 
 

@@ -7,7 +7,7 @@ first ones, so that nothing has to be turned around.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,7 +150,7 @@ class _Layer:
         simplify: Simplifier,
     ) -> tuple[str, ...]:
         """All outputs [steps, batch, hidden] in order of time, and the last state."""
-        loop = _Loop(self, mask)
+        loop = _Loop(self, mask, place)
         width = GATES[self.node.op_type] * self.hidden
         resets_product = self.node.op_type == "GRU" and bool(attribute(self.node, "linear_before_reset", 0))
         bias, state_bias = self._biases(place, width, resets_product)
@@ -236,11 +236,11 @@ class _Layer:
 class _Loop:
     """The loop of one direction while its body is written."""
 
-    def __init__(self, layer: _Layer, mask: str) -> None:
+    def __init__(self, layer: _Layer, mask: str, place: int) -> None:
         self._layer, self._mask = layer, mask
         graph = layer.graph
         self._body = OnnxGraph([], {}, [], [], graph.opset, f"{layer.writer.stem}_body")
-        self.writer = NodeWriter(self._body, f"{layer.writer.stem}_step")
+        self.writer = NodeWriter(self._body, f"{layer.writer.stem}_step_{place}")
         self._alike: list[onnx.ValueInfoProto] = []
 
     def read(self, name: str, shape: list[int]) -> str:
@@ -268,6 +268,10 @@ class _Loop:
             after = tuple(writer.node("Where", present, new, old) for new, old in zip(after, state, strict=True))
         wants_all = bool(layer.node.output[0])
         results = [*after, *([output] if wants_all else [])]
+        if layer.steps == 1:
+            given = [*first, self._only(scanned, [layer.batch, width])]
+            given += [self._only(self._mask, [layer.batch, 1])] if self._mask else []
+            return self._without_loop(dict(zip((*state, products, present), given, strict=False)), after, output)
         results = [writer.node("Identity", result) if result in state else result for result in results]
         self._body.nodes = writer.nodes
         self._body.inputs = [
@@ -293,3 +297,16 @@ class _Loop:
         inputs = [*first, *scans, *(value.name for value in self._alike)]
         layer.writer.nodes.append(add_region(layer.graph, "loop", Region(form, (self._body,)), inputs, kinds))
         return (collected, *finals)
+
+    def _only(self, scanned: str, shape: list[int]) -> str:
+        """The one slice of what a loop would read in slices."""
+        return self._layer.writer.reshape(scanned, shape)
+
+    def _without_loop(self, given: Mapping[str, str], state: Sequence[str], output: str) -> tuple[str, ...]:
+        """One step is no loop: what it computes from a state that is known is folded like any other nodes."""
+        layer = self._layer
+        layer.graph.constants |= self._body.constants
+        for name, source in given.items():
+            layer.writer.node("Identity", source, output=name)
+        layer.writer.nodes += self.writer.nodes
+        return layer.writer.reshape(output, [1, layer.batch, layer.hidden]), *state

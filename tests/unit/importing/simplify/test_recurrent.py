@@ -55,6 +55,7 @@ class Layers:
         drawn = {**_options(operator, rng), **options}
         stem, hidden = f"n{len(self.nodes)}", int(rng.integers(1, 40))
         steps, batch, size = (int(rng.integers(1, most)) for most in (9, 5, 12))
+        steps = int(drawn.get("steps", steps))  # type: ignore[call-overload]
         directions = 2 if drawn["direction"] == "bidirectional" else 1
         width, first = GATES[operator] * hidden, bool(drawn["layout"])
         state = [batch, directions, hidden] if first else [directions, batch, hidden]
@@ -169,6 +170,20 @@ def test_many_steps_are_one_body() -> None:
     (few_bytes, few_steps), (many_bytes, many_steps) = sizes.values()
     assert many_steps == few_steps
     assert abs(many_bytes - few_bytes) < 0.1 * few_bytes
+
+
+@pytest.mark.parametrize("operator", sorted(GATES))
+@pytest.mark.parametrize("given", [set(), {4}, {5, 6}])
+def test_one_step_is_no_loop(operator: str, given: set[int]) -> None:
+    """Nothing is stored of what only a state of zeros would be multiplied by; a state that is given takes part."""
+    layers, present = Layers(), {place: place in given for place in range(8)}
+    layers.add(
+        operator, np.random.default_rng(3), direction="bidirectional", constants=True, steps=1, present=present,
+        outputs={0, 1, 2}, activations=False, attributes={},
+    )  # fmt: skip
+    stored = layers.check().signature.weight_bytes
+    of_input, of_state = (layers.constants[f"n0_{name}"].nbytes for name in "wr")
+    assert (stored < of_input + of_state) == (5 not in given)
 
 
 def test_what_is_no_loop_is_refused_by_name() -> None:

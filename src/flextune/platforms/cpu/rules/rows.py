@@ -13,6 +13,7 @@ import numpy as np
 
 from flextune.analysis.program_facts import BlockFacts, BlockKind
 from flextune.platforms.cpu.limits import CpuLimits
+from flextune.platforms.cpu.rules.cache_rates import LAUNCH_CYCLES, is_worth_sharing
 from flextune.schedule.peel import peel_tail, peelable, tail_block_name
 from flextune.schedule.rewriting_steps import PeelTail
 from flextune.schedule.space import Columns, Draft, VariableRole
@@ -158,16 +159,18 @@ class RowRule:
     def _declare_block(self) -> str:
         """How many rows one parallel task takes."""
         count = math.prod(it.extent for it in self.last.spatial[: self.rows])
-        choices = [
-            d for d in (1, 2, 4, 8, 16, 32, 64) if count % d == 0 and count // d >= min(self.limits.cores, count)
-        ]
-        name = self.draft.variable(VariableRole("rows_per_task", prefix=self.prefix), choices)
         row = max((b.reduce[-1].extent for b in self.blocks if b.reduce), default=1)
+        cycles = sum(b.trips for b in self.blocks) / self.limits.lanes(self.last.output.dtype)
+        least = min(self.limits.cores, count) if is_worth_sharing(cycles) else 1
+        sizes = {1, 2, 4, 8, 16, 32, 64, *([count] if least == 1 else [])}
+        choices = [d for d in sorted(sizes) if count % d == 0 and count // d >= least]
+        name = self.draft.variable(VariableRole("rows_per_task", prefix=self.prefix), choices)
 
         def estimate(columns: Columns) -> np.ndarray:
             tasks = count / columns[name].astype(np.float64)
             busy = tasks / (np.ceil(tasks / self.limits.cores) * self.limits.cores)
-            return np.asarray(busy / (1.0 + _TASK_ELEMENTS / (columns[name] * row)))
+            launch = np.where(tasks > 1, LAUNCH_CYCLES * self.limits.cores, 0.0) / cycles
+            return np.asarray(busy / (1.0 + _TASK_ELEMENTS / (columns[name] * row) + launch))
 
         self.draft.estimates.append(estimate)
         return name

@@ -10,14 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from flextune.analysis.program_facts import Access
-from flextune.platforms.cpu.rules.cache_rates import L2_BYTES_PER_CYCLE, L3_BYTES_PER_CYCLE, Floats, load_rate
+from flextune.platforms.cpu.rules.cache_rates import (
+    L2_BYTES_PER_CYCLE,
+    L3_BYTES_PER_CYCLE,
+    LAUNCH_CYCLES,
+    Floats,
+    load_rate,
+)
 from flextune.platforms.cpu.rules.stage_estimate import stage_cycles
 from flextune.platforms.cpu.rules.tile_geometry import TileGeometry
 from flextune.schedule.space import Columns
 
 _MEMORY_BYTES_PER_CYCLE = 6.0
 _L2_SHARE = 0.75
-_HIDDEN_LATENCY = 10.0  # independent multiply-adds that keep both multipliers busy
+_HIDDEN_LATENCY = 10.0  # a step takes at least as long, because it waits for the one before; loads come meanwhile
+_STEP_CYCLES = 0.5  # for the loop
 _TASK_CYCLES = 200.0
 _LEAST_PACKED_REUSE = 32
 _SPILLING = 4
@@ -44,9 +51,10 @@ class TileEstimate:
         first = bytes_loaded / self._first_rate() + broadcasts
         steps = np.maximum(multiply, load)
         steps = steps + (np.maximum(multiply, first) - steps) / self._sharing_tiles(columns)
-        share = multiply / (steps + 0.1 * load) * np.minimum(1.0, multiply / _HIDDEN_LATENCY)
+        share = multiply / (np.maximum(steps, _HIDDEN_LATENCY) + 0.1 * load + _STEP_CYCLES)
         busy = tasks / (np.ceil(tasks / self.tile.limits.cores) * self.tile.limits.cores)
-        overhead = 1.0 / (1.0 + tasks * _TASK_CYCLES / self._cycles())
+        launch = np.where(tasks > 1, LAUNCH_CYCLES * self.tile.limits.cores, 0.0)
+        overhead = 1.0 / (1.0 + (tasks * _TASK_CYCLES + launch) / self.tile.cycles)
         useful = self._true_share(columns) * lanes / max(self.tile.lanes)
         chosen = self._choices(columns) * self._unconflicted(columns)
         chosen = chosen * self._unspilled(columns, multiply, bytes_loaded / (lanes * self.tile.element_bytes))
@@ -130,10 +138,6 @@ class TileEstimate:
         for axis in self.tile.row_axes:
             tiles = tiles * self._column(columns, f"cache_{axis}")
         return tiles
-
-    def _cycles(self) -> float:
-        """Cycles of all multiply-adds of the block."""
-        return max(self.tile.anchor.facts.trips / max(self.tile.lanes), 1.0)
 
     def _unconflicted(self, columns: Columns) -> Floats:
         """Less where rows of a tile compete for the ways of the same sets of L1 because of how far apart they are."""

@@ -119,6 +119,11 @@ class TileGeometry:
         return self.packed_buffer is not None and self.packed_buffer.dtype == WORD
 
     @property
+    def cycles(self) -> float:
+        """Of all multiply-adds of the block on one core."""
+        return max(self.facts.trips / max(self.lanes), 1.0)
+
+    @property
     def scales(self) -> int:
         """How many vectors besides the operands widen each vector of the weights: they are held in registers."""
         return max(0, len(self.facts.reads) - len(self.facts.factors)) if self.facts.factors else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from flextune.csp import Eq, In, Le, Prod, Select, Sum, When
+from flextune.platforms.cpu.rules.cache_rates import is_worth_sharing
 from flextune.platforms.cpu.rules.tile_geometry import MAX_WASTE_PERCENT, TileGeometry
 from flextune.schedule.space import Draft
 
@@ -51,7 +52,7 @@ def _declare_grid(draft: Draft, tile: TileGeometry) -> None:
         draft.require(Prod(tiles, (cache, grids[-1]), name=f"{cache}_split", rule=RULE, reason=reason))
         most *= max(counts)
     tasks = draft.derived(tile.role("tasks"))
-    least = min(tile.limits.cores, most)
+    least = min(tile.limits.cores, most) if is_worth_sharing(tile.cycles) else 1
     draft.require(
         Prod(tasks, tuple(grids), name=f"{tasks}_count", rule=RULE),
         Le(least, tasks, name=f"{tasks}_parallel", rule=RULE, reason="every core gets work"),
