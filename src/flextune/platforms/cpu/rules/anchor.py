@@ -157,8 +157,9 @@ def _suitability(anchor: Anchor, limits: CpuLimits) -> float:
     extent = anchor.facts.extent(anchor.vector)
     lanes = limits.lanes(anchor.facts.output.dtype)
     full = extent / (math.ceil(extent / lanes) * lanes) if extent >= lanes else extent / lanes
-    loops = anchor.last.iterators if anchor.last is not None else anchor.facts.spatial
-    contiguous = bool(loops) and anchor.chain.axes.get(anchor.vector) == loops[-1].name
+    last = anchor.last or anchor.facts
+    loops, along = last.iterators if anchor.last is not None else last.spatial, anchor.chain.axes.get(anchor.vector)
+    contiguous = bool(loops) and along == loops[-1].name and last.writes[0].stride_of(along) in (None, 1)
     ragged = 1.0 if anchor.ragged or extent % lanes == 0 else 0.7
     return (
         full

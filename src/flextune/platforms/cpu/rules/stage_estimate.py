@@ -9,7 +9,7 @@ import numpy as np
 from flextune.analysis.footprint import dtype_bits
 from flextune.analysis.program_facts import Access, BlockFacts
 from flextune.platforms.cpu.rules.cache_rates import L3_BYTES_PER_CYCLE, Floats, load_rate
-from flextune.platforms.cpu.rules.stages import follows_vector
+from flextune.platforms.cpu.rules.stages import copied_width, follows_vector
 from flextune.platforms.cpu.rules.tile_geometry import TileGeometry
 from flextune.schedule.space import Columns
 
@@ -36,6 +36,8 @@ def stage_cycles(tile: TileGeometry, stage: BlockFacts, columns: Columns) -> Flo
     if stage.output == tile.packed_buffer:
         packed = columns.get(tile.name("pack"), np.ones(len(part)))
         parts = np.where(packed == 1, elements * _packing_cycles(tile), parts)
+        at_once = 1.0 / width if (width := copied_width(tile, stage)) > 1 else _GUARDED_CYCLES
+        whole = whole + elements * at_once
     return np.asarray(
         np.where(columns[tile.name("at", block=stage.name)] == 0, whole + START_CYCLES, parts), dtype=float
     )

@@ -24,7 +24,6 @@ from flextune.schedule.space import Columns
 _MEMORY_BYTES_PER_CYCLE = 6.0
 _L2_SHARE = 0.75
 _HIDDEN_LATENCY = 10.0  # a step takes at least as long, because it waits for the one before; loads come meanwhile
-_STEP_CYCLES = 0.5  # for the loop
 _TASK_CYCLES = 200.0
 _LEAST_PACKED_REUSE = 32
 _SPILLING = 4
@@ -46,12 +45,13 @@ class TileEstimate:
         vectors, lanes, tasks = (self._column(columns, name) for name in ("vectors", "lanes", "tasks"))
         multiply = self._rows(columns) * vectors
         broadcasts, bytes_loaded = self._loads(columns)
-        broadcasts = broadcasts + broadcasts * self.tile.element_bytes / self._row_rate(columns)
+        broadcasts = broadcasts + self._row_bytes(columns) / self._row_rate(columns)
         load = bytes_loaded / self._load_rate(columns) + broadcasts
         first = bytes_loaded / self._first_rate() + broadcasts
         steps = np.maximum(multiply, load)
         steps = steps + (np.maximum(multiply, first) - steps) / self._sharing_tiles(columns)
-        share = multiply / (np.maximum(steps, _HIDDEN_LATENCY) + 0.1 * load + _STEP_CYCLES)
+        waits = np.maximum(0.0, _HIDDEN_LATENCY - multiply)
+        share = multiply / (np.maximum(steps, _HIDDEN_LATENCY) + 0.1 * load + 0.1 * waits)
         busy = tasks / (np.ceil(tasks / self.tile.limits.cores) * self.tile.limits.cores)
         launch = np.where(tasks > 1, LAUNCH_CYCLES * self.tile.limits.cores, 0.0)
         overhead = 1.0 / (1.0 + (tasks * _TASK_CYCLES + launch) / self.tile.cycles)
@@ -110,12 +110,27 @@ class TileEstimate:
 
     def _row_rate(self, columns: Columns) -> Floats:
         """Bytes a cycle at which the rows' operand comes: every panel reads a cache tile of rows again, or one tile."""
-        per_row = self.tile.anchor.reduction * self.tile.element_bytes
-        tile = self._rows(columns) * per_row
+        tile = np.maximum(self._rows(columns) * self.tile.element_bytes, self._row_bytes(columns))
+        tile = tile * self.tile.anchor.reduction
         panels_outside = self._column(columns, "cache_order") == 1
         block = np.where(panels_outside, tile * self._sharing_tiles(columns), tile)
         whole = [math.prod(each.buffer.shape) for each in self.tile.facts.operands if self._is_rows(each)]
         return self._rate_of(np.minimum(block, float(max(whole, default=1)) * self.tile.element_bytes))
+
+    def _row_bytes(self, columns: Columns) -> Floats:
+        """Bytes of the rows' operand that one step of the reduction takes from its cache.
+
+        Where the reduction goes along lines of the cache, those of its elements; else each step takes whole lines.
+        """
+        size, found = self.tile.element_bytes, np.zeros(len(columns[self.tile.name("vectors")]))
+        for operand in filter(self._is_rows, self.tile.facts.operands):
+            lines, along = np.ones(len(found)), np.ones(len(found))
+            for axis in (axis for axis in self.tile.row_axes if axis in operand.iterators):
+                rows, stride = self._column(columns, f"tile_{axis}"), abs(operand.stride_of(axis) or 0) * size
+                lines, along = (lines, along * rows) if 0 < stride < _LINE_BYTES else (lines * rows, along)
+            near = any(it.extent > 1 and operand.stride_of(it.name) == 1 for it in self.tile.facts.reduce)
+            found = found + lines * (along * size if near else np.ceil(along * size / _LINE_BYTES) * _LINE_BYTES)
+        return found
 
     def _is_rows(self, operand: Access) -> bool:
         return self.tile.vector not in operand.iterators
@@ -174,6 +189,7 @@ class TileEstimate:
 
     def _choices(self, columns: Columns) -> Floats:
         score = np.where(columns[self.tile.name("unroll")] == 1, 1.0, 0.99)
+        score = score * np.where(columns[self.tile.name("lanes")] == max(self.tile.lanes), 1.0, 0.98)
         if (pack := columns.get(self.tile.name("pack"))) is not None:
             reuse = math.prod(self.tile.extent(axis) for axis in self.tile.row_axes)
             score = score * np.where(pack == int(reuse >= _LEAST_PACKED_REUSE), 1.0, 0.8)
