@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from tvm import s_tir
@@ -213,6 +215,32 @@ def restructured(workload: Workload) -> Workload:
     schedule = s_tir.Schedule(workload.prim_func())
     schedule.split(schedule.get_loops(schedule.get_sblock("gemm"))[0], [2, 2])
     return from_prim_func(schedule.mod["main"], "split", ())
+
+
+@pytest.mark.parametrize(
+    ("text", "tasks"),
+    [
+        ("gemm:m=1,n=256,k=64,weights=constant", 1),
+        ("gemm:m=8,n=16,k=64,weights=constant", 1),
+        ("gemm:m=64,n=256,k=64,weights=constant", 2),
+        ("softmax:rows=4,cols=96", 1),
+        ("softmax:rows=64,cols=960", 2),
+        ("elementwise:shape=8x64,ops=sigmoid", 1),
+        ("elementwise:shape=32x64,ops=sigmoid", 2),  # of the same size, but of less work:
+        ("elementwise:shape=32x64,ops=relu", 1),
+    ],
+)
+def test_cores_share_what_is_worth_it(text: str, tasks: int) -> None:
+    space = space_of(text)
+    module = apply_trace(space.workload, space.trace, space.default, space.target).module
+    assert bool(re.search(r"T\.parallel\((?!1\))", module.script())) == (tasks > 1)
+
+
+def test_a_transposed_convolution_that_stores_with_gaps_runs_along_channels() -> None:
+    """Along the image, neighbours of a vector would be written as far apart as the stride is wide."""
+    space = space_of("conv2d_transpose:h=16,w=16,ci=64,co=32,kh=2,kw=2,stride=2,layout=nchw")
+    assert {name.rpartition(".")[2] for name in space.default} >= {"cache_co", "tile_ow"}
+    assert not any(name.endswith("tile_co") for name in space.default)
 
 
 def test_the_same_space_every_time() -> None:
