@@ -40,6 +40,6 @@ def is_aligned(array: npt.NDArray[Any]) -> bool:
 def address(array: npt.NDArray[Any]) -> int:
     """Where the array's memory begins (`array.ctypes.data` is the same, many times as slow)."""
     try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
     except (TypeError, ValueError, BufferError):  # read-only, empty, with gaps, or of a type that buffers lack
         return int(array.__array_interface__["data"][0])

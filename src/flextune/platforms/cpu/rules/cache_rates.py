@@ -1,6 +1,4 @@
-"""At which rate a core loads what it uses again and again, and what sharing work among cores costs: for estimates of
-schedules that nobody has measured.
-"""
+"""At which rate a core loads what it uses again and again, for estimates of schedules that nobody has measured."""
 
 from __future__ import annotations
 
@@ -10,9 +8,6 @@ import numpy.typing as npt
 from flextune.platforms.cpu.limits import CpuLimits
 
 Floats = npt.NDArray[np.float64]
-
-LAUNCH_CYCLES = 1000.0
-"""What it takes each core to begin and end a parallel loop together with the others."""
 
 L1_BYTES_PER_CYCLE, L2_BYTES_PER_CYCLE, L3_BYTES_PER_CYCLE = 64.0, 24.0, 8.0
 
@@ -24,8 +19,3 @@ def load_rate(limits: CpuLimits, reused_bytes: Floats, l2_share: float = 0.5) ->
     """
     outer = np.where(reused_bytes <= limits.l2_bytes * l2_share, L2_BYTES_PER_CYCLE, L3_BYTES_PER_CYCLE)
     return np.where(reused_bytes <= limits.l1_bytes / 2, L1_BYTES_PER_CYCLE, outer)
-
-
-def is_worth_sharing(cycles: float) -> bool:
-    """Whether a block of so many cycles on one core may gain anything when several cores share it."""
-    return cycles > 2 * LAUNCH_CYCLES

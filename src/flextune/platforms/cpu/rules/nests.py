@@ -6,25 +6,19 @@ import itertools
 import math
 
 import numpy as np
-import tvm_ffi
-from tvm.ir import Call
 
 from flextune.analysis.program_facts import SPATIAL, BlockFacts, BlockKind
 from flextune.csp import Constraint, Divides, Le, Prod
 from flextune.platforms.cpu.limits import CpuLimits
+from flextune.platforms.cpu.rules.sharing import work_of
 from flextune.schedule.space import Columns, Draft, VariableRole
 from flextune.schedule.steps import Fuse, Loops, Mark, Split
-from flextune.tvm_types import Expression
 
 ELEMENTWISE_RULE = "element-wise"
 PARALLEL_RULE = "parallel-nest"
 
 PARALLEL_ELEMENTS = 1 << 14
 """Nests of less work are not shared among the cores."""
-_FUNCTION_ELEMENTS = 10
-"""An exponential or the like takes as long as so many elements that are only copied."""
-_FUNCTIONS = frozenset(("acos", "asin", "atan", "cos", "cosh", "erf", "exp", "exp10", "exp2", "fmod", "log", "log10",
-                        "log1p", "log2", "pow", "sigmoid", "sin", "sinh", "tan", "tanh"))  # fmt: skip
 _TASKS_PER_CORE = (1, 2, 4, 8)
 _LONG_VECTORS = 256
 """Of so many, a last one that is not whole costs nothing."""
@@ -61,7 +55,7 @@ class ElementwiseRule:
 
     @property
     def _parallel(self) -> bool:
-        return is_worth_sharing(self.block)
+        return work_of(self.block) >= PARALLEL_ELEMENTS
 
     def _share_line(self, loop: str) -> None:
         """One loop of any length: whole vectors are shared among the cores."""
@@ -119,16 +113,6 @@ class ElementwiseRule:
         return Le(step, extent, name=f"{step}_fits", rule=ELEMENTWISE_RULE, reason=reason)
 
 
-def is_worth_sharing(block: BlockFacts) -> bool:
-    """Whether a nest is long enough for several cores."""
-    functions = 0
-    if block.kind is BlockKind.ELEMENTWISE:
-        calls: list[Expression] = []
-        tvm_ffi.structural_walk(block.block.body.value, (Call, calls.append))
-        functions = sum(str(getattr(call.op, "name", "")).rpartition(".")[2] in _FUNCTIONS for call in calls)
-    return block.trips * (1 + _FUNCTION_ELEMENTS * functions) >= PARALLEL_ELEMENTS
-
-
 def share(draft: Draft, block: BlockFacts, limits: CpuLimits, prefix: str, loop: str, extent: int) -> None:
     """Parallel tasks of `task` iterations of `loop` each; the last may be shorter."""
     cores = min(limits.cores, extent)
@@ -158,7 +142,7 @@ class ParallelNestRule:
         outer = list(itertools.takewhile(lambda it: it.kind == SPATIAL, block.iterators))
         if len(outer) > 1 and len(outer) == len(block.iterators):
             del outer[-1]
-        if not outer or block.kind is BlockKind.OPAQUE or not is_worth_sharing(block):
+        if not outer or block.kind is BlockKind.OPAQUE or work_of(block) < PARALLEL_ELEMENTS:
             return
         loops, rows = tuple(f"{block.name}.{it.name}" for it in block.iterators), f"{block.name}.all"
         draft.add(Loops(block.name, loops), Fuse(loops[: len(outer)], rows))

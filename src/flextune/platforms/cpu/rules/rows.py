@@ -13,7 +13,7 @@ import numpy as np
 
 from flextune.analysis.program_facts import BlockFacts, BlockKind
 from flextune.platforms.cpu.limits import CpuLimits
-from flextune.platforms.cpu.rules.cache_rates import LAUNCH_CYCLES, is_worth_sharing
+from flextune.platforms.cpu.rules.sharing import LAUNCH_CYCLES, is_worth_sharing, work_of
 from flextune.schedule.peel import peel_tail, peelable, tail_block_name
 from flextune.schedule.rewriting_steps import PeelTail
 from flextune.schedule.space import Columns, Draft, VariableRole
@@ -160,7 +160,7 @@ class RowRule:
         """How many rows one parallel task takes."""
         count = math.prod(it.extent for it in self.last.spatial[: self.rows])
         row = max((b.reduce[-1].extent for b in self.blocks if b.reduce), default=1)
-        cycles = sum(b.trips for b in self.blocks) / self.limits.lanes(self.last.output.dtype)
+        cycles = sum(map(work_of, self.blocks)) / self.limits.lanes(self.last.output.dtype)
         least = min(self.limits.cores, count) if is_worth_sharing(cycles) else 1
         sizes = {1, 2, 4, 8, 16, 32, 64, *([count] if least == 1 else [])}
         choices = [d for d in sorted(sizes) if count % d == 0 and count // d >= least]

@@ -8,7 +8,8 @@ import numpy as np
 
 from flextune.analysis.program_facts import BlockFacts, BlockKind, Iterator
 from flextune.platforms.cpu.limits import CpuLimits
-from flextune.platforms.cpu.rules.nests import is_worth_sharing, prefer, share
+from flextune.platforms.cpu.rules.nests import PARALLEL_ELEMENTS, prefer, share
+from flextune.platforms.cpu.rules.sharing import work_of
 from flextune.schedule.space import Draft, VariableRole
 from flextune.schedule.steps import Choose, Fuse, Loops, Mark, Reorder, Split
 
@@ -61,7 +62,7 @@ class TransposeRule:
         others = [loops[it.name] for it in block.iterators[:-1] if it is not self.across]
         outer, inside = (*others, square[0][0], square[1][0]), (square[0][1], square[1][1])
         draft.add(Reorder(((*outer, *inside),)), Fuse(outer, f"{block.name}.all"))
-        if is_worth_sharing(block):
+        if work_of(block) >= PARALLEL_ELEMENTS:
             share(draft, block, self.limits, self.prefix, f"{block.name}.all", self._squares(inner))
         vector = draft.variable(VariableRole("vector", block=block.name, prefix=self.prefix), (0, 1))
         draft.add(Choose(vector, (_vectors(*inside), (Reorder((inside[::-1],)), *_vectors(*inside[::-1])))))

@@ -35,7 +35,13 @@ def space_of(text: str, limits: CpuLimits = LIMITS) -> tuple[SearchSpace, TileGe
 
 
 @pytest.mark.parametrize(
-    "text", ["gemm:m=12,n=24,k=8", "gemm:m=7,n=19,k=5", "conv2d:h=5,w=6,ci=2,co=8,kh=3,kw=3,layout=nhwc"]
+    "text",
+    [
+        "gemm:m=12,n=24,k=8",
+        "gemm:m=7,n=19,k=5",
+        "gemm:m=14,n=48,k=96",
+        "conv2d:h=5,w=6,ci=2,co=8,kh=3,kw=3,layout=nhwc",
+    ],
 )
 def test_members_keep_the_limits(text: str) -> None:
     space, tile = space_of(text)
@@ -54,7 +60,7 @@ def test_members_keep_the_limits(text: str) -> None:
             count = math.ceil(tile.extent(axis) / tiles.get(axis, 1))
             assert member[f"cache_{axis}"] * member[f"grid_{axis}"] == count
             grid *= member[f"grid_{axis}"]
-        assert grid >= LIMITS.cores
+        assert grid >= 1 if tile.cycles <= 2000 else grid >= LIMITS.cores
 
 
 @pytest.mark.parametrize(

@@ -52,13 +52,19 @@ def test_a_short_prime_row_is_one_vector() -> None:
 
 
 def test_every_core_gets_rows() -> None:
-    space = space_of("softmax:rows=24,cols=64")
+    space = space_of("softmax:rows=24,cols=640")
     assert set(space.solutions.marginal("rows_per_task")) == {1, 2, 4}
-    assert set(space_of("softmax:rows=3,cols=64").solutions.marginal("rows_per_task")) == {1}
+    assert set(space_of("softmax:rows=3,cols=6400").solutions.marginal("rows_per_task")) == {1}
+
+
+def test_one_core_takes_all_rows_of_a_small_kernel() -> None:
+    space = space_of("softmax:rows=12,cols=16")
+    assert set(space.solutions.marginal("rows_per_task")) == {1, 2, 4, 12}
+    assert space.default["rows_per_task"] == 12
 
 
 def test_the_default_keeps_every_core_busy() -> None:
-    space = space_of("softmax:rows=96,cols=64")
+    space = space_of("softmax:rows=96,cols=640")
     assert (96 // space.default["rows_per_task"]) % TARGET.cores == 0
 
 
