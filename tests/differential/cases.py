@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from tests.differential.draw import OPSET, Draw
+from flextune.importing.onnx_graph import names_read
+from tests.differential.draw import Draw
 from tests.differential.operators import GENERATORS
 
 CHANNELS = 4
@@ -33,6 +34,13 @@ def random_case(operator: str, seed: int, behind_convolution: bool = True) -> Ca
         case.nodes.append(helper.make_node("Conv", ["image", case.constant(weight)], ["convolved"], pads=[1] * 4))
         case.source, case.shape = "convolved", (2, CHANNELS, 6, 5)
     GENERATORS[operator](case)
+    return case_of(operator, seed, case)
+
+
+def case_of(operator: str, seed: int, case: Draw) -> Case:
+    """What was drawn as a model; inputs that no node reads are left out."""
+    read = {name for node in case.nodes for name in names_read(node)}
+    case.inputs = {name: array for name, array in case.inputs.items() if name in read}
     return Case(_model(case), case.inputs, _text(operator, seed, case))
 
 
@@ -44,7 +52,7 @@ def _model(case: Draw) -> onnx.ModelProto:
     constants = [numpy_helper.from_array(np.asarray(array), name) for name, array in case.constants.items()]
     outputs = [helper.make_value_info(name, onnx.TypeProto()) for name in case.nodes[-1].output]
     graph = helper.make_graph(case.nodes, "random", values, outputs, constants)
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", case.opset)], ir_version=10)
     inferred = onnx.shape_inference.infer_shapes(proto).graph.output
     for output, found in zip(proto.graph.output, inferred, strict=True):
         output.CopyFrom(found)
@@ -56,4 +64,5 @@ def _text(operator: str, seed: int, case: Draw) -> str:
     attributes = ", ".join(f"{entry.name}={helper.get_attribute_value(entry)}" for entry in node.attribute)
     read = {name: case.constants[name] for name in node.input if name in case.constants}
     constants = ", ".join(f"{list(array.shape)} {np.asarray(array).reshape(-1)[:6]}" for array in read.values())
-    return f"{operator} seed {seed}: {attributes}; constants {constants}"
+    inputs = ", ".join(f"{array.dtype}{list(array.shape)}" for array in case.inputs.values())
+    return f"{operator} seed {seed}, set {case.opset}: {inputs}; {attributes}; constants {constants}"

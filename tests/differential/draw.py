@@ -10,7 +10,17 @@ import onnx
 from onnx import helper
 
 OPSET = 20
+FLOAT = np.dtype(np.float32)
 SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e30, -1e30, 1e-30], np.float32)
+
+
+def values_of(rng: np.random.Generator, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+    """Normal values as floats; whole numbers from -4, or 0, to 4; bits."""
+    if dtype.kind == "b":
+        return np.asarray(rng.integers(0, 2, tuple(shape)).astype(bool))
+    if dtype.kind in "iu":
+        return np.asarray(rng.integers(0 if dtype.kind == "u" else -4, 5, tuple(shape)).astype(dtype))
+    return np.asarray(rng.standard_normal(tuple(shape)).astype(dtype))
 
 
 @dataclass(slots=True)
@@ -23,6 +33,9 @@ class Draw:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     inputs: dict[str, np.ndarray] = field(default_factory=dict)
+    dtype: np.dtype = FLOAT
+    """Of the source, and of the operands that have the same type."""
+    opset: int = OPSET
 
     @property
     def rank(self) -> int:
@@ -48,7 +61,14 @@ class Draw:
         return [int(axis) - (self.rank if self.chance() else 0) for axis in chosen]
 
     def normal(self, *shape: int) -> np.ndarray:
-        return self.rng.standard_normal(shape).astype(np.float32)
+        """Values of the source's type: normal ones, small whole numbers, or bits."""
+        return values_of(self.rng, shape, self.dtype)
+
+    def input(self, array: np.ndarray) -> str:
+        """The name of a new input with this value."""
+        name = f"i{len(self.inputs)}"
+        self.inputs[name] = np.asarray(array)
+        return name
 
     def constant(self, array: np.ndarray | np.generic | Sequence[int]) -> str:
         """The name of a new constant; plain numbers are int64."""
@@ -58,11 +78,7 @@ class Draw:
 
     def operand(self, array: np.ndarray) -> str:
         """The name of a new constant, or of an input with this value."""
-        if self.chance():
-            return self.constant(array)
-        name = f"i{len(self.inputs)}"
-        self.inputs[name] = array
-        return name
+        return self.constant(array) if self.chance() else self.input(array)
 
     def broadcast(self) -> tuple[int, ...]:
         """A shape that broadcasts onto the source's: axes of one, and of leading axes some left out."""

@@ -143,7 +143,7 @@ def _top_k(case: Draw) -> None:
 def _pad(case: Draw) -> None:
     mode = str(case.one_of("constant", "reflect", "edge"))
     pads = [[0, 1][case.below(2)] if size > 1 else 0 for size in (*case.shape, *case.shape)]
-    fill = [case.constant(np.float32(case.normal()))] if mode == "constant" and case.chance() else []
+    fill = [case.constant(case.normal())] if mode == "constant" and case.chance() else []
     case.apply("Pad", case.constant(pads), *fill, mode=mode)
 
 
@@ -178,8 +178,7 @@ def _prelu(case: Draw) -> None:
 
 
 def _clip(case: Draw) -> None:
-    low, high = sorted(float(each) for each in case.normal(2))
-    names = [case.constant(np.float32(low)), case.constant(np.float32(high))]
+    names = [case.constant(each.reshape(())) for each in np.sort(case.normal(2))]
     case.apply("Clip", *(name if case.below(4) else "" for name in names))
 
 
@@ -190,7 +189,9 @@ def _instance_norm(case: Draw) -> None:
 
 def _batch_norm(case: Draw) -> None:
     channels = case.shape[1]
-    operands = [case.normal(channels) for _ in range(3)] + [case.rng.random(channels).astype(np.float32) + 0.5]
+    operands = [case.normal(channels) for _ in range(3)] + [
+        case.rng.random(channels).astype(case.dtype) + case.dtype.type(0.5)
+    ]
     case.apply("BatchNormalization", *(case.constant(each) for each in operands))
 
 
@@ -258,7 +259,7 @@ def _depth_to_space(case: Draw) -> None:
 
 
 def _one_hot(case: Draw) -> None:
-    case.apply("Greater", case.constant(np.float32(0)))
+    case.apply("Greater", case.constant(np.zeros((), case.dtype)))
     case.nodes[-1].output[0] = "positive"
     case.node("Cast", "positive", to=7)
     case.nodes[-1].output[0] = "index"

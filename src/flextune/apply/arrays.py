@@ -11,8 +11,7 @@ import numpy as np
 
 from flextune.aligned import aligned_empty, is_aligned
 from flextune.errors import UsageError
-from flextune.importing.values import ValueSpec, array_type
-from flextune.workload.element_type import BFLOAT16
+from flextune.importing.values import STORAGE, ValueSpec, array_type
 
 _SMALL_BYTES = 4096
 """To copy so many is quicker than to look for an aligned place for them."""
@@ -76,8 +75,8 @@ def apart(inputs: Mapping[ValueSpec, Any], outputs: Sequence[Any], model: str) -
 
 
 def stored(array: np.ndarray) -> np.ndarray:
-    """The array as generated code sees it: bfloat16 as uint16."""
-    return array.view(BFLOAT16.storage) if array.dtype.name == BFLOAT16.name else array
+    """The array as generated code sees it: bfloat16 as uint16, what has fewer bits than a byte as bytes."""
+    return array.view(STORAGE[array.dtype.name]) if array.dtype.name in STORAGE else array
 
 
 def as_array(value: object, what: str) -> np.ndarray:

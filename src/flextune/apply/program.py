@@ -13,6 +13,7 @@ from enum import IntEnum, StrEnum
 import numpy as np
 
 from flextune.errors import BuildError
+from flextune.importing.values import STORAGE
 from flextune.workload.dim import Dim
 from flextune.workload.dim_expr import DimExpr
 
@@ -267,5 +268,6 @@ def dlpack_type(dtype: str) -> tuple[int, int]:
         return 6, 8
     if dtype == "bfloat16":
         return 4, 16
+    dtype = STORAGE.get(dtype, dtype)
     kind = {"i": 0, "u": 1, "f": 2}[np.dtype(dtype).kind]
     return kind, np.dtype(dtype).itemsize * 8

@@ -19,11 +19,12 @@ from flextune.importing.local_functions import check_functions
 from flextune.importing.operators import check_operators, refuse_random, state_defaults
 from flextune.importing.order import sort_nodes
 from flextune.importing.reading import check_proto, read_proto
-from flextune.importing.values import ValueSpec, random_values
+from flextune.importing.sparse import make_dense
+from flextune.importing.types import element_text
+from flextune.importing.values import STORAGE, ValueSpec, random_values
 from flextune.target.memory import require_memory
 from flextune.workload.dim import Dim
 from flextune.workload.dim_expr import DimExpr
-from flextune.workload.element_type import BFLOAT16
 
 _MOST_ELEMENTS = 2**31 - 1
 """Of an input: generated code counts elements in 32 bits."""
@@ -52,10 +53,10 @@ class Model:
         return sum(4 * math.prod(tensor.dims) for tensor in self.proto.graph.initializer)
 
     def output_dtype(self, name: str, stored: str) -> str:
-        """The element type of an output that is kept as `stored`: bfloat16 is kept as uint16."""
+        """The element type of an output that is kept as `stored`: bfloat16 is kept as uint16, float8 as uint8."""
         kinds = {value.name: value.type.tensor_type.elem_type for value in self.proto.graph.output}
-        is_bfloat16 = stored == BFLOAT16.storage and kinds[name] == onnx.TensorProto.BFLOAT16
-        return BFLOAT16.name if is_bfloat16 else stored
+        declared = element_text(kinds[name]) if kinds[name] else stored
+        return declared if STORAGE.get(declared) == stored else stored
 
     def save(self, path: str | Path) -> Path:
         """Write the model (with its static shapes and present weights) as an ONNX file."""
@@ -108,6 +109,7 @@ def model_from_proto(
     model `source`. Without `only_own` it may hold what only another runtime computes: any operator, and values that are
     no tensors or have no static shape (`flextune.plan.parts`).
     """
+    make_dense(proto.graph, source)
     check_functions(proto, source)
     proto = bind_values(proto, values or {}, source)
     proto = expand_functions(proto)

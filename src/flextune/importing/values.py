@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from flextune.workload.dim_expr import DimExpr
+from flextune.workload.element_type import BFLOAT16
 
 
 @lru_cache
@@ -22,6 +23,14 @@ def array_type(name: str) -> np.dtype[Any]:
 
         dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
         return dtype
+
+
+STORAGE: Mapping[str, str] = {
+    BFLOAT16.name: BFLOAT16.storage,
+    **dict.fromkeys(("int2", "int4", "uint2", "uint4", "float4_e2m1fn"), "uint8"),
+    **{f"float8_{kind}": "uint8" for kind in ("e4m3fn", "e4m3fnuz", "e5m2", "e5m2fnuz", "e8m0fnu")},
+}
+"""Types that generated code takes for another one of as many bytes, and these; NumPy keeps one element in a byte."""
 
 
 UNKNOWN = -1

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator
 import onnx
 import tvm
 from tvm import relax
-from tvm.relax.frontend.onnx import from_onnx
+from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
 
 from flextune.errors import ModelError
 from flextune.importing.inference import contradiction
@@ -31,6 +31,7 @@ from flextune.lowering.folding import fold_constant_results, fold_moved_constant
 from flextune.lowering.gather_scatter import with_checked_indices
 from flextune.lowering.image_transposes import sink_image_transposes
 from flextune.lowering.kernels import last_line, tvm_errors
+from flextune.lowering.mutation import complete_blocks
 from flextune.lowering.precision.bounded_casts import bounded_casts
 from flextune.lowering.precision.byte_products import byte_products
 from flextune.lowering.precision.casts import store_bfloat16
@@ -121,10 +122,12 @@ def import_onnx(graph: OnnxGraph, name: str) -> tvm.IRModule:
 def _from_onnx(proto: onnx.ModelProto, name: str) -> tvm.IRModule:
     """TVM's ONNX importer; what it prints is caught, and any failure becomes one ModelError."""
     said = io.StringIO()
+    importer = ONNXGraphImporter(None, "float32")
+    opset = next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
     try:
-        with contextlib.redirect_stdout(said), warnings.catch_warnings():
+        with contextlib.redirect_stdout(said), warnings.catch_warnings(), complete_blocks(importer.bb):
             warnings.simplefilter("ignore")
-            return from_onnx(proto)
+            return importer.from_onnx(proto.graph, opset)
     except Exception as error:  # any converter may fail in its own way; all mean "cannot import"
         operator = re.search(r"Error converting operator (\w+)", said.getvalue())
         raise ModelError(_import_failure(proto, name, operator.group(1) if operator else None, error)) from error

@@ -1,4 +1,4 @@
-"""Importing graphs with loops and branches: TVM's importer sees the rest, and their calls are put in between.
+"""Importing graphs with loops, branches and kernels of our own: TVM's importer sees the rest, calls are put in between.
 
 before: y = Region(MatMul(x, w)); z = Relu(y)
 cut:    main(x, y) = (Relu(y), MatMul(x, w))
@@ -15,11 +15,13 @@ import onnx
 import tvm
 from tvm import relax
 
+from flextune.importing.kernels import is_kernel
 from flextune.importing.onnx_graph import OnnxGraph
-from flextune.importing.regions import Region, region_name
+from flextune.importing.regions import DOMAIN, Region, region_name
 from flextune.lowering.calls import results_of
 from flextune.lowering.emit import functions_only, substituted
 from flextune.lowering.operator_graph import variables_read
+from flextune.lowering.own_kernels import kernel_call
 from flextune.lowering.regions import BODY, ELSE, THEN
 from flextune.tvm_types import RelaxExpr, RelaxVar
 
@@ -28,7 +30,7 @@ Importer = Callable[[OnnxGraph], tvm.IRModule]
 
 def import_graph(graph: OnnxGraph, importer: Importer, prefix: str) -> tvm.IRModule:
     """The graph as Relax `main`; loops and branches are calls by name, with `prefix` before those of the regions."""
-    nodes = [node for node in graph.nodes if region_name(node)]
+    nodes = [node for node in graph.nodes if node.domain == DOMAIN]
     if not nodes:
         return importer(graph)
     return _Stitcher(graph, nodes, importer, prefix).stitched()
@@ -48,7 +50,7 @@ class _Stitcher:
     def __init__(self, graph: OnnxGraph, nodes: list[onnx.NodeProto], importer: Importer, prefix: str) -> None:
         self._graph, self._nodes, self._prefix = graph, nodes, prefix
         self._results = {name: node for node in nodes for name in node.output if name}
-        plain = [node for node in graph.nodes if not region_name(node)]
+        plain = [node for node in graph.nodes if node.domain != DOMAIN]
         computed = {name for node in plain for name in node.output}
         inputs = [value.name for value in graph.inputs]
         asked = dict.fromkeys(name for node in nodes for name in node.input)
@@ -104,9 +106,14 @@ class _Stitcher:
         return substituted(value, self._values)
 
     def _call(self, result: str) -> None:
-        """Emit the call of the region that gives a value."""
+        """Emit the call of the region, or of our own kernel, that gives a value."""
         node = self._results[result]
-        arguments = relax.Tuple([self._argument(name) for name in node.input])
+        given = [self._argument(name) for name in node.input]
+        if is_kernel(node):
+            variable = self._parameters[result]
+            self._values[variable] = self._builder.emit(kernel_call(self._builder, node, given, variable.ty))
+            return
+        arguments = relax.Tuple(given)
         outputs = [self._parameters[name] for name in node.output]
         kinds: Any = [variable.ty for variable in outputs]
         name = f"{self._prefix}{region_name(node)}"

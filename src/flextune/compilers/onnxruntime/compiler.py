@@ -14,10 +14,16 @@ from flextune.compilers.onnxruntime.session import open_session, runtime, types_
 from flextune.compilers.subgraph_compiler import SubgraphOptions, Types, Weights
 from flextune.errors import BuildError, ModelError
 from flextune.importing.model import Model
+from flextune.importing.onnx_graph import attribute
 from flextune.importing.reading import FIXED_SIZES
 from flextune.trial.artifact import Artifact
 
 KIND = "onnxruntime"
+
+_DEFAULT_LOCALE = "en_US"
+_KNOWN_SET = 21
+_SAME_SINCE_KNOWN = frozenset({"Identity", "Optional", "OptionalGetElement", "OptionalHasElement"})
+"""Operators that newer sets have for more types of elements, and else as they were."""
 
 _LARGE_BYTES = 1 << 10
 """Constants of more bytes lie outside of the graph."""
@@ -38,10 +44,11 @@ class OnnxRuntimeCompiler:
 
     def compile(self, subgraph: Model, options: SubgraphOptions) -> tuple[Artifact, Weights]:
         content, weights = _without_weights(subgraph.proto)
+        content = _with_known_locales(content)
         try:
             open_session(content, weights, options)
         except BuildError as error:
-            content = _without_sizes(content)
+            content = _in_known_set(_without_sizes(content))
             try:
                 open_session(content, weights, options)
             except BuildError:
@@ -77,6 +84,21 @@ def _without_weights(proto: onnx.ModelProto) -> tuple[bytes, dict[str, np.ndarra
     return small.SerializeToString(), weights
 
 
+def _with_known_locales(content: bytes) -> bytes:
+    """The graph with words in the locale C.UTF-8 where ONNX's default one is meant, which is not on every machine.
+
+    Both have the same upper and lower case of every letter.
+    """
+    proto = onnx.load_model_from_string(content)
+    nodes = [node for node in proto.graph.node if node.op_type == "StringNormalizer"]
+    for node in nodes:
+        if attribute(node, "locale", _DEFAULT_LOCALE) == _DEFAULT_LOCALE:
+            kept = [entry for entry in node.attribute if entry.name != "locale"]
+            del node.attribute[:]
+            node.attribute.extend([*kept, onnx.helper.make_attribute("locale", "C.UTF-8")])
+    return bytes(proto.SerializeToString()) if nodes else content
+
+
 def _without_sizes(content: bytes) -> bytes:
     """The graph with inputs of any size.
 
@@ -87,6 +109,20 @@ def _without_sizes(content: bytes) -> bytes:
     for value in proto.graph.input:
         for dimension in value.type.tensor_type.shape.dim:
             dimension.Clear()
+    return bytes(proto.SerializeToString())
+
+
+def _in_known_set(content: bytes) -> bytes:
+    """The graph in an older operator set, where that has the same operators for fewer types of elements.
+
+    ONNX Runtime may know an operator of the newest set by its name only.
+    """
+    proto = onnx.load_model_from_string(content)
+    if any(node.op_type not in _SAME_SINCE_KNOWN or node.domain for node in proto.graph.node):
+        return content
+    for entry in proto.opset_import:
+        if entry.domain in ("", "ai.onnx"):
+            entry.version = min(entry.version, _KNOWN_SET)
     return bytes(proto.SerializeToString())
 
 

@@ -21,6 +21,7 @@ from flextune.importing.simplify.halves import compute_halves_in_float32
 from flextune.importing.simplify.identities import narrow_concatenations, remove_identities, split_variadic
 from flextune.importing.simplify.masks import constant_masks
 from flextune.importing.simplify.movement import plain_movement
+from flextune.importing.simplify.narrow_types import bytes_of_narrow_types
 from flextune.importing.simplify.neutral import remove_neutral
 from flextune.importing.simplify.normalization import normalize_rows, spell_out_layer_norms
 from flextune.importing.simplify.opset import upgrade_operators
@@ -67,6 +68,7 @@ def regions_of_control_flow(graph: OnnxGraph) -> None:
 PASSES: tuple[Pass[OnnxGraph], ...] = (
     in_place(rows_of_blocks, _READS),
     in_place(spell_out_quantized, _READS),
+    in_place(bytes_of_narrow_types, _READS),
     in_place(refuse_elements, _REFUSES),
     in_place(fold_constants, _READS),
     in_place(refuse_sizes, _REFUSES),

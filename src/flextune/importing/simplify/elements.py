@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx
 from onnx import TensorProto
@@ -57,12 +59,25 @@ def is_inf(write: Writer) -> None:
 
 
 def bit_cast(write: Writer) -> None:
-    """Whole numbers of one size, of which a cast keeps all bits; no other bits can be looked at."""
-    kind = attribute(write.node, "to", 0)
-    before, after = write.dtype(write.input(0)), np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind))
-    if before.kind not in "iub" or after.kind not in "iu" or before.itemsize != after.itemsize:
+    """The bits of one type as those of another of the same size; of whole numbers a cast keeps them."""
+    kind, source = attribute(write.node, "to", 0), write.input(0)
+    before, after = write.dtype(source), np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+    if before.itemsize != after.itemsize or TensorProto.BFLOAT16 in (kind, write.kind(source)):
         write.refuse(f"the bits of {before} as {after} are not supported")
-    write.emit("Cast", [write.input(0)], write.output(0), to=kind)
+    if before.kind in "iub" and after.kind in "iu":
+        write.emit("Cast", [source], write.output(0), to=kind)
+        return
+    write.kernel("bit_cast", [source], kind, write.shape(source), write.output(0))
+
+
+def determinant(write: Writer) -> None:
+    """Of square matrices: the kernel leaves what elimination makes of each, and behind it the determinant."""
+    *batch, size, _ = write.shape(write.input(0))
+    kind = write.kind(write.input(0))
+    count = math.prod(batch)
+    matrices = write.shaped(write.input(0), (count, size * size))
+    found = write.kernel("determinant", [matrices], kind, (count, size * size + 2))
+    write.shaped(write.sliced(found, 1, size * size, size * size + 1), batch, write.output(0))
 
 
 def eye_like(write: Writer) -> None:

@@ -12,10 +12,19 @@ from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.simplify.classical import CLASSICAL
 from flextune.importing.simplify.fused_attention import ATTENTIONS
 from flextune.importing.simplify.fused_layers import LAYERS
+from flextune.importing.simplify.grouped_attention import group_query_attention
 from flextune.importing.simplify.opset import COMMON
 from flextune.importing.simplify.spelling import Form, write_forms
+from flextune.importing.simplify.training import OPTIMIZERS
+from flextune.importing.simplify.writer import MICROSOFT
 
-FUSED: Mapping[tuple[str, str], Form] = {**LAYERS, **ATTENTIONS, **CLASSICAL}
+FUSED: Mapping[tuple[str, str], Form] = {
+    **LAYERS,
+    **ATTENTIONS,
+    (MICROSOFT, "GroupQueryAttention"): group_query_attention,
+    **CLASSICAL,
+    **OPTIMIZERS,
+}
 """Domain and operator -> what writes it by others."""
 
 

@@ -158,11 +158,11 @@ def _rotary_embedding(write: Writer) -> None:
         heads = total // width
         value = write.shaped(source, (batch, steps, heads, width))
     angles = _angles(write, positions, (batch, steps), (cosine, sine))
-    turned = _turned(write, value, (width, half), angles, bool(attribute(node, "interleaved", 0)))
+    found = turned(write, value, (width, half), angles, bool(attribute(node, "interleaved", 0)))
     if len(shape) == 4:
-        write.transposed(turned, (0, 2, 1, 3), write.output(0))
+        write.transposed(found, (0, 2, 1, 3), write.output(0))
     else:
-        write.shaped(turned, shape, write.output(0))
+        write.shaped(found, shape, write.output(0))
 
 
 def _angles(write: Writer, positions: str, sizes: tuple[int, int], tables: tuple[str, str]) -> list[str]:
@@ -175,7 +175,7 @@ def _angles(write: Writer, positions: str, sizes: tuple[int, int], tables: tuple
     return [write.shaped(write.emit("Gather", [table, positions], axis=0), (batch, steps, 1, half)) for table in tables]
 
 
-def _turned(write: Writer, value: str, sizes: tuple[int, int], angles: list[str], interleaved: bool) -> str:
+def turned(write: Writer, value: str, sizes: tuple[int, int], angles: list[str], interleaved: bool) -> str:
     """The first 2 * half of the last axis turned, the rest as it is."""
     width, half = sizes
     order = np.arange(2 * half).reshape(half, 2).T if interleaved else np.arange(2 * half).reshape(2, half)

@@ -88,11 +88,6 @@ def _resize(node: onnx.NodeProto, graph: OnnxGraph) -> str:
     return "" if is_known else "by sizes or in a region that are no constants is not supported"
 
 
-def _roi_align(node: onnx.NodeProto, graph: OnnxGraph) -> str:
-    del graph
-    return "of maxima is not supported" if attribute(node, "mode", "avg") == "max" else ""
-
-
 CHECKS: dict[str, Callable[[onnx.NodeProto, OnnxGraph], str]] = {
     "BatchNormalization": _batch_norm,
     "ConvTranspose": _conv_transpose,
@@ -102,6 +97,5 @@ CHECKS: dict[str, Callable[[onnx.NodeProto, OnnxGraph], str]] = {
     "LSTM": _recurrent,
     "RNN": _recurrent,
     "Resize": _resize,
-    "RoiAlign": _roi_align,
 }
 """Operator -> why this node cannot be imported as it is used, empty where it can."""

@@ -1,4 +1,4 @@
-"""`RoiAlign` with coordinates as the importer takes them."""
+"""`RoiAlign` with coordinates as the importer takes them, and that of maxima, which it lacks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,32 @@ import onnx
 
 from flextune.importing.onnx_graph import OnnxGraph, attribute
 from flextune.importing.simplify.element_types import element_types
+from flextune.importing.simplify.writer import Writer
+
+
+def roi_align(write: Writer) -> None:
+    """The largest of samples is a kernel of our own; means of samples are the importer's."""
+    if attribute(write.node, "mode", "avg") != "max":
+        write.copied(write.node)
+        return
+    ratio = attribute(write.node, "sampling_ratio", 0)
+    if ratio < 1:
+        write.refuse("the number of samples of maxima depends on the boxes")
+    is_half = _takes_half(write.node, write.graph)
+    attributes = {
+        "ratio": ratio,
+        "scale": attribute(write.node, "spatial_scale", 1.0),
+        "offset": 0.5 if is_half else 0.0,
+        "half_pixel": int(is_half),
+    }
+    shape = (
+        write.shape(write.input(1))[0],
+        write.shape(write.input(0))[1],
+        attribute(write.node, "output_height", 1),
+        attribute(write.node, "output_width", 1),
+    )
+    given = [write.input(place) for place in range(3)]
+    write.kernel("roi_align_max", given, write.kind(write.input(0)), shape, write.output(0), **attributes)
 
 
 def shifted_regions(graph: OnnxGraph) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 
 import onnx
 
-from flextune.importing.onnx_graph import OnnxGraph
+from flextune.importing.onnx_graph import OnnxGraph, attribute
 from flextune.importing.simplify.constants import static_shapes
 from flextune.importing.simplify.element_types import element_types
 from flextune.importing.simplify.elements import (
     bit_cast,
+    determinant,
     eye_like,
     is_inf,
     lp_normalization,
@@ -18,6 +19,7 @@ from flextune.importing.simplify.elements import (
     space_to_depth,
     top_k,
 )
+from flextune.importing.simplify.ngrams import count_sequences
 from flextune.importing.simplify.pooling import col2im, conv_transpose_pads, max_pool, max_unpool
 from flextune.importing.simplify.positions import (
     compress,
@@ -26,8 +28,10 @@ from flextune.importing.simplify.positions import (
     reverse_sequence,
     tensor_scatter,
 )
+from flextune.importing.simplify.regions import roi_align
 from flextune.importing.simplify.sampling import deformable_convolution, grid_sample
 from flextune.importing.simplify.spectral import dft, mel_weight_matrix, stft
+from flextune.importing.simplify.training import batch_norm, dropout
 from flextune.importing.simplify.writer import UnknownValueError, Writer
 
 Form = Callable[[Writer], None]
@@ -36,6 +40,7 @@ OLDEST_OPSET = 18
 """Reductions have their axes as an input; older graphs are brought to a newer set before."""
 
 SPELT_OUT: Mapping[str, Form] = {
+    "BatchNormalization": batch_norm,
     "BitCast": bit_cast,
     "Col2Im": col2im,
     "Compress": compress,
@@ -43,6 +48,8 @@ SPELT_OUT: Mapping[str, Form] = {
     "CumProd": cumulative_product,
     "DFT": dft,
     "DeformConv": deformable_convolution,
+    "Det": determinant,
+    "Dropout": dropout,
     "EyeLike": eye_like,
     "GridSample": grid_sample,
     "IsInf": is_inf,
@@ -53,9 +60,11 @@ SPELT_OUT: Mapping[str, Form] = {
     "Mod": mod,
     "OneHot": one_hot,
     "ReverseSequence": reverse_sequence,
+    "RoiAlign": roi_align,
     "STFT": stft,
     "SpaceToDepth": space_to_depth,
     "TensorScatter": tensor_scatter,
+    "TfIdfVectorizer": count_sequences,
     "TopK": top_k,
 }
 """Operator -> what writes it by others; a node that the importer reads well is written as it is."""
@@ -97,4 +106,8 @@ def _is_meant(node: onnx.NodeProto) -> bool:
         return False
     if node.op_type == "MaxPool":
         return len(node.output) > 1 and bool(node.output[1])
+    if node.op_type == "BatchNormalization":
+        return bool(attribute(node, "training_mode", 0))
+    if node.op_type == "Dropout":
+        return len(node.input) > 2
     return node.op_type != "ConvTranspose" or any(entry.name == "output_shape" for entry in node.attribute)

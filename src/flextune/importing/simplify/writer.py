@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from flextune.errors import ModelError
+from flextune.importing.kernels import kernel_node
 from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.simplify.links import Shape
 
@@ -49,6 +50,14 @@ class Writer:
         """A node with one result; without a name it gets one."""
         name = result or self.fresh()
         self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def kernel(
+        self, kernel: str, inputs: Sequence[str], kind: int, shape: Shape, result: str = "", **given: object
+    ) -> str:
+        """A kernel of our own, whose result has this element type and shape; without a name it gets one."""
+        name = result or self.fresh()
+        self.nodes.append(kernel_node(self.graph, kernel, inputs, name, kind, shape, **given))
         return name
 
     def constant(self, value: np.ndarray | float, dtype: type | np.dtype = np.float32) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import onnx
 from onnx import numpy_helper
 
-from flextune.errors import ModelError
 from flextune.importing.model import Model
 from flextune.importing.onnx_graph import MIN_IR_VERSION, OnnxGraph, names_read
 from flextune.importing.simplify.branches import take_branches
@@ -98,8 +97,6 @@ class PartedGraph:
 def parted_graph(model: Model, inference: Inference) -> PartedGraph:
     """The model with its constants folded and the types of its values, as ONNX and `inference` find them."""
     graph = OnnxGraph.of(model.proto)
-    if model.proto.graph.sparse_initializer:
-        raise ModelError(f"model {model.name!r} has sparse initializers, which are not supported: make them dense")
     _fold(graph)
     _write_constant_outputs(graph)
     given = {tensor.name: tensor for tensor in model.proto.graph.initializer}
