@@ -53,19 +53,20 @@ def _elementwise(name: str, element: Callable[[Expression, Attributes], Expressi
     return OwnKernel(compute, ELEMENTWISE)
 
 
+def _rounding(name: str) -> OwnKernel:
+    def element(value: Expression, attributes: Attributes) -> Expression:
+        return code_of_float(value, FORMATS[name], bool(attributes["saturate"]))
+
+    return _elementwise(f"round_to_{name}", element)
+
+
 def _bit_cast(tensors: Sequence[Tensor], attributes: Attributes, shape: tuple[int, ...], dtype: str) -> Tensor:
     del attributes
     return te.compute(shape, lambda *index: tirx.reinterpret(dtype, tensors[0](*index)), name="bit_cast")
 
 
 KERNELS: Mapping[str, OwnKernel] = {
-    **{
-        f"round_to_{name}": _elementwise(
-            f"round_to_{name}",
-            lambda value, attributes, form=form: code_of_float(value, form, bool(attributes["saturate"])),
-        )
-        for name, form in FORMATS.items()
-    },
+    **{f"round_to_{name}": _rounding(name) for name in FORMATS},
     "bit_cast": OwnKernel(_bit_cast, ELEMENTWISE),
     "determinant": OwnKernel(determinants),
     "roi_align_max": OwnKernel(roi_align_max),

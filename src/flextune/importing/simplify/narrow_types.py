@@ -162,7 +162,7 @@ class NarrowWriter(Writer):
 
     @staticmethod
     def _wide_kind(kind: int) -> int:
-        return TensorProto.INT32 if kind in WHOLE else FLOAT
+        return int(TensorProto.INT32 if kind in WHOLE else FLOAT)
 
     def narrowed(
         self, value: str, before: int, after: int, result: str, saturate: int = 1, round_mode: str = "up"
