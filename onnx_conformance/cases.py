@@ -27,6 +27,9 @@ _OPERATORS = (
 MODEL_OPERATORS = frozenset(_OPERATORS.split())
 """Operators of the benchmarked models: the light ones, MobileNetV2, ViT, BERT and GPT-2 as PyTorch exports them."""
 
+DRAWN = frozenset({"Bernoulli"})
+"""Operators whose results are random; each is 0 or 1."""
+
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator", "real")
 
 
@@ -87,14 +90,24 @@ class WatchedBackend:
         return bool(getattr(self._last, "is_own", True))
 
 
+class Comparisons(BackendTest):  # type: ignore[misc]
+    """The suite, which compares elements of sequences as if each was a sequence of arrays: a scalar has no length."""
+
+    @classmethod
+    def assert_similar_outputs(cls, ref_outputs: Any, outputs: Any, rtol: float, atol: float, **about: Any) -> None:
+        if isinstance(ref_outputs, np.ndarray):
+            ref_outputs, outputs = [ref_outputs], [outputs]
+        super().assert_similar_outputs(ref_outputs, outputs, rtol, atol, **about)
+
+
 def suite_cases(backend: WatchedBackend) -> dict[str, Case]:
     """The tests of `onnx.backend.test` for a backend's module, by name; those on the GPU are left out."""
     described = {f"{case.name}_cpu": case for kind in KINDS for case in load_model_tests(kind=kind)}
     operators = {name: _operator(case.model) for name, case in described.items() if case.model is not None}
     loose = {case.name: tolerance for case in described.values() if (tolerance := _tolerance(case))}
-    loosely = BackendTest(backend, __name__, loose).test_cases
+    loosely = Comparisons(backend, __name__, loose).test_cases
     cases = {}
-    for title, group in BackendTest(backend, __name__).test_cases.items():
+    for title, group in Comparisons(backend, __name__).test_cases.items():
         for name in sorted(name for name in vars(group) if name in described):
             case = described[name]
             base = f"{case.name.partition('_expanded')[0]}_cpu"
@@ -102,7 +115,7 @@ def suite_cases(backend: WatchedBackend) -> dict[str, Case]:
             operator = operators.get(base, operators.get(name, "")) if case.kind == "node" else ""
             elements = _elements(model)
             loose_run = loosely[title](name).debug if case.name in loose else None
-            run = group(name).debug
+            run = _DrawTest(backend, case) if operator in DRAWN else group(name).debug
             cases[name] = Case(name, case.kind, operator, elements, run, loose_run, backend.is_own)
     return cases
 
@@ -129,7 +142,7 @@ def operator_cases(backend: WatchedBackend, files: Sequence[str]) -> dict[str, C
     cases = {}
     for case in node_tests._NodeTestCases:
         name, operator = f"{case.name}_cpu", _operator(case.model)
-        run = _NodeTest(backend, case)
+        run = (_DrawTest if operator in DRAWN else _NodeTest)(backend, case)
         cases[name] = Case(name, "node", operator, _elements(case.model), run, None, backend.is_own)
     return cases
 
@@ -145,7 +158,18 @@ class _NodeTest:
         prepared = self._backend.prepare(self._case.model, "CPU")
         for inputs, expected in self._case.data_sets:
             arrays, wanted = (list(map(_array, values)) for values in (inputs, expected))
-            BackendTest.assert_similar_outputs(wanted, prepared.run(arrays), self._case.rtol, self._case.atol)
+            Comparisons.assert_similar_outputs(wanted, prepared.run(arrays), self._case.rtol, self._case.atol)
+
+
+class _DrawTest(_NodeTest):
+    """Of random numbers: the suite's are one draw of NumPy's, so only shapes and types are compared, and the range."""
+
+    def __call__(self) -> None:
+        prepared = self._backend.prepare(self._case.model, "CPU")
+        for inputs, expected in self._case.data_sets:
+            for wanted, got in zip(map(_array, expected), prepared.run(list(map(_array, inputs))), strict=True):
+                assert (got.shape, got.dtype) == (wanted.shape, wanted.dtype), f"{got.dtype}{list(got.shape)}"
+                assert ((got == 0) | (got == 1)).all(), "numbers that are neither 0 nor 1"
 
 
 def _array(value: Any) -> Any:

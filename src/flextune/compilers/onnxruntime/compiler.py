@@ -22,7 +22,10 @@ KIND = "onnxruntime"
 
 _DEFAULT_LOCALE = "en_US"
 _KNOWN_SET = 21
-_SAME_SINCE_KNOWN = frozenset({"Identity", "Optional", "OptionalGetElement", "OptionalHasElement"})
+_SAME_SINCE_KNOWN = frozenset(
+    {"Identity", "Optional", "OptionalGetElement", "OptionalHasElement", "Cast", "Greater", "Less"}
+    | {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+)
 """Operators that newer sets have for more types of elements, and else as they were."""
 
 _LARGE_BYTES = 1 << 10
