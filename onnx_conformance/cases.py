@@ -27,8 +27,8 @@ _OPERATORS = (
 MODEL_OPERATORS = frozenset(_OPERATORS.split())
 """Operators of the benchmarked models: the light ones, MobileNetV2, ViT, BERT and GPT-2 as PyTorch exports them."""
 
-DRAWN = frozenset({"Bernoulli"})
-"""Operators whose results are random; each is 0 or 1."""
+DRAWN = frozenset({"Bernoulli", "RandomUniformLike"})
+"""Operators that node tests whose results are random begin with; each number is 0 or 1."""
 
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator", "real")
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import tvm
 from tvm import relax
 
-from flextune.tvm_types import RelaxBody, RelaxExpr, RelaxVar
+from flextune.errors import ModelError
+from flextune.tvm_types import RelaxBody, RelaxExpr, RelaxType, RelaxVar
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +45,25 @@ def results_of(body: RelaxBody) -> tuple[RelaxExpr, ...]:
     while isinstance(result, relax.Var) and isinstance(bound.get(result), relax.Var | relax.Tuple):
         result = bound[result]
     return tuple(result.fields) if isinstance(result, relax.Tuple) else (result,)
+
+
+def check_element_types(module: tvm.IRModule, sites: Iterable[CallSite], model: str) -> None:
+    """Raise ModelError where a kernel reads or writes other elements than its call has: TVM makes some such.
+
+    They would be read as other numbers, or written beyond their memory.
+    """
+    for site in sites:
+        kinds = [*(argument.ty for argument in site.arguments), *_fields(site.variable.ty)]
+        for kind, parameter in zip(kinds, module[site.function].params, strict=False):
+            declared, used = (str(getattr(each, "dtype", "")) for each in (kind, parameter.ty))
+            if declared and used and declared != used:
+                raise ModelError(
+                    f"model {model!r}: TVM has {site.function} compute in {used} where {declared} is meant"
+                )
+
+
+def _fields(kind: RelaxType) -> tuple[RelaxType, ...]:
+    return tuple(kind.fields) if isinstance(kind, relax.TupleType) else (kind,)
 
 
 def is_call_tir(value: RelaxExpr) -> bool:

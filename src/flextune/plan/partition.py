@@ -20,7 +20,7 @@ from flextune.errors import UsageError
 from flextune.importing.model import Model
 from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.passes import Observer
-from flextune.lowering.calls import CallSite, call_sites
+from flextune.lowering.calls import CallSite, call_sites, check_element_types
 from flextune.lowering.estimator import Estimator
 from flextune.lowering.kernel_operators import described, operators_of
 from flextune.lowering.kernels import LoweredKernels, fuse_by_default
@@ -187,6 +187,7 @@ def partition_module(
     """
     counts = kernel_counts(module) if sites is None else Counter(site.function for site in sites)
     sites = call_sites(module) if sites is None else sites
+    check_element_types(module, sites, model.name)
     functions: dict[_Kernel, list[str]] = {}
     fallbacks = []
     for name in counts:

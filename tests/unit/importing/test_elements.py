@@ -8,7 +8,7 @@ import pytest
 from onnx import helper
 
 from flextune.testing.models import model_of, value
-from tests.differential.comparison import differences
+from tests.differential.comparison import differences, ours
 
 Arrays = dict[str, np.ndarray]
 
@@ -74,3 +74,29 @@ def test_indices_of_either_width_count_from_both_ends(operator: str, kind: type)
     indices = np.array([[0, -1, 4, -5]], kind) if operator == "GatherElements" else np.array([0, -1, 4], kind)
     node = helper.make_node(operator, ["table", "i"], ["y"])
     assert not differences(model([node], {"i": indices}, {"table": table}), {"i": indices}, 0.0)
+
+
+@pytest.mark.parametrize("operator", ["Div", "Mod"])
+@pytest.mark.parametrize("dtype", [np.int32, np.int8, np.uint8, np.int64])
+def test_divisions_by_0_and_of_the_least_number_go_on(operator: str, dtype: type) -> None:
+    limits = np.iinfo(dtype)
+    left = np.array([7, limits.min, limits.max, limits.min, 7, 9], dtype)
+    right = np.array([0, 0, 2, -1 if limits.min else 1, -1 if limits.min else 3, 4], dtype)
+    (got,) = ours(
+        model([helper.make_node(operator, ["a", "b"], ["y"])], {"a": left, "b": right}), {"a": left, "b": right}
+    )
+    with np.errstate(all="ignore"):
+        wanted = np.where(right == 0, 0, (np.fix(left / right) if operator == "Div" else np.mod(left, right))).astype(
+            dtype
+        )
+    wanted[3] = -left[3] if operator == "Div" and limits.min else wanted[3]
+    np.testing.assert_array_equal(got[:3], wanted[:3])
+    np.testing.assert_array_equal(got[4:], wanted[4:])
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint32])
+def test_means_of_whole_numbers_leave_out_what_is_over(dtype: type) -> None:
+    numbers = {"x": np.arange(12, dtype=dtype).reshape(3, 1, 4)}
+    nodes = [helper.make_node("ReduceMean", ["x", "axes"], ["y"], keepdims=0)]
+    for axes in ([0], [1], [0, 2]):
+        assert not differences(model(nodes, numbers, {"axes": np.array(axes)}), numbers)

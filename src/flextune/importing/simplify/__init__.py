@@ -14,6 +14,7 @@ from flextune.importing.simplify.bounds import compare_bounds
 from flextune.importing.simplify.branches import take_branches
 from flextune.importing.simplify.constants import fold_constants, fold_shapes
 from flextune.importing.simplify.control import separate_control_flow
+from flextune.importing.simplify.division import safe_divisions
 from flextune.importing.simplify.empty import empty_values
 from flextune.importing.simplify.exponents import cast_exponents
 from flextune.importing.simplify.fused import spell_out_fused
@@ -113,6 +114,7 @@ PASSES: tuple[Pass[OnnxGraph], ...] = (
     in_place(explicit_splits, _READS),
     in_place(cast_exponents, _READS),
     in_place(rewrite_other_types, _READS),
+    in_place(safe_divisions, "generated code ends the process where it divides by 0"),
     in_place(bounded_shifts, _READS),
     in_place(compare_bounds, _READS),
     in_place(select_slopes, _READS),

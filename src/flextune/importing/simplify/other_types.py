@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import onnx
 
+from flextune.errors import ModelError
 from flextune.importing.onnx_graph import OnnxGraph, attribute
+from flextune.importing.simplify.constants import static_shapes
 from flextune.importing.simplify.element_types import element_types
 
 BOOL, DOUBLE, UINT8 = onnx.TensorProto.BOOL, onnx.TensorProto.DOUBLE, onnx.TensorProto.UINT8
@@ -17,7 +20,7 @@ OLDEST_OPSET = 13
 
 
 def rewrite_other_types(graph: OnnxGraph) -> None:
-    """Write comparisons and extremes of booleans, and `Selu` in float64, by other operators.
+    """Write comparisons and extremes of booleans, means of whole numbers and `Selu` in float64 by other operators.
 
     before: y = Equal(a: bool, b: bool)   -->   after: y = Not(Xor(a, b))
     before: y = ReduceMax(a: bool)        -->   after: y = Cast(ReduceMax(Cast(a, uint8)), bool)
@@ -27,8 +30,8 @@ def rewrite_other_types(graph: OnnxGraph) -> None:
     types = element_types(graph)
     rewritten: list[onnx.NodeProto] = []
     for node in graph.nodes:
-        kind, form = FORMS.get(node.op_type, (0, None))
-        is_meant = form is not None and node.domain in ("", "ai.onnx") and types.get(node.input[0]) == kind
+        kinds, form = FORMS.get(node.op_type, (frozenset(), None))
+        is_meant = form is not None and node.domain in ("", "ai.onnx") and types.get(node.input[0]) in kinds
         rewritten.extend(form(node, graph) if form is not None and is_meant else [node])
     graph.nodes = rewritten
 
@@ -71,10 +74,28 @@ def _selu(node: onnx.NodeProto, graph: OnnxGraph) -> list[onnx.NodeProto]:
     ]
 
 
-FORMS: dict[str, tuple[int, Callable[[onnx.NodeProto, OnnxGraph], list[onnx.NodeProto]]]] = {
-    "Equal": (BOOL, _equal),
-    "ReduceMax": (BOOL, _extreme),
-    "ReduceMin": (BOOL, _extreme),
-    "Selu": (DOUBLE, _selu),
+def _whole_mean(node: onnx.NodeProto, graph: OnnxGraph) -> list[onnx.NodeProto]:
+    """The sum divided by the number of elements, without what is left over."""
+    shapes, types = static_shapes(graph), element_types(graph)
+    source, result = node.input[0], node.output[0]
+    if not {source, result} <= shapes.keys():
+        raise ModelError(f"ReduceMean {node.name or result}: means of whole numbers need a known shape")
+    count = math.prod(shapes[source]) // max(math.prod(shapes[result]), 1)
+    total, number = (graph.fresh_name(f"{result}_{role}") for role in ("total", "count"))
+    graph.constants[number] = np.array(count, onnx.helper.tensor_dtype_to_np_dtype(types[source]))
+    summed = onnx.NodeProto()
+    summed.CopyFrom(node)
+    summed.op_type, summed.output[0] = "ReduceSum", total
+    return [summed, onnx.helper.make_node("Div", [total, number], [result], name=node.name)]
+
+
+WHOLE = frozenset(getattr(onnx.TensorProto, name) for name in ("INT32", "INT64", "UINT32", "UINT64"))
+
+FORMS: dict[str, tuple[frozenset[int], Callable[[onnx.NodeProto, OnnxGraph], list[onnx.NodeProto]]]] = {
+    "Equal": (frozenset({BOOL}), _equal),
+    "ReduceMax": (frozenset({BOOL}), _extreme),
+    "ReduceMean": (WHOLE, _whole_mean),
+    "ReduceMin": (frozenset({BOOL}), _extreme),
+    "Selu": (frozenset({DOUBLE}), _selu),
 }
-"""Operator -> the element type that it has no form for, and what it is written as."""
+"""Operator -> the element types that it has no form for, or a wrong one, and what it is written as."""
