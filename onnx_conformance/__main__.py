@@ -35,8 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         names = [name for name in names if cases[name].matters_most]
     number, parts = options.part
     names = names[number - 1 :: parts]
-    limits = RunLimits(options.timeout, LIMITS.memory_bytes)
-    results = run_isolated(cases, names, options.workers, limits, _Progress(len(names), options.verbose))
+    if options.read:
+        results = read_results(options.read)
+    else:
+        limits = RunLimits(options.timeout, LIMITS.memory_bytes)
+        results = run_isolated(cases, names, options.workers, limits, _Progress(len(names), options.verbose))
     if options.json:
         rows = [{**asdict(result), "kind": cases[result.name].kind} for result in results]
         options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
@@ -55,6 +58,15 @@ def load_cases(backend: str, files: Sequence[str]) -> dict[str, Case]:
         if files:
             return operator_cases(module, files)
         return {**suite_cases(module), **light_cases(module)}
+
+
+def read_results(files: Sequence[Path]) -> list[TestResult]:
+    """What runs of parts wrote; of a test in several files the last one counts."""
+    found = {}
+    for file in files:
+        for row in json.loads(file.read_text(encoding="utf-8")):
+            found[row["name"]] = TestResult(row["name"], Verdict(row["verdict"]), row["reason"], row["secs"])
+    return list(found.values())
 
 
 class _Progress:
@@ -99,6 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--timeout", type=float, default=LIMITS.timeout_secs, help="Seconds per test.")
     parser.add_argument("--verbose", action="store_true", help="Show every result, not only what went wrong.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="Write every result there.")
+    parser.add_argument(
+        "--read", nargs="+", default=(), type=Path, metavar="FILE", help="Run nothing: what parts wrote with --json."
+    )
     parser.add_argument("--page", type=Path, metavar="FILE", help="Renew the results in this Markdown page.")
     return parser
 

@@ -146,11 +146,11 @@ class Draft:
     def require(self, *constraints: Constraint) -> None:
         self.constraints += constraints
 
-    def rewrite(self, step: Step, function: PrimFunc) -> None:
-        """Add a step that turns the program into `function`; the rules after it see that one."""
+    def rewrite(self, function: PrimFunc, *steps: Step) -> None:
+        """Add steps that turn the program into `function`; the rules after it see that one, whose facts are read."""
         program = read_program(function)
         assert program is not None
-        self.add(step)
+        self.add(*steps)
         self.function, self.program = function, program
 
     def used(self, rule: str) -> None:

@@ -29,7 +29,7 @@ def draft() -> Draft:
 
 def test_steps_that_rewrite_come_first(draft: Draft) -> None:
     draft.add(Loops("sum", ("i",)), Mark("i", "parallel"))
-    draft.rewrite(PeelTail("sum", 4), peel_tail(draft.function, "sum", 4))
+    draft.rewrite(peel_tail(draft.function, "sum", 4), PeelTail("sum", 4))
     assert [block.name for block in draft.program.blocks] == ["sum_main", "sum_tail", "sum"]
     space = draft.finish(WORKLOAD)
     assert [step.kind for step in space.trace.steps] == ["peel_tail", "loops", "mark"]

@@ -144,10 +144,12 @@ def inlining(draft: Draft, limits: CpuLimits) -> None:
     """
     schedule = s_tir.Schedule(draft.function)
     free = [block for block in _remaining(draft) if role_of(block) is None]
-    for name in [block.name for block in free if inlinable(draft.program, block)]:
+    names = [block.name for block in free if inlinable(draft.program, block)]
+    for name in names:
         schedule.compute_inline(schedule.get_sblock(name))
-        draft.rewrite(Inline(name), schedule.mod["main"])
-        draft.scheduled.add(name)
+    if names:
+        draft.scheduled.update(names)
+        draft.rewrite(schedule.mod["main"], *map(Inline, names))
 
 
 def rows(draft: Draft, limits: CpuLimits) -> None:

@@ -25,7 +25,7 @@ def apply_groups(draft: Draft, limits: CpuLimits) -> None:
         found = grouped_axis(block)
         if found is not None and _needs_padding(block, found[1], limits):
             rewritten = split_groups(draft.function, name, *found, draft.constants)
-            draft.rewrite(SplitGroups(name, *found), rewritten.function)
+            draft.rewrite(rewritten.function, SplitGroups(name, *found))
 
 
 def grouped_axis(block: BlockFacts) -> tuple[str, int] | None:

@@ -14,4 +14,4 @@ def apply_phases(draft: Draft) -> None:
     name = spread_convolution(draft.program)
     if name is not None and name not in draft.scheduled:
         draft.used(PHASES_RULE)
-        draft.rewrite(SplitPhases(name), split_phases(draft.function, name))
+        draft.rewrite(split_phases(draft.function, name), SplitPhases(name))

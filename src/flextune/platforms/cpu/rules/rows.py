@@ -58,7 +58,7 @@ def peel_rows(draft: Draft, blocks: Sequence[BlockFacts], limits: CpuLimits) -> 
     for block in blocks:
         width = limits.lanes(block.output.dtype)
         if reduces_contiguously(block) and peelable(block, width) and not _divides_in_halves(block, width):
-            draft.rewrite(PeelTail(block.name, width), peel_tail(draft.function, block.name, width))
+            draft.rewrite(peel_tail(draft.function, block.name, width), PeelTail(block.name, width))
             tails.add(tail_block_name(block.name))
     return frozenset(tails)
 

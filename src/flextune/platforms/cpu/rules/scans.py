@@ -25,4 +25,4 @@ def apply_blocked_scan(draft: Draft, limits: CpuLimits) -> None:
     exact = [width for width in widths if results % width == 0]
     width = min(exact or widths, key=lambda each: abs(each * each - results))
     draft.used(SCAN_RULE)
-    draft.rewrite(BlockScan(facts.name, width), block_scan(draft.function, facts.name, width))
+    draft.rewrite(block_scan(draft.function, facts.name, width), BlockScan(facts.name, width))

@@ -39,7 +39,7 @@ def apply_separable(draft: Draft, limits: CpuLimits, prefix: str = "") -> bool:
     if pair is None or not draft.scheduled.isdisjoint(pair.blocks) or _anchor(draft, pair, limits) is None:
         return False
     draft.used(RULE)
-    draft.rewrite(WriteOut(pair.window.name), write_out(draft.function, pair.window.name))
+    draft.rewrite(write_out(draft.function, pair.window.name), WriteOut(pair.window.name))
     draft.add(*map(Inline, pair.inlined))
     anchor = _anchor(draft, pair, limits)
     assert anchor is not None

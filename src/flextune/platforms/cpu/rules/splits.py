@@ -101,13 +101,13 @@ def _split(draft: Draft, block: BlockFacts, parts: int, limits: CpuLimits) -> Bl
         axis = last
     name = block.name
     if axis is last and last.extent % width and peelable(block, width):
-        draft.rewrite(PeelTail(name, width), peel_tail(draft.function, name, width))
+        draft.rewrite(peel_tail(draft.function, name, width), PeelTail(name, width))
         name = main_block_name(name)
     if not splittable(draft.program.block(name), axis.name, parts):
         return None
     draft.used(SPLIT_RULE)
     rewritten = split_reduction(draft.function, name, axis.name, parts)
-    draft.rewrite(SplitReduction(name, axis.name, parts), rewritten)
+    draft.rewrite(rewritten, SplitReduction(name, axis.name, parts))
     return draft.program.block(parts_block_name(name))
 
 
@@ -128,7 +128,7 @@ def peel_odd_columns(draft: Draft, limits: CpuLimits) -> None:
         if not has_columns(block, axis, width):
             continue
         draft.used(COLUMNS_RULE)
-        draft.rewrite(PeelColumns(name, axis, width), peel_columns(draft.function, name, axis, width))
+        draft.rewrite(peel_columns(draft.function, name, axis, width), PeelColumns(name, axis, width))
         names.append(tail_block_name(name))
 
 
