@@ -13,7 +13,7 @@ import tvm_ffi
 from tvm import relax, tirx
 
 from flextune.analysis.symbols import symbols_of
-from flextune.errors import ModelError
+from flextune.errors import FlextuneError, ModelError
 from flextune.importing.passes import Observer, Pass, replacing, run_passes
 from flextune.lowering.calls import is_call_tir
 from flextune.lowering.copies import remove_copies
@@ -158,10 +158,12 @@ def _changed(change: ModulePass, known: Collection[str], module: tvm.IRModule) -
 
 @contextlib.contextmanager
 def tvm_errors() -> Iterator[None]:
-    """What TVM raises on what it cannot express becomes a ModelError."""
+    """What TVM raises on what it cannot express, each part of it in its own way, becomes a ModelError."""
     try:
         yield
-    except (RuntimeError, TypeError, ValueError) as error:
+    except FlextuneError:
+        raise
+    except Exception as error:
         raise ModelError(f"the model cannot be compiled: {last_line(error)}") from error
 
 

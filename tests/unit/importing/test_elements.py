@@ -85,13 +85,13 @@ def test_divisions_by_0_and_of_the_least_number_go_on(operator: str, dtype: type
     (got,) = ours(
         model([helper.make_node(operator, ["a", "b"], ["y"])], {"a": left, "b": right}), {"a": left, "b": right}
     )
-    with np.errstate(all="ignore"):
-        wanted = np.where(right == 0, 0, (np.fix(left / right) if operator == "Div" else np.mod(left, right))).astype(
-            dtype
-        )
-    wanted[3] = -left[3] if operator == "Div" and limits.min else wanted[3]
-    np.testing.assert_array_equal(got[:3], wanted[:3])
-    np.testing.assert_array_equal(got[4:], wanted[4:])
+    pairs = [(int(a), int(b)) for a, b in zip(left, right, strict=True)]
+    if operator == "Div":
+        exact = [0 if b == 0 else abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1) for a, b in pairs]
+    else:
+        exact = [0 if b == 0 else a % b for a, b in pairs]
+    wanted = [value if value <= limits.max else limits.min for value in exact]
+    np.testing.assert_array_equal(got, np.array(wanted, dtype))
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint32])
@@ -100,3 +100,10 @@ def test_means_of_whole_numbers_leave_out_what_is_over(dtype: type) -> None:
     nodes = [helper.make_node("ReduceMean", ["x", "axes"], ["y"], keepdims=0)]
     for axes in ([0], [1], [0, 2]):
         assert not differences(model(nodes, numbers, {"axes": np.array(axes)}), numbers)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.uint32, np.int64])
+def test_the_largest_of_any_whole_numbers(dtype: type) -> None:
+    numbers = {"x": np.array([[3, 1, 2, 3], [0, 9, 9, 4]], dtype)}
+    nodes = [helper.make_node("TopK", ["x", "k"], ["y", "i"])]
+    assert not differences(model(nodes, numbers, {"k": np.array([3])}), numbers)

@@ -12,6 +12,12 @@ from flextune.importing.onnx_graph import attribute
 from flextune.importing.simplify.writer import INT64, Writer
 
 FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
+WIDER = {
+    **dict.fromkeys((TensorProto.INT8, TensorProto.UINT8, TensorProto.INT16, TensorProto.UINT16), TensorProto.INT32),
+    TensorProto.UINT32: INT64,
+}
+"""Types that are sorted as others."""
+
 TOP_BIT = 1 << 63
 """Of 64: what is between the order of unsigned and of signed numbers."""
 
@@ -90,17 +96,29 @@ def eye_like(write: Writer) -> None:
 
 
 def top_k(write: Writer) -> None:
-    """The largest of uint64, as those of int64 with the top bit turned over, which have the same order."""
-    if write.kind(write.input(0)) != TensorProto.UINT64:
+    """Of types that TVM does not sort, as those of a wider one; of uint64, as int64 with the top bit turned over.
+
+    Both have the same order.
+    """
+    kind = write.kind(write.input(0))
+    wide = WIDER.get(kind, INT64 if kind == TensorProto.UINT64 else kind)
+    if wide == kind:
         write.copied(write.node)
         return
     top = write.constant(np.array(TOP_BIT, np.uint64), np.uint64)
-    signed = write.cast(write.emit("BitwiseXor", [write.input(0), top]), INT64)
+
+    def turned(name: str, result: str = "") -> str:
+        return write.emit("BitwiseXor", [name, top], result)
+
+    signed = write.cast(turned(write.input(0)) if kind == TensorProto.UINT64 else write.input(0), wide)
     node = write.copied(write.node)
     node.input[0] = signed
     if values := write.output(0):
         node.output[0] = write.fresh()
-        write.emit("BitwiseXor", [write.cast(node.output[0], TensorProto.UINT64), top], values)
+        if kind == TensorProto.UINT64:
+            turned(write.cast(node.output[0], kind), values)
+        else:
+            write.emit("Cast", [node.output[0]], values, to=kind)
 
 
 def space_to_depth(write: Writer) -> None:

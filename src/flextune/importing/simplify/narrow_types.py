@@ -195,6 +195,8 @@ class NarrowWriter(Writer):
         """x / scale + zero point, whole numbers rounded before that is added and kept within their bounds."""
         source, scale, zero_point = self.input(0), self.input(1), self.input(2)
         kind, kind_of_source = self.kind(self.output(0)), self.kind(source)
+        if kind_of_source == TensorProto.INT32:
+            source, kind_of_source = self.cast(source, FLOAT), FLOAT
         factor = self._number(scale) if self.kind(scale) in NARROW else scale
         value = self.emit("Div", [source, self._spread(self.cast(factor, kind_of_source))])
         bounds = None if kind in FLOATS else bounds_of(kind)
@@ -202,7 +204,7 @@ class NarrowWriter(Writer):
         if zero_point:
             value = self.emit("Add", [value, self._spread(self.cast(self._number(zero_point), kind_of_source))])
         if bounds is not None:
-            least, most = (self.number(bound) for bound in bounds)
+            least, most = (self.number(bound, source) for bound in bounds)
             value = self.emit("Min", [self.emit("Max", [value, least]), most])
         if kind in NARROW:
             self.narrowed(value, kind_of_source, kind, self.output(0), attribute(self.node, "saturate", 1))

@@ -88,11 +88,20 @@ def _resize(node: onnx.NodeProto, graph: OnnxGraph) -> str:
     return "" if is_known else "by sizes or in a region that are no constants is not supported"
 
 
+def _gemm(node: onnx.NodeProto, graph: OnnxGraph) -> str:
+    factors = [attribute(node, name, 1.0) for name in ("alpha", "beta")]
+    is_whole = all(factor == int(factor) for factor in factors)
+    if is_whole or element_types(graph).get(node.input[0], 0) in FLOATS:
+        return ""
+    return "of whole numbers with a fraction as a factor is not supported"
+
+
 CHECKS: dict[str, Callable[[onnx.NodeProto, OnnxGraph], str]] = {
     "BatchNormalization": _batch_norm,
     "ConvTranspose": _conv_transpose,
     "Dropout": _dropout,
     "GRU": _recurrent,
+    "Gemm": _gemm,
     "LRN": _lrn,
     "LSTM": _recurrent,
     "RNN": _recurrent,
