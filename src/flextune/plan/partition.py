@@ -23,7 +23,7 @@ from flextune.importing.passes import Observer
 from flextune.lowering.calls import CallSite, call_sites, check_element_types
 from flextune.lowering.estimator import Estimator
 from flextune.lowering.kernel_operators import described, operators_of
-from flextune.lowering.kernels import LoweredKernels, fuse_by_default
+from flextune.lowering.kernels import LoweredKernels, fuse_by_default, tvm_errors
 from flextune.lowering.lower import relax_operators
 from flextune.lowering.precision.precision import FLOAT32, Precision, with_precision
 from flextune.lowering.regions import kernel_counts
@@ -142,8 +142,9 @@ def partition_model(
     model's symbols (`flextune.lowering.symbolic_shapes.generic_sizes`), if it has any.
     """
     precision = precision.of(model.weight_bytes)
-    operators = relax_operators(model, without, precision, observe)
-    return partition_operators(model, operators, without, precision, estimator, observe, sizes)
+    with tvm_errors():
+        operators = relax_operators(model, without, precision, observe)
+        return partition_operators(model, operators, without, precision, estimator, observe, sizes)
 
 
 def partition_operators(
