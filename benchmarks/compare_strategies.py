@@ -111,7 +111,7 @@ def _machine() -> dict[str, object]:
 
 def _workloads(names: Sequence[str]) -> tuple[str, ...]:
     """Texts of named cases; a text is one itself."""
-    known = {case.name: case.workload for case in SUITES["full"]}
+    known = {case.name: case.workload for cases in SUITES.values() for case in cases}
     for name in names:
         if ":" not in name and name not in known:
             raise UsageError(f"unknown case {name!r}: {nearest(name, tuple(known))}")

@@ -52,7 +52,31 @@ _ONLY_FULL = (
     Case("avg-pool", "pool2d:kind=avg,n=1,h=56,w=56,c=256,kh=2,kw=2,stride=2,layout=nchw,dtype=float32"),
 )
 
-SUITES = {"quick": QUICK, "full": QUICK + _ONLY_FULL}
+_TRANSPOSED = "conv2d_transpose:n=1,h=28,w=28,ci=1024,co=512,kh=2,kw=2,stride=2"
+
+ODD = (
+    Case("conv2d-transpose-k2s2", f"{_TRANSPOSED},layout=nhwc,dtype=float32"),
+    Case("conv2d-transpose-k2s2-nchw", f"{_TRANSPOSED},layout=nchw,dtype=float32"),
+    Case(
+        "conv2d-transpose-nchw",
+        "conv2d_transpose:n=1,h=16,w=16,ci=256,co=128,kh=4,kw=4,stride=2,pad=1,layout=nchw,dtype=float32",
+    ),
+    Case("conv2d-grouped-nchw", "conv2d:n=1,h=28,w=28,ci=96,co=96,kh=3,kw=3,pad=1,groups=3,layout=nchw,dtype=float32"),
+    Case("conv2d-odd-bf16", "conv2d:n=1,h=17,w=19,ci=13,co=11,kh=3,kw=3,pad=1,layout=nhwc,dtype=bfloat16"),
+    Case("gemm-odd-u8s8", "gemm:m=127,n=131,k=137,dtype=uint8"),
+    Case("gemm-odd-bf16", "gemm:m=127,n=131,k=137,dtype=bfloat16"),
+    Case("gemm-3x3x100003", "gemm:m=3,n=3,k=100003,dtype=float32"),
+    Case("gemm-1x1009x1013", "gemm:m=1,n=1009,k=1013,dtype=float32"),
+    Case("gemm-2x50257x64", "gemm:m=2,n=50257,k=64,dtype=float32"),
+    Case("reduce-odd-columns", "reduce:op=sum,m=1009,n=1013,axis=0,dtype=float32"),
+    Case("reduce-one-row", "reduce:op=sum,m=1,n=1000003,dtype=float32"),
+    Case("softmax-one-row", "softmax:rows=1,cols=3000017,dtype=float32"),
+    Case("softmax-bf16", "softmax:rows=1024,cols=1024,dtype=bfloat16"),
+    Case("layer-norm-short", "layer_norm:rows=10007,cols=3,dtype=float32"),
+)
+"""Extents that nothing divides, very few or very many of something, narrow types."""
+
+SUITES = {"quick": QUICK, "full": QUICK + _ONLY_FULL, "odd": ODD}
 
 
 def choose_cases(suite: str, only: Sequence[str]) -> tuple[Case, ...]:
@@ -62,7 +86,7 @@ def choose_cases(suite: str, only: Sequence[str]) -> tuple[Case, ...]:
     """
     if not only:
         return SUITES[suite]
-    known = {case.name: case for case in SUITES["full"]}
+    known = {case.name: case for cases in SUITES.values() for case in cases}
     for name in only:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=2)

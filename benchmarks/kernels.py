@@ -1,6 +1,6 @@
 """Operators side by side: flextune, its default schedules, PyTorch, ONNX Runtime, NumPy and TVM MetaSchedule.
 
-    python -m benchmarks.kernels [--suite quick|full] [--json FILE] [--trials N] [--only NAMES] [--peers NAMES]
+    python -m benchmarks.kernels [--suite quick|full|odd] [--json FILE] [--trials N] [--only NAMES] [--peers NAMES]
 
 For each case flextune and MetaSchedule tune first, one after the other, with the same number of trials. Then every peer
 gets a process of its own, the same inputs, the same number of threads (one per physical core) at the same places, and a
@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.files import write_json
-from benchmarks.kernel_cases import Case, choose_cases, custom_case
+from benchmarks.kernel_cases import SUITES, Case, choose_cases, custom_case
 from benchmarks.kernel_results import OURS, CaseResult, Json, PeerResult, Tuning, notes, table
 from benchmarks.peers.call import Job
 from benchmarks.peers.catalog import PEERS, Peer, choose_peers, missing_peers
@@ -207,7 +207,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--suite", choices=("quick", "full"), default="quick")
+    parser.add_argument("--suite", choices=tuple(SUITES), default="quick")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything measured as JSON")
     parser.add_argument("--trials", type=int, default=64, help="of each tuner (default: 64)")
     parser.add_argument("--rounds", type=int, default=15, help="of timing (default: 15)")

@@ -6,7 +6,7 @@ from benchmarks.kernel_cases import SUITES, choose_cases, custom_case
 from flextune.errors import UsageError
 from flextune.workload.parse import parse_workload
 
-CASES = SUITES["full"]
+CASES = (*SUITES["full"], *SUITES["odd"])
 
 
 def test_names_are_different_and_the_quick_suite_is_part_of_the_full_one() -> None:
