@@ -22,6 +22,7 @@ COMPILERS = {"x86": "flextune.platforms.x86.compiler:X86Compiler"}
 STEPS = {
     "attention": "flextune.platforms.cpu.attention.attention_step:Attention",
     "gpu_matrix_tile": "flextune.platforms.gpu.matrix_tile:MatrixTile",
+    "gpu_tensor_tile": "flextune.platforms.gpu.tensor_tile:TensorTile",
     "gpu_thread_nest": "flextune.platforms.gpu.thread_steps:ThreadNest",
     "gpu_block_rows": "flextune.platforms.gpu.thread_steps:BlockRows",
 }

@@ -51,7 +51,7 @@ def test_a_kernel_runs_and_gives_its_memory_back(driver, library):
         kernel.bind([source], [result])
         kernel.run()
         np.testing.assert_array_equal(result, source)
-    kernel.close()
+    del kernel
     assert fake.fake_allocated() == before
 
 

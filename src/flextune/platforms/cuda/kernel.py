@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from collections.abc import Sequence
 
@@ -24,6 +25,7 @@ class CudaKernel:
     def __init__(self, driver: Driver, device: int, cubin: bytes, plan: LaunchPlan) -> None:
         self._driver, self._plan, self._device = driver, plan, device
         driver.use_device(device)
+        self._module: ctypes.c_void_p | None = None
         self._module = driver.load_module(cubin)
         self._functions = {
             launch.kernel: driver.function(self._module, launch.kernel, launch.dynamic_shared)
@@ -69,7 +71,14 @@ class CudaKernel:
         for address in (*self._workspaces.values(), *filter(None, (self._flush,))):
             self._driver.free(address)
         self._workspaces, self._flush = {}, 0
-        self._driver.unload_module(self._module)
+        if self._module is not None:
+            module, self._module = self._module, None
+            self._driver.unload_module(module)
+
+    def __del__(self) -> None:
+        """A worker has one kernel after the other, and the device's memory is not Python's."""
+        with contextlib.suppress(DriverError, AttributeError):  # where the device is lost, or the module was refused
+            self.close()
 
     def _secs(self, number: int, start: ctypes.c_void_p, end: ctypes.c_void_p) -> float:
         if number == 1:

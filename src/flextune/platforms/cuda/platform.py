@@ -16,6 +16,7 @@ from flextune.platforms.gpu.estimate import gpu_cost
 from flextune.platforms.gpu.launch_plan import LaunchPlan
 from flextune.platforms.gpu.limits import limits_of
 from flextune.platforms.gpu.space import gpu_space
+from flextune.platforms.gpu.wmma import register_wmma
 from flextune.schedule.apply import apply_trace
 from flextune.schedule.space import SearchSpace
 from flextune.target.peaks import Peaks
@@ -30,9 +31,12 @@ KIND = "cubin and launches"
 
 
 class CudaPlatform:
-    """See `flextune.platforms.base.Platform`."""
+    """See `flextune.platforms.base.Platform`. Traces may name this folder's intrinsics once there is one."""
 
     name = "cuda"
+
+    def __init__(self) -> None:
+        register_wmma("cuda")
 
     def search_space(self, workload: Workload, target: Target) -> SearchSpace:
         return gpu_space(workload, target, limits_of(target))

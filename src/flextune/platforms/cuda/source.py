@@ -6,6 +6,7 @@ import re
 
 from flextune.errors import BuildError
 from flextune.platforms.gpu.launch_plan import LaunchPlan, device_source
+from flextune.platforms.gpu.wmma import with_typed_fragments
 from flextune.target.target import Target
 from flextune.tvm_types import IRModule
 
@@ -25,11 +26,22 @@ CUDA's own `max` gives the number where the other operand is no number; everywhe
 on which the reductions that pass NaN on rely.
 """
 
+HEAD_BEGINS, HEAD_ENDS = "// TVM's own head begins\n", "// TVM's own head ends\n"
+"""Around what TVM declares for every source of the kind: what stands for the device may have its own."""
+
+_STORED_FRAGMENTS = """
+template <typename Fragment>
+__device__ __forceinline__ void flextune_load_matrix(Fragment& f, const void* p, unsigned stride) {
+  nvcuda::wmma::load_matrix_sync(f, static_cast<const __nv_bfloat16*>(p), stride);
+}
+"""
+"""bfloat16 is stored as uint16, which `load_matrix_sync` does not take."""
+
 _EXTREME = re.compile(r"(?<![\w])(max|min)\(")
 
 _RTC_PART = re.compile(r"#ifdef __CUDACC_RTC__\n.*?#else\n(.*?)#endif\n", re.DOTALL)
 
-_OPTIONS = {"tirx.disable_cse_tir": True}
+_OPTIONS = {"tirx.disable_cse_tir": True, "tirx.disable_storage_rewrite": True}
 """Common subexpressions are left to the compiler: TVM's elimination hides lanes from other passes."""
 
 
@@ -41,7 +53,7 @@ def cuda_source(module: IRModule, target: Target) -> tuple[str, LaunchPlan]:
         "max_threads_per_block": target.number("threads"),
         "max_shared_memory_per_block": target.number("shared"),
     }
-    source, plan = device_source(module, attributes, _OPTIONS)
+    source, plan = device_source(with_typed_fragments(module), attributes, _OPTIONS)
     return with_own_prelude(source), plan
 
 
@@ -52,4 +64,6 @@ def with_own_prelude(source: str) -> str:
         raise BuildError("TVM's prelude of CUDA source is not the one of TVM 0.27")
     head, kernels, body = replaced.partition('extern "C" __global__')
     head = head.replace("#include <math_constants.h>\n", "")  # its names are defined by the prelude
-    return PRELUDE + head + kernels + _EXTREME.sub(r"flextune_\1(", body)
+    fragments = _STORED_FRAGMENTS if "<mma.h>" in head else ""
+    body = _EXTREME.sub(r"flextune_\1(", body).replace("nvcuda::wmma::load_matrix_sync(", "flextune_load_matrix(")
+    return PRELUDE + HEAD_BEGINS + head + HEAD_ENDS + fragments + kernels + body

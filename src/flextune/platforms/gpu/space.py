@@ -11,6 +11,7 @@ from flextune.analysis.program_facts import BlockFacts, BlockKind, ProgramFacts
 from flextune.errors import InfeasibleError, ScheduleError, UsageError
 from flextune.platforms.gpu.limits import GpuLimits
 from flextune.platforms.gpu.rules.matrix import apply_matrix_tile, is_cheap, product_axes, tileable
+from flextune.platforms.gpu.rules.tensor import apply_tensor_tile, fits_tensor_cores
 from flextune.platforms.gpu.rules.threads import apply_nest, apply_rows, remaining, row_loops
 from flextune.schedule.apply import apply_trace
 from flextune.schedule.space import Draft, SearchSpace
@@ -31,7 +32,7 @@ def gpu_space(workload: Workload, target: Target, limits: GpuLimits) -> SearchSp
     if program is None:
         raise UsageError(f"{workload} is no nest of plain loops: there is no GPU schedule for it")
     fault = ""
-    for passes in (_FULL, _WITHOUT_ROWS, _NESTS, _BARE_NESTS):
+    for passes in (_TENSOR, _FULL, _WITHOUT_ROWS, _NESTS, _BARE_NESTS):
         try:
             return _space(workload, target, program, limits, passes)
         except (ScheduleError, InfeasibleError) as error:
@@ -56,6 +57,16 @@ def products(draft: Draft, limits: GpuLimits) -> None:
         axes = product_axes(block)
         if axes is not None and block.name not in draft.scheduled and tileable(block, axes):
             apply_matrix_tile(draft, block, axes, limits, f"{block.name}." if draft.rules else "")
+
+
+def tensor_products(draft: Draft, limits: GpuLimits) -> None:
+    """Products whose operands tensor cores take get tiles of warps."""
+    for block in draft.program.blocks:
+        axes = product_axes(block)
+        if axes is None or block.name in draft.scheduled or not tileable(block, axes):
+            continue
+        if fits_tensor_cores(block, draft.target):
+            apply_tensor_tile(draft, block, axes, limits, f"{block.name}." if draft.rules else "")
 
 
 def inlining(draft: Draft, limits: GpuLimits) -> None:
@@ -95,6 +106,7 @@ def nests(draft: Draft, limits: GpuLimits) -> None:
         apply_nest(draft, block, limits, f"n{number}." if number or draft.rules else "")
 
 
+_TENSOR: tuple[RulePass, ...] = (tensor_products, products, inlining, rows, nests)
 _FULL: tuple[RulePass, ...] = (products, inlining, rows, nests)
 _WITHOUT_ROWS: tuple[RulePass, ...] = (products, inlining, nests)
 _NESTS: tuple[RulePass, ...] = (inlining, nests)

@@ -103,6 +103,9 @@ struct nv_bfloat16 {
   }
 };
 using __nv_bfloat16 = nv_bfloat16;
+inline float __bfloat162float(nv_bfloat16 v) { return float(v); }
+inline nv_bfloat16 __float2bfloat16(float v) { return nv_bfloat16(v); }
+inline nv_bfloat16 __float2bfloat16_rn(float v) { return nv_bfloat16(v); }
 using __half = half;
 
 #define EMU_VECTOR(name, type)                                                                             \
@@ -123,6 +126,9 @@ EMU_VECTOR(ulonglong, unsigned long long)
 EMU_VECTOR(float, float)
 EMU_VECTOR(double, double)
 #undef EMU_VECTOR
+#define uint unsigned int
+#define uchar unsigned char
+#define ushort unsigned short
 
 inline float rsqrtf(float v) { return 1.0f / std::sqrt(v); }
 inline float __expf(float v) { return std::exp(v); }

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from flextune.errors import BuildError
+from flextune.platforms.cuda.source import HEAD_BEGINS, HEAD_ENDS
 from flextune.platforms.gpu.launch_plan import LaunchPlan
 
 _SHARED = re.compile(r"(extern )?__shared__ (?:(?:__align__|alignas)\(\d+\) )?([\w ]+?) (\w+)\[(\d*)\];")
@@ -26,10 +27,12 @@ void emu_copy(char* to, const char* from, int bytes, int valid) {
 
 def emulated_source(source: str, plan: LaunchPlan, buffers: tuple[str, ...]) -> str:
     """A translation unit with the kernels of `source` and the table of the plan's launches."""
+    before, _, rest = source.partition(HEAD_BEGINS)
+    source = before + rest.partition(HEAD_ENDS)[2]
     arguments = {match[1]: list(_pointers(match[2])) for match in _KERNEL.finditer(source)}
     body, static_bytes = _with_shared_arena(source)
     body = _with_assembly_calls(_KERNEL.sub("", body).replace('extern "C" __global__', "static"))
-    return "\n".join(['#include "device.h"', body, _COPY, _launch_table(plan, buffers, arguments, static_bytes)])
+    return "\n".join(['#include "mma.h"', body, _COPY, _launch_table(plan, buffers, arguments, static_bytes)])
 
 
 def _pointers(parameters: str) -> Iterator[str]:

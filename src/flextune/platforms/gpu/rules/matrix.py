@@ -20,6 +20,8 @@ RULE = "gpu-matrix-tile"
 _OTHER_REGISTERS = 40
 """Addresses, loop counters and operands in flight, beside the accumulators."""
 
+_LARGEST_TILE = 256
+
 _LEAST_EXTENT = 8
 """Of rows and columns together with the reduction: smaller products are left to one thread per element."""
 
@@ -108,8 +110,8 @@ class MatrixTileRule:
             "depth": self.variable("depth", 8, 16, 32),
             "left_pad": self.variable("left_pad", 0, 16 // self.left_bytes),
             "right_pad": self.variable("right_pad", 0, 16 // self.right_bytes),
-            "left_vector": self.variable("left_vector", *self._copies(True)),
-            "right_vector": self.variable("right_vector", *self._copies(False)),
+            "left_vector": self.variable("left_vector", *copy_widths(self.block, self.axes.left, self.limits)),
+            "right_vector": self.variable("right_vector", *copy_widths(self.block, 1 - self.axes.left, self.limits)),
         }
         self._require_threads(names)
         self._require_shared(names)
@@ -122,13 +124,6 @@ class MatrixTileRule:
             )
         )  # fmt: skip
         self.draft.scheduled |= {self.block.name, *inlined}
-
-    def _copies(self, left: bool) -> list[int]:
-        """Elements per copy that a tile's rows hold whole, where memory is contiguous and aligned for them."""
-        size = self.left_bytes if left else self.right_bytes
-        access = self.block.reads[self.axes.left if left else 1 - self.axes.left]
-        row = access.buffer.shape[-1] if access.plain_axes() is not None else 1
-        return [n for n in (1, 2, 4, 8, 16) if n * size <= self.limits.copy_bytes and row % n == 0]
 
     def _require_threads(self, names: dict[str, str]) -> None:
         threads, accumulators, registers, block_registers = (
@@ -213,6 +208,16 @@ class MatrixTileRule:
             )
 
         self.draft.estimates.append(estimate)
+
+
+def copy_widths(block: BlockFacts, operand: int, limits: GpuLimits) -> list[int]:
+    """Elements of an operand per copy, where memory is contiguous and aligned for them."""
+    access = block.reads[operand]
+    size = element_type(access.buffer.dtype).bytes
+    row = access.buffer.shape[-1] if access.plain_axes() is not None else 1
+    whole = all(it.extent % _LARGEST_TILE == 0 for it in block.iterators)
+    widest = limits.copy_bytes // size if whole else 4  # TVM has no longer vectors of zeros for what lies past the end
+    return [n for n in (1, 2, 4, 8, 16) if n * size <= limits.copy_bytes and n <= widest and row % n == 0]
 
 
 def tile_extents(extent: int, sizes: Sequence[int]) -> tuple[int, ...]:

@@ -52,8 +52,10 @@ def _connected(blocks: Sequence[BlockFacts]) -> bool:
 def apply_rows(draft: Draft, blocks: Sequence[BlockFacts], loops: int, limits: GpuLimits) -> None:
     """All blocks, row by row."""
     draft.used(ROW_RULE)
+    count = math.prod(it.extent for it in blocks[-1].spatial[:loops])
     alone = loops == 1 and len(blocks) == 1  # TVM 0.27 leaves barriers out between stages of several rows
-    rows = draft.variable(VariableRole("rows"), (1, 2, 4, 8) if alone else (1,))
+    several = [n for n in (1, 2, 4, 8) if count % n == 0]  # and reduces wrongly where rows are left over
+    rows = draft.variable(VariableRole("rows"), several if alone else (1,))
     threads = draft.variable(VariableRole("row_threads"), (limits.warp, *(n for n in _THREADS if n > limits.warp)))
     block_threads, kept = (draft.derived(VariableRole(name)) for name in ("threads", "kept_bytes"))
     bytes_per_row = sum(_kept_bytes(block, loops) for block in blocks[:-1])
@@ -68,7 +70,6 @@ def apply_rows(draft: Draft, blocks: Sequence[BlockFacts], loops: int, limits: G
            reason="what a row keeps between its stages is static shared memory, which is 48 KB on every GPU"),
     )  # fmt: skip
     width = max(math.prod(it.extent for it in (*block.spatial[loops:], *block.reduce)) for block in blocks)
-    count = math.prod(it.extent for it in blocks[-1].spatial[:loops])
 
     def estimate(columns: Columns) -> np.ndarray:
         """A few elements of a row for each thread, and enough blocks."""
