@@ -73,11 +73,13 @@ def inlining(draft: Draft, limits: GpuLimits) -> None:
     """Element-wise blocks that are cheap, or whose readers are element-wise, are computed where they are read."""
     del limits
     schedule = s_tir.Schedule(draft.function)
-    free = [block for block in remaining(draft.program, draft.scheduled) if _inlinable(draft, block)]
-    for name in [block.name for block in free]:
+    free = remaining(draft.program, draft.scheduled)
+    names = [block.name for block in free if _inlinable(draft, block)]
+    for name in names:
         schedule.compute_inline(schedule.get_sblock(name))
-        draft.rewrite(Inline(name), schedule.mod["main"])
-        draft.scheduled.add(name)
+    if names:
+        draft.rewrite(schedule.mod["main"], *map(Inline, names))
+    draft.scheduled.update(names)
 
 
 def _inlinable(draft: Draft, block: BlockFacts) -> bool:
