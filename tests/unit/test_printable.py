@@ -2,11 +2,23 @@
 
 import xml.etree.ElementTree as ElementTree
 
+import pytest
+
 from flextune.cli.main import describe
 from flextune.cli.output import table
 from flextune.errors import UsageError
-from flextune.printable import printable
+from flextune.printable import json_values, printable
 from flextune.report.picture import escape
+
+
+@pytest.mark.parametrize("text", [r'"\ud800"', r'{"a": ["\udfffb"]}', r'{"\ud83d": 1}'])
+def test_halves_of_letters_are_no_text(text: str) -> None:
+    with pytest.raises(ValueError, match="surrogates"):
+        json_values(text)
+
+
+def test_whole_letters_are_text() -> None:
+    assert json_values(r'["\ud83d\ude00", "\u0000"]') == [chr(0x1F600), chr(0)]
 
 
 def test_what_steers_is_spelled_out():

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flextune.errors import UsageError
+from flextune.printable import json_values
 from flextune.workload.named import heron_workload
 from flextune.workload.workload import Workload
 
@@ -117,7 +118,7 @@ def read_config(path: Path) -> HeronConfig:
 def parse_config(text: str, where: str = "configuration") -> HeronConfig:
     """Checks the text of a configuration; its keys stand under `config` or at the top level."""
     try:
-        document = json.loads(text)
+        document = json_values(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{where}: not valid JSON: {error}") from None
     if not isinstance(document, dict):

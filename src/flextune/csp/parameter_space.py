@@ -20,6 +20,7 @@ from flextune.csp.problem import Problem
 from flextune.csp.python_rule import Rule, rule_text
 from flextune.csp.solutions import SolutionSet
 from flextune.errors import InfeasibleError, UsageError
+from flextune.printable import json_values
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def parameters_json(parameters: Parameters) -> str:
 def parameters_from_json(text: str) -> Parameters:
     """Inverse of `parameters_json`. `UsageError` for anything else."""
     try:
-        found = json.loads(text)
+        found = json_values(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"parameters: expected JSON: {error}") from None
     if not isinstance(found, dict):

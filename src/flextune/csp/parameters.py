@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,6 +21,7 @@ from flextune.csp.arithmetic import narrowed
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.domain import INT64_MAX, INT64_MIN, MAX_DOMAIN_VALUES, NAME_PATTERN, RESERVED, Domain, Variable
 from flextune.errors import UsageError
+from flextune.printable import is_whole_text
 from flextune.registry import nearest
 
 Value = bool | int | float | str
@@ -117,8 +119,10 @@ class Parameter:
     def _checked(self, value: object) -> Value:
         if isinstance(value, np.generic):
             value = value.item()
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"parameter {self.name!r}: expected finite numbers, got {value}")
+        if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
+            raise UsageError(f"parameter {self.name!r}: expected finite numbers, got {_shown(value)}")
+        if isinstance(value, str) and not is_whole_text(value):
+            raise UsageError(f"parameter {self.name!r}: expected text that can be written, got {value!r:.80}")
         if not isinstance(value, bool | int | float | str):
             raise UsageError(f"parameter {self.name!r}: expected a number, a text or a truth value, got {value!r:.80}")
         return value
@@ -278,9 +282,17 @@ class Parameters:
 
 def _decimal(name: str, value: object) -> Decimal:
     """As it is written: ten steps of 0.1 make 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UsageError(f"parameter {name!r}: expected a finite number, got {value!r:.80}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        raise UsageError(f"parameter {name!r}: expected a finite number, got {_shown(value)}")
     return Decimal(str(value))
+
+
+def _shown(value: object) -> str:
+    """The value; of a number of more digits than Python writes, that."""
+    try:
+        return f"{value!r:.80}"
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _check_count(name: str, count: int) -> None:

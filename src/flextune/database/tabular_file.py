@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import json
 import math
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from flextune.errors import UsageError
+from flextune.printable import json_values
 
 MAX_BYTES = 512 << 20
 """The most that is read of a file, unpacked."""
@@ -20,7 +20,7 @@ Object = Mapping[str, object]
 def parsed(path: Path, text: str) -> Object:
     """The object in a text. Numbers too large, too deep nesting and doubled keys are refused like broken syntax."""
     try:
-        found = json.loads(text, object_pairs_hook=_once_each)
+        found = json_values(text, object_pairs_hook=_once_each)
     except RecursionError:
         raise UsageError(f"{path} is damaged: it is nested too deeply") from None
     except ValueError as error:

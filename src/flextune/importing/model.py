@@ -18,7 +18,7 @@ from flextune.importing.input_sizes import input_specs
 from flextune.importing.local_functions import check_functions
 from flextune.importing.operators import check_operators, refuse_random, state_defaults
 from flextune.importing.order import sort_nodes
-from flextune.importing.reading import check_proto, read_proto
+from flextune.importing.reading import check_names, check_proto, read_proto
 from flextune.importing.sparse import make_dense
 from flextune.importing.types import element_text
 from flextune.importing.values import STORAGE, ValueSpec, random_values
@@ -109,6 +109,7 @@ def model_from_proto(
     model `source`. Without `only_own` it may hold what only another runtime computes: any operator, and values that are
     no tensors or have no static shape (`flextune.plan.parts`).
     """
+    check_names(proto, source)
     make_dense(proto.graph, source)
     check_functions(proto, source)
     proto = bind_values(proto, values or {}, source)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
 from flextune.errors import ModelError
 from flextune.importing.external import external_bytes, read_external
@@ -20,6 +21,8 @@ LARGE_ELEMENTS = 1024
 
 MISPLACED = frozenset({"SimplifiedLayerNormalization"})
 """Operators that are in the default domain of ONNX Runtime and in none of ONNX."""
+
+_ABOUT = "doc_string"
 
 FIXED_SIZES = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 16})
 """Element types whose values fill whole bytes of a tensor's raw data (`TensorProto.DataType`)."""
@@ -71,6 +74,31 @@ def check_proto(proto: onnx.ModelProto, source: str) -> None:
         onnx.checker.check_model(without_large(proto))
     except onnx.checker.ValidationError as error:
         raise ModelError(f"{source} is not a valid ONNX model: {' '.join(str(error).split())}") from error
+
+
+def check_names(proto: onnx.ModelProto, source: str) -> None:
+    """ModelError for a name that is no text: protobuf gives bytes for what is not UTF-8, and everybody expects text."""
+    for part in (proto.graph, *proto.functions, *proto.opset_import):
+        _check_names(part, source)
+
+
+def _check_names(message: Message, source: str) -> None:
+    if isinstance(message, onnx.TensorProto):  # the others of its fields are numbers, perhaps very many
+        _check_name("name", message.name, source)
+        return
+    for field, value in message.ListFields():
+        if field.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE) or field.name == _ABOUT:
+            continue
+        for each in [value] if isinstance(value, str | bytes | Message) else value:
+            if field.type == FieldDescriptor.TYPE_MESSAGE:
+                _check_names(each, source)
+            else:
+                _check_name(field.name, each, source)
+
+
+def _check_name(field: str, value: str | bytes, source: str) -> None:
+    if isinstance(value, bytes):
+        raise ModelError(f"{source} is damaged: {field} {value!r:.80} is not UTF-8; export it again")
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from dataclasses import dataclass, fields
 
 from flextune.errors import UsageError
@@ -82,7 +83,7 @@ class MeasureOptions:
 def _at_least(options: MeasureOptions, least: float, names: tuple[str, ...]) -> None:
     for name in names:
         value = getattr(options, name)
-        if not math.isfinite(value) or value < least:
+        if not least <= value <= sys.float_info.max:
             raise UsageError(f"measuring option {name} must be at least {least:g}, got {value}")
 
 

@@ -10,6 +10,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Union, get_args, get_origin, get_type_hints
 
 from flextune.errors import ScheduleError, UsageError
+from flextune.printable import json_values
 from flextune.schedule.step_kinds import step_kinds
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Trace:
     def from_json(cls, text: str) -> Trace:
         """Raises `UsageError` when the text is not a trace."""
         try:
-            raw = json.loads(text)
+            raw = json_values(text)
             if not isinstance(raw, list):
                 raise UsageError(f"a trace is a JSON list of steps, got {type(raw).__name__}")
             return cls(tuple(_decode(item) for item in raw))

@@ -15,6 +15,7 @@ from importlib import metadata
 
 from flextune.csp.assignment import Assignment
 from flextune.errors import UsageError
+from flextune.printable import json_values, whole_text
 from flextune.trial.format_1 import FORMAT_1, NAMES_1, migrated_record
 from flextune.trial.measurement import Candidate, Measurement, Status, candidate_key
 from flextune.trial.record_check import check_objective, check_program
@@ -272,7 +273,7 @@ def _values(source: object, names: tuple[str, ...]) -> dict[str, typing.Any]:
 def json_object(text: str) -> dict[str, typing.Any]:
     """The values in a text. `UsageError` for anything but one JSON object."""
     try:
-        values = json.loads(text)
+        values = json_values(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"expected a tuning record as one JSON object: {error}") from None
     if not isinstance(values, dict):
@@ -288,7 +289,7 @@ def checked_fields(values: Mapping[str, object], required: Set[str]) -> dict[str
 
 def checked_field(name: str, value: object) -> object:
     """What the JSON value of a field stands for. `UsageError` for one of another type."""
-    if type(value) is _AS_IT_IS[name]:
+    if type(value) is _AS_IT_IS[name] and (type(value) is not str or value.isascii()):
         return value
     try:
         return _CONVERTERS[name](value)
@@ -312,7 +313,7 @@ def check_names(values: Mapping[str, object], known: Set[str], required: Set[str
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
-    return value
+    return whole_text(value)
 
 
 def _integer(value: object) -> int:

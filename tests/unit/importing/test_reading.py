@@ -148,3 +148,18 @@ def test_weights_shorter_than_their_sizes_are_refused() -> None:
     proto.graph.initializer[0].raw_data = proto.graph.initializer[0].raw_data[:-4]
     with pytest.raises(ModelError, match=r"'w' of sizes \[4096\] needs 16384 bytes"):
         model_from_proto(proto, "short")
+
+
+@pytest.mark.parametrize("field", [b"Relu", b"inner", b"scale", b"axis_of"])
+def test_names_that_are_no_text_are_refused(field: bytes) -> None:
+    """Of operators, values, constants and attributes, also in a branch."""
+    branch = helper.make_graph([helper.make_node("Relu", ["inner"], ["y"])], "branch", [], [value("y", [4])])
+    nodes = [
+        helper.make_node("Add", ["x", "scale"], ["inner"]),
+        helper.make_node("If", ["condition"], ["y"], then_branch=branch, else_branch=branch, axis_of=1),
+    ]
+    constants = {"scale": random_array(0, 4), "condition": np.array(True)}
+    proto = model_of(nodes, [value("x", [4])], [value("y", [4])], constants)
+    damaged = onnx.ModelProto.FromString(proto.SerializeToString().replace(field, b"\xe5" + field[1:]))
+    with pytest.raises(ModelError, match="not UTF-8"):
+        model_from_proto(damaged, "net")

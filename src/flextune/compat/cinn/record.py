@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from flextune.errors import UsageError
+from flextune.printable import json_values
 from flextune.trial.measurement import Status
 from flextune.tuning.variants.points import Grid
 from flextune.tuning.variants.study import VariantTrial
@@ -109,7 +110,7 @@ def read_record(path: Path) -> tuple[Head, tuple[Trial, ...]]:
 
 def _parsed(path: Path, number: int, line: str, read: Any) -> Any:
     try:
-        raw = json.loads(line)
+        raw = json_values(line)
         if not isinstance(raw, dict):
             raise TypeError("not an object")
         return read(raw)
