@@ -33,7 +33,7 @@ from flextune.plan.partition import Partition
 from flextune.plan.pass_list import check_passes
 from flextune.settings import default_database_path
 from flextune.target.detect import detect
-from flextune.target.peaks import peaks_of
+from flextune.target.peaks import Peaks, peaks_of, peaks_within
 from flextune.target.target import Target
 from flextune.tuning.budget import Budget
 from flextune.tuning.events import Callback
@@ -46,6 +46,12 @@ from flextune.workload.workload import Workload
 
 DatabaseLike = Database | str | Path | None
 """Records: a database that is open, a file or `postgresql://` URL, or None for `$FLEXTUNE_DB`, else `flextune.db`."""
+
+_PEAKS_SHARE = 0.15
+"""Of a budget in minutes, for measuring a machine's peaks where they are not known yet, before a model is tuned."""
+
+_PEAKS_SECS, _PEAKS_SHARE_AFTER = 4.0, 0.05
+"""Seconds and share of a budget in minutes, for measuring them after a workload was tuned."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +131,7 @@ def optimize_parts(
         with existing(database) as known:
             split, shipment = ship_split(split, target, known)
             return OptimizedSplit(split, (), shipment)
-    options = (search or SearchOptions()).tune_options(budget, peaks_of(target))
+    options = (search or SearchOptions()).tune_options(budget, _peaks_before(target, budget))
     with opened(database) as records:
         return optimize_split(split, target, options, records, tuple(callbacks), began, interpreter)
 
@@ -148,7 +154,7 @@ def optimize_partition(
     if budget is None:
         with existing(database) as known:
             return Optimization(partition, None, ship(partition, target, known))
-    options = (search or SearchOptions()).tune_options(budget, peaks_of(target))
+    options = (search or SearchOptions()).tune_options(budget, _peaks_before(target, budget))
     with opened(database) as records:
         tuned, shipment = optimize_and_ship(
             partition, target, options, records, tuple(callbacks), began, interpreter=interpreter
@@ -197,8 +203,16 @@ def tune_within(
     with opened(database) as records:
         result = tune_workload(workload, target, options, records, tuple(callbacks), name_of(database), runner)
     # After the run: measuring the peaks for the first time takes seconds, in which a killed run would have nothing.
-    peaks = peaks_of(target, measure_missing=not result.interrupted)
+    if result.interrupted or budget.minutes is None:
+        peaks = peaks_of(target, measure_missing=not result.interrupted)
+    else:
+        peaks = peaks_within(target, _PEAKS_SECS + _PEAKS_SHARE_AFTER * 60 * budget.minutes)
     return result.with_peak(peak_flops(peaks, workload))
+
+
+def _peaks_before(target: Target, budget: Budget) -> Peaks | None:
+    """The machine's peaks, measured for a share of a budget in minutes at most."""
+    return peaks_of(target) if budget.minutes is None else peaks_within(target, _PEAKS_SHARE * 60 * budget.minutes)
 
 
 def opened(database: DatabaseLike) -> AbstractContextManager[Database]:

@@ -63,16 +63,19 @@ class ReplayRunner:
         self._recorded = {record.key: record for record in records if not record.of_objective}
         self.clock_secs = 0.0
 
-    def measure(self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf) -> Iterator[Measurement]:
+    def measure(
+        self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf, secs: float = math.inf
+    ) -> Iterator[Measurement]:
         """See `Runner.measure`. All recorded repeats are given, whatever the incumbent is."""
-        del incumbent_secs
+        del incumbent_secs, secs
         for candidate in candidates:
             measurement = self._recalled(candidate)
             self.clock_secs += measurement.elapsed_secs
             yield measurement
 
-    def compare(self, candidates: Sequence[Candidate], rounds: int) -> list[Measurement]:
+    def compare(self, candidates: Sequence[Candidate], rounds: int, secs: float = math.inf) -> list[Measurement]:
         """See `Runner.compare`. The recorded repeats, from the first again when there are more rounds."""
+        del secs
         recalled = [self._recalled(candidate) for candidate in candidates]
         self.clock_secs += sum(sum(measurement.run_secs) for measurement in recalled)
         return [replace(each, run_secs=tuple(islice(cycle(each.run_secs), rounds))) for each in recalled]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -15,18 +16,18 @@ from typing import Self
 from flextune.errors import EnvironmentFault, WorkerError
 from flextune.measure.builder import ArtifactFolder
 from flextune.measure.ending import Ending, Outcome
+from flextune.measure.job import Job
 from flextune.measure.launcher import Interpreter, ServiceLauncher
 from flextune.measure.measure_options import MeasureOptions
 from flextune.measure.messages import candidate_text, workload_text
-from flextune.measure.outcome import failure, max_error, went_well, what_happened
+from flextune.measure.outcome import went_well, what_happened
 from flextune.measure.process_limits import available_processors
 from flextune.measure.services import libraries
 from flextune.measure.slot import Slot
 from flextune.measure.wire import Message
 from flextune.measure.worker_process import Worker, WorkerProcess, wait_any
 from flextune.temporary import PrivateFolder
-from flextune.trial.artifact import Artifact, CompilerReport
-from flextune.trial.measurement import Candidate, Measurement, Status
+from flextune.trial.measurement import Candidate, Measurement
 from flextune.workload.workload import Workload
 
 MOST_WORKERS = 8
@@ -36,99 +37,10 @@ BUILT_TOGETHER = 4
 REFERENCE_TIMEOUT_SECS = 600.0
 _KEPT = 4
 """Kernels that stay built after they were measured, the fastest of a workload: a comparison will want them."""
-_BUILD_DEATHS = 2
 _ARTIFACTS = "artifacts"
 _SETTLES = 6
-
-
-@dataclass(slots=True)
-class _Job:
-    """A candidate on its way through the pool."""
-
-    number: int
-    """By which workers know it."""
-    candidate: Candidate
-    """What is measured."""
-    folder: str
-    """Where its workload's inputs and references are."""
-    artifact: Message | None = None
-    """The ticket of its artifact, once it is built."""
-    slot: Slot | None = None
-    """Where its kernel was loaded last."""
-    generation: int = -1
-    """Of the worker in the slot, which is gone when the slot has another."""
-    build_secs: float = 0.0
-    """Of building it."""
-    elapsed_secs: float = 0.0
-    """Of all its requests."""
-    max_error: float = 0.0
-    """The largest difference from the reference so far."""
-    run_secs: tuple[float, ...] = ()
-    """The repeats so far."""
-    deaths: int = 0
-    """Workers that died while they built it."""
-    killed: bool = False
-    """Whether a worker was once killed from outside meanwhile."""
-    alone: bool = False
-    """Whether it must be built by itself, after a build together with others failed."""
-    failed: Measurement | None = None
-    """What came of it, once it has failed."""
-
-    @property
-    def kernel_lives(self) -> bool:
-        return self.slot is not None and self.slot.generation == self.generation
-
-    def lives_in(self, slot: Slot) -> bool:
-        return self.slot is slot and self.kernel_lives
-
-    def take_build(self, slot: Slot, outcome: Outcome, together: int, place: int) -> bool:
-        """Whether that was the end of it, for the one at `place` of `together` candidates that were built in one go.
-
-        Not so when they were several, of which one has failed; nor when a worker died for the first time: an earlier
-        candidate may have damaged it.
-        """
-        self.elapsed_secs += outcome.elapsed_secs / together
-        if not went_well(outcome) and together > 1:
-            self.alone = True
-            return False
-        if went_well(outcome):
-            self.slot, self.generation = slot, slot.generation
-            slot.built += 1
-            if self.artifact is None:
-                self.build_secs = outcome.reply["build_secs"]
-                self.artifact = outcome.reply["artifacts"][place]
-            return True
-        self.deaths += outcome.ending is Ending.DIED
-        if outcome.ending is Ending.DIED and self.deaths < _BUILD_DEATHS:
-            return False
-        self.failed = failure(self.candidate.assignment, outcome, building=True, elapsed_secs=self.elapsed_secs)
-        return True
-
-    def take_run(self, outcome: Outcome) -> bool:
-        """Whether the run went well."""
-        self.elapsed_secs += outcome.elapsed_secs
-        if went_well(outcome):
-            self.run_secs = tuple(outcome.reply["run_secs"])
-            self.max_error = max(self.max_error, max_error(outcome.reply))
-            return True
-        failed = failure(self.candidate.assignment, outcome, building=False, elapsed_secs=self.elapsed_secs)
-        self.failed = replace(failed, build_secs=self.build_secs, report=self._report)
-        return False
-
-    def measurement(self, run_secs: tuple[float, ...]) -> Measurement:
-        return Measurement(
-            self.candidate.assignment,
-            Status.OK,
-            run_secs,
-            build_secs=self.build_secs,
-            elapsed_secs=self.elapsed_secs,
-            max_error=self.max_error,
-            report=self._report,
-        )
-
-    @property
-    def _report(self) -> CompilerReport:
-        return CompilerReport() if self.artifact is None else Artifact.restored(self.artifact, b"").report
+_LEAST_SECS = 0.01
+"""A timeout must be positive."""
 
 
 class WorkerPool:
@@ -155,7 +67,8 @@ class WorkerPool:
         self._slots: list[Slot] = []
         self._folders: dict[str, str] = {}
         self._numbers = 0
-        self._kept: dict[Candidate, _Job] = {}
+        self._kept: dict[Candidate, Job] = {}
+        self._deadline = math.inf
 
     def __enter__(self) -> Self:
         return self
@@ -196,11 +109,14 @@ class WorkerPool:
         """Process numbers of the workers that are there."""
         return tuple(slot.pid for slot in self._slots if slot.pid is not None)
 
-    def measure(self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf) -> Iterator[Measurement]:
+    def measure(
+        self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf, secs: float = math.inf
+    ) -> Iterator[Measurement]:
         """See `Runner.measure`. Candidates are built in batches, in parallel, and timed while other workers rest."""
         self._start_for(candidates)
         best: dict[str, float] = {}
         waiting = iter(candidates)
+        self._deadline = time.perf_counter() + secs
         try:
             while batch := deque(map(self._job, islice(waiting, BATCH_PER_WORKER * len(self._slots)))):
                 while batch:
@@ -208,13 +124,16 @@ class WorkerPool:
                     job = batch.popleft()
                     key = job.candidate.workload.key
                     measurement = self._measured(job, min(incumbent_secs, best.get(key, math.inf)))
+                    if not measurement.ok and time.perf_counter() >= self._deadline:
+                        return
                     best[key] = min(measurement.secs, best.get(key, math.inf))
                     self._keep(job)
                     yield measurement
         finally:
+            self._deadline = math.inf
             self._rest()
 
-    def compare(self, candidates: Sequence[Candidate], rounds: int) -> list[Measurement]:
+    def compare(self, candidates: Sequence[Candidate], rounds: int, secs: float = math.inf) -> list[Measurement]:
         """See `Runner.compare`. All are built and timed in one worker, so that they meet the same memory.
 
         Their kernels are kept for a next comparison of the same workload.
@@ -226,11 +145,15 @@ class WorkerPool:
         slot = max(self._slots, key=lambda slot: sum(self._kernel(each, slot) is not None for each in candidates))
         jobs = [self._kernel(candidate, slot) or self._again(candidate) for candidate in candidates]
         times: dict[int, tuple[float, ...]] = {job.number: () for job in jobs}
+        deadline = time.perf_counter() + secs
         try:
-            for job in jobs * rounds:
-                self._build(jobs, [slot])
-                if job.failed is None and self._run(job, {"action": "time", "id": job.number}, [slot]):
-                    times[job.number] += job.run_secs
+            for number in range(rounds):
+                if number and time.perf_counter() >= deadline:
+                    break
+                for job in jobs:
+                    self._build(jobs, [slot])
+                    if job.failed is None and self._run(job, {"action": "time", "id": job.number}, [slot]):
+                        times[job.number] += job.run_secs
         except BaseException:
             self._kept = {}
             self._rest()
@@ -238,12 +161,12 @@ class WorkerPool:
         self._kept |= {job.candidate: job for job in jobs if job.failed is None}
         return [job.failed or job.measurement(times[job.number]) for job in jobs]
 
-    def _kernel(self, candidate: Candidate, slot: Slot) -> _Job | None:
+    def _kernel(self, candidate: Candidate, slot: Slot) -> Job | None:
         """The job whose kernel of this candidate has been kept in a slot."""
         job = self._kept.get(candidate)
         return job if job is not None and job.lives_in(slot) else None
 
-    def _again(self, candidate: Candidate) -> _Job:
+    def _again(self, candidate: Candidate) -> Job:
         """A job whose kernel is to come into another slot than the one that has it, if any has."""
         kept = self._kept.get(candidate)
         return self._job(candidate) if kept is None else replace(kept, number=self._number(), slot=None, failed=None)
@@ -254,7 +177,7 @@ class WorkerPool:
             self._kept = kept
             self._rest()
 
-    def _keep(self, job: _Job) -> None:
+    def _keep(self, job: Job) -> None:
         """Keep the kernel while it is among the fastest that are left of its workload, and none of other workloads."""
         kernels = {**self._kept, job.candidate: job}.values()
         workload = job.candidate.workload
@@ -266,14 +189,14 @@ class WorkerPool:
     def _start_for(self, candidates: Sequence[Candidate]) -> None:
         self.start(candidates[0].target.kind if candidates else "")
 
-    def _measured(self, job: _Job, incumbent_secs: float) -> Measurement:
+    def _measured(self, job: Job, incumbent_secs: float) -> Measurement:
         if job.failed is None:
             request = {"action": "run", "id": job.number, "incumbent_secs": incumbent_secs}
             self._run(job, request, self._slots[:1])
         return job.failed or job.measurement(job.run_secs)
 
-    def _job(self, candidate: Candidate) -> _Job:
-        return _Job(self._number(), candidate, self._data_folder(candidate.workload))
+    def _job(self, candidate: Candidate) -> Job:
+        return Job(self._number(), candidate, self._data_folder(candidate.workload))
 
     def _number(self) -> int:
         self._numbers += 1
@@ -294,7 +217,7 @@ class WorkerPool:
             self._folders[workload.key] = str(folder)
         return self._folders[workload.key]
 
-    def _build(self, jobs: Iterable[_Job], slots: Sequence[Slot]) -> None:
+    def _build(self, jobs: Iterable[Job], slots: Sequence[Slot]) -> None:
         """Build what is not built yet, and load again what was lost with its worker or is in another one than `slots`.
 
         A job ends with its kernel in a slot, or failed.
@@ -302,7 +225,7 @@ class WorkerPool:
         waiting = deque(job for job in jobs if job.failed is None and not job.kernel_lives)
         if waiting:
             _load_all(waiting[0], slots[: len(waiting)])
-        running: dict[WorkerProcess, tuple[Slot, list[_Job]]] = {}
+        running: dict[WorkerProcess, tuple[Slot, list[Job]]] = {}
         idle = list(slots)
         while waiting or running:
             while waiting and idle:
@@ -316,14 +239,18 @@ class WorkerPool:
                 done = [job.take_build(slot, ended, len(together), place) for place, job in enumerate(together)]
                 waiting.extendleft(job for job, is_done in reversed([*zip(together, done, strict=True)]) if not is_done)
 
-    def _send_build(self, slot: Slot, together: Sequence[_Job]) -> WorkerProcess:
+    def _send_build(self, slot: Slot, together: Sequence[Job]) -> WorkerProcess:
         slot.load(together[0].candidate, together[0].folder)
         worker = slot.ready()
         request = {**_build_request(together), "folder": together[0].folder, "artifacts": str(self._artifacts_path)}
-        worker.send(request, self._options.build_timeout_secs, self._options.memory_bytes)
+        worker.send(request, self._at_most(self._options.build_timeout_secs), self._options.memory_bytes)
         return worker
 
-    def _run(self, job: _Job, request: Message, slots: Sequence[Slot]) -> bool:
+    def _at_most(self, timeout_secs: float) -> float:
+        """A timeout, cut to what is left."""
+        return max(_LEAST_SECS, min(timeout_secs, self._deadline - time.perf_counter()))
+
+    def _run(self, job: Job, request: Message, slots: Sequence[Slot]) -> bool:
         """Run a request about a kernel, built anew in `slots` if lost, while no other worker does anything.
 
         Returns whether it went well.
@@ -337,7 +264,7 @@ class WorkerPool:
                     return False
                 continue
             assert job.slot is not None  # its kernel lives
-            outcome = job.slot.call(request, self._options.run_timeout_secs, self._options.memory_bytes)
+            outcome = job.slot.call(request, self._at_most(self._options.run_timeout_secs), self._options.memory_bytes)
             if outcome.ending is Ending.REPLY and not job.kernel_lives:  # another worker answered
                 continue
             if outcome.killed_from_outside and not job.killed:  # by the system for want of memory, or by somebody
@@ -357,14 +284,14 @@ class WorkerPool:
             slot.rest([job.number for job in self._kept.values() if job.lives_in(slot)])
 
 
-def _load_all(job: _Job, slots: Sequence[Slot]) -> None:
+def _load_all(job: Job, slots: Sequence[Slot]) -> None:
     for slot in slots:
         slot.begin_load(job.candidate, job.folder)
     for slot in slots:
         slot.end_load(job.candidate, job.folder)
 
 
-def _build_request(together: Sequence[_Job]) -> Message:
+def _build_request(together: Sequence[Job]) -> Message:
     """To build these, or to load the only one, which has been built before."""
     first = together[0]
     if first.artifact is not None:
@@ -374,7 +301,7 @@ def _build_request(together: Sequence[_Job]) -> Message:
     return {"action": "build", "ids": [job.number for job in together], "candidates": candidates}
 
 
-def _next_group(waiting: deque[_Job], most: int) -> list[_Job]:
+def _next_group(waiting: deque[Job], most: int) -> list[Job]:
     """Takes the next jobs to be built in one go: of one workload and target, and none that has to be alone."""
     group = [waiting.popleft()]
     while waiting and len(group) < min(most, BUILT_TOGETHER) and _may_join(group[0], waiting[0]):
@@ -382,7 +309,7 @@ def _next_group(waiting: deque[_Job], most: int) -> list[_Job]:
     return group
 
 
-def _may_join(first: _Job, other: _Job) -> bool:
+def _may_join(first: Job, other: Job) -> bool:
     same = first.folder == other.folder and first.candidate.target == other.candidate.target
     return same and not any(job.alone or job.artifact is not None for job in (first, other))
 

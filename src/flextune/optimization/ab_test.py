@@ -22,11 +22,15 @@ ERROR_PROBABILITY = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Rounds that are timed in any case, rounds at most, and seconds after which no other round begins."""
+    """When a test ends that does not become clear before."""
 
     least_rounds: int = 8
+    """Timed in any case that is not `most_secs`: with fewer, nothing is shown."""
     most_rounds: int = 100
     secs: float = inf
+    """After which no other round begins that is not one of the least."""
+    most_secs: float = inf
+    """After which none begins at all, the first one excepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class ABTestResult:
     chosen: int
     secs: tuple[float, ...]
     rounds: int
+    is_cut: bool = False
+    """Whether `Limits.most_secs` ended it, so that a faster variant may not have been shown to be one."""
 
 
 def interleaved_test(
@@ -52,11 +58,12 @@ def interleaved_test(
     started, others = clock(), range(1, len(variants))
     times: list[list[float]] = [[] for _ in variants]
     threshold = len(others) / ERROR_PROBABILITY
-    running, rounds = list(range(len(variants))), 0
+    running, rounds, is_cut = list(range(len(variants))), 0, False
     while len(running) > 1 and rounds < limits.most_rounds:
-        if rounds >= limits.least_rounds and (
-            clock() - started >= limits.secs or _is_settled(times, running, threshold)
-        ):
+        elapsed = clock() - started
+        if is_cut := rounds > 0 and elapsed >= limits.most_secs:
+            break
+        if rounds >= limits.least_rounds and (elapsed >= limits.secs or _is_settled(times, running, threshold)):
             break
         there, back = [variants[each]() for each in running], [variants[each]() for each in reversed(running)]
         for each, once, again in zip(running, there, reversed(back), strict=True):
@@ -69,7 +76,7 @@ def interleaved_test(
     first = statistics.median(times[0]) if times[0] else inf
     chosen = min(faster, key=ratios.__getitem__, default=0)
     secs = tuple(inf if inf in each else first * ratio for each, ratio in zip(times, ratios, strict=True))
-    return ABTestResult(chosen, secs, rounds)
+    return ABTestResult(chosen, secs, rounds, is_cut and not chosen)
 
 
 def e_value(losses: int, wins: int) -> Fraction:

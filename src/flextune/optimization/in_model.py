@@ -70,14 +70,17 @@ def _choice(selection: Selection, secs: Mapping[str, float], place: int) -> dict
 
 
 def measure_in_model(
-    partition: Partition, tried: Sequence[ModelCandidate], contest: Contest, deadline: float
+    partition: Partition, tried: Sequence[ModelCandidate], contest: Contest, deadline: float, build_secs: float
 ) -> tuple[dict[int, Contender], dict[str, list[Finalist]]]:
-    """The builds of the candidates that there is time for (at least one), and each workload's finalists, fastest first.
+    """The builds of the candidates that there is time for, and each workload's finalists, fastest first.
 
-    Builds are by their candidate's place; those that failed are not there. `deadline` is of `time.perf_counter`.
+    Builds are by their candidate's place; those that failed are not there. `deadline` is of `time.perf_counter`,
+    `build_secs` is what a build takes.
     """
     built: dict[int, Contender] = {}
     for place, candidate in enumerate(tried):
+        if not place and time.perf_counter() + build_secs > deadline:
+            break
         began = time.perf_counter()
         name = f"with finalists {place + 1} of every kernel"
         contender = contest.enter(name, partition.switched(candidate.choice), candidate.schedules)
@@ -85,7 +88,7 @@ def measure_in_model(
             built[place] = contender
         if 3 * time.perf_counter() - 2 * began > deadline:  # another one, and the last build
             break
-    profiles = interleaved_profile(list(built.values()), ROUNDS, RUNS_PER_ROUND)
+    profiles = interleaved_profile(list(built.values()), ROUNDS, RUNS_PER_ROUND, deadline)
     of_place = dict(zip(built, profiles, strict=True))
     sound = {place: contender for place, contender in built.items() if not contender.failed}
     finalists: dict[str, dict[tuple[Trace, str], Finalist]] = {}

@@ -90,13 +90,13 @@ def choose_layouts(
         return LayoutChoice(partition, default, _decision(partition, target, problem, predicted, trials, (), 0))
     if not _enter(contest, trials, proposed):
         return LayoutChoice(partition, default)
-    profiles = _profiles(trials)
+    profiles = _profiles(trials, deadline)
     if 2 * time.perf_counter() - began < deadline:
         measured = _measured(problem, predicted, trials, profiles)
         mixed = _mixture(problem, measured)
         if mixed is not None and _promises(problem, mixed, measured, trials):
             _enter(contest, trials, mixed)
-            profiles = _profiles(trials)
+            profiles = _profiles(trials, deadline)
     trials, profiles = _sound(trials, profiles)
     secs = _model_secs(trials, profiles, estimator.launch_secs)
     chosen = _fastest(secs)
@@ -166,8 +166,8 @@ def _promises(problem: LayoutProblem, layouts: LayoutAssignment, costs: LayoutCo
     return fixed + problem.secs(layouts, costs.group, costs.conversion) <= WORTH_BUILDING * (fixed + known)
 
 
-def _profiles(trials: Sequence[_Trial]) -> list[dict[str, float]]:
-    return interleaved_profile([trial.contender for trial in trials], _ROUNDS, _RUNS)
+def _profiles(trials: Sequence[_Trial], deadline: float) -> list[dict[str, float]]:
+    return interleaved_profile([trial.contender for trial in trials], _ROUNDS, _RUNS, deadline)
 
 
 @dataclass(frozen=True, slots=True)

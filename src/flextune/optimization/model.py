@@ -15,7 +15,7 @@ from flextune.database.database import Database
 from flextune.measure.launcher import Interpreter
 from flextune.measure.local import local_processes, local_runner
 from flextune.measure.runner import Runner
-from flextune.optimization.ab_test import Limits
+from flextune.optimization.ab_test import ABTestResult, Limits
 from flextune.optimization.contender import Contender, Contest, FailedBuild, compare, local_models
 from flextune.optimization.in_model import (
     ROUNDS,
@@ -97,6 +97,9 @@ class OptimizedModel:
     """Builds of the whole model that crashed, hung, computed something else, or could not be made."""
     reference: str = ""
     """What the builds' outputs were compared with."""
+    is_cut: bool = False
+    """Whether the budget's minutes were over before it was clear which build is the fastest: the default one is shipped
+    then, and whoever builds the model with the records compares again."""
 
     @property
     def interrupted(self) -> bool:
@@ -182,12 +185,12 @@ def _optimized(partition: Partition, run: _Run, callbacks: Sequence[Callback]) -
     if tuned.interrupted or not tuned.searches:
         failures = run.contest.failures
         return OptimizedModel(tuned, tuple(first), None, False, math.inf, math.inf, run.elapsed_secs, failures)
-    contenders, decisions = _choose(partition, run, selection, tuned)
+    contenders, decisions = _choose(partition, run, selection, tuned, build_secs)
     others = [each for each in (laid_out.contender, *contenders) if each is not default and not each.failed]
     candidates = [default, *others]
-    left = max(0.0, min(_COMPARED_SECS, run.deadline() - time.perf_counter()))
-    found = compare(candidates, Limits(secs=left))
-    last = verdict(whole, run.target, found, options.peaks, run.contest.failures)
+    found = _compared(candidates, run.deadline() - time.perf_counter(), run_secs)
+    is_cut = found.is_cut or not (others or run.contest.failures)
+    last = None if is_cut else verdict(whole, run.target, found, options.peaks, run.contest.failures)
     about_all = [] if last is None else [last]
     database.decide(about_all)
     return OptimizedModel(
@@ -200,7 +203,21 @@ def _optimized(partition: Partition, run: _Run, callbacks: Sequence[Callback]) -
         run.elapsed_secs,
         run.contest.failures,
         run.contest.reference,
+        is_cut,
     )
+
+
+def _compared(candidates: Sequence[Contender], left_secs: float, run_secs: float) -> ABTestResult:
+    """The candidates in turns, in so many seconds; without any round where not even one fits in."""
+    round_secs = _round_secs(len(candidates), run_secs)
+    if left_secs < round_secs:
+        return ABTestResult(0, (run_secs, *(math.inf for _ in candidates[1:])), 0, is_cut=True)
+    return compare(candidates, Limits(secs=min(_COMPARED_SECS, left_secs), most_secs=left_secs - round_secs))
+
+
+def _round_secs(candidates: int, run_secs: float) -> float:
+    """Of a round in which so many builds take turns."""
+    return candidates * _RUNS_PER_COMPARED_ROUND * max(run_secs, SECS_PER_TIME / 2)
 
 
 def _laid_out(partition: Partition, default: Contender, run: _Run, build_secs: float) -> LayoutChoice:
@@ -220,12 +237,12 @@ def _laid_out(partition: Partition, default: Contender, run: _Run, build_secs: f
 
 
 def _choose(
-    partition: Partition, run: _Run, selection: Selection, tuned: TasksResult
+    partition: Partition, run: _Run, selection: Selection, tuned: TasksResult, build_secs: float
 ) -> tuple[list[Contender], list[GroupDecision]]:
     """The best builds by the trials and inside the model, as far as time allows; what was chosen is recorded."""
     alone = {search.task.workload.key: search.best_secs for search in tuned.searches}
     tried = model_candidates(selection, tuned.searches, MODEL_CANDIDATES)
-    built, finalists = measure_in_model(partition, tried, run.contest, run.deadline())
+    built, finalists = measure_in_model(partition, tried, run.contest, run.deadline(), build_secs)
     secs = best_secs(finalists, alone)
     choice = selection.choice(secs)
     best = winner(tried, finalists, choice)
@@ -234,7 +251,7 @@ def _choose(
     decisions = selection.decisions(secs, choice, Circumstances(model, run.target.key, "in the model"))
     run.database.decide(decisions)
     by_trials = [built[0]] if 0 in built else []
-    if best == tried[0] or time.perf_counter() > run.deadline():
+    if best == tried[0] or time.perf_counter() + build_secs > run.deadline():
         return by_trials, decisions
     last = run.contest.enter("with the best of every kernel", partition.switched(best.choice), best.schedules)
     return [*by_trials, *([] if last is None else [last])], decisions
@@ -305,7 +322,7 @@ class _AfterTrials:
 def _comparison_secs(options: TuneOptions, run_secs: float) -> float:
     """What a comparison needs that stays unclear, within its share; in any case what its least rounds need."""
     limits = Limits()
-    round_secs = _COMPARED_BUILDS * _RUNS_PER_COMPARED_ROUND * max(run_secs, SECS_PER_TIME / 2)
+    round_secs = _round_secs(_COMPARED_BUILDS, run_secs)
     share = math.inf if options.budget.minutes is None else _COMPARED_SHARE * 60 * options.budget.minutes
     return max(limits.least_rounds * round_secs, min(_COMPARED_SECS, share, limits.most_rounds * round_secs))
 

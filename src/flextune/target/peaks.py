@@ -36,6 +36,9 @@ _RETRY_AFTER_SECS = 600.0
 _TIMEOUT_SECS = 240.0
 """For the process that measures, which takes a few seconds; half a minute beside other work on all cores."""
 
+_LEAST_SECS = 0.01
+"""A timeout must be positive."""
+
 _RATES = ("float32_flops", "bfloat16_flops", "int8_ops", "memory_bytes_per_sec")
 
 _FIELD_OF_DTYPE = {
@@ -99,20 +102,24 @@ class Peaks:
 
 
 def measured_peaks(
-    target: Target, *, remeasure: bool = False, measure: Callable[[Target], Peaks] | None = None
+    target: Target,
+    *,
+    remeasure: bool = False,
+    measure: Callable[[Target], Peaks] | None = None,
+    secs: float = _TIMEOUT_SECS,
 ) -> Peaks:
     """Peaks of this host for the target's cores and features: from the cache, else measured (a few seconds).
 
     A disturbed measurement is taken again at calls some minutes later, a few times at most.
-    Raises `UsageError` for a target that this host cannot run, `EnvironmentFault` if the measuring process fails.
-    A cache that cannot be written is a warning; a damaged one is measured anew.
+    Raises `UsageError` for a target that this host cannot run, `EnvironmentFault` if the measuring process fails or
+    takes more than `secs`. A cache that cannot be written is a warning; a damaged one is measured anew.
     """
     path = _cache_path(target)
-    with _locked(path):
+    with _locked(path, secs):
         known, attempts = (None, 0) if remeasure else _read(path, target)
         if known is not None and (known.quiet or attempts >= _ATTEMPTS or _age_secs(path) < _RETRY_AFTER_SECS):
             return known
-        peaks = (measure or measure_in_subprocess)(target)
+        peaks = measure(target) if measure is not None else measure_in_subprocess(target, secs)
         best = known.merge(peaks) if known else peaks
         _write(path, target, best, attempts + 1)
         return best
@@ -131,7 +138,20 @@ def peaks_of(target: Target, *, measure_missing: bool = True) -> Peaks | None:
     return None
 
 
-def measure_in_subprocess(target: Target) -> Peaks:
+def peaks_within(target: Target, secs: float) -> Peaks | None:
+    """As `peaks_of`; those that are known where measuring them does not end in so many seconds, else None."""
+    if secs >= _TIMEOUT_SECS:
+        return peaks_of(target)
+    here = detect()
+    if target.kind != here.kind:
+        return None
+    try:
+        return measured_peaks(target, secs=max(_LEAST_SECS, secs))
+    except EnvironmentFault:
+        return _read(_cache_path(target), target)[0]
+
+
+def measure_in_subprocess(target: Target, secs: float = _TIMEOUT_SECS) -> Peaks:
     """Measures in a fresh process, since TVM reads its thread settings when it is loaded."""
     check_runs_here(target, detect())
     cpus = ",".join(map(str, physical_cpus()))
@@ -140,9 +160,7 @@ def measure_in_subprocess(target: Target) -> Peaks:
     environment = {**os.environ, "TVM_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", "flextune.target.peak_measurement", str(target), cpus]
     try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_SECS, check=False
-        )
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=secs, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EnvironmentFault(f"the process that measures this host's peaks did not answer: {error}") from error
     if done.returncode != 0:
@@ -206,26 +224,26 @@ def _write(path: Path, target: Target, peaks: Peaks, attempts: int) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path, secs: float) -> Iterator[None]:
     """Holds off other processes that want to measure at the same time; does nothing where no file can be made."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(open(path.with_suffix(".lock"), "w"))
-            _wait_for_lock(file, path)
+            _wait_for_lock(file, path, 2 * secs)
         yield
 
 
-def _wait_for_lock(file: IO[str], path: Path) -> None:
+def _wait_for_lock(file: IO[str], path: Path, secs: float) -> None:
     """`EnvironmentFault` where another process has it for longer than measuring takes."""
-    deadline = time.monotonic() + 2 * _TIMEOUT_SECS
+    deadline = time.monotonic() + secs
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise EnvironmentFault(
-                    f"another process has been measuring this host's peaks for {2 * _TIMEOUT_SECS:g} s and holds "
+                    f"another process has been measuring this host's peaks for {secs:g} s and holds "
                     f"{path.with_suffix('.lock')}: end it, and run again"
                 ) from None
             time.sleep(0.1)

@@ -25,6 +25,9 @@ from flextune.workload.workload import Workload
 
 _FINALS_AT_MOST = 3
 
+_FIRST_SECS = 5.0
+"""For the first candidate of a run, whatever its budget: without any there is no result."""
+
 
 class TuningRun:
     """Opens tasks, plays rounds and compares finalists; everything measured goes to the callbacks, records first."""
@@ -100,7 +103,8 @@ class TuningRun:
         best_secs = next(iter(measured)).best_secs if len(measured) == 1 else math.inf
         candidates = [candidate for _, candidate in trials]
         try:
-            with closing(_generator(self._runner.measure(candidates, best_secs))) as measurements:
+            left = self._secs_for(reserve_secs)
+            with closing(_generator(self._runner.measure(candidates, best_secs, left))) as measurements:
                 for (search, candidate), measurement in zip(trials, measurements, strict=False):
                     measured[search].append(measurement)
                     self._trial_ends.append(time.perf_counter())
@@ -114,6 +118,11 @@ class TuningRun:
                     search.tell(results)
                     search.round_secs.append((time.perf_counter() - began) * len(results) / len(trials))
                     self._notify(_round_event(search, results))
+
+    def _secs_for(self, reserve_secs: float) -> float:
+        """What candidates in flight may still take: into the reserve by half, and the run's first one in any case."""
+        left = self.secs_left - reserve_secs / 2
+        return left if self._trial_ends else max(left, _FIRST_SECS)
 
     def compare_finalists(self, search: TaskSearch) -> None:
         """Times the best candidates and the default in turns, until the best of all that is known is one of them.
@@ -129,7 +138,7 @@ class TuningRun:
             if len(finalists) < 2 or finalists[0].assignment in compared:
                 break
             for candidate, measurement in zip(
-                finalists, self._runner.compare(finalists, self.options.final_rounds), strict=True
+                finalists, self._runner.compare(finalists, self.options.final_rounds, self.secs_left), strict=True
             ):
                 compared.add(candidate.assignment)
                 search.revise(measurement)

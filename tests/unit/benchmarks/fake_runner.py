@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from flextune.platforms.null.kernel import null_secs
@@ -16,7 +17,9 @@ class FakeRunner:
         self.compared: list[list[Candidate]] = []
         self._patience = patience
 
-    def measure(self, candidates: Sequence[Candidate], incumbent_secs: float = float("inf")) -> Iterator[Measurement]:
+    def measure(
+        self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf, secs: float = math.inf
+    ) -> Iterator[Measurement]:
         for candidate in candidates:
             if self._patience is not None and len(self.measured) >= self._patience:
                 raise KeyboardInterrupt
@@ -24,6 +27,6 @@ class FakeRunner:
             secs = null_secs(candidate.assignment) * (1 + 1e-6 * len(self.measured))
             yield Measurement(candidate.assignment, Status.OK, (secs, secs), build_secs=0.1, elapsed_secs=0.15)
 
-    def compare(self, candidates: Sequence[Candidate], rounds: int) -> list[Measurement]:
+    def compare(self, candidates: Sequence[Candidate], rounds: int, secs: float = math.inf) -> list[Measurement]:
         self.compared.append(list(candidates))
         return [Measurement(each.assignment, Status.OK, (null_secs(each.assignment),) * rounds) for each in candidates]

@@ -87,6 +87,12 @@ def test_no_round_begins_after_the_time_is_up_but_for_the_least() -> None:
         assert found_by(machine, Limits(least_rounds=8, most_rounds=40, secs=secs)).rounds == expected
 
 
+@pytest.mark.parametrize(("most_secs", "rounds"), [(0.0, 1), (11.0, 3), (1e9, 8)])
+def test_no_round_but_the_first_begins_when_all_time_is_over(most_secs: float, rounds: int) -> None:
+    found = found_by(Machine((1.0, 1.0), 5, 0.0), Limits(secs=0.0, most_secs=most_secs))
+    assert (found.rounds, found.chosen, found.is_cut) == (rounds, 0, rounds < 8)
+
+
 def test_without_another_variant_nothing_is_timed() -> None:
     assert found_by(Machine((1.0,), 0, 0.0)) == ABTestResult(0, (math.inf,), 0)
 

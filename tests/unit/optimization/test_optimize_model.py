@@ -29,11 +29,13 @@ from tests.unit.plan.layouts.nets import branching
 class MadeUpRunner:
     """A `Runner` on which every candidate runs, in a time that its assignment decides."""
 
-    def measure(self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf) -> Iterator[Measurement]:
+    def measure(
+        self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf, secs: float = math.inf
+    ) -> Iterator[Measurement]:
         for candidate in candidates:
             yield Measurement(candidate.assignment, Status.OK, (null_secs(candidate.assignment),))
 
-    def compare(self, candidates: Sequence[Candidate], rounds: int) -> list[Measurement]:
+    def compare(self, candidates: Sequence[Candidate], rounds: int, secs: float = math.inf) -> list[Measurement]:
         return [Measurement(each.assignment, Status.OK, (null_secs(each.assignment),) * rounds) for each in candidates]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -31,14 +32,16 @@ class FakeRunner:
         self.compared: list[list[Candidate]] = []
         self.interrupt_after: int | None = None
 
-    def measure(self, candidates: Sequence[Candidate], incumbent_secs: float = float("inf")) -> Iterator[Measurement]:
+    def measure(
+        self, candidates: Sequence[Candidate], incumbent_secs: float = math.inf, secs: float = math.inf
+    ) -> Iterator[Measurement]:
         for candidate in candidates:
             if self.interrupt_after is not None and len(self.measured) >= self.interrupt_after:
                 raise KeyboardInterrupt
             self.measured.append(candidate)
             yield self.outcome(candidate, 3)
 
-    def compare(self, candidates: Sequence[Candidate], rounds: int) -> list[Measurement]:
+    def compare(self, candidates: Sequence[Candidate], rounds: int, secs: float = math.inf) -> list[Measurement]:
         self.compared.append(list(candidates))
         return [self.outcome(candidate, rounds) for candidate in candidates]
 
