@@ -91,6 +91,15 @@ def other_runtime(model: Model, target: Target, options: HybridOptions, threads:
     return assemble_parts(ModelParts(model, (part,)), [], target, options, threads)
 
 
+def other_part_name(options: HybridOptions, part: ModelPart) -> str:
+    """What a part of the other runtime's is called in times of kernels."""
+    return _port_name(options.compiler, part)
+
+
+def _port_name(compiler: str, part: ModelPart) -> str:
+    return f"{compiler}_{part.model.name}"
+
+
 def _require(compiler: SubgraphCompiler, error: ModelError) -> None:
     """ModelError with what is not ours, where there is nobody else to run it."""
     try:
@@ -176,7 +185,7 @@ def _other(
     """`kept` has the constants of parts before, by name: those that are read again are kept once."""
     artifact, found = compiler.compile(part.model, options)
     weights = {name: kept.setdefault(name, array) for name, array in found.items()}
-    ports = PartPorts(f"{compiler.name}_{part.model.name}", part.model.inputs, part.outputs)
+    ports = PartPorts(_port_name(compiler.name, part), part.model.inputs, part.outputs)
     return OtherPart(ports, artifact, weights, options)
 
 

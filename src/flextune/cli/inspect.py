@@ -75,7 +75,7 @@ def inspect(
             f"{tracked.report()}\n\n{error}"
         )
         return
-    runtime = _runtime(split, chosen, db)
+    split, runtime = _as_recorded(split, chosen, db)
     if split.whole is not None:
         found = _Inspection.of(str(model), split.whole, chosen, db, spaces, svg, dump)
         shown = {} if tracked is None else tracked.facts()
@@ -108,17 +108,17 @@ def _tracked(
     return TrackedModel.read(model, shapes, dims, values) if any(each.fixed is None for each in dims) else None
 
 
-def _runtime(split: SplitModel, target: Target, db: Path | None) -> str:
-    """What the records say of who runs the whole model, as a line."""
+def _as_recorded(split: SplitModel, target: Target, db: Path | None) -> tuple[SplitModel, str]:
+    """The model split as the records say, and what they say of who runs it, as a line."""
     from flextune.cli.models import runtime_line
     from flextune.database.store import open_database
-    from flextune.optimization.rival import recorded_runtime
+    from flextune.optimization.rival import as_recorded, recorded_runtime
 
     if db is None:
-        return ""
+        return split, ""
     with open_database(str(db), must_exist=True) as database:
         found = recorded_runtime(split, target, database)
-    return "" if found is None else f"\n{runtime_line(found)}"
+        return as_recorded(split, target, database), "" if found is None else f"\n{runtime_line(found)}"
 
 
 def _of_part(path: Path | None, part: Partition) -> Path | None:

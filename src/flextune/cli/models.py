@@ -15,14 +15,15 @@ from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.optimization.hybrid import Lowering
 from flextune.plan.partition import Partition
 from flextune.target.target import Target
-from flextune.trial.decision import RuntimeDecision
+from flextune.trial.decision import BOTH, RuntimeDecision
 from flextune.workload.dim import Dim
 
 
 def runtime_line(found: RuntimeDecision) -> str:
     """Who runs a model, with the times that say so."""
     times = [f"{option.name} {_time(option.measured_secs)}" for option in found.options]
-    return f"  runtime    {found.chosen}: {', '.join(times)}; {found.rival} {found.reason}"
+    about = found.reason if found.chosen == BOTH else f"{found.rival} {found.reason}"
+    return f"  runtime    {found.chosen}: {', '.join(times)}; {about}"
 
 
 def _time(secs: float | None) -> str:

@@ -58,15 +58,28 @@ def _facts(path: str, found: OptimizedSplit, results: Sequence[TuningResult]) ->
     for result, optimized in zip(results, found.parts, strict=True):
         shown: list[JsonValue] = [task.to_dict() for task in optimized.tasks.tasks]
         parts.append({**result.to_dict(), "tasks": shown, "tuned_secs": result.best_secs})
-    runtime: dict[str, JsonValue] = {"runtime": None if found.runtime is None else json.loads(found.runtime.to_json())}
+    runtime: dict[str, JsonValue] = {
+        "runtime": None if found.runtime is None else json.loads(found.runtime.to_json()),
+        "shared": None if found.shared is None else [*found.shared.described()],
+        "left_out": [*found.left_out],
+    }
     if found.split.whole is not None:
         return {**parts[0], **runtime}
-    return {"workload": path, "parts": [*found.split.described()], "own_parts": [*parts], **runtime}
+    return {
+        "workload": path,
+        "parts": [*found.split.described()],
+        "own_parts": [*parts],
+        **runtime,
+        "left_out": [*found.left_out],
+    }
 
 
 def _whole_report(path: str, found: OptimizedSplit, results: Sequence[TuningResult]) -> str:
     reports = [_report(result, optimized) for result, optimized in zip(results, found.parts, strict=True)]
     runtime = [] if found.runtime is None else [runtime_line(found.runtime)]
+    if found.shared is not None:
+        runtime += [f"  part {number}   {text}" for number, text in enumerate(found.shared.described())]
+    runtime += [f"  left out {text}" for text in found.left_out]
     if found.split.whole is not None:
         return "\n".join([*reports, *runtime])
     parts = [f"  part {n}   {text}" for n, text in enumerate(found.split.described())]
@@ -114,6 +127,8 @@ def _report(result: TuningResult, optimized: OptimizedModel) -> str:
             f"{seconds(result.default_secs)} ({gain:.2f}x)"
         )
     lines += [f"  left out {failed}" for failed in optimized.failures]
+    if optimized.is_cut:
+        lines.append("  left out comparing builds to the end, for want of time: `compile` does so with these records")
     lines.append(
         f"  trials   {result.trials} ({result.failed} failed), {result.trials_per_sec:.1f} per second, "
         f"{result.elapsed_secs:.1f} s of tuning"

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from flextune.apply.build import Build, compile_model
+from flextune.apply.build import Build, Origin, compile_model
 from flextune.apply.hybrid_build import SplitModel, build_split
 from flextune.apply.model_runner import ModelRunner
+from flextune.apply.threads import default_thread_count
 from flextune.database.database import Database
 from flextune.errors import BuildError
 from flextune.importing.model import Model
@@ -18,8 +19,17 @@ from flextune.lowering.symbolic_shapes import generic_sizes
 from flextune.measure.launcher import Interpreter
 from flextune.optimization.contender import local_models
 from flextune.optimization.model import OptimizedModel
-from flextune.optimization.rival import COMPARED_SECS, against_rival, recorded_rival, secs_for_rival
+from flextune.optimization.rival import (
+    COMPARED_SECS,
+    against_rival,
+    recorded_nodes,
+    recorded_rival,
+    recorded_runtime,
+    secs_for_rival,
+)
+from flextune.optimization.sharing import PartBuilder, shared
 from flextune.optimization.shipping import Shipment, optimize_and_ship, ship
+from flextune.optimization.verdict import recorded_verdict
 from flextune.plan.partition import Partition, partition_model
 from flextune.platforms.estimator import TargetEstimator, plan_estimator
 from flextune.target.target import Target
@@ -28,9 +38,10 @@ from flextune.tuning.events import Callback
 from flextune.tuning.tune_options import TuneOptions
 
 _RIVAL_IS_FASTER = "another runtime was shown to be faster"
+_BOTH_ARE_FASTER = "two runtimes were shown to be faster together"
 
-_COMPARED_SHARE = 0.1
-_OPENING_SECS = 2.0
+_COMPARED_SHARE = 0.15
+_OPENING_SECS = 5.0
 """Of a budget in minutes, for comparing runtimes: the share, and the seconds before times are taken."""
 
 _LEAST_MINUTES = 0.02
@@ -57,10 +68,18 @@ def ship_split(split: SplitModel, target: Target, database: Database | None) -> 
     """The model with each part of ours as the records say (see `ship`), and how it is split then.
 
     Parts that turn out not to compile join those of the other runtime, which runs the whole model where tuning it found
-    that to be faster.
+    that to be faster, and the nodes at which it was found to be.
     """
-    if (rival := recorded_rival(split, target, database)) is not None:
+    known = None if database is None else recorded_runtime(split, target, database)
+    if (rival := recorded_rival(split, target, known)) is not None:
         return split, Shipment(rival, Shipped.TUNED, "tuning it found another runtime to be faster", 0)
+    if database is not None and known is not None and (nodes := recorded_nodes(split, known)) is not None:
+        whole = split.whole
+        is_tuned = whole is not None and recorded_verdict(whole, database, target) is Shipped.TUNED
+        parts = PartBuilder(target, database, is_tuned, default_thread_count())
+        both, build = shared(split, nodes, known.reason, parts)
+        recorded = sum(task.origin is Origin.TUNED for task in build.tasks)
+        return both, Shipment(build, Shipped.TUNED, _BOTH_ARE_FASTER, recorded)
     shipped: dict[int, Shipment] = {}
 
     def build(partition: Partition) -> Build:
@@ -78,13 +97,17 @@ class OptimizedSplit:
     """The outcome for a split model."""
 
     split: SplitModel
-    """How it is split in the end."""
+    """How it is split by what is ours and what is not."""
     parts: tuple[OptimizedModel, ...]
     """Of the parts of ours that were tuned, in their order."""
     shipment: Shipment | None
     """What to ship; None where the run was interrupted."""
     runtime: RuntimeDecision | None = None
     """Whether we run it, where another runtime could run all of it."""
+    shared: SplitModel | None = None
+    """How it is split in the end, where parts that could be ours were shown to be faster in another runtime."""
+    left_out: tuple[str, ...] = ()
+    """What there was no time for, in words."""
 
 
 def optimize_split(
@@ -122,11 +145,14 @@ def optimize_split(
         builds = {id(partition): each.build for partition, each in zip(split.parts.own, shipped, strict=True)}
         split, build = build_split(split, lambda partition: builds[id(partition)], target)
         shipment = combined(build, shipped)
-        rivalry = against_rival(split, build, target, secs_for_rival(started, minutes), models, interpreter)
+        secs, is_tuned = secs_for_rival(started, minutes), shipment.shipped is Shipped.TUNED
+        rivalry = against_rival(split, build, target, database, is_tuned, secs, models, interpreter)
     database.decide([] if rivalry.decision is None else [rivalry.decision])
     if rivalry.build is not build:
-        shipment = replace(shipment, build=rivalry.build, shipped=Shipped.TUNED, reason=_RIVAL_IS_FASTER)
-    return OptimizedSplit(split, tuned, shipment, rivalry.decision)
+        reason = _RIVAL_IS_FASTER if rivalry.shared is None else _BOTH_ARE_FASTER
+        shipment = replace(shipment, build=rivalry.build, shipped=Shipped.TUNED, reason=reason)
+    left_out = tuple(filter(None, [rivalry.left_out]))
+    return OptimizedSplit(split, tuned, shipment, rivalry.decision, rivalry.shared, left_out)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

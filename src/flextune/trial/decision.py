@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 from flextune.errors import UsageError
 from flextune.plan.alternative import Alternative
 from flextune.plan.layouts.layout_assignment import LayoutAssignment
+from flextune.printable import json_values
 from flextune.trial.format_1 import FORMAT_1, migrated_decision
 
 DECISION_FORMAT = 2
@@ -69,7 +70,7 @@ class Decision:
     def from_json(text: str) -> Decision:
         """The decision in `to_json`'s text, whichever kind it is, also of format 1; UsageError for anything else."""
         try:
-            values = _migrated(json.loads(text))
+            values = _migrated(json_values(text))
             if values.get("format") != DECISION_FORMAT:
                 raise UsageError(f"a decision of format {FORMAT_1} or {DECISION_FORMAT} expected: {text[:80]}")
             return _KINDS[values["decision"]]._of_values(values, {name: str(values[name]) for name in _COMMON})
@@ -304,12 +305,12 @@ class Verdict(Decision):
         )
 
 
-OURS = "flextune"
+OURS, BOTH = "flextune", "both"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeDecision(Decision):
-    """Whether we run a model (with what another runtime runs of it, if it is split), or the `rival` all of it.
+    """Whether we run a model (with what another runtime runs of it, if it is split), or the `rival` all of it, or both.
 
     `key` is that of its graph, precision and the rival's devices (`optimization/rival.py`).
     """
@@ -319,17 +320,32 @@ class RuntimeDecision(Decision):
     rival: str
     """The other runtime."""
     chosen: str
-    """`flextune` or the rival."""
+    """`flextune`, the rival, or `both`: what is `given` to the rival, and the rest here."""
     own_secs: float
     """Of our build, in turns with the other."""
     rival_secs: float | None
     """Of the rival; None where it failed while it was timed."""
+    both_secs: float | None = None
+    """Of both; None where that was not timed."""
+    given: tuple[str, ...] = ()
+    """The nodes that the rival gets where both run it, each by the first value that it writes."""
 
     def __post_init__(self) -> None:
-        if self.chosen not in (OURS, self.rival):
-            raise UsageError(f"decision on model {self.key}: {self.chosen!r} is neither {OURS} nor {self.rival}")
+        if self.chosen not in (OURS, self.rival, BOTH):
+            raise UsageError(
+                f"decision on model {self.key}: {self.chosen!r} is neither {OURS} nor {self.rival} nor {BOTH}"
+            )
+        if self.chosen == BOTH and (self.both_secs is None or not self.given):
+            raise UsageError(f"decision on model {self.key}: both were chosen without a time, or without nodes")
         if self.chosen == self.rival and self.rival_secs is None:
             raise UsageError(f"decision on model {self.key}: {self.rival} was chosen without a time")
+
+    @property
+    def secs(self) -> float:
+        """Of what was chosen."""
+        found = {OURS: self.own_secs, self.rival: self.rival_secs, BOTH: self.both_secs}[self.chosen]
+        assert found is not None  # it has a time
+        return found
 
     @property
     def subject(self) -> str:
@@ -341,10 +357,12 @@ class RuntimeDecision(Decision):
 
     @property
     def options(self) -> tuple[Option, ...]:
-        return Option(OURS, None, self.own_secs), Option(self.rival, None, self.rival_secs)
+        both = () if self.both_secs is None else (Option(BOTH, None, self.both_secs),)
+        return Option(OURS, None, self.own_secs), Option(self.rival, None, self.rival_secs), *both
 
     def _own_values(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in ("rival", "chosen", "own_secs", "rival_secs")}
+        values = {name: getattr(self, name) for name in ("rival", "chosen", "own_secs", "rival_secs")}
+        return {**values, "both_secs": self.both_secs, "given": list(self.given)}
 
     @classmethod
     def _of_values(cls, values: Mapping[str, Any], common: Mapping[str, str]) -> RuntimeDecision:
@@ -354,6 +372,8 @@ class RuntimeDecision(Decision):
             chosen=str(values["chosen"]),
             own_secs=_seconds(values["own_secs"]),
             rival_secs=_seconds_if_any(values["rival_secs"]),
+            both_secs=_seconds_if_any(values.get("both_secs")),
+            given=tuple(map(str, values.get("given", ()))),
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import tvm
 
 from flextune.apply.executable import Executable
+from flextune.apply.hybrid_code import HybridCode
 from flextune.apply.kernel_objects import write_object
 from flextune.apply.model_runner import Failure
 from flextune.target.target import Target
@@ -23,11 +24,15 @@ HUNG = Failure(Status.RUN_TIMEOUT, "no end after 10 s")
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What comes of a build: its seconds, or a failure at once, or after so many times were taken."""
+    """What comes of a build: its seconds, or a failure at once, or after so many times were taken.
+
+    Its kernels, or the parts of one that has none, take equally long, or these `shares` of it.
+    """
 
     secs: float = 1.0
     failure: Failure | None = None
     after: int = 0
+    shares: tuple[float, ...] = ()
 
 
 _OBJECTS: dict[Path, bytes] = {}
@@ -79,8 +84,12 @@ class FakeModel:
 
     def kernel_secs(self, runs: int) -> Mapping[str, tuple[float, ...]]:
         self._times += 1
-        kernels = [name for name in self.executable.signature.kernels if name]
-        return {} if self.failure else {name: (self._fate.secs / len(kernels),) * runs for name in kernels}
+        if self.failure:
+            return {}
+        code, kernels = self.executable.code, [name for name in self.executable.signature.kernels if name]
+        names = kernels or ([part.ports.name for part in code.parts] if isinstance(code, HybridCode) else [])
+        shares = self._fate.shares or (1 / len(names),) * len(names)
+        return {name: (self._fate.secs * share,) * runs for name, share in zip(names, shares, strict=True)}
 
     def close(self) -> None:
         self.closed = True

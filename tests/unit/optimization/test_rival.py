@@ -18,13 +18,14 @@ from flextune.errors import BuildError, UsageError
 from flextune.importing.model import model_from_proto
 from flextune.optimization import contender, hybrid, shipping
 from flextune.optimization.hybrid import Lowering, optimize_split, ship_split
-from flextune.optimization.rival import recorded_runtime
+from flextune.optimization.rival import against_rival, as_recorded, recorded_runtime
 from flextune.plan.partition import Partition
 from flextune.target.detect import detect
 from flextune.testing.models import conv_block, model_of, random_array, value
 from flextune.trial.decision import Decision, RuntimeDecision
 from flextune.tuning.budget import Budget
 from flextune.tuning.tune_options import TuneOptions
+from tests.unit.optimization.fake_models import FakeModels, Fate
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -109,6 +110,56 @@ def test_a_model_that_turns_out_not_to_compile_is_split_and_tuned(
     np.testing.assert_allclose(executable.run(inputs)["y"], session.run(None, inputs)[0], rtol=1e-4, atol=1e-4)
 
 
+def chain() -> onnx.ModelProto:
+    """Four convolutions in a row, all different."""
+    widths = (4, 5, 6, 7, 4)
+    nodes = [helper.make_node("Conv", [f"v{n}", f"w{n}"], [f"v{n + 1}"], f"conv{n}", pads=[1] * 4) for n in range(4)]
+    constants = {f"w{n}": random_array(n, widths[n + 1], widths[n], 3, 3) for n in range(4)}
+    return model_of(nodes, [value("v0", [1, 4, 8, 8])], [value("v4", [1, 4, 8, 8])], constants)
+
+
+@pytest.mark.parametrize(
+    ("both_secs", "shares", "chosen"),
+    [
+        (0.3, (0.9, 0.02, 0.02, 0.06), "both"),
+        (2.0, (0.9, 0.02, 0.02, 0.06), "flextune"),
+        (0.3, (0.25,) * 4, "flextune"),
+    ],
+)
+def test_what_another_runtime_is_faster_at_is_its_where_that_is_shown(
+    tmp_path: Path, both_secs: float, shares: tuple[float, ...], chosen: str
+) -> None:
+    """Ours takes a second, a quarter for each of four sections; the other one 1.2, of which it takes these shares."""
+    target, split = detect(), split_of(chain(), HybridOptions())
+    build = ship_split(split, target, None)[1].build
+    models = FakeModels(Fate(1.0), Fate(1.5), Fate(1.2, shares=shares), Fate(both_secs))
+    with open_database(tmp_path / "records.db") as database:
+        found = against_rival(split, build, target, database, models=models)
+        assert found.decision is not None
+        assert found.decision.chosen == chosen
+        database.decide([found.decision])
+        again, shipment = ship_split(split_of(chain(), HybridOptions()), target, database)
+        assert again.described() == as_recorded(split_of(chain(), HybridOptions()), target, database).described()
+    who = [part.is_own for part in again.parts.parts]
+    assert who == ([True, False] if chosen == "both" else [True])
+    inputs = build.executable.random_inputs(1)
+    session = onnxruntime.InferenceSession(chain().SerializeToString(), providers=["CPUExecutionProvider"])
+    for each in (found.build, shipment.build):
+        np.testing.assert_allclose(each.executable.run(inputs)["v4"], session.run(None, inputs)[0], 1e-4, 1e-4)
+
+
+def test_no_time_no_comparison(tmp_path: Path) -> None:
+    split = split_of(chain(), HybridOptions())
+    build = ship_split(split, detect(), None)[1].build
+    models = FakeModels(Fate(1.0), Fate(0.1))
+    with open_database(tmp_path / "records.db") as database:
+        found = against_rival(split, build, detect(), database, secs=0.0, models=models)
+    assert found.build is build
+    assert found.decision is None
+    assert "no time" in found.left_out
+    assert not models.opened
+
+
 def test_decisions_round_trip_and_contradictions_are_refused() -> None:
     about = {"key": "k", "target_key": "x86:cores=2", "model": "net", "reason": "shown", "created": "2026"}
     decision = RuntimeDecision(**about, rival="onnxruntime", chosen="onnxruntime", own_secs=2e-3, rival_secs=1e-3)
@@ -118,3 +169,8 @@ def test_decisions_round_trip_and_contradictions_are_refused() -> None:
         replace(decision, chosen="openvino")
     with pytest.raises(UsageError, match="without a time"):
         replace(decision, rival_secs=None)
+    both = replace(decision, chosen="both", both_secs=5e-4, given=("a", "b"))
+    assert Decision.from_json(both.to_json()) == both
+    assert both.secs == 5e-4
+    with pytest.raises(UsageError, match="without nodes"):
+        replace(both, given=())

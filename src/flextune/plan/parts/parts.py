@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,16 +15,12 @@ from flextune.importing.values import ValueSpec
 from flextune.plan.partition import Partition
 from flextune.plan.parts.cutting import Cut, cuts_of
 from flextune.plan.parts.graph import Inference, PartedGraph, parted_graph
+from flextune.plan.parts.operators import PRODUCTS
+from flextune.plan.parts.sections import Section, sections_of
 from flextune.plan.parts.support import Trial, culprits, node_label, static_reasons
 
 Lower = Callable[[Model], Partition]
 """Lowers a model that is wholly ours; ModelError where it is not."""
-
-PRODUCTS = frozenset(
-    {"Attention", "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "Einsum", "GRU", "Gemm", "LSTM", "MatMul"}
-    | {"MatMulInteger", "QLinearConv", "QLinearMatMul", "RNN"}
-)
-"""Operators that compute more than they move."""
 
 LEAST_BYTES = 1 << 18
 """What a part of ours without products must move to be worth it: a change of runtime takes as long as such a copy."""
@@ -117,6 +113,49 @@ class ModelSplitter:
         self._reasons |= culprits(graph, nodes, why, trial)
         return self.split()
 
+    def give_away(self, nodes: Collection[int], why: str) -> ModelParts:
+        """Split so that these nodes are another runtime's, because `why`, and as before those that are not ours.
+
+        Later splits are as if this had not been asked.
+        """
+        self._parted()
+        before = dict(self._reasons)
+        self._reasons |= {index: why for index in nodes if index not in before}
+        try:
+            return self.split()
+        finally:
+            self._reasons = before
+
+    def sections(self, most: int) -> tuple[ModelPart, ...]:
+        """The model as a line of at most so many parts, of about equal work, that all are another runtime's."""
+        graph = self._parted()
+        return tuple(self._as_other(graph, section, number) for number, section in enumerate(sections_of(graph, most)))
+
+    def lowered(self, part: ModelPart) -> Partition:
+        """The part as it is when it is ours. ModelError where it cannot be."""
+        if part.nodes not in self._lowered:
+            self._lowered[part.nodes] = self.lower(part.model)
+        return self._lowered[part.nodes]
+
+    def indices(self, values: Collection[str]) -> tuple[int, ...] | None:
+        """The nodes that write these values; None where the graph has not got all of them."""
+        writers = {name: index for index, node in enumerate(self._parted().nodes) for name in node.output if name}
+        return tuple(writers[name] for name in values) if writers.keys() >= set(values) else None
+
+    def values(self, nodes: Collection[int]) -> tuple[str, ...]:
+        """What nodes are known by: the first value that each writes."""
+        return tuple(next(filter(None, self._parted().nodes[index].output)) for index in sorted(nodes))
+
+    def labels(self, nodes: Sequence[int]) -> str:
+        """The first and the last of nodes, by their labels."""
+        found = self._parted().nodes
+        first, last = node_label(found[nodes[0]]), node_label(found[nodes[-1]])
+        return first if len(nodes) == 1 else f"{first} to {last}"
+
+    def _as_other(self, graph: PartedGraph, section: Section, number: int) -> ModelPart:
+        model = graph.part(section.nodes, f"{self._model.name}_section{number}")
+        return ModelPart(model, None, section.nodes, tuple(map(graph.spec, model.outputs)))
+
     def _parted(self) -> PartedGraph:
         if self._graph is None:
             self._graph = parted_graph(self._model, self._inference)
@@ -147,13 +186,12 @@ class ModelSplitter:
         model = graph.part(cut.nodes, f"{self._model.name}_part{number}")
         if not cut.is_own:
             return ModelPart(model, None, cut.nodes, tuple(map(graph.spec, model.outputs)))
-        if cut.nodes not in self._lowered:
-            try:
-                self._lowered[cut.nodes] = self.lower(model)
-            except ModelError as error:
-                self._reasons |= culprits(graph, cut.nodes, str(error), self._why_not)
-                return None
-        return ModelPart(model, self._lowered[cut.nodes], cut.nodes)
+        try:
+            lowered = self.lowered(ModelPart(model, None, cut.nodes))
+        except ModelError as error:
+            self._reasons |= culprits(graph, cut.nodes, str(error), self._why_not)
+            return None
+        return ModelPart(model, lowered, cut.nodes)
 
     def _why_not(self, model: Model) -> str:
         try:

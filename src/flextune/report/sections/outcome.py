@@ -35,14 +35,14 @@ def _models(subject: Subject) -> Html:
         headers = ("model", "before", "after", "times faster", "ships", "how sure")
         parts.append(table("Whole models, both builds timed in turns", headers, verdicts, _verdict_row))
     if peers:
-        headers = ("model", "flextune", "peer", "the peer's time", "runs it", "how sure")
+        headers = ("model", "flextune", "peer", "the peer's time", "both together", "runs it", "how sure")
         parts.append(table("Beside other runtimes, timed in turns", headers, peers, _peer_row))
     return joined(*parts)
 
 
 def _peer_row(decision: RuntimeDecision) -> Sequence[str]:
-    own, theirs = seconds(decision.own_secs), _secs(decision.rival_secs)
-    return decision.model, own, decision.rival, theirs, decision.chosen, decision.reason
+    own, theirs, both = seconds(decision.own_secs), _secs(decision.rival_secs), _secs(decision.both_secs)
+    return decision.model, own, decision.rival, theirs, both, decision.chosen, decision.reason
 
 
 def _verdict_row(verdict: Verdict) -> Sequence[str]:
