@@ -40,9 +40,9 @@ def is_whole_text(text: str) -> bool:
     return True
 
 
-def json_values(text: str, **options: Callable[..., Any]) -> Any:
-    """What JSON says, with options of `json.loads`. ValueError for what is no JSON, and for halves of letters in it."""
-    values = json.loads(text, **options)
+def json_values(text: str, object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """What `json.loads` says. ValueError for what is no JSON, and for halves of letters in it."""
+    values = json.loads(text, object_pairs_hook=object_pairs_hook)
     if "\\u" in text or not text.isascii():
         whole_text(json.dumps(values, ensure_ascii=False, default=str))
     return values

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from flextune.csp.assignment import Assignment, Assignments
 from flextune.csp.compilation import DiagramTooLargeError
+from flextune.csp.drawn import Drawing
 from flextune.csp.explain import Conflict, conflict_head, involved
 from flextune.csp.flattening import problem_of
 from flextune.csp.parameters import Parameter, Parameters, Value
@@ -34,6 +36,8 @@ class ParameterSpace:
 
     parameters: Parameters
     rules: tuple[Rule, ...] = ()
+    kept: tuple[Assignment, ...] = ()
+    """Configurations that are there in any case, where not all that keep the rules can be (see `drawn`)."""
 
     @classmethod
     def of(
@@ -58,6 +62,8 @@ class ParameterSpace:
     def solutions(self) -> SolutionSet:
         """The set to search. `InfeasibleError` naming the rules in conflict where no configuration keeps all."""
         try:
+            if self._drawing is not None:
+                return self._drawn(self._drawing)
             solutions = self.problem.solve()
             if not solutions.count:
                 conflict = solutions.explain()
@@ -65,6 +71,47 @@ class ParameterSpace:
         except DiagramTooLargeError as error:
             raise self._too_large() from error
         return solutions
+
+    @cached_property
+    def _drawing(self) -> Drawing | None:
+        return Drawing.of(self.problem)
+
+    def _drawn(self, drawing: Drawing) -> SolutionSet:
+        names = self.parameters.variable_names
+        solutions = drawing.drawn(names, Assignments.of(self.kept, names) if self.kept else None)
+        asked = ", ".join(constraint.label for constraint in drawing.asked)
+        if solutions is None:
+            raise UsageError(
+                f"none of a million configurations drawn at random keeps {asked}, and {drawing.wide.count:.3g} are too "
+                "many to try: write it in plain arithmetic (+ - * // % min max and comparisons), which is taken apart"
+            )
+        warnings.warn(
+            f"{drawing.wide.count:.3g} configurations are too many to try {asked} for each: the search is among "
+            f"{solutions.count} that keep it, drawn at random; in plain arithmetic it would be taken apart",
+            stacklevel=4,
+        )
+        return solutions
+
+    def including(self, configurations: Iterable[Mapping[str, Value]]) -> ParameterSpace:
+        """The same space with these configurations in it, where it is only drawn. `UsageError` for one that is not."""
+        if self._drawing is None:
+            return self
+        kept = [self.parameters.encode(values) for values in configurations]
+        for assignment, holds in zip(kept, self._keep_rules(kept), strict=True):
+            if not holds:
+                raise self._not_in_space(self.parameters.decode(assignment))
+        return replace(self, kept=(*self.kept, *kept))
+
+    def _keep_rules(self, assignments: Sequence[Assignment]) -> list[bool]:
+        if not assignments:
+            return []
+        columns = Assignments.of(assignments, self.parameters.variable_names).columns
+        return list(map(bool, self.problem.satisfied(columns)))
+
+    def _not_in_space(self, values: Mapping[str, Value]) -> UsageError:
+        if self._drawing is not None and self._keep_rules([self.parameters.encode(values)])[0]:
+            return UsageError(f"the configuration {dict(values)} is not among those that were drawn of too many")
+        return UsageError(f"the configuration {dict(values)} breaks a constraint; it is not in the space")
 
     def _conflict_text(self, conflict: Conflict) -> str:
         """The rules as they were written, and the values that the parameters in them have."""
@@ -90,7 +137,7 @@ class ParameterSpace:
         """The member of the set with these values, auxiliary variables included. `UsageError` if there is none."""
         assignment = self.parameters.encode(values)
         if assignment not in self.solutions:
-            raise UsageError(f"the configuration {dict(values)} breaks a constraint; it is not in the space")
+            raise self._not_in_space(values)
         return self.solutions.unrank(self.solutions.rank(assignment))
 
     def members(self, configurations: Iterable[Mapping[str, Value]]) -> list[Assignment | None]:

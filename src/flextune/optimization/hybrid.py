@@ -77,9 +77,9 @@ def ship_split(split: SplitModel, target: Target, database: Database | None) -> 
         whole = split.whole
         is_tuned = whole is not None and recorded_verdict(whole, database, target) is Shipped.TUNED
         parts = PartBuilder(target, database, is_tuned, default_thread_count())
-        both, build = shared(split, nodes, known.reason, parts)
-        recorded = sum(task.origin is Origin.TUNED for task in build.tasks)
-        return both, Shipment(build, Shipped.TUNED, _BOTH_ARE_FASTER, recorded)
+        both, built = shared(split, nodes, known.reason, parts)
+        recorded = sum(task.origin is Origin.TUNED for task in built.tasks)
+        return both, Shipment(built, Shipped.TUNED, _BOTH_ARE_FASTER, recorded)
     shipped: dict[int, Shipment] = {}
 
     def build(partition: Partition) -> Build:

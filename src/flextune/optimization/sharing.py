@@ -55,9 +55,9 @@ class PartBuilder:
 
     def build(self, partition: Partition) -> Build:
         """BuildError where it does not compile."""
-        decided, schedules = partition, {}
-        if self.is_tuned:
-            decided, schedules = from_records(partition, self.database, self.target)
+        if not self.is_tuned:
+            return compile_model(partition, {}, self.target, self.threads, writer=self.writer)
+        decided, schedules = from_records(partition, self.database, self.target)
         return compile_model(decided, schedules, self.target, self.threads, writer=self.writer)
 
 

@@ -50,10 +50,12 @@ class Search:
         cost_model: str = "none",
     ) -> None:
         """`trials`, where it is known, is how many are meant to be made in all; nothing ends there."""
-        self._space = declared_space(space, constraints)
+        named = [configuration("enqueue", each) for each in enqueue]
+        first_values = [] if default is None else [configuration("default", default)]
+        self._space = declared_space(space, constraints).including([*first_values, *named])
         self._goals = Goals.of(direction)
         solutions = self._space.solutions
-        first = None if default is None else self._space.complete(configuration("default", default))
+        first = next(map(self._space.complete, first_values), None)
         searcher = create_strategy(
             strategy,
             solutions,
@@ -63,7 +65,7 @@ class Search:
             options=strategy_options or {},
             trials=trials,
         )
-        queued = [self._space.complete(configuration("enqueue", each)) for each in enqueue]
+        queued = [self._space.complete(each) for each in named]
         self._proposals = Proposals(searcher, self._goals, queued if first is None else [first, *queued])
         self._trials: dict[Assignment, MinimizeTrial] = {}
 

@@ -76,11 +76,13 @@ def minimize(
     limit = budget if isinstance(budget, Budget) else Budget(trials=_whole("budget", budget))
     _whole("seed", seed)
     how = (options or MinimizeOptions()).changed(more)
-    declared = declared_space(space, constraints)
+    queued_values = [configuration("enqueue", each) for each in enqueue]
+    first_values = [] if default is None else [configuration("default", default)]
+    declared = declared_space(space, constraints).including([*first_values, *queued_values])
     size, names = declared.solutions.count, declared.solutions.names
     goals = Goals.of(direction)
-    first = None if default is None else declared.complete(configuration("default", default))
-    queued = [declared.complete(configuration("enqueue", each)) for each in enqueue]
+    first = next(map(declared.complete, first_values), None)
+    queued = [declared.complete(each) for each in queued_values]
     # The objective comes first: its process is to be forked before a strategy has loaded what starts threads.
     with closing(_objective(objective, declared.parameters, how, check, name, version, goals)) as measured:
         searcher = create_strategy(

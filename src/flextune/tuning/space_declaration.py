@@ -17,7 +17,7 @@ def declared_space(space: Declared, constraints: Iterable[Rule] | Rule = ()) -> 
     if not isinstance(space, ParameterSpace):
         return ParameterSpace.of(space, constraints)
     further = ParameterSpace.of(space.parameters, constraints).rules
-    return ParameterSpace(space.parameters, (*space.rules, *further)) if further else space
+    return ParameterSpace(space.parameters, (*space.rules, *further), space.kept) if further else space
 
 
 def configuration(what: str, values: object) -> Mapping[str, Value]:

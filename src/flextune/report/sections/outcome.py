@@ -35,8 +35,8 @@ def _models(subject: Subject) -> Html:
         headers = ("model", "before", "after", "times faster", "ships", "how sure")
         parts.append(table("Whole models, both builds timed in turns", headers, verdicts, _verdict_row))
     if peers:
-        headers = ("model", "flextune", "peer", "the peer's time", "both together", "runs it", "how sure")
-        parts.append(table("Beside other runtimes, timed in turns", headers, peers, _peer_row))
+        columns = ("model", "flextune", "peer", "the peer's time", "both together", "runs it", "how sure")
+        parts.append(table("Beside other runtimes, timed in turns", columns, peers, _peer_row))
     return joined(*parts)
 
 
