@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -48,10 +49,18 @@ def test_what_somebody_names_is_among_them_if_it_keeps_the_rules() -> None:
     ]
     good = [row for row in rows if hashed(**row)]
     bad = next(row for row in rows if not hashed(**row))
-    found = minimize(
-        lambda p: float(sum(p.values())), PARAMETERS, 8, constraints=hashed, default=good[0], enqueue=good[1:4]
+    seen: list[Mapping[str, object]] = []
+    minimize(
+        lambda p: float(sum(p.values())),
+        PARAMETERS,
+        8,
+        constraints=hashed,
+        default=good[0],
+        enqueue=good[1:4],
+        on_trial=lambda trial: seen.append(trial.values),
     )
-    assert [trial.values for trial in found.trials[:4]] == good[:4]
+    assert seen[:4] == good[:4]
+    assert all(hashed(**row) for row in seen)
     with pytest.raises(UsageError, match="breaks a constraint"):
         minimize(lambda p: 0.0, PARAMETERS, 8, constraints=hashed, default=bad)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 from onnx import helper
 
+import flextune
+from flextune.apply.signature import Runtime
 from flextune.testing.models import model_of, value
 from tests.differential.comparison import differences, ours
 
@@ -107,3 +111,31 @@ def test_the_largest_of_any_whole_numbers(dtype: type) -> None:
     numbers = {"x": np.array([[3, 1, 2, 3], [0, 9, 9, 4]], dtype)}
     nodes = [helper.make_node("TopK", ["x", "k"], ["y", "i"])]
     assert not differences(model(nodes, numbers, {"k": np.array([3])}), numbers)
+
+
+@pytest.mark.parametrize("largest", [0, 1])
+@pytest.mark.parametrize(
+    ("shape", "axis", "count", "dtype"),
+    [((5,), 0, 5, np.float32), ((3, 7, 4), 1, 2, np.int32), ((2, 9), -1, 3, np.uint64), ((1,), -1, 1, np.int64)],
+)
+def test_the_largest_of_few_with_ties(
+    shape: tuple[int, ...], axis: int, count: int, dtype: type, largest: int, tmp_path: Path
+) -> None:
+    """In our own runtime, as NumPy's stable sorting orders them."""
+    x = np.random.default_rng(len(shape)).integers(0, 5, shape).astype(dtype)
+    kind, taken = helper.np_dtype_to_tensor_dtype(x.dtype), [*shape]
+    taken[axis] = count
+    proto = model_of(
+        [helper.make_node("TopK", ["x", "k"], ["v", "i"], axis=axis, largest=largest)],
+        [value("x", shape, kind)],
+        [value("v", taken, kind), value("i", taken, onnx.TensorProto.INT64)],
+        {"k": np.array([count])},
+    )
+    (tmp_path / "top.onnx").write_bytes(proto.SerializeToString())
+    executable = flextune.optimize(tmp_path / "top.onnx", minutes=0, only_own=True)
+    assert executable.signature.runtime is Runtime.OWN
+    found = executable.run({"x": x})
+    wide = x.astype(object)
+    order = np.argsort(-wide if largest else wide, axis, kind="stable").take(range(count), axis)
+    np.testing.assert_array_equal(found["i"], order)
+    np.testing.assert_array_equal(found["v"], np.take_along_axis(x, order, axis))

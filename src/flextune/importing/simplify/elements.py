@@ -18,6 +18,9 @@ WIDER = {
 }
 """Types that are sorted as others."""
 
+_FEW = 256
+"""Elements of a row of which all pairs are compared."""
+
 TOP_BIT = 1 << 63
 """Of 64: what is between the order of unsigned and of signed numbers."""
 
@@ -96,10 +99,13 @@ def eye_like(write: Writer) -> None:
 
 
 def top_k(write: Writer) -> None:
-    """Of types that TVM does not sort, as those of a wider one; of uint64, as int64 with the top bit turned over.
+    """The largest of few elements by counting which are larger; of types that TVM does not sort, as those of a wider one.
 
-    Both have the same order.
+    uint64 is sorted as int64 with the top bit turned over. All have the same order.
     """
+    if _are_few(write):
+        _top_by_ranks(write)
+        return
     kind = write.kind(write.input(0))
     wide = WIDER.get(kind, INT64 if kind == TensorProto.UINT64 else kind)
     if wide == kind:
@@ -119,6 +125,41 @@ def top_k(write: Writer) -> None:
             turned(write.cast(node.output[0], kind), values)
         else:
             write.emit("Cast", [node.output[0]], values, to=kind)
+
+
+def _are_few(write: Writer) -> bool:
+    shape, count = write.shapes.get(write.input(0)), write.value(write.input(1))
+    if shape is None or count is None or not shape or write.value(write.input(0)) is not None:
+        return False
+    return 0 < int(count.ravel()[0]) <= shape[attribute(write.node, "axis", -1)] <= _FEW
+
+
+def _top_by_ranks(write: Writer) -> None:
+    """Each element has the rank of how many are larger, or as large and before it; the k-th result has the rank k."""
+    number, axis = write.input(0), attribute(write.node, "axis", -1)
+    shape, count = write.shape(number), int(write.known(1, "numbers of elements").ravel()[0])
+    last = len(shape) - 1
+    order = list(range(len(shape)))
+    order[axis], order[last] = order[last], order[axis]
+    moved = number if axis in (-1, last) else write.transposed(number, order)
+    lead, size = [shape[place] for place in order[:-1]], shape[axis]
+    kind = write.kind(number)
+    compared = write.cast(moved, WIDER[kind]) if kind in WIDER else moved
+    this, other = write.shaped(compared, (*lead, size, 1)), write.shaped(compared, (*lead, 1, size))
+    wins = write.emit("Greater" if attribute(write.node, "largest", 1) else "Less", [other, this])
+    before = write.constant(np.tril(np.ones((size, size), bool), -1), np.bool_)
+    ties = write.emit("And", [write.emit("Equal", [other, this]), before])
+    better = write.cast(write.emit("Or", [wins, ties]), TensorProto.INT32)
+    ranks = write.shaped(write.reduced("ReduceSum", better, [len(shape)]), (*lead, 1, size))
+    wanted = write.constant(np.arange(count).reshape(count, 1), np.int32)
+    places = write.emit(
+        "Where", [write.emit("Equal", [ranks, wanted]), write.integers(np.arange(size)), write.integers(0)]
+    )
+    found = write.reduced("ReduceSum", places, [len(shape)], keepdims=0)
+    values = write.emit("GatherElements", [moved, found], axis=last)
+    for result, made in zip((write.output(0), write.output(1)), (values, found), strict=True):
+        if result:
+            write.transposed(made, order, result)
 
 
 def space_to_depth(write: Writer) -> None:
