@@ -1,9 +1,9 @@
 """Constraint expressions: a checked subset of Python's expression syntax, evaluated over columns of values.
 
 Allowed are names of parameters, numbers, quoted texts, True, False; `+ - * / // % **` and, for whole numbers, `& | ^
-<< >>`; comparisons, also chained; `in`
-and `not in` with a list of values; `and`, `or`, `not`; `min`, `max`, `abs`; parentheses. The text is parsed and never
-run: anything else, other calls and attributes included, is a `UsageError` that names the piece.
+<< >>`; comparisons, also chained; `in` and `not in` with a list of values; `and`, `or`, `not`; `a if c else b` between
+conditions; `min`, `max`, `abs`; parentheses. The text is parsed and never run: anything else, other calls and
+attributes included, is a `UsageError` that names the piece.
 
 Values are those of Python: whole numbers are exact, `and` and `or` stop early. Where Python would raise (a division by
 zero), the value is undefined, and an undefined condition does not hold.
@@ -35,8 +35,8 @@ _MAX_DEPTH = 100
 MAX_BITS = 1_000
 _LONG_CHAIN = 50
 _ALLOWED = (
-    "names of parameters, numbers, quoted texts, + - * / // % ** & | ^ << >>, comparisons, in, and, or, not, min, max,"
-    " abs"
+    "names of parameters, numbers, quoted texts, + - * / // % ** & | ^ << >>, comparisons, in, and, or, not,"
+    " conditions (a if b else c), min, max, abs"
 )
 
 COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -77,7 +77,7 @@ class Expression:
         if not isinstance(self.text, str) or len(self.text) > MAX_TEXT:
             raise UsageError(f"constraint: expected a text of at most {MAX_TEXT} characters, got {self.text!r:.80}")
         try:
-            return ast.parse(self.text.strip(), mode="eval").body
+            return _without_choices(ast.parse(self.text.strip(), mode="eval").body)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             reason = error.msg if isinstance(error, SyntaxError) else "it is nested too deeply or no text"
             raise self.error(f"it is no expression ({reason})") from None
@@ -99,6 +99,19 @@ class Expression:
     def error(self, problem: str) -> UsageError:
         shown = self.text if len(self.text) <= 80 else self.text[:77] + "..."
         return UsageError(f"constraint {shown!r}: {problem}")
+
+
+def _without_choices(tree: ast.expr) -> ast.expr:
+    """`a if c else b`, where a truth is asked for, as `(c and a) or (not c and b)`."""
+    if isinstance(tree, ast.BoolOp):
+        return ast.BoolOp(tree.op, [_without_choices(value) for value in tree.values])
+    if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not):
+        return ast.UnaryOp(tree.op, _without_choices(tree.operand))
+    if not isinstance(tree, ast.IfExp):
+        return tree
+    condition, then, otherwise = (_without_choices(each) for each in (tree.test, tree.body, tree.orelse))
+    negated = ast.UnaryOp(ast.Not(), condition)
+    return ast.BoolOp(ast.Or(), [ast.BoolOp(ast.And(), [condition, then]), ast.BoolOp(ast.And(), [negated, otherwise])])
 
 
 def names_in(tree: ast.expr, parameters: Parameters) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ from flextune.csp.parameters import Parameters
 from flextune.csp.polynomial import Bounds, bounds_of, flat, is_polynomial
 from flextune.csp.problem import Problem
 from flextune.csp.python_arithmetic import Truth
-from flextune.csp.python_rule import PythonRule, Rule, arguments_of, rule_text
+from flextune.csp.python_rule import OfDict, PythonRule, Rule, arguments_of, keyword_form, rule_text
 from flextune.errors import UsageError
 
 
@@ -88,9 +88,20 @@ class _Writer:
             for piece in _conjuncts(expression.tree):
                 self._piece(expression, piece)
         elif callable(rule):
-            self.constraints.append(_python_rule(self.parameters, rule))
+            self._function(keyword_form(self.parameters, rule))
         else:
             raise UsageError(f"a constraint is an expression or a function, got {rule!r:.80}")
+
+    def _function(self, function: Callable[..., object]) -> None:
+        """A function of a dict reads what it turns out to read, where it can be taken apart, else everything."""
+        if isinstance(function, OfDict):
+            rule = PythonRule(self.parameters, function, self.parameters.names)
+            found = rule.decomposable()
+            if found is not None:
+                for piece in _conjuncts(found[1]):
+                    self._piece(found[0], piece)
+                return
+        self.constraints.append(_python_rule(self.parameters, function))
 
     def _piece(self, expression: Expression, piece: ast.expr) -> None:
         label = piece_text(piece)

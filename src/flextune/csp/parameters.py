@@ -45,7 +45,7 @@ class Parameter:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not 0 < len(self.name) <= _MAX_NAME or not self.name.isprintable():
             raise UsageError(f"parameter name: expected a short, printable text, got {self.name!r:.80}")
-        if set(map(type, self.values)) != {int}:  # quick for a million of them
+        if set(map(type, self.values)) != {int} or not _are_finite(self.values):  # quick for a million of them
             object.__setattr__(self, "values", tuple(self._checked(value) for value in self.values))
         if not self.values:
             raise UsageError(f"parameter {self.name!r} has no values; give it at least one")
@@ -285,6 +285,11 @@ def _decimal(name: str, value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise UsageError(f"parameter {name!r}: expected a finite number, got {_shown(value)}")
     return Decimal(str(value))
+
+
+def _are_finite(values: Sequence[Value]) -> bool:
+    """Of whole numbers."""
+    return -sys.float_info.max <= min(values) and max(values) <= sys.float_info.max  # type: ignore[operator]
 
 
 def _shown(value: object) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from flextune.csp.expression import Expression
 from flextune.csp.parameters import Parameters, Value
 from flextune.csp.python_arithmetic import Truth
-from flextune.csp.tracing import traced
+from flextune.csp.tracing import OfDict, traced
 from flextune.errors import UsageError
 from flextune.registry import nearest
 
@@ -26,6 +26,21 @@ _COMPARED = 200
 def rule_text(rule: Rule) -> str:
     """The expression, or the name of the predicate."""
     return rule if isinstance(rule, str) else str(getattr(rule, "__name__", "predicate"))
+
+
+def keyword_form(parameters: Parameters, function: Callable[..., object]) -> Callable[..., object]:
+    """The function itself, if its arguments are named like parameters; one whose only argument is not takes a dict."""
+    try:
+        arguments = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return function
+    needed = [each for each in arguments if each.default is inspect.Parameter.empty]
+    is_one = len(needed) == 1 and needed[0].kind in (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    )
+    takes_dict = is_one and not any(each.name in parameters.names for each in arguments)
+    return OfDict(function) if takes_dict else function
 
 
 @dataclass(frozen=True)
@@ -72,8 +87,11 @@ class PythonRule:
             raise
         except Exception as error:
             shown = ", ".join(f"{name}={value!r}" for name, value in values.items())
+            got = (
+                " (it got a dict of them, as its argument is no parameter)" if isinstance(self.function, OfDict) else ""
+            )
             raise UsageError(
-                f"predicate {rule_text(self.function)} raised {type(error).__name__}: {error} for {shown};"
+                f"predicate {rule_text(self.function)} raised {type(error).__name__}: {error} for {shown}{got};"
                 " it must be defined for every combination of domain values"
             ) from error
 

@@ -14,6 +14,7 @@ import math
 import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from types import BuiltinFunctionType, CodeType, FunctionType
 from typing import Any, NoReturn
@@ -271,15 +272,31 @@ _BUILTINS: Mapping[str, object] = {
 _MODULES = (math, operator)
 
 
+@dataclass(frozen=True)
+class OfDict:
+    """A function of one dict with all values (`lambda p: p["x"] < p["y"]`) as one of keyword arguments."""
+
+    function: Callable[[dict[str, object]], object]
+
+    @property
+    def __name__(self) -> str:
+        return str(getattr(self.function, "__name__", "predicate"))
+
+    def __call__(self, **values: object) -> object:
+        return self.function(values)
+
+
 def traced(function: Callable[..., object], whole: Mapping[str, bool]) -> ast.expr | bool | None:
     """When the function of these keyword arguments is true, as an expression over their names (or always, or never).
 
     `whole` says of each whether it is a whole number. None where it cannot be known.
     """
     try:
-        clone = _clone(function, {})
         calls = [0]
-        return _followed(clone, whole, (), calls)
+        if isinstance(function, OfDict):
+            clone = _clone(function.function, {})
+            return _followed(lambda **symbols: clone(symbols), whole, (), calls)
+        return _followed(_clone(function, {}), whole, (), calls)
     except (UntraceableError, Exception):  # noqa: BLE001 whatever goes wrong, the function is only left as it is
         return None
 
