@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from flextune.apply.executable import Executable
-from flextune.apply.kernel_objects import InProcess
 from flextune.database.store import open_database
 from flextune.importing.model import load_model
 from flextune.optimization.model import OptimizedModel, optimize_model
@@ -24,7 +23,7 @@ from flextune.trial.measurement import Candidate, Measurement, Status
 from flextune.tuning.budget import Budget
 from flextune.tuning.tune_options import TuneOptions
 from flextune.tvm_types import IRModule
-from tests.unit.optimization.fake_models import FakeModel, Fate
+from tests.unit.optimization.fake_models import FakeModel, FakeModels, Fate
 from tests.unit.plan.layouts.nets import branching
 
 MINUTE = 60.0
@@ -64,20 +63,18 @@ class SlowRunner:
         raise AssertionError("finalists of a model are compared inside it")
 
 
-class SlowModels(InProcess):
+class SlowModels(FakeModels):
     """A `ModelRunner` whose builds take three seconds, and what is tuned half as long as the default to run."""
 
-    reference = "made up"
-
     def __init__(self, clock: Clock, run_secs: float) -> None:
+        super().__init__(Fate())
         self._clock, self._run_secs = clock, run_secs
-        self.opened: list[SlowModel] = []
 
     def write(self, kernels: IRModule, target: Target, folder: Path, part: int = 0) -> Sequence[Path]:
         self._clock.spend(1.0)
         return super().write(kernels, target, folder, part)
 
-    def open(self, executable: Executable) -> SlowModel:
+    def open(self, executable: Executable) -> FakeModel:
         for known in self.opened:
             if known.executable is executable:
                 return known
