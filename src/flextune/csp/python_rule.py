@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ Rule = str | Callable[..., object]
 """An expression, or a predicate whose arguments are named like the parameters it reads."""
 
 _COMPARED = 200
+_LEAST_NAME = 3
 
 
 def rule_text(rule: Rule) -> str:
@@ -39,8 +41,13 @@ def keyword_form(parameters: Parameters, function: Callable[..., object]) -> Cal
         inspect.Parameter.POSITIONAL_ONLY,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     )
-    takes_dict = is_one and not any(each.name in parameters.names for each in arguments)
-    return OfDict(function) if takes_dict else function
+    is_meant = is_one and not any(each.name in parameters.names for each in arguments)
+    return OfDict(function) if is_meant and not _is_misspelt(needed[0].name, parameters) else function
+
+
+def _is_misspelt(name: str, parameters: Parameters) -> bool:
+    """Whether the name of an argument is nearly that of a parameter; short ones such as `p` are nearly any."""
+    return len(name) >= _LEAST_NAME and bool(difflib.get_close_matches(name, parameters.names, 1))
 
 
 @dataclass(frozen=True)
