@@ -34,7 +34,8 @@ from flextune.csp.parameters import Parameters
 from flextune.csp.polynomial import Bounds, bounds_of, flat, is_polynomial
 from flextune.csp.problem import Problem
 from flextune.csp.python_arithmetic import Truth
-from flextune.csp.python_rule import OfDict, PythonRule, Rule, arguments_of, keyword_form, rule_text
+from flextune.csp.python_rule import PythonRule, Rule, arguments_of, keyword_form, rule_text
+from flextune.csp.tracing import OfDict
 from flextune.errors import UsageError
 
 
