@@ -99,9 +99,10 @@ def eye_like(write: Writer) -> None:
 
 
 def top_k(write: Writer) -> None:
-    """The largest of few elements by counting which are larger; of types that TVM does not sort, as those of a wider one.
+    """The largest of few elements by counting which are larger.
 
-    uint64 is sorted as int64 with the top bit turned over. All have the same order.
+    Of types that TVM does not sort as those of a wider one, of uint64 as int64 with the top bit turned over: both have
+    the same order.
     """
     if _are_few(write):
         _top_by_ranks(write)
@@ -131,6 +132,8 @@ def _are_few(write: Writer) -> bool:
     shape, count = write.shapes.get(write.input(0)), write.value(write.input(1))
     if shape is None or count is None or not shape or write.value(write.input(0)) is not None:
         return False
+    if write.kind(write.input(0)) == TensorProto.UINT32:  # TVM mixes indices of 32 and 64 bits in its kernel
+        return False
     return 0 < int(count.ravel()[0]) <= shape[attribute(write.node, "axis", -1)] <= _FEW
 
 
@@ -152,11 +155,14 @@ def _top_by_ranks(write: Writer) -> None:
     better = write.cast(write.emit("Or", [wins, ties]), TensorProto.INT32)
     ranks = write.shaped(write.reduced("ReduceSum", better, [len(shape)]), (*lead, 1, size))
     wanted = write.constant(np.arange(count).reshape(count, 1), np.int32)
-    places = write.emit(
-        "Where", [write.emit("Equal", [ranks, wanted]), write.integers(np.arange(size)), write.integers(0)]
-    )
+    hits = write.emit("Equal", [ranks, wanted])
+    places = write.emit("Where", [hits, write.integers(np.arange(size)), write.integers(0)])
     found = write.reduced("ReduceSum", places, [len(shape)], keepdims=0)
-    values = write.emit("GatherElements", [moved, found], axis=last)
+    zero = write.constant(
+        0, write.dtype(number) if kind not in WIDER else np.dtype(onnx.helper.tensor_dtype_to_np_dtype(WIDER[kind]))
+    )
+    values = write.reduced("ReduceSum", write.emit("Where", [hits, other, zero]), [len(shape)], keepdims=0)
+    values = write.cast(values, kind) if kind in WIDER else values
     for result, made in zip((write.output(0), write.output(1)), (values, found), strict=True):
         if result:
             write.transposed(made, order, result)
