@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
+import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx.backend.base import Backend
 
 import flextune.onnx_backend as backend
 from flextune.errors import ModelError, UsageError
+from flextune.importing.sparse import make_dense
 from flextune.testing.models import conv_block, evaluate, model_of, random_array, value
 
 
@@ -108,3 +112,36 @@ def test_options_are_checked() -> None:
         backend.prepare(conv_block(), schedules="defalt")
     with pytest.raises(UsageError, match="threads"):
         backend.prepare(conv_block(), threads=-1)
+
+
+def test_nothing_of_the_compilers_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither where serial loops are compiled nor where an import fails half-way."""
+    scatter = helper.make_node("ScatterElements", ["x", "i", "u"], ["y"])
+    inputs = [value("x", [3]), value("i", [1], TensorProto.INT64), value("u", [1])]
+    prepared = backend.prepare(model_of([scatter], inputs, [value("y", [3])]))
+    (found,) = prepared.run([np.zeros(3, np.float32), np.array([1]), np.ones(1, np.float32)])
+    np.testing.assert_array_equal(found, [0, 1, 0])
+    doubles = [value(name, [1, 3, 3], TensorProto.DOUBLE) for name in "xy"]
+    with pytest.raises(ModelError, match="LRN"):
+        backend.prepare(model_of([helper.make_node("LRN", ["x"], ["y"], size=1)], *[[each] for each in doubles]))
+    gc.collect()
+    assert capfd.readouterr().err == ""
+
+
+def test_sparse_constants_are_written_out() -> None:
+    values, places = (
+        numpy_helper.from_array(np.array(each), name) for each, name in (([5.0, 7.0], "w"), ([1, 5], "i"))
+    )
+    sparse = helper.make_sparse_tensor(values, places, [2, 3])
+    proto = model_of(
+        [helper.make_node("Constant", [], ["w"], sparse_value=sparse), helper.make_node("Add", ["x", "w"], ["y"])],
+        *[[value(name, [2, 3], TensorProto.DOUBLE)] for name in "xy"],
+    )
+    (found,) = backend.prepare(proto, schedules="none").run([np.ones((2, 3))])
+    np.testing.assert_array_equal(found, [[1, 6, 1], [1, 1, 8]])
+    sparse.dims[:] = [2**20, 2**20]
+    with pytest.raises(ModelError, match="written out"):
+        make_dense(
+            onnx.GraphProto(sparse_initializer=[sparse]),
+            "the model",
+        )
