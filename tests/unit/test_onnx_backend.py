@@ -66,20 +66,22 @@ def test_devices_and_compatibility() -> None:
     assert not backend.supports_device("CUDA:1")
     assert not backend.supports_device("toaster")
     assert backend.is_compatible(conv_block())
-    unknown = model_of([helper.make_node("Det", ["x"], ["y"])], [value("x", [2, 2])], [value("y", [])])
+    unknown = model_of([helper.make_node("RandomNormalLike", ["x"], ["y"])], [value("x", [2])], [value("y", [2])])
     assert not backend.is_compatible(unknown, only_own=True)
     with pytest.raises(UsageError, match="CUDA"):
         backend.prepare(conv_block(), "CUDA")
-    with pytest.raises(ModelError, match="Det"):
+    with pytest.raises(ModelError, match="RandomNormalLike"):
         backend.prepare(unknown, only_own=True)
 
 
 def test_what_is_not_ours_runs_in_onnxruntime() -> None:
     pytest.importorskip("onnxruntime")
-    det = model_of([helper.make_node("Det", ["x"], ["y"])], [value("x", [2, 2])], [value("y", [])])
-    assert backend.is_compatible(det)
-    (result,) = backend.run_model(det, [np.array([[2, 1], [1, 3]], np.float32)])
-    np.testing.assert_allclose(result, 5.0, rtol=1e-6)
+    inverse = helper.make_node("Inverse", ["x"], ["y"], domain="com.microsoft")
+    theirs = model_of([inverse], [value("x", [2, 2])], [value("y", [2, 2])])
+    theirs.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    assert backend.is_compatible(theirs)
+    (result,) = backend.run_model(theirs, [np.array([[2, 1], [1, 3]], np.float32)])
+    np.testing.assert_allclose(result, [[0.6, -0.2], [-0.2, 0.4]], rtol=1e-5)
     foreign = model_of(
         [helper.make_node("Foo", ["x"], ["y"], domain="org.example")], [value("x", [2])], [value("y", [2])]
     )

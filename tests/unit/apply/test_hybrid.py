@@ -30,7 +30,7 @@ WEIGHTS = {
     "w1": random_array(1, 8, 4, 3, 3),
     "w2": random_array(2, 8, 8, 3, 3),
     "w3": random_array(3, 8, 8, 1, 1),
-    "axes": np.array([2, 3], np.int64),
+    "mask": np.ones((1, 1, 10, 10), np.int32),
     "half": np.array(0.5, np.float32),
 }
 X = value("x", [1, 4, 10, 10])
@@ -46,20 +46,22 @@ def conv(source: str, weight: str, result: str) -> onnx.NodeProto:
 
 
 def island(source: str, result: str) -> list[onnx.NodeProto]:
-    """An operator that nothing here computes, in the middle of a network: scaled by the tanh of determinants."""
+    """An operator that nothing here computes, in the middle of a network: scaled by the tanh of a masked pooling."""
+    pooling = {"domain": "com.microsoft", "kernel_shape": [3, 3], "pads": [1] * 4}
     return [
-        node("Det", [source], f"{result}_det"),
-        node("Tanh", [f"{result}_det"], f"{result}_bounded"),
-        node("Unsqueeze", [f"{result}_bounded", "axes"], f"{result}_wide"),
-        node("Mul", [source, f"{result}_wide"], result),
+        node("MaxpoolWithMask", [source, "mask"], f"{result}_pool", **pooling),
+        node("Tanh", [f"{result}_pool"], f"{result}_bounded"),
+        node("Mul", [source, f"{result}_bounded"], result),
     ]
 
 
 def proto_of(nodes: Sequence[onnx.NodeProto], outputs: Sequence[onnx.ValueInfoProto], **more: Any) -> onnx.ModelProto:
     read = {name for each in nodes for name in each.input}
-    read |= {"w2", "axes"} if any(each.op_type == "Loop" for each in nodes) else set()
+    read |= {"w2", "mask"} if any(each.op_type == "Loop" for each in nodes) else set()
     constants = {name: array for name, array in {**WEIGHTS, **more.pop("constants", {})}.items() if name in read}
-    return model_of(nodes, more.pop("inputs", [X]), outputs, constants, **more)
+    proto = model_of(nodes, more.pop("inputs", [X]), outputs, constants, **more)
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return proto
 
 
 def split(proto: onnx.ModelProto, options: HybridOptions | None = RUNTIME) -> SplitModel:
@@ -115,7 +117,7 @@ def outputs_of_all_sides() -> onnx.ModelProto:
     nodes = [conv("x", "w1", "a"), *island("a", "b"), conv("b", "w2", "c"), node("Identity", ["half"], "k")]
     shape = [1, 8, 10, 10]
     return proto_of(
-        nodes, [value("a", shape), value("b_det", [1, 8]), value("c", shape), value("k", []), value("b", shape)]
+        nodes, [value("a", shape), value("b_pool", shape), value("c", shape), value("k", []), value("b", shape)]
     )
 
 
@@ -185,9 +187,7 @@ def other_domain() -> onnx.ModelProto:
         node("Tanh", ["i"], "t"),
         conv("t", "w2", "y"),
     ]
-    proto = proto_of(nodes, [value("y", [1, 8, 10, 10])])
-    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-    return proto
+    return proto_of(nodes, [value("y", [1, 8, 10, 10])])
 
 
 MODELS: dict[str, Callable[[], onnx.ModelProto]] = {
@@ -256,7 +256,7 @@ def test_one_file_holds_it_all(case: Case, tmp_path: Path) -> None:
 
 
 def test_only_own_refuses_and_names_the_node() -> None:
-    with pytest.raises(ModelError, match=r"Det: b_det_node"):
+    with pytest.raises(ModelError, match=r"MaxpoolWithMask: b_pool_node"):
         split(branch_around_an_island(), None)
 
 
@@ -276,7 +276,7 @@ def test_without_onnxruntime_messages_say_what_it_is_needed_for(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(EnvironmentFault, match=r"runs parts of this model.*pip install"):
         flextune.load(saved)
-    with pytest.raises(ModelError, match=r"(?s)Det: b_det_node.*pip install"):
+    with pytest.raises(ModelError, match=r"(?s)MaxpoolWithMask: b_pool_node.*pip install"):
         split(proto)
 
 

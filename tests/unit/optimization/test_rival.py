@@ -33,17 +33,20 @@ OPTIONS = TuneOptions(Budget(trials=2), "random", "none", 0)
 
 
 def island() -> onnx.ModelProto:
-    """conv -> determinants scale it (not ours) -> conv."""
-    constants = {"w1": random_array(1, 8, 4, 3, 3), "w2": random_array(2, 4, 8, 1, 1), "axes": np.array([2, 3])}
+    """conv -> a masked pooling (not ours) scales it -> conv."""
+    constants = {"w1": random_array(1, 8, 4, 3, 3), "w2": random_array(2, 4, 8, 1, 1)}
+    constants["mask"] = np.ones((1, 1, 10, 10), np.int32)
+    pooling = {"domain": "com.microsoft", "kernel_shape": [3, 3], "pads": [1] * 4}
     nodes = [
         helper.make_node("Conv", ["x", "w1"], ["a"], pads=[1] * 4),
-        helper.make_node("Det", ["a"], ["d"]),
+        helper.make_node("MaxpoolWithMask", ["a", "mask"], ["d"], **pooling),
         helper.make_node("Tanh", ["d"], ["t"]),
-        helper.make_node("Unsqueeze", ["t", "axes"], ["u"]),
-        helper.make_node("Mul", ["a", "u"], ["m"]),
+        helper.make_node("Mul", ["a", "t"], ["m"]),
         helper.make_node("Conv", ["m", "w2"], ["y"]),
     ]
-    return model_of(nodes, [value("x", [1, 4, 10, 10])], [value("y", [1, 4, 10, 10])], constants)
+    proto = model_of(nodes, [value("x", [1, 4, 10, 10])], [value("y", [1, 4, 10, 10])], constants)
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return proto
 
 
 def split_of(proto: onnx.ModelProto, options: HybridOptions | None) -> SplitModel:
