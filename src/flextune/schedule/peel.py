@@ -10,6 +10,7 @@ Off an axis of its results, `peel_columns`:
 before:  S[i] = sum over k of f(i, k), for i < N
 after:   S_main[i] for i < W * (N // W);   S_tail[i] = sum over k of f(W * (N // W) + i, k), for i < N % W
          S[i] = S_main[i] if i < W * (N // W) else S_tail[i - W * (N // W)]
+         The tail may begin earlier, so that it fills whole vectors too: what it has twice is taken from S_main.
 """
 
 from __future__ import annotations
@@ -65,19 +66,21 @@ def has_columns(facts: BlockFacts, axis: str, width: int) -> bool:
     return axis in (facts.writes[0].plain_axes() or ()) and extent > width and extent % width != 0
 
 
-def peel_columns(function: PrimFunc, block: str, axis: str, width: int) -> PrimFunc:
+def peel_columns(function: PrimFunc, block: str, axis: str, width: int, overlap: int = 0) -> PrimFunc:
     """`function` with reduction `block` split as the module text shows, along a spatial axis by `width`.
 
-    Raises `ScheduleError` if the block does not `has_columns`.
+    The tail begins `overlap` elements before the end of the main part. Raises `ScheduleError` if the block does not
+    `has_columns`, or that is more than it has.
     """
     program, facts = block_facts(function, block, "peel columns of")
-    if width < 1 or not has_columns(facts, axis, width):
-        raise ScheduleError(f"cannot peel columns of block {block!r} along {axis!r} by {width}")
-    extent = facts.extent(axis)
-    cut = extent - extent % width
+    extent = facts.extents.get(axis, 0)
+    cut = extent - extent % max(width, 1)
+    if width < 1 or not has_columns(facts, axis, width) or not 0 <= overlap < cut:
+        raise ScheduleError(f"cannot peel columns of block {block!r} along {axis!r} by {width} with {overlap} twice")
+    start = cut - overlap
     main, main_buffer = part_of(program, facts, main_block_name(block), Part(axis, 0, cut))
-    tail, tail_buffer = part_of(program, facts, tail_block_name(block), Part(axis, cut, extent - cut))
-    statements = [main, tail, _joined(program, facts, axis, cut, main_buffer, tail_buffer)]
+    tail, tail_buffer = part_of(program, facts, tail_block_name(block), Part(axis, start, extent - start))
+    statements = [main, tail, _joined(program, facts, axis, (cut, start), main_buffer, tail_buffer)]
     return with_block_replaced(function, program, facts, statements, [main_buffer, tail_buffer])
 
 
@@ -93,11 +96,14 @@ def _combined(program: ProgramFacts, facts: BlockFacts, main: Buffer, tail: Buff
     )
 
 
-def _joined(program: ProgramFacts, facts: BlockFacts, axis: str, cut: int, main: Buffer, tail: Buffer) -> Statement:
-    store = facts.block.body
+def _joined(
+    program: ProgramFacts, facts: BlockFacts, axis: str, ends: tuple[int, int], main: Buffer, tail: Buffer
+) -> Statement:
+    """Results of the main part up to its end, then those of the tail, which has them from its start on."""
+    store, (cut, start) = facts.block.body, ends
     nest, indices = _results(program, facts)
     dimension = (facts.writes[0].plain_axes() or ()).index(axis)
-    beyond = [index - cut if d == dimension else index for d, index in enumerate(indices)]
+    beyond = [index - start if d == dimension else index for d, index in enumerate(indices)]
     value = tirx.if_then_else(nest.vars[axis] < cut, tirx.BufferLoad(main, indices), tirx.BufferLoad(tail, beyond))
     reads = [element_region(main, indices), element_region(tail, beyond)]
     return nest.wrap(

@@ -99,12 +99,14 @@ class PeelColumns(Step):
     block: str
     axis: str
     width: int
+    overlap: int = 0
 
     def apply(self, program: Program) -> None:
-        program.function = peel_columns(program.function, self.block, self.axis, self.width)
+        program.function = peel_columns(program.function, self.block, self.axis, self.width, self.overlap)
 
     def python(self, assignment: Mapping[str, int]) -> str:
-        return f"func = peel_columns(func, {self.block!r}, {self.axis!r}, {self.width}); sch = Schedule(func)"
+        sizes = f"{self.width}, {self.overlap}" if self.overlap else str(self.width)
+        return f"func = peel_columns(func, {self.block!r}, {self.axis!r}, {sizes}); sch = Schedule(func)"
 
 
 @dataclass(frozen=True, slots=True)

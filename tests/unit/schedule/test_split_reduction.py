@@ -54,7 +54,12 @@ def test_columns_apart(text: str, block: str, axis: str, width: int, host: Targe
     (output,) = run_function(function, host, inputs, references)
     assert workload.tolerance().accepts(output, references[0])
     tail = read_program(function).block(tail_block_name(block))
-    assert tail.extent(axis) == read_program(workload.prim_func()).block(block).extent(axis) % width
+    rest = read_program(workload.prim_func()).block(block).extent(axis) % width
+    assert tail.extent(axis) == rest
+    overlapping = peel_columns(workload.prim_func(), block, axis, width, overlap=width - rest)
+    (output,) = run_function(overlapping, host, inputs, references)
+    assert workload.tolerance().accepts(output, references[0])
+    assert read_program(overlapping).block(tail_block_name(block)).extent(axis) == width
 
 
 def test_what_cannot_be_cut_is_refused() -> None:
@@ -65,6 +70,8 @@ def test_what_cannot_be_cut_is_refused() -> None:
         split_reduction(function, "gemm", "i", 3)
     with pytest.raises(ScheduleError, match="columns of block 'gemm'"):
         peel_columns(function, "gemm", "j", 8)
+    with pytest.raises(ScheduleError, match="with 8 twice"):
+        peel_columns(parse_workload("gemm:m=3,n=12,k=12").prim_func(), "gemm", "j", 8, overlap=8)
     with pytest.raises(
         ScheduleError, match="cannot peel columns of block 'other': the function has no such plain block"
     ):

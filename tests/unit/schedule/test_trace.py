@@ -61,7 +61,7 @@ simple_steps = st.one_of(
     restages,
     st.builds(Attention, sizes, sizes, sizes, sizes, sizes, numbers, sizes, sizes, sizes),
     st.builds(PeelTail, names, numbers),
-    st.builds(PeelColumns, names, names, numbers),
+    st.builds(PeelColumns, names, names, numbers, numbers),
     st.builds(SplitReduction, names, names, numbers),
     st.builds(SplitPhases, names),
     st.builds(BlockScan, names, numbers),

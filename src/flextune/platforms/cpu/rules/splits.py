@@ -13,7 +13,7 @@ from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.anchor import choose_anchor
 from flextune.platforms.cpu.rules.rows import RowRule, reduces_contiguously
 from flextune.schedule.parts import combination
-from flextune.schedule.peel import has_columns, main_block_name, peel_columns, peel_tail, peelable, tail_block_name
+from flextune.schedule.peel import has_columns, main_block_name, peel_columns, peel_tail, peelable
 from flextune.schedule.rewriting_steps import PeelColumns, PeelTail, SplitReduction
 from flextune.schedule.space import Draft
 from flextune.schedule.split_reduction import parts_block_name, split_reduction, splittable
@@ -114,11 +114,9 @@ def _split(draft: Draft, block: BlockFacts, parts: int, limits: CpuLimits) -> Bl
 def peel_odd_columns(draft: Draft, limits: CpuLimits) -> None:
     """Where vectors run along an axis that is read as it lies and that they do not divide, the rest is apart.
 
-    The rest is cut again as long as it holds whole vectors.
+    It begins so early that it fills whole vectors: a few results are computed twice.
     """
-    names = [block.name for block in _reductions(draft)]
-    while names:
-        name = names.pop()
+    for name in [block.name for block in _reductions(draft)]:
         block = draft.program.block(name)
         axis = _odd_axis(draft, block, limits)
         if axis is None:
@@ -128,8 +126,8 @@ def peel_odd_columns(draft: Draft, limits: CpuLimits) -> None:
         if not has_columns(block, axis, width):
             continue
         draft.used(COLUMNS_RULE)
-        draft.rewrite(peel_columns(draft.function, name, axis, width), PeelColumns(name, axis, width))
-        names.append(tail_block_name(name))
+        overlap = -(block.extent(axis) % width) % lanes
+        draft.rewrite(peel_columns(draft.function, name, axis, width, overlap), PeelColumns(name, axis, width, overlap))
 
 
 def _odd_axis(draft: Draft, block: BlockFacts, limits: CpuLimits) -> str | None:
