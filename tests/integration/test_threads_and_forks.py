@@ -13,10 +13,9 @@ pytestmark = pytest.mark.skipif(not can_fork(), reason="needs Linux")
 
 FRONT = """
 import sys, threading, numpy as np, flextune
-def check(objective, before=None, **options):
-    result = flextune.minimize(objective, {"x": [1, 2, 3]}, 3, "random", timeout_secs=60, **options)
+def check(objective):
+    result = flextune.minimize(objective, {"x": [1, 2, 3]}, 3, "random", timeout_secs=60)
     assert (result.failed, result.best) == (0, {"x": 1}), result
-    sys.exit(0)
 """
 TORCH = """
 import torch
@@ -29,7 +28,6 @@ def objective(x):
 check(objective)
 """
 GRADIENTS = """
-import torch
 weight = torch.randn(1000, 1000, requires_grad=True)
 (weight @ weight).relu().sum().backward()
 def objective(x):
@@ -57,6 +55,7 @@ def busy():
 for _ in range(3):
     threading.Thread(target=busy, daemon=True).start()
 check(lambda x: x + 0 * float((data @ data).sum()))
+stop.set()
 """
 LOCK = """
 import warnings
@@ -67,17 +66,15 @@ try:
     flextune.minimize(lambda x: lock.acquire() and x, {"x": [1, 2]}, 2, "random", timeout_secs=0.5)
 except UserWarning as warning:
     assert "computed nothing" in str(warning), warning
-    sys.exit(0)
+else:
+    sys.exit("no warning")
 """
-
-
-PROGRAMS = (TORCH, GRADIENTS, XGBOOST, NUMPY, THREADS, LOCK)
 
 
 @pytest.mark.parametrize(
     ("module", "program"),
-    [*zip(["torch", "torch", "xgboost", "numpy", "numpy", "numpy"], PROGRAMS, strict=True)],
-    ids=["torch", "gradients", "xgboost", "numpy", "threads", "lock"],
+    [("torch", TORCH + GRADIENTS), ("xgboost", XGBOOST), ("numpy", NUMPY + THREADS + LOCK)],
+    ids=["torch", "xgboost", "numpy"],
 )
 def test_thread_pools_of_the_parent(module, program):
     pytest.importorskip(module)

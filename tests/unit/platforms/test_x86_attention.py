@@ -66,9 +66,20 @@ CASES = st.builds(
 )
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=5, deadline=None, derandomize=True)
 @given(case=CASES, seed=st.integers(0, 1000))
 def test_any_member_of_any_space_agrees_with_numpy(case: Case, seed: int) -> None:
+    assert_agrees(case, seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(case=CASES, seed=st.integers(0, 1000))
+def test_many_members_of_many_spaces_agree_with_numpy(case: Case, seed: int) -> None:
+    assert_agrees(case, seed)
+
+
+def assert_agrees(case: Case, seed: int) -> None:
     task, space = space_of(case)
     assert space.rules == ("attention",)
     rng = np.random.default_rng(seed)
