@@ -39,5 +39,6 @@ import tvm
 assert not any(name.startswith("torch.") for name in sys.modules)
 torch = load_torch("this test")
 assert torch.ones(2).sum() == 2 and tvm.runtime.tensor(torch.ones(2).numpy()).shape == (2,)
+assert tvm.runtime.from_dlpack(torch.arange(3)).numpy().tolist() == [0, 1, 2]
 """
     subprocess.run([sys.executable, "-c", script], check=True)
