@@ -45,7 +45,7 @@ def running(word: str) -> list[str]:
 def wait_until(condition, secs=20.0):
     deadline = time.monotonic() + secs
     while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
+        time.sleep(0.05)
     return condition()
 
 

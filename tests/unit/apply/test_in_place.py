@@ -18,6 +18,7 @@ from flextune.importing.model import load_model
 from flextune.plan.partition import partition_model
 from flextune.target.target import Target
 from flextune.testing.models import evaluate, model_of, random_array, value
+from tests.kept_objects import KeptObjects
 
 from .random_models import random_model
 
@@ -39,7 +40,10 @@ def built(tmp_path: Path, target: Target) -> Callable[[onnx.ModelProto], Pair]:
         partition = partition_model(model)
         inputs = model.random_inputs(1)
         wanted = evaluate(proto, inputs)
-        pair = [compile_model(partition, {}, target, 2, in_place).executable for in_place in (False, True)]
+        pair = [
+            compile_model(partition, {}, target, 2, in_place, writer=KeptObjects()).executable
+            for in_place in (False, True)
+        ]
         for executable in pair:
             assert executable.signature.runtime is Runtime.OWN
             for threads in (2, 1, 1):

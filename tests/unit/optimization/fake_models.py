@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
-from pathlib import Path
-
-import tvm
 
 from flextune.apply.executable import Executable
 from flextune.apply.hybrid_code import HybridCode
-from flextune.apply.kernel_objects import write_object
 from flextune.apply.model_runner import Failure
-from flextune.target.target import Target
 from flextune.trial.measurement import Status
+from tests.kept_objects import KeptObjects
 
 WRONG = Failure(Status.WRONG_OUTPUT, "an output is off by 3 of its largest value (made up)")
 CRASHED = Failure(Status.RUN_ERROR, "worker killed by SIGSEGV")
@@ -35,25 +30,14 @@ class Fate:
     shares: tuple[float, ...] = ()
 
 
-_OBJECTS: dict[Path, bytes] = {}
-"""What kernels were compiled to, by a name made of their texts."""
-
-
-class FakeModels:
-    """See `ModelRunner`. The n-th build that is opened has the n-th fate, and the last one all that follow.
-
-    A kernel is compiled once for all tests, whose builds have most of theirs in common.
-    """
+class FakeModels(KeptObjects):
+    """See `ModelRunner`. The n-th build that is opened has the n-th fate, and the last one all that follow."""
 
     reference = "made up"
 
     def __init__(self, *fates: Fate) -> None:
         self._fates = fates
         self.opened: list[FakeModel] = []
-
-    def write(self, kernels: tvm.IRModule, target: Target, folder: Path, part: int = 0) -> Sequence[Path]:
-        modules = [tvm.IRModule({variable: function}) for variable, function in kernels.functions_items()]
-        return [_written(module, target, folder) for module in modules]
 
     def open(self, executable: Executable) -> FakeModel:
         for known in self.opened:
@@ -93,14 +77,3 @@ class FakeModel:
 
     def close(self) -> None:
         self.closed = True
-
-
-def _written(kernel: tvm.IRModule, target: Target, folder: Path) -> Path:
-    """The object file of a kernel, in this folder."""
-    name = Path(sha256(f"{target} {tvm.ir.save_json(kernel)}".encode()).hexdigest()).with_suffix(".o")
-    if name in _OBJECTS:
-        (folder / name).write_bytes(_OBJECTS[name])
-    else:
-        write_object(kernel, target, folder / name)
-        _OBJECTS[name] = (folder / name).read_bytes()
-    return folder / name

@@ -78,7 +78,8 @@ def test_the_faster_one_of_both_is_shipped_and_recorded(make: type[onnx.ModelPro
             np.testing.assert_allclose(shipped.run(inputs)["y"], wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_only_own_models_have_no_rival(tmp_path: Path) -> None:
+def test_only_own_models_have_no_rival(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flextune.optimization.model._COMPARED_SECS", 0.5)
     with open_database(tmp_path / "records.db") as database:
         found = optimize_split(split_of(conv_block(), None), detect(), OPTIONS, database)
     assert found.runtime is None

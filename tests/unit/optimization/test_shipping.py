@@ -26,6 +26,7 @@ from flextune.plan.partition import Partition, partition_model
 from flextune.target.detect import detect
 from flextune.target.target import Target
 from flextune.trial.decision import Shipped
+from tests.kept_objects import KeptObjects
 from tests.unit.optimization.fake_models import CRASHED, HUNG, WRONG, FakeModels, Fate
 from tests.unit.plan.layouts.nets import branching
 
@@ -47,9 +48,9 @@ def partition(path: Path) -> Partition:
 @pytest.fixture(scope="module")
 def kernels(partition: Partition) -> dict[Shipped, tuple[str, ...]]:
     """What the model calls by default, and in the layouts that `decided` decides."""
-    default = compile_model(partition, {}, detect())
+    default = compile_model(partition, {}, detect(), writer=KeptObjects())
     with pytest.MonkeyPatch.context() as patch:
-        tuned = compile_model(decided(partition, patch), {}, detect())
+        tuned = compile_model(decided(partition, patch), {}, detect(), writer=KeptObjects())
     found = {Shipped.DEFAULT: default.executable.signature.kernels, Shipped.TUNED: tuned.executable.signature.kernels}
     assert found[Shipped.DEFAULT] != found[Shipped.TUNED]
     return found

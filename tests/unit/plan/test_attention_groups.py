@@ -20,6 +20,7 @@ from flextune.plan.group_kernels import group_kernels
 from flextune.plan.partition import Partition, partition_model
 from flextune.target.detect import detect
 from flextune.testing.models import model_of, random_array, value
+from tests.kept_objects import KeptObjects
 
 HEADS, SIZE = 2, 16
 WIDTH = HEADS * SIZE
@@ -70,7 +71,7 @@ def given(queries: int, keys: int, batch: int = 1) -> dict[str, np.ndarray]:
 
 
 def result(partition: Partition, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    return np.asarray(compile_model(partition, {}, detect()).executable.run(inputs)["y"])
+    return np.asarray(compile_model(partition, {}, detect(), writer=KeptObjects()).executable.run(inputs)["y"])
 
 
 def patterns(partition: Partition) -> set[str]:
@@ -162,6 +163,6 @@ def test_heads_are_read_from_slices_of_one_tensor(tmp_path: Path, in_place: bool
     inputs = {"x": random_array(3, 1, sequence, 3 * WIDTH)}
     partition = partition_model(read(proto, tmp_path))
     assert "attention" in patterns(partition)
-    built = compile_model(partition, {}, detect(), in_place=in_place)
+    built = compile_model(partition, {}, detect(), in_place=in_place, writer=KeptObjects())
     expected = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, inputs)[0]
     np.testing.assert_allclose(built.executable.run(inputs)["y"], expected, rtol=2e-5, atol=2e-6)

@@ -24,6 +24,7 @@ from flextune.plan.pass_list import pass_names
 from flextune.platforms import platform_registry
 from flextune.target.detect import detect
 from flextune.testing.models import model_of, random_array, value
+from tests.kept_objects import KeptObjects
 
 
 def read(proto: onnx.ModelProto, folder: Path) -> Model:
@@ -96,7 +97,7 @@ def test_every_alternative_computes_the_same(tmp_path: Path) -> None:
     model, target = residual(tmp_path), detect()
     partition = partition_model(model)
     inputs = model.random_inputs(3)
-    expected = compile_model(partition, {}, target).executable.run(inputs)["y"]
+    expected = compile_model(partition, {}, target, writer=KeptObjects()).executable.run(inputs)["y"]
     groups = group_kernels(partition)
     offered = {alternative for group in groups for alternative in group.kernels}
     winograd = {Alternative(algorithm="winograd", size=outputs) for outputs in (2, 4)}
@@ -104,7 +105,7 @@ def test_every_alternative_computes_the_same(tmp_path: Path) -> None:
     for alternative in sorted(offered - {FUSED}, key=str):
         switched = partition.switched({group.kind: alternative for group in groups if alternative in group.kernels})
         assert {task.workload.key for task in switched.tasks} != {task.workload.key for task in partition.tasks}
-        got = compile_model(switched, {}, target).executable.run(inputs)["y"]
+        got = compile_model(switched, {}, target, writer=KeptObjects()).executable.run(inputs)["y"]
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -23,6 +23,7 @@ from flextune.platforms.estimator import plan_estimator
 from flextune.target.detect import detect
 from flextune.target.target import Target
 from flextune.testing.models import evaluate, model_of, random_array, value
+from tests.kept_objects import KeptObjects
 
 WITHOUT = ("parts", "winograd")
 WIDE = 400
@@ -154,7 +155,7 @@ def check(proto: onnx.ModelProto) -> Partition:
     expected = dict(zip(model.outputs, evaluate(reference, inputs), strict=True))
     for way in (partition, separate(partition)):
         for in_place in (True, False):
-            executable = compile_model(way, {}, detect(), threads=1, in_place=in_place).executable
+            executable = compile_model(way, {}, detect(), threads=1, in_place=in_place, writer=KeptObjects()).executable
             for name, got in executable.run(inputs).items():
                 np.testing.assert_allclose(got, expected[name], rtol=1e-4, atol=1e-4)
     return partition

@@ -24,6 +24,7 @@ from flextune.target.detect import detect
 from flextune.target.target import Target
 from flextune.testing.models import SeparableShape, model_of, random_array, separable_block, value
 from flextune.tuning.selection import Circumstances, Selection
+from tests.kept_objects import KeptObjects
 
 FEW, MANY = SeparableShape(9, 9, 32, 8), SeparableShape(9, 9, 32, 64)
 """Results per channel: few are one kernel unmeasured, many are two."""
@@ -40,7 +41,7 @@ def reference(proto: onnx.ModelProto, inputs: dict[str, np.ndarray]) -> np.ndarr
 
 
 def result(partition: Partition, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    return np.asarray(compile_model(partition, {}, detect()).executable.run(inputs)["y"])
+    return np.asarray(compile_model(partition, {}, detect(), writer=KeptObjects()).executable.run(inputs)["y"])
 
 
 def pairs(partition: Partition) -> list[GroupKernels]:

@@ -17,6 +17,7 @@ from flextune.plan.layouts.layout_problem import LayoutProblem
 from flextune.plan.partition import Partition, partition_model
 from flextune.target.detect import detect
 from flextune.testing.models import evaluate, random_array
+from tests.kept_objects import KeptObjects
 from tests.unit.plan.layouts.nets import branching
 
 LAYOUTS = (NHWC, NCHW, blocked(8), blocked(16))
@@ -46,7 +47,7 @@ def problem_of(partition: Partition) -> LayoutProblem:
 
 def check(partition: Partition, assignment: LayoutAssignment, proto: onnx.ModelProto) -> None:
     """The model in these layouts against ONNX's own evaluator."""
-    build = compile_model(partition.laid_out(assignment), {}, detect(), threads=1)
+    build = compile_model(partition.laid_out(assignment), {}, detect(), threads=1, writer=KeptObjects())
     image = random_array(3, 1, 3, 12, 12)
     found = build.executable.run({"x": image})
     for expected, name in zip(evaluate(proto, {"x": image}), ("y", "z", "d"), strict=True):
@@ -89,7 +90,7 @@ def test_layouts_stay_when_groups_are_switched(partition: Partition, proto: onnx
     assert laid_out.switcher is not None
     apart = laid_out.switched({kind.name: PARTS for kind in laid_out.switcher.kinds if PARTS in kind.alternatives})
     assert apart.layouts == layouts
-    build = compile_model(apart, {}, detect(), threads=1)
+    build = compile_model(apart, {}, detect(), threads=1, writer=KeptObjects())
     image = random_array(4, 1, 3, 12, 12)
     np.testing.assert_allclose(
         build.executable.run({"x": image})["y"], evaluate(proto, {"x": image})[0], rtol=1e-4, atol=1e-4
