@@ -42,6 +42,14 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     return check
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One of the processes that share the tests runs all that need PyTorch, which takes seconds to load."""
+    for item in items:
+        if "torch" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("torch"))
+
+
 def pytest_collection_finish() -> None:
     """What is loaded by now stays until the end: looking through it for garbage, over and over, took a tenth of all."""
     gc.freeze()

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 import pytest
 
 from flextune.csp.assignment import Assignment
-from flextune.measure.local import local_runner
+from flextune.measure.local import local_processes, local_runner
 from flextune.measure.measure_options import MEBIBYTE, MeasureOptions
 from flextune.measure.replay_runner import ReplayRunner
 from flextune.platforms import platform_registry
@@ -36,8 +36,14 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="workers are limited 
 class TestLocalRunner(RunnerSuite):
     working, failing, other = WORKING, FAILING, OTHER
 
+    @pytest.fixture(autouse=True, scope="class")
+    def processes(self, request):
+        """What loads TVM once and forks the workers of all runners."""
+        with local_processes(NULL) as request.cls.interpreter:
+            yield
+
     def open(self):
-        return local_runner(OPTIONS, NULL)
+        return local_runner(OPTIONS, NULL, self.interpreter)
 
 
 class TestReplayRunner(RunnerSuite):
@@ -53,6 +59,11 @@ class TestReplayRunner(RunnerSuite):
 class TestLocalRunnerOnX86(RunnerSuite):
     """Built, checked and timed for real."""
 
+    @pytest.fixture(autouse=True, scope="class")
+    def processes(self, request):
+        with local_processes(detect()) as request.cls.interpreter:
+            yield
+
     @pytest.fixture(autouse=True)
     def candidates(self):
         workload, target = parse_workload("gemm:m=16,n=32,k=8"), detect()
@@ -67,7 +78,7 @@ class TestLocalRunnerOnX86(RunnerSuite):
         self.other = Candidate(other, target, default.trace, default.default)
 
     def open(self):
-        return local_runner(MeasureOptions(workers=2, min_repeat_secs=0.0), detect())
+        return local_runner(MeasureOptions(workers=2, min_repeat_secs=0.0), detect(), self.interpreter)
 
 
 def _first(assignments, count):

@@ -27,6 +27,8 @@ from flextune.testing.models import evaluate, random_array
 from tests.unit.optimization.fake_models import CRASHED, HUNG, WRONG, FakeModels, Fate
 from tests.unit.plan.layouts.nets import branching
 
+pytestmark = pytest.mark.xdist_group("fake models")  # whose builds have their kernels in common
+
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -25,6 +25,8 @@ from flextune.tuning.tune_options import TuneOptions
 from tests.unit.optimization.fake_models import CRASHED, HUNG, WRONG, FakeModels, Fate
 from tests.unit.plan.layouts.nets import branching
 
+pytestmark = pytest.mark.xdist_group("fake models")  # whose builds have their kernels in common
+
 
 class MadeUpRunner:
     """A `Runner` on which every candidate runs, in a time that its assignment decides."""

@@ -30,6 +30,8 @@ from tests.kept_objects import KeptObjects
 from tests.unit.optimization.fake_models import CRASHED, HUNG, WRONG, FakeModels, Fate
 from tests.unit.plan.layouts.nets import branching
 
+pytestmark = pytest.mark.xdist_group("fake models")  # whose builds have their kernels in common
+
 FASTER, NOT_FASTER = ABTestResult(1, (2e-3, 1e-3), 8), ABTestResult(0, (1e-3, 2e-3), 8)
 
 

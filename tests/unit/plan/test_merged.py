@@ -25,6 +25,8 @@ from flextune.target.target import Target
 from flextune.testing.models import evaluate, model_of, random_array, value
 from tests.kept_objects import KeptObjects
 
+pytestmark = pytest.mark.xdist_group("merged products")  # whose builds have their kernels in common
+
 WITHOUT = ("parts", "winograd")
 WIDE = 400
 FULL_VECTORS = plan_estimator(Target.parse("x86:avx512-generic"))
