@@ -11,7 +11,7 @@ from flextune.csp.solutions import SolutionSet
 from flextune.search.extras import is_installed
 from flextune.search.strategy import SearchStrategy
 from flextune.search.strategy_registry import create_strategy, strategy_names, strategy_text
-from flextune.testing.strategies import StrategySuite
+from flextune.testing.strategies import FEW, StrategySuite, solved
 
 _QUICK = {
     "annealing": {"steps": "3", "chains": "8"},
@@ -44,16 +44,46 @@ class Registered(StrategySuite):
         )
 
 
+_ASK_NO_MODEL = (
+    "exhaustive",
+    "differential-evolution",
+    "dual-annealing",
+    "flextensor-p",
+    "flextensor-q",
+    "local-search",
+    "optuna",
+    "tree-surrogate",
+)
+"""Whose runs with a cost model are those without one."""
+_MODELS = [(name, model) for name in strategy_names() for model in ("none", "trees")]
+
+
 class TestByDefault(Registered):
-    @pytest.fixture(autouse=True, params=strategy_names())
-    def named(self, request: pytest.FixtureRequest) -> None:
-        self.name = request.param
+    @pytest.fixture(
+        autouse=True,
+        params=[pair for pair in _MODELS if pair[1] == "none" or pair[0] not in _ASK_NO_MODEL],
+        ids="-".join,
+    )
+    def with_cost_model(self, request: pytest.FixtureRequest) -> None:
+        self.name, self.cost_model = request.param
         self.options = _QUICK.get(self.name, {})
         self.trials = _FEWER_TRIALS.get(self.name, StrategySuite.trials)
         self.seeded = self.name != "exhaustive"
         extra = strategy_text(self.name).extra
         if not is_installed(extra):
             pytest.skip(f"the extra {extra!r} is not installed")
+
+
+@pytest.mark.parametrize("name", _ASK_NO_MODEL)
+def test_a_cost_model_that_is_not_asked_changes_nothing(name: str) -> None:
+    if not is_installed(strategy_text(name).extra):
+        pytest.skip("an extra is not installed")
+    runs = []
+    for model in ("none", "trees"):
+        suite = TestByDefault()
+        suite.name, suite.cost_model, suite.options = name, model, _QUICK.get(name, {})
+        runs.append(suite._run(solved(FEW), 30))
+    assert runs[0] == runs[1]
 
 
 class TestExhaustiveShuffled(Registered):

@@ -93,7 +93,7 @@ def test_conv1d(text: str) -> None:
     check(parse_or_skip(text))
 
 
-@settings(QUICK, max_examples=25)
+@settings(QUICK, max_examples=16)
 @given(text=convolutions("conv2d", "hw"))
 def test_conv2d(text: str) -> None:
     check(parse_or_skip(text))
@@ -114,7 +114,7 @@ def test_conv2d_in_several_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     assert workload.tolerance().accepts(workload.reference(inputs)[0], whole)
 
 
-@settings(QUICK, max_examples=25)
+@settings(QUICK, max_examples=16)
 @given(data=st.data(), dtype=DTYPES, names=st.sampled_from(["w", "hw", "hw", "dhw"]), last=st.booleans())
 def test_transposed_convolutions(data: st.DataObject, dtype: str, names: str, last: bool) -> None:
     count, groups = len(names), data.draw(st.sampled_from([1, 1, 2, 3]), label="groups")
@@ -159,7 +159,7 @@ def test_shift_conv2d(data: st.DataObject, dtype: str, layout: str) -> None:
     check(parse_or_skip(",".join([text, *parts])))
 
 
-@settings(QUICK, max_examples=25)
+@settings(QUICK, max_examples=16)
 @given(data=st.data(), dtype=st.sampled_from(["float32", "bfloat16"]), names=st.sampled_from(["w", "hw"]))
 def test_max_unpool(data: st.DataObject, dtype: str, names: str) -> None:
     """With windows that lie apart, side by side and over each other."""
