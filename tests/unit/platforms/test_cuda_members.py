@@ -19,12 +19,22 @@ from flextune.trial.measurement import Candidate
 from flextune.workload.parse import parse_workload
 
 A100 = Target.parse("cuda:a100")
-needs_compiler = pytest.mark.skipif(bool(compiler_fault()), reason=compiler_fault() or "there is one")
-needs_sanitizer = pytest.mark.skipif(bool(sanitizer_fault()), reason=sanitizer_fault() or "there is one")
 needs_nvrtc = pytest.mark.skipif(not nvrtc_version(), reason="NVRTC is not installed: pip install 'flextune[gpu]'")
 
 
-@needs_compiler
+@pytest.fixture(scope="module")
+def compiler():
+    if fault := compiler_fault():
+        pytest.skip(fault)
+
+
+@pytest.fixture(scope="module")
+def sanitizer():
+    if fault := sanitizer_fault():
+        pytest.skip(fault)
+
+
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize(
     "text",
     [
@@ -42,7 +52,7 @@ def test_the_generated_source_computes_the_workload(text):
         assert found.fault == "", candidate.assignment
 
 
-@needs_sanitizer
+@pytest.mark.usefixtures("sanitizer")
 def test_a_barrier_that_is_left_out_is_a_race_or_a_wrong_number():
     [candidate] = sample(["gemm:m=32,n=32,k=64"], A100, 1)
     source, plan = source_of(candidate)
@@ -94,7 +104,7 @@ def test_limits_are_constraints_with_reasons():
     assert max(each["threads"] for each in drawn) <= 128
 
 
-@needs_compiler
+@pytest.mark.usefixtures("compiler")
 def test_a_kernel_that_leaves_a_buffer_ends():
     [candidate] = sample(["elementwise:shape=64x64,ops=relu"], A100, 1)
     source, plan = source_of(candidate)
@@ -103,6 +113,19 @@ def test_a_kernel_that_leaves_a_buffer_ends():
     emulator = Emulator(source, replace(plan, launches=(longer,)))
     with pytest.raises(EmulationError, match="ended"):
         emulator.run(arrays)
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_reduction_passes_nan_on(axis):
+    [candidate] = sample([f"reduce:op=max,m=5,n=40,axis={axis}"], A100, 1)
+    source, plan = source_of(candidate)
+    [numbers] = candidate.workload.random_inputs(0)
+    numbers[2, 33] = np.nan
+    arrays, [expected] = prepared(candidate.workload, plan, [numbers])
+    found = Emulator(source, plan).run(arrays).arrays[plan.parameters[-1]]
+    assert np.isnan(expected).sum() == 1
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_launch_plans_are_texts_and_artifacts_of_others_are_refused():
