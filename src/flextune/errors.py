@@ -50,6 +50,10 @@ class EnvironmentFault(FlextuneError):  # noqa: N818 (EnvironmentError is a name
     """The machine lacks what is needed (compiler, memory, disk space, library)."""
 
 
+class DeviceLostError(FlextuneError):
+    """A device is of no use to this process any more, as after an illegal access; a new process may use it."""
+
+
 class DatabaseError(FlextuneError):
     """A records file is damaged, locked, full, or of another version."""
 

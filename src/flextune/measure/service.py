@@ -22,7 +22,7 @@ from flextune.measure.timing import calls_per_repeat, timed_secs
 from flextune.measure.wire import Message
 from flextune.native.thread_pool import use_own_pool
 from flextune.platforms import platform_registry
-from flextune.platforms.base import Kernel
+from flextune.platforms.base import DevicePlatform, Kernel
 from flextune.trial.artifact import Artifact
 from flextune.trial.measurement import Candidate, Status
 from flextune.workload.workload import Workload
@@ -83,7 +83,9 @@ class KernelService:
     def _load(self, request: Message) -> dict[str, Any]:
         """Get all that is the same for the candidates of a workload; what fails here is no candidate's fault."""
         candidate = read_candidate(request["candidate"])
-        platform_registry.get(candidate.target.kind)
+        platform = platform_registry.get(candidate.target.kind)
+        if isinstance(platform, DevicePlatform):
+            platform.open_device()
         self._place_data(candidate.workload, request["folder"])
         return {}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from flextune.errors import UsageError
+from flextune.errors import DeviceLostError, UsageError
 from flextune.measure.text import lacks_memory, one_line
 from flextune.measure.wire import Message
 from flextune.platforms import platform_registry as platforms
@@ -71,9 +71,14 @@ def libraries(kind: str) -> tuple[str, ...]:
 
 
 def guarded(action: Callable[[Message], Mapping[str, Any]], request: Message, failure: Status) -> dict[str, Any]:
-    """The reply of an action: what it returns, with `status` ok; or why it raised, with `failure` or out of memory."""
+    """The reply of an action: what it returns, with `status` ok; or why it raised, with `failure` or out of memory.
+
+    Raises `DeviceLostError` where no other request can be answered in this process.
+    """
     try:
         return {"status": Status.OK, "error": "", **action(request)}
+    except DeviceLostError:  # the process ends, and the next one has the device again
+        raise
     except MemoryError:
         return {"status": Status.OUT_OF_MEMORY, "error": "MemoryError"}
     except Exception as error:  # noqa: BLE001 the one place where any failure of what is served becomes data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,15 @@ class Kernel(Protocol):
 
         Single calls are timed as they are; before runs of several there may be calls that are not counted.
         """
+        ...
+
+
+@runtime_checkable
+class DevicePlatform(Protocol):
+    """What a platform has as well whose device takes addresses that no kernel asks for, such as a GPU's driver."""
+
+    def open_device(self, device: int = 0) -> None:
+        """Make this process able to use a device; a worker does so before it limits the memory of candidates."""
         ...
 
 

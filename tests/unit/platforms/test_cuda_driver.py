@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flextune.errors import EnvironmentFault
+from flextune.errors import DeviceLostError, EnvironmentFault
 from flextune.measure.local import local_runner
 from flextune.measure.measure_options import MeasureOptions
+from flextune.measure.services import guarded
 from flextune.platforms.cuda import driver as driver_module
 from flextune.platforms.cuda.detect import CudaHost, target_of
 from flextune.platforms.cuda.driver import DriverError, open_driver
 from flextune.platforms.cuda.kernel import CudaKernel
 from flextune.platforms.gpu.launch_plan import Launch, LaunchPlan
 from flextune.target.target import Target
+from flextune.trial.measurement import Status
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc to compile the driver library")
 
@@ -72,8 +74,10 @@ def test_what_the_driver_refuses_is_said_with_its_words(driver, monkeypatch):
     kernel = CudaKernel(driver, 0, b"cubin", PLAN)
     kernel.bind([np.zeros(16, np.float32)], [np.zeros(16, np.float32)])
     monkeypatch.setenv("FAKE_CUDA_FAIL", "cuCtxSynchronize")
-    with pytest.raises(DriverError, match="illegal memory access"):
+    with pytest.raises(DeviceLostError, match="illegal memory access"):
         kernel.run()
+    with pytest.raises(DeviceLostError):  # which ends a worker
+        guarded(lambda request: kernel.run() or {}, {}, Status.RUN_ERROR)
     monkeypatch.setenv("FAKE_CUDA_FAIL", "cuMemAlloc_v2")
     with pytest.raises(EnvironmentFault, match="bytes left"):
         kernel.bind([np.zeros(16, np.float32)], [np.zeros(16, np.float32)])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from flextune.errors import BuildError, EnvironmentFault
+from flextune.errors import BuildError, DeviceLostError, EnvironmentFault
 
 LIBRARY = "libcuda.so.1"
 LIBRARY_VARIABLE = "FLEXTUNE_CUDA_DRIVER"
@@ -47,6 +47,14 @@ class DriverError(BuildError):
         return self.code == _OUT_OF_MEMORY
 
 
+class LostDriverError(DriverError, DeviceLostError):
+    """The same, of a fault after which every other call fails too."""
+
+
+_LOST = frozenset((214, 700, 702, 710, 714, 715, 716, 717, 718, 719, 720))
+"""CUresult of memory and instruction faults, and of launches that the driver ended: the context is destroyed."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
     """What the driver says of one device: its name, and numbers by the keys of `ATTRIBUTE_NUMBERS`."""
@@ -70,7 +78,8 @@ class Driver:
         """Call a function of the driver by name."""
         code = getattr(self._library, name)(*arguments)
         if code:
-            raise DriverError(name, code, self._error_text(code))
+            fault = LostDriverError if code in _LOST else DriverError
+            raise fault(name, code, self._error_text(code))
 
     def _error_text(self, code: int) -> str:
         text = ctypes.c_char_p()

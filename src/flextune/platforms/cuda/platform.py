@@ -48,6 +48,10 @@ class CudaPlatform:
         cubin, plan = opened(artifact)
         return CudaKernel(open_driver(), device, cubin, plan)
 
+    def open_device(self, device: int = 0) -> None:
+        """See `flextune.platforms.base.DevicePlatform`."""
+        open_driver().use_device(device)
+
     def estimate(self, work: Work, target: Target, peaks: Peaks | None = None) -> Cost:
         del peaks  # those of the target's text
         return gpu_cost(work, target)
