@@ -147,3 +147,14 @@ def test_sparse_constants_are_written_out() -> None:
             onnx.GraphProto(sparse_initializer=[sparse]),
             "the model",
         )
+
+
+def test_a_chain_of_functions_builds_in_time_that_grows_with_its_length() -> None:
+    """Each is written out with what it is of in several places: eight in one expression would take hours."""
+    links = 8
+    nodes = [helper.make_node("Sigmoid", [f"t{link}"], [f"t{link + 1}"]) for link in range(links)]
+    prepared = backend.prepare(model_of(nodes, [value("t0", [2, 8])], [value(f"t{links}", [2, 8])]))
+    given = expected = random_array(0, 2, 8)
+    for _ in range(links):
+        expected = 1 / (1 + np.exp(-expected))
+    np.testing.assert_allclose(prepared.run([given])[0], expected, rtol=1e-5)

@@ -16,7 +16,7 @@ from flextune.errors import InfeasibleError, ScheduleError
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.anchor import choose_anchor, without_epilogue
 from flextune.platforms.cpu.rules.attention import apply_attention
-from flextune.platforms.cpu.rules.fusion import inlinable
+from flextune.platforms.cpu.rules.fusion import inlinable, within_nesting
 from flextune.platforms.cpu.rules.groups import apply_groups
 from flextune.platforms.cpu.rules.nests import ElementwiseRule, ParallelNestRule
 from flextune.platforms.cpu.rules.phases import apply_phases
@@ -144,7 +144,7 @@ def inlining(draft: Draft, limits: CpuLimits) -> None:
     """
     schedule = s_tir.Schedule(draft.function)
     free = [block for block in _remaining(draft) if role_of(block) is None]
-    names = [block.name for block in free if inlinable(draft.program, block)]
+    names = within_nesting(draft.program, {block.name for block in free if inlinable(draft.program, block)})
     for name in names:
         schedule.compute_inline(schedule.get_sblock(name))
     if names:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+import tvm_ffi
+from tvm.ir import Call
+
 from flextune.analysis.moves import is_transpose
-from flextune.analysis.program_facts import Access, BlockFacts, BlockKind, ProgramFacts
+from flextune.analysis.program_facts import Access, BlockFacts, BlockKind, BufferFacts, ProgramFacts
+
+_LONG_FUNCTIONS = frozenset(
+    f"tirx.{name}" for name in ("atanh", "erf", "exp", "exp10", "log", "pow", "sigmoid", "tanh")
+)
+_MOST_NESTED = 3
+"""Of such functions: four in a row take a second to compile, six a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,35 @@ def inlinable(program: ProgramFacts, block: BlockFacts) -> bool:
     if consumers[0].kind is BlockKind.ELEMENTWISE:
         return is_transpose(block) or not _moves_operand(program, consumers[0])
     return consumers[0].kind is BlockKind.CONTRACTION and is_transpose(block)
+
+
+def within_nesting(program: ProgramFacts, names: Collection[str]) -> list[str]:
+    """Of blocks that may be inlined, in program order, those that leave no expression of too many nested functions.
+
+    An exponential is written out with what it is of in several places, and so is an exponential of that: what such a
+    chain compiles to doubles with every link. It is cut where a value is stored.
+    """
+    nested: dict[BufferFacts, int] = {}
+    kept = []
+    for block in program.blocks:
+        depth = _functions(block) + max((nested.get(access.buffer, 0) for access in block.reads), default=0)
+        if block.name in names and depth <= _MOST_NESTED:
+            kept.append(block.name)
+            nested[block.output] = depth
+    return kept
+
+
+def _functions(block: BlockFacts) -> int:
+    """How many functions that are computed by many instructions are in a block."""
+    found: list[str] = []
+
+    def visit(call: Call) -> None:
+        name = str(getattr(call.op, "name", ""))
+        if name in _LONG_FUNCTIONS:
+            found.append(name)
+
+    tvm_ffi.structural_walk(block.block.body, (Call, visit))
+    return len(found)
 
 
 def _moves_operand(program: ProgramFacts, block: BlockFacts) -> bool:
