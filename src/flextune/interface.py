@@ -35,13 +35,18 @@ from flextune.settings import default_database_path
 from flextune.target.detect import detect
 from flextune.target.peaks import Peaks, peaks_of, peaks_within
 from flextune.target.target import Target
+from flextune.trial.variants_decision import VariantsDecision
 from flextune.tuning.budget import Budget
 from flextune.tuning.events import Callback
 from flextune.tuning.loop import tune_workload
 from flextune.tuning.result import TuningResult
 from flextune.tuning.search_options import SearchOptions
 from flextune.tuning.task_search import peak_flops
+from flextune.tuning.variants.study import StudyOptions
+from flextune.tuning.variants.tuned import tune_group
+from flextune.tuning.variants.workload_group import group_of_workload
 from flextune.workload.parse import parse_workload
+from flextune.workload.symbolic_workload import SymbolicWorkload
 from flextune.workload.workload import Workload
 
 DatabaseLike = Database | str | Path | None
@@ -187,6 +192,29 @@ def tune(
         raise UsageError(f"expected a workload or its text, as in gemm:m=512,n=512,k=512, got {type(given).__name__}")
     callbacks = callbacks_of(on_progress)
     return tune_within(Budget(trials, minutes), given, target_of(target), database, search_of(search), callbacks)
+
+
+def tune_ranges(
+    workload: SymbolicWorkload | str,
+    minutes: float = 2.0,
+    *,
+    database: DatabaseLike = None,
+    target: Target | str | None = None,
+) -> VariantsDecision:
+    """The schedules that a workload with ranges of sizes should have on this machine, and which of them a size gets.
+
+    `workload` is a text such as `gemm:m=1..512,n=768,k=768`. What was decided is recorded in the `database`, with all
+    times and the sizes they were measured at. ScheduleError where no schedule runs at all sizes.
+
+    >>> flextune.interface.tune_ranges("gemm:m=1..512,n=768,k=768").at((31,))    # doctest: +SKIP
+    2
+    """
+    given = SymbolicWorkload.parse(workload) if isinstance(workload, str) else workload
+    deadline = time.perf_counter() + Budget(minutes=minutes).secs_left(0.0)
+    found = tune_group(group_of_workload(given), target_of(target), StudyOptions(), deadline)
+    with opened(database) as records:
+        records.decide([found])
+    return found
 
 
 def tune_within(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -11,6 +11,7 @@ from typing import Any
 import tvm
 from tvm import relax
 
+from flextune.analysis.sizes_of_shapes import size_of, variables_in
 from flextune.apply.assemble import assemble
 from flextune.apply.executable import Executable
 from flextune.apply.generic import generic_schedule
@@ -22,23 +23,27 @@ from flextune.apply.reading import read_straight_line
 from flextune.apply.scheduled_functions import Replacement, replace_functions
 from flextune.apply.shared_forms import form_of, program_packing, shared_constants
 from flextune.apply.signature import Runtime, Signature
-from flextune.apply.sizes_of_shapes import size_of, variables_in
 from flextune.apply.threads import default_thread_count
 from flextune.errors import BuildError, FlextuneError, KernelError
 from flextune.importing.values import ValueSpec
 from flextune.lowering.calls import call_sites
 from flextune.plan.partition import ModelTask, Partition
 from flextune.platforms import platform_registry as platforms
-from flextune.platforms.symbolic_kernels import applied, scheduled_by_default
+from flextune.platforms.symbolic_kernels import applied, by_variant, scheduled_by_default
 from flextune.schedule.apply import ScheduledProgram, apply_trace
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
+from flextune.trial.variant import Variant
 from flextune.tvm_types import IRModule, PrimFunc, RelaxType, Variable
 from flextune.workload.dim_expr import DimExpr
 from flextune.workload.workload import Workload
 
 Schedule = tuple[Trace, Mapping[str, int]]
 """A trace and the assignment that closes it."""
+
+
+Variants = Sequence[tuple[Variant, DimExpr]]
+"""Schedules of a task with symbolic sizes, each with what it costs over its symbols: the first of the least is run."""
 
 
 class Origin(StrEnum):
@@ -81,15 +86,19 @@ def compile_model(
     threads: int | None = None,
     in_place: bool = True,
     writer: ObjectWriter | None = None,
+    variants: Mapping[str, Variants] | None = None,
 ) -> Build:
     """Build the model with `schedules` (by workload key); every other task gets its platform's default schedule.
+
+    Tasks with symbolic sizes may have several schedules, `variants` by the names of tasks, and the library chooses
+    between them for every new combination of sizes.
 
     A task without any rule, or whose schedule turns out to be illegal, gets a generic one, and `Build.tasks` says so.
     With no schedules at all this is the model as it is without tuning. Without `in_place` concatenations and slices are
     copies. `writer` compiles the kernels, by default in this process, which a crash of the compiler then ends.
     """
     writer = writer or InProcess()
-    candidates = _candidates(partition, schedules, target)
+    candidates = _candidates(partition, schedules, target, variants or {})
     signature = _signature(partition, target, threads or default_thread_count())
     try:
         executable = assemble(_module(partition, candidates, target), signature, target, in_place, writer)
@@ -128,7 +137,7 @@ def scheduled_module(
     partition: Partition, schedules: Mapping[str, Schedule], target: Target
 ) -> tuple[IRModule, tuple[BuiltTask, ...]]:
     """What `compile_model` compiles: Relax `main` over scheduled PrimFuncs, whose sizes may be symbolic."""
-    candidates = _candidates(partition, schedules, target)
+    candidates = _candidates(partition, schedules, target, {})
     return _module(partition, candidates, target), tuple(each.built for each in candidates.values())
 
 
@@ -144,10 +153,15 @@ class _Candidate:
         return self.task.workload.flops * self.task.count
 
 
-def _candidates(partition: Partition, schedules: Mapping[str, Schedule], target: Target) -> dict[str, _Candidate]:
-    """A scheduled function for every task."""
+def _candidates(
+    partition: Partition, schedules: Mapping[str, Schedule], target: Target, variants: Mapping[str, Variants]
+) -> dict[str, _Candidate]:
+    """A scheduled function for every task, or several."""
     candidates = {
-        task.name: _scheduled(partition, task, schedules.get(task.workload.key), target) for task in partition.tasks
+        task.name: _in_variants(partition, task, variants[task.name], target)
+        if variants.get(task.name)
+        else _scheduled(partition, task, schedules.get(task.workload.key), target)
+        for task in partition.tasks
     }
     return _packed_alike(partition, candidates, target)
 
@@ -173,6 +187,22 @@ def _scheduled(partition: Partition, task: ModelTask, schedule: Schedule | None,
     return _generic(partition, task, target, "; ".join(reasons))
 
 
+def _in_variants(partition: Partition, task: ModelTask, variants: Variants, target: Target) -> _Candidate:
+    """The functions of one task, all of which take the same packed constants; else the default one, and why."""
+    platforms.get(target.kind)
+    function, constants = _plain(partition, task), task.workload.constants
+    try:
+        programs = [by_variant(function, variant, constants, target) for variant, _ in variants]
+        if any(each.packs != programs[0].packs for each in programs):
+            raise BuildError("they take constants in several forms, and only one is stored")
+    except FlextuneError as error:
+        default = _scheduled(partition, task, None, target)
+        return replace(default, built=replace(default.built, reason=f"{Origin.TUNED}: {error}"))
+    functions = tuple((each.module["main"], cost) for each, (_, cost) in zip(programs, variants, strict=True))
+    replacement = Replacement(functions[0][0], programs[0].packs, task.workload.key, functions)
+    return _candidate(task, replacement, Origin.TUNED, "")
+
+
 def _program(partition: Partition, task: ModelTask, schedule: Schedule | None, target: Target) -> ScheduledProgram:
     """The function of a task by a schedule, or by the default one. FlextuneError where that cannot be applied."""
     if not task.sizes:
@@ -180,7 +210,7 @@ def _program(partition: Partition, task: ModelTask, schedule: Schedule | None, t
         return _applied(task.workload, trace, tuple(assignment.items()), target)
     function, constants = _plain(partition, task), task.workload.constants
     if schedule is None:
-        return scheduled_by_default(function, dict(task.sizes), constants, target)
+        return scheduled_by_default(function, dict(task.sizes), constants, target)[1]
     return applied(function, dict(task.sizes), *schedule, constants, target)
 
 
@@ -229,7 +259,9 @@ def _as_called(built: BuiltTask, executable: Executable) -> BuiltTask:
 
 def _buildable(partition: Partition, candidate: _Candidate, target: Target, writer: ObjectWriter) -> _Candidate:
     """The candidate, or a generic one where its function alone cannot be compiled."""
-    kernel = tvm.IRModule({"main": candidate.replacement.function.with_attr("global_symbol", "main")})
+    alone = candidate.replacement
+    functions = [alone.function, *(function for function, _ in alone.variants[1:])]
+    kernel = tvm.IRModule({f"k{n}": each.with_attr("global_symbol", f"k{n}") for n, each in enumerate(functions)})
     try:
         with temporary_folder() as folder:
             writer.write(kernel, target, folder.path)

@@ -12,13 +12,10 @@ from enum import IntEnum, StrEnum
 
 import numpy as np
 
+from flextune.analysis.sizes_of_shapes import Size as Size
 from flextune.errors import BuildError
 from flextune.importing.values import STORAGE
 from flextune.workload.dim import Dim
-from flextune.workload.dim_expr import DimExpr
-
-Size = int | DimExpr
-"""A number, or what it is made of where it is known only when the model runs."""
 
 
 class Place(IntEnum):

@@ -9,9 +9,9 @@ from typing import Any
 import tvm
 from tvm import relax, tirx
 
+from flextune.analysis.sizes_of_shapes import size_of, variables_in
 from flextune.apply.program import Place, Scalar, Size, Step, TensorType, dlpack_type
 from flextune.apply.regions import Body, add_branch, add_loop
-from flextune.apply.sizes_of_shapes import size_of, variables_in
 from flextune.apply.straight_line import Buffer, StraightLine
 from flextune.importing.values import ValueSpec
 from flextune.lowering.calls import is_call_tir, is_constant

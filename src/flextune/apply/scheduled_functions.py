@@ -12,11 +12,14 @@ from tvm import relax
 
 from flextune.analysis.moves import described, move_of
 from flextune.apply.kernel_names import kernel_name, of_workload
+from flextune.apply.kernel_variants import with_variants
 from flextune.errors import ScheduleError
 from flextune.lowering.calls import is_call_tir, is_constant
 from flextune.lowering.mutation import mutated
 from flextune.lowering.regions import with_bodies
 from flextune.schedule.packing import PackedInput
+from flextune.tvm_types import PrimFunc
+from flextune.workload.dim_expr import DimExpr
 
 SCHEDULED = "tirx.is_scheduled"
 """Tells TVM's default schedules to leave a function alone."""
@@ -30,6 +33,8 @@ class Replacement:
     packs: tuple[PackedInput, ...] = ()
     workload_key: str | None = None
     """Of the workload that it is a kernel of, if it is one's."""
+    variants: tuple[tuple[PrimFunc, DimExpr], ...] = ()
+    """Functions that take its place, each with what it costs over its symbols; `function` is the first of them."""
 
 
 def replace_functions(module: tvm.IRModule, replacements: Mapping[str, Replacement]) -> tvm.IRModule:
@@ -37,9 +42,11 @@ def replace_functions(module: tvm.IRModule, replacements: Mapping[str, Replaceme
 
     before: y = call_tir(conv, (x, const w))   -->   after: y = call_tir(conv_scheduled, (x, const pack(w)))
     """
-    return relax.transform.DeadCodeElimination(with_bodies(module, ["main"]))(
-        mutated(module, _Rewriter(module, replacements))
-    )
+    rewriter = _Rewriter(module, replacements)
+    used = relax.transform.DeadCodeElimination(with_bodies(module, ["main"]))(mutated(module, rewriter))
+    for name, function in rewriter.variants.items():  # which nothing calls by name
+        used[name] = function
+    return used
 
 
 @relax.expr_functor.mutator
@@ -48,6 +55,7 @@ class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
         super().__init__(module)
         self._module = module
         self._replacements = replacements
+        self.variants: dict[str, PrimFunc] = {}
         self._variables: dict[int, Any] = {}
         self._packed: dict[tuple[int, tuple[int, ...], PackedInput], Any] = {}
 
@@ -77,13 +85,24 @@ class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
     def _variable(self, name: str, replacement: Replacement) -> Any:
         """The replacement's variable in the new module; equal functions of one task share it."""
         if id(replacement) not in self._variables:
-            scheduled = replacement.function.without_attr("global_symbol").with_attr(SCHEDULED, True)
-            function, called = described(scheduled, move_of(self._module[name])), f"{name}_scheduled"
+            called = f"{name}_scheduled"
             if replacement.workload_key is not None:
-                function = of_workload(function, replacement.workload_key)
                 called = kernel_name(name, replacement.workload_key)
+            function = self._finished(name, replacement, replacement.function)
+            others = {
+                f"{called}_variant{number}": self._finished(name, replacement, other)
+                for number, (other, _) in enumerate(replacement.variants[1:], 1)
+            }
+            self.variants |= others
+            costs = [cost for _, cost in replacement.variants]
+            function = with_variants(function, dict(zip((called, *others), costs, strict=False)))
             self._variables[id(replacement)] = self.builder_.add_func(function, called)
         return self._variables[id(replacement)]
+
+    def _finished(self, name: str, replacement: Replacement, function: PrimFunc) -> PrimFunc:
+        scheduled = function.without_attr("global_symbol").with_attr(SCHEDULED, True)
+        finished = described(scheduled, move_of(self._module[name]))
+        return finished if replacement.workload_key is None else of_workload(finished, replacement.workload_key)
 
 
 def output_types(call: Any) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from flextune.apply.in_place import Decisions, activation_spans
+from flextune.apply.kernel_variants import variants_of
 from flextune.apply.program import Place, PlacedTensor, Port, Program, Size, SizedBuffer, Symbolic
 from flextune.apply.signature import Signature
 from flextune.apply.straight_line import Buffer, StraightLine
@@ -32,6 +33,7 @@ def symbolic_program(code: StraightLine, signature: Signature) -> tuple[Program,
         tuple(SizedBuffer(buffer.byte_count, first, last) for buffer, (first, last) in spans.items()),
         tuple(numbers.get(buffer, -1) for _, buffer in code.tensors),
         tuple(code.equal),
+        tuple(variants_of(code.steps, [kind for kind, _ in code.tensors], code.functions)),
     )
     tensors = tuple(
         PlacedTensor(

@@ -71,5 +71,5 @@ def check_one_size(dims: Sequence[Dim]) -> None:
     for dim in dims:
         if dim.fixed is None:
             raise UsageError(
-                f"--dim {dim}: give one size, such as --dim {dim.name}={dim.hi}; ranges are for compile and inspect"
+                f"--dim {dim}: give one size, such as --dim {dim.name}={dim.hi}; ranges are for compile, inspect, tune"
             )

@@ -42,13 +42,29 @@ def show(
             _show_decisions(path, database.decisions(Decision), workload, as_json)
             return
         records = database.records()
+        ranges = [each for each in database.decisions(Decision) if each.KIND == _OF_RANGES]
+    if of_it := [each for each in ranges if workload in (each.model, each.key)]:
+        _show_decisions(path, of_it, None, as_json)
+        return
     if workload and not (records := of_this(records, workload)):
         raise UsageError(f"no records of {workload} in {path}; `flextune show` without a workload lists what is there")
     groups = summarise(records)
     if as_json:
         print_json({"db": path, "workloads": [group.to_dict() for group in groups]})
     else:
-        print("\n".join(_text(group, schedule) for group in groups) if groups else f"{path} holds no records")
+        texts = [_text(group, schedule) for group in groups]
+        texts += ["\n".join(decision_lines(each)) for each in ranges if workload is None]
+        print("\n".join(texts) if texts else f"{path} holds no records")
+
+
+_OF_RANGES = "variants"
+"""The kind of decisions on groups whose sizes have ranges."""
+
+
+def decision_lines(each: Decision) -> Sequence[str]:
+    """What was decided, why, and what else there is to say of it."""
+    head = (f"{each.subject}  ({each.key}, from {each.model})", f"  {each.answer}: {each.reason}")
+    return (*head, *(f"    {line}" for line in each.details))
 
 
 def _show_decisions(path: str, decisions: Sequence[Decision], about: str | None, as_json: bool) -> None:
@@ -61,10 +77,8 @@ def _show_decisions(path: str, decisions: Sequence[Decision], about: str | None,
         print_json({"db": path, "decisions": [json.loads(each.to_json()) for each in chosen]})
         return
     for each in chosen:
-        print(f"{each.subject}  ({each.key}, from {each.model})")
-        print(f"  {each.answer}: {each.reason}")
         rows = [(it.name, _measured(it.predicted_secs), _measured(it.measured_secs)) for it in each.options]
-        print(table(("option", "predicted", "measured"), rows, "    "))
+        print("\n".join((*decision_lines(each), table(("option", "predicted", "measured"), rows, "    "))))
 
 
 def _measured(secs: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -78,6 +79,8 @@ def tune(
     from flextune.tuning.budget import Budget
 
     model = is_model(what)
+    if ".." in what and not model and trials is not None:
+        raise UsageError(f"{what!r} has ranges of sizes: give --minutes, since --trials are of one workload")
     if trials is None and minutes is None:
         trials, minutes = (None, _MODEL_MINUTES) if model else (_WORKLOAD_TRIALS, None)
     budget, shapes = Budget(trials, minutes, patience), read_shapes(shape)
@@ -106,6 +109,8 @@ def tune(
         raise UsageError(f"--without and --precision are for models; {what!r} is a workload, say dtype=... in its text")
     elif only_own or provider:
         raise UsageError(f"--only-own and --provider are for models; {what!r} is a workload")
+    elif ".." in what:
+        _tune_ranges(what, request, as_json)
     else:
         _tune_workload(what, request, as_json)
 
@@ -182,6 +187,20 @@ def _tune_model(path: Path, shapes: Mapping[str, tuple[int, ...]], asked: ModelR
         from flextune.cli.tune_model import tune_model
 
         tune_model(path, shapes, asked, as_json, interpreter)
+
+
+def _tune_ranges(text: str, request: Request, as_json: bool) -> None:
+    """A workload with ranges of sizes: several schedules, and which of them a size gets."""
+    from flextune.cli.inputs import database_path, read_target
+    from flextune.cli.show import decision_lines
+    from flextune.interface import tune_ranges
+
+    minutes = request.budget.minutes or _MODEL_MINUTES
+    found = tune_ranges(text, minutes, database=database_path(request.db), target=read_target(request.target))
+    if as_json:
+        print_json({**json.loads(found.to_json()), "regret": found.regret})
+    else:
+        print("\n".join(decision_lines(found)))
 
 
 def _tune_workload(text: str, request: Request, as_json: bool) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from flextune.cli.inputs import database_path, read_target
 from flextune.cli.live import LiveView
-from flextune.cli.models import check_one_size, read_split, runtime_line
+from flextune.cli.models import read_split, runtime_line
 from flextune.cli.output import JsonValue, print_json, rate, seconds, table
 from flextune.cli.tune import ModelRequest, end_with
+from flextune.cli.tune_symbolic import symbolic_facts, symbolic_report
 from flextune.database.store import open_database
 from flextune.interface import optimize_parts
 from flextune.lowering.precision.precision import Precision
@@ -36,11 +37,15 @@ def tune_model(
     target, db, search = read_target(request.target), database_path(request.db), request.search()
     precision.check(target)
     lowering = Lowering(target, asked.without, precision)
-    check_one_size(asked.dims)
     split = read_split(path, shapes, lowering, asked.only_own, asked.providers, asked.values, asked.dims)
     count = sum(len(partition.tasks) for partition in split.parts.own)
     with open_database(db) as database, LiveView(request.budget, f"{path}: {count} tasks") as view:
         found = optimize_parts(split, target, request.budget, database, search, (view,), asked.began, interpreter)
+    if found.symbolic is not None:
+        print_json(symbolic_facts(str(path), found.symbolic, db)) if as_json else print(
+            symbolic_report(str(path), found.symbolic, db)
+        )
+        return
     names = [str(path)] if found.split.whole is not None else [part.model.name for part in found.split.parts.own]
     peaks = peaks_of(target, measure_missing=False)
     results = [

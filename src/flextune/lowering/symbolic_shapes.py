@@ -99,7 +99,7 @@ def kernel_sizes(function: PrimFunc, site: CallSite, sizes: Sizes) -> dict[str, 
     ModelError for a symbol that is no dimension of any parameter: a call could not tell the kernel its size.
     """
     found: dict[str, int] = {}
-    for parameter, kind in zip(function.params, _tensors(site), strict=False):
+    for parameter, kind in zip(function.params, argument_types(site), strict=False):
         for extent, given in zip(getattr(parameter.ty, "shape", ()), kind.shape, strict=True):
             if isinstance(extent, tirx.Var):
                 found.setdefault(str(extent.name), _evaluated(given, sizes))
@@ -110,7 +110,8 @@ def kernel_sizes(function: PrimFunc, site: CallSite, sizes: Sizes) -> dict[str, 
     return found
 
 
-def _tensors(site: CallSite) -> Sequence[RelaxType]:
+def argument_types(site: CallSite) -> Sequence[RelaxType]:
+    """The types of what a call is given, outputs last."""
     result = site.variable.ty
     outputs = list(result.fields) if isinstance(result, relax.TupleType) else [result]
     return [*(argument.ty for argument in site.arguments), *outputs]

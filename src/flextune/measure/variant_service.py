@@ -65,11 +65,13 @@ class VariantService:
         return {}
 
     def _build(self, request: Message) -> dict[str, Any]:
+        """A kernel for all sizes; where sizes are given, one for these alone."""
         target = Target.parse(request["target"])
         platforms.get(target.kind)
         trace = Trace.from_json(request["trace"])
+        function = bound(self._function, request["sizes"]) if "sizes" in request else self._function
         try:
-            program = applied(self._function, request["made_at"], trace, request["assignment"], self._constants, target)
+            program = applied(function, request["made_at"], trace, request["assignment"], self._constants, target)
         except FlextuneError as error:
             return {"status": Status.INFEASIBLE, "error": str(error)}
         module = platforms.compiler(target.kind).compile(program.module, target).jit()

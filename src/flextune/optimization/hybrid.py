@@ -12,7 +12,7 @@ from flextune.apply.hybrid_build import SplitModel, build_split
 from flextune.apply.model_runner import ModelRunner
 from flextune.apply.threads import default_thread_count
 from flextune.database.database import Database
-from flextune.errors import BuildError
+from flextune.errors import BuildError, UsageError
 from flextune.importing.model import Model
 from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.lowering.symbolic_shapes import generic_sizes
@@ -30,6 +30,7 @@ from flextune.optimization.rival import (
 from flextune.optimization.sharing import PartBuilder, shared
 from flextune.optimization.shipping import Shipment, optimize_and_ship, ship
 from flextune.optimization.verdict import recorded_verdict
+from flextune.optimization.symbolic import SymbolicResult, optimize_symbolic
 from flextune.plan.partition import Partition, partition_model
 from flextune.platforms.estimator import TargetEstimator, plan_estimator
 from flextune.target.target import Target
@@ -108,6 +109,8 @@ class OptimizedSplit:
     """How it is split in the end, where parts that could be ours were shown to be faster in another runtime."""
     left_out: tuple[str, ...] = ()
     """What there was no time for, in words."""
+    symbolic: SymbolicResult | None = None
+    """What came of tuning a model with ranges of sizes."""
 
 
 def optimize_split(
@@ -124,6 +127,8 @@ def optimize_split(
     See `optimize_and_ship`, which tunes each of them. In the end the other runtime may run the whole model, if that is
     shown to be faster (`flextune.optimization.rival`).
     """
+    if split.model.dims:
+        return _with_ranges(split, target, options, database, began, interpreter)
     started, minutes = time.perf_counter() if began is None else began, options.budget.minutes
     run = _Run(target, _without_comparison(options), database, callbacks, started, interpreter)
     with ExitStack() as ends:
@@ -153,6 +158,27 @@ def optimize_split(
         shipment = replace(shipment, build=rivalry.build, shipped=Shipped.TUNED, reason=reason)
     left_out = tuple(filter(None, [rivalry.left_out]))
     return OptimizedSplit(split, tuned, shipment, rivalry.decision, rivalry.shared, left_out)
+
+
+def _with_ranges(
+    split: SplitModel,
+    target: Target,
+    options: TuneOptions,
+    database: Database,
+    began: float | None,
+    interpreter: Interpreter | None,
+) -> OptimizedSplit:
+    """As `optimize_split`, of a model with ranges of sizes, which must be wholly ours."""
+    if split.whole is None:
+        raise UsageError(
+            f"{split.model.name} has parts for another runtime, and ranges of sizes are tuned for models that are "
+            "wholly ours; fix its sizes with --dim NAME=SIZE, or compile it untuned"
+        )
+    found = optimize_symbolic(split.whole, target, options, database, began, interpreter)
+    shipped = Shipped.TUNED if found.is_tuned else Shipped.DEFAULT
+    reason = "shown to be faster" if found.is_tuned else "nothing was shown to be faster"
+    shipment = Shipment(found.build, shipped, reason, len(found.decisions))
+    return OptimizedSplit(split, (), shipment, symbolic=found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

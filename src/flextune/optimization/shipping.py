@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from flextune.optimization.ab_test import Limits
 from flextune.optimization.contender import Contest, compare, local_models
 from flextune.optimization.model import OptimizedModel, optimize_model
 from flextune.optimization.recorded import from_records
+from flextune.optimization.symbolic import compared_builds
+from flextune.optimization.symbolic_groups import recorded_variants
 from flextune.optimization.verdict import recorded_verdict
 from flextune.plan.partition import Partition
 from flextune.target.detect import detect
@@ -47,7 +50,7 @@ def ship(
     of this machine, by default); for a target that is not this machine the records are followed.
     """
     if partition.model.dims:
-        return _by_default(partition, target, 0, "records are of models whose sizes are known")
+        return _symbolic(partition, target, database)
     decided, schedules = (partition, {}) if database is None else from_records(partition, database, target)
     if decided is partition and not schedules:
         return _by_default(partition, target, 0, "no records of it")
@@ -85,6 +88,25 @@ def optimize_and_ship(
     shipped = Shipped.TUNED if tuned.is_tuned else Shipped.DEFAULT
     reason = "shown to be faster" if tuned.is_tuned else "nothing was shown to be faster"
     return tuned, Shipment(tuned.build, shipped, reason, recorded)
+
+
+def _symbolic(partition: Partition, target: Target, database: Database | None) -> Shipment:
+    """As `ship`, of a model with ranges of sizes, whose groups have several schedules."""
+    chosen, reasons = ({}, {}) if database is None else recorded_variants(partition, database, target)
+    if not chosen:
+        return _by_default(partition, target, 0, "; ".join(dict.fromkeys(reasons.values())) or "no records of it")
+    known = None if database is None else recorded_verdict(partition, database, target)
+    if known is Shipped.DEFAULT:
+        return _by_default(partition, target, len(chosen), "tuning it found nothing that is faster")
+    if known is Shipped.TUNED or target.key != detect().key:
+        reason = "tuning it found this to be faster" if known else "as recorded; not compared on this machine"
+        build = compile_model(partition, {}, target, variants=chosen)
+        return Shipment(build, Shipped.TUNED, reason, len(chosen))
+    found = compared_builds(partition, target, chosen, time.perf_counter() + _COMPARED_SECS)
+    if not found.is_tuned:
+        why = next(map(str, found.failures), "the records were not shown to be faster just now")
+        return Shipment(found.build, Shipped.DEFAULT, why, len(chosen))
+    return Shipment(found.build, Shipped.TUNED, "shown to be faster just now", len(chosen))
 
 
 def _by_default(partition: Partition, target: Target, recorded: int, reason: str) -> Shipment:

@@ -19,6 +19,7 @@ from flextune.schedule.apply import ScheduledProgram, apply_steps
 from flextune.schedule.space import SearchSpace
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
+from flextune.trial.variant import Variant
 from flextune.tvm_types import Expression, PrimFunc
 from flextune.workload.tir import from_prim_func
 
@@ -41,18 +42,27 @@ def applied(
     return apply_steps(with_sizes(function, sizes), trace, assignment, constants, target)
 
 
+def by_variant(function: PrimFunc, variant: Variant, constants: tuple[int, ...], target: Target) -> ScheduledProgram:
+    """The function by this schedule, right at all sizes. ScheduleError where it cannot be applied."""
+    return applied(function, dict(variant.made_at), variant.trace, dict(variant.assignment), constants, target)
+
+
 def scheduled_by_default(
     function: PrimFunc, sizes: Mapping[str, int], constants: tuple[int, ...], target: Target
-) -> ScheduledProgram:
-    """The function by the first default schedule that can be applied at all sizes. ScheduleError where none can."""
+) -> tuple[Variant, ScheduledProgram]:
+    """The first default schedule that can be applied at all sizes, and the function by it.
+
+    ScheduleError where none can.
+    """
     reasons: list[str] = []
     for made_at in trace_sizes(function, sizes, target.vector_lanes(32)):
         space = space_at(function, made_at, constants, target)
         if not space.tunable and not space.trace.steps:
             reasons.append("no rule knows the program")
             continue
+        variant = Variant(tuple(made_at.items()), space.trace, tuple(space.default.items()))
         try:
-            return applied(function, made_at, space.trace, space.default, constants, target)
+            return variant, by_variant(function, variant, constants, target)
         except ScheduleError as error:
             reasons.append(str(error))
     raise ScheduleError("; ".join(dict.fromkeys(reasons)))

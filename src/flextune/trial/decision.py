@@ -13,6 +13,7 @@ from flextune.errors import UsageError
 from flextune.plan.alternative import Alternative
 from flextune.plan.layouts.layout_assignment import LayoutAssignment
 from flextune.printable import json_values
+from flextune.registry import Registry
 from flextune.trial.format_1 import FORMAT_1, migrated_decision
 
 DECISION_FORMAT = 2
@@ -60,6 +61,11 @@ class Decision:
         """All that it was chosen from, the default first."""
         raise NotImplementedError
 
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What else there is to say of it, in lines."""
+        return ()
+
     def to_json(self) -> str:
         """One line of JSON, with the kind of decision."""
         common = {name: getattr(self, name) for name in _COMMON}
@@ -73,7 +79,7 @@ class Decision:
             values = _migrated(json_values(text))
             if values.get("format") != DECISION_FORMAT:
                 raise UsageError(f"a decision of format {FORMAT_1} or {DECISION_FORMAT} expected: {text[:80]}")
-            return _KINDS[values["decision"]]._of_values(values, {name: str(values[name]) for name in _COMMON})
+            return _KINDS.get(str(values["decision"]))._of_values(values, {name: str(values[name]) for name in _COMMON})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UsageError(f"not a decision: {error}: {text[:80]}") from error
 
@@ -378,9 +384,13 @@ class RuntimeDecision(Decision):
 
 
 _COMMON = ("key", "target_key", "model", "reason", "created")
-_KINDS: Mapping[str, type[Decision]] = {
-    kind.KIND: kind for kind in (GroupDecision, LayoutDecision, Verdict, RuntimeDecision)
-}
+_KINDS: Registry[type[Decision]] = Registry(
+    "kind of decision",
+    {
+        **{kind.KIND: kind for kind in (GroupDecision, LayoutDecision, Verdict, RuntimeDecision)},
+        "variants": "flextune.trial.variants_decision:VariantsDecision",
+    },
+)
 
 
 def _migrated(values: Any) -> Mapping[str, Any]:

@@ -437,7 +437,7 @@ def test_a_file_whose_ranges_were_changed_is_refused(recogniser: Path, tmp_path:
 
 
 def test_tvm_variables_become_sizes() -> None:
-    from flextune.apply.sizes_of_shapes import size_of
+    from flextune.analysis.sizes_of_shapes import size_of
 
     n = tirx.Var("n", "int64")
     expression = tirx.max((n * 4 + 3) // 2 % 5, tirx.min(n, 7))

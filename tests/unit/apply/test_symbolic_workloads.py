@@ -36,7 +36,7 @@ def test_one_kernel_is_right_at_all_sizes(text: str, target: Target) -> None:
     symbolic = SymbolicWorkload.parse(text)
     sizes = generic_sizes({dim.name: (dim.lo, dim.hi) for dim in symbolic.dims})
     constants = symbolic.bind({dim.name: dim.hi for dim in symbolic.dims}).constants
-    program = scheduled_by_default(symbolic.prim_func(), sizes, constants, target)
+    _, program = scheduled_by_default(symbolic.prim_func(), sizes, constants, target)
     kernel = TvmKernel(platforms.compiler(target.kind).compile(program.module, target).jit(), program.packs)
     choices = [sorted({dim.lo, 7, 16, 17, dim.hi}.intersection(dim.sizes)) for dim in symbolic.dims]
     combinations = list(itertools.product(*choices))

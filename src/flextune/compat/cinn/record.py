@@ -14,9 +14,9 @@ import numpy as np
 from flextune.errors import UsageError
 from flextune.printable import json_values
 from flextune.trial.measurement import Status
+from flextune.trial.variant import Variant
 from flextune.tuning.variants.points import Grid
 from flextune.tuning.variants.study import VariantTrial
-from flextune.tuning.variants.variant import Variant
 from flextune.workload.dim import Dim
 
 FORMAT = "flextune-cinn-1"

@@ -23,7 +23,7 @@ from flextune.schedule.space import SearchSpace
 from flextune.schedule.step import Step
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
-from flextune.tuning.variants.variant import Variant
+from flextune.trial.variant import Variant
 from flextune.tvm_types import PrimFunc
 
 TREE, WARPS, INNER = "tree_reduce_num", "warp_num", "spatial_inner_num"

@@ -18,14 +18,15 @@ from flextune.compat.cinn.schedules import Schedules
 from flextune.errors import ScheduleError, UsageError
 from flextune.lowering.symbolic_shapes import generic_sizes
 from flextune.platforms import platform_registry as platforms
+from flextune.platforms.symbolic_kernels import by_variant
 from flextune.target.detect import detect
 from flextune.target.target import Target
 from flextune.trial.measurement import Status
+from flextune.trial.variant import Variant
 from flextune.tuning.variants.points import Grid
 from flextune.tuning.variants.selection import Dispatch, fewest_variants
 from flextune.tuning.variants.study import Study, StudyOptions, VariantTrial
-from flextune.tuning.variants.tile_model import predicted, tile_counts
-from flextune.tuning.variants.variant import Variant
+from flextune.tuning.variants.tile_model import predicted, work_counts
 from flextune.tvm_types import PrimFunc
 from flextune.workload.dim import Dim, Weights
 
@@ -112,7 +113,7 @@ class ModelSearcher:
             for config, variants in self._candidates(schedules, option.num_measure_trials):
                 trials.append(self._trial(config, variants, studies))
                 print(trials[-1].line(), file=file, flush=True)
-        return self._best(trials)
+        return self._best(trials, target.cores)
 
     def apply(self, record: str | Path) -> TunedOperator | tuple[TunedOperator, ...]:
         """The program with the kernels that a record shows to be worth keeping; several programs, several operators.
@@ -169,8 +170,8 @@ class ModelSearcher:
             measured.append(study.trials[-1])
         return Trial.of(config, measured, self.grid.points)
 
-    def _best(self, trials: Sequence[Trial]) -> dict[str, int]:
-        total = sum(self._secs(place, trials, self.grid) for place in range(len(self.functions)))
+    def _best(self, trials: Sequence[Trial], cores: int) -> dict[str, int]:
+        total = sum(self._secs(place, trials, self.grid, cores) for place in range(len(self.functions)))
         score = (total * self.grid.weights).sum(axis=1)
         if not np.isfinite(score).any():
             errors = "; ".join(dict.fromkeys(trial.error for trial in trials if trial.error))
@@ -182,12 +183,11 @@ class ModelSearcher:
             return Dispatch.by_windows(head.grid, secs)
         return Dispatch.of(head.grid, secs, fewest_variants(secs, head.grid.weights, head.loss))
 
-    def _secs(self, place: int, trials: Sequence[Trial], grid: Grid) -> np.ndarray:
+    def _secs(self, place: int, trials: Sequence[Trial], grid: Grid, cores: int) -> np.ndarray:
         """[trials, points] of one program, by the model where nothing was measured."""
         names = [dim.name for dim in self.dims]
-        counts = tile_counts(
-            [trial.variants[place].tiles(self.functions[place], names) for trial in trials], grid.points
-        )
+        works = [trial.variants[place].work(self.functions[place], cores) for trial in trials]
+        counts = work_counts(works, names, grid.points)
         return predicted(np.stack([trial.secs(place) for trial in trials]), counts)
 
     def _operator(
@@ -197,12 +197,12 @@ class ModelSearcher:
         usable = [trial for trial in trials if trial.status is Status.OK and trial.run_secs]
         if not usable:
             raise UsageError(f"the record of {head.name!r} has no trial that went well")
-        dispatch = self._dispatch(head, self._secs(place, usable, head.grid))
+        dispatch = self._dispatch(head, self._secs(place, usable, head.grid, target.cores))
         programs = {
-            number: usable[number].variants[place].apply(function, (), target)
+            number: by_variant(function, usable[number].variants[place], (), target)
             for number in sorted(set(dispatch.variants))
         }
-        default = self._schedules(function, target).default.apply(function, (), target)
+        default = by_variant(function, self._schedules(function, target).default, (), target)
         return TunedOperator(function, self.dims, target, programs, dispatch, default)
 
 

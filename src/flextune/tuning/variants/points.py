@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -14,6 +15,43 @@ from flextune.workload.dim import LOG, UNIFORM, Dim
 
 _LISTED = 1 << 16
 """Sizes of a dimension that are looked at one by one; of longer ranges, as many that are spread over them."""
+
+
+class Places(Protocol):
+    """Sizes to measure at."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the symbols."""
+        ...
+
+    @property
+    def points(self) -> tuple[tuple[int, ...], ...]:
+        """A size of each symbol."""
+        ...
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The part of all runs that each point stands for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Sizes that are met together: those of a kernel when the model has sizes spread by weight."""
+
+    names: tuple[str, ...]
+    points: tuple[tuple[int, ...], ...]
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, names: Sequence[str], weighted: Iterable[tuple[tuple[int, ...], float]]) -> Sample:
+        """Each point once, with all its weight, in ascending order of the products of sizes."""
+        total: dict[tuple[int, ...], float] = {}
+        for point, weight in weighted:
+            total[point] = total.get(point, 0.0) + weight
+        points = sorted(total, key=lambda point: (math.prod(point), point))
+        return cls(tuple(names), tuple(points), np.array([total[point] for point in points]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +86,11 @@ class Grid:
         ((2, 128, 129, 512, 513, 600),)
         """
         return cls(tuple(dims), tuple(tuple(sorted({end for ends in windows(dim) for end in ends})) for dim in dims))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the dimensions."""
+        return tuple(dim.name for dim in self.dims)
 
     @property
     def points(self) -> tuple[tuple[int, ...], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,10 +21,10 @@ from flextune.measure.variant_service import SERVICE
 from flextune.measure.worker_process import Worker
 from flextune.target.target import Target
 from flextune.trial.measurement import Status
-from flextune.tuning.variants.points import Grid
-from flextune.tuning.variants.selection import MOST_VARIANTS, Dispatch, fewest_variants
-from flextune.tuning.variants.tile_model import measured_winners, predicted, tile_counts
-from flextune.tuning.variants.variant import Variant
+from flextune.trial.variant import Variant
+from flextune.tuning.variants.points import Places
+from flextune.tuning.variants.selection import MOST_VARIANTS
+from flextune.tuning.variants.tile_model import measured_winners, predicted, work_counts
 from flextune.tvm_types import PrimFunc
 
 
@@ -62,8 +63,15 @@ class Study:
     """Measures schedules of a program with symbolic sizes; use it in a `with` statement."""
 
     def __init__(
-        self, function: PrimFunc, constants: tuple[int, ...], target: Target, grid: Grid, options: StudyOptions
+        self,
+        function: PrimFunc,
+        constants: tuple[int, ...],
+        target: Target,
+        grid: Places,
+        options: StudyOptions,
+        deadline: float = math.inf,
     ) -> None:
+        """No measurement but the first ones of the first schedule begins after the `deadline` (`perf_counter`)."""
         self.function, self.constants, self.target, self.grid = function, constants, target, grid
         self.options = options
         self.trials: list[VariantTrial] = []
@@ -72,6 +80,8 @@ class Study:
         self._ends.callback(self._worker.close)
         self._generation = -1
         self._built: set[int] = set()
+        self._deadline = deadline
+        self._static = 0
 
     def __enter__(self) -> Self:
         return self
@@ -81,12 +91,17 @@ class Study:
     ) -> None:
         self._ends.close()
 
+    def add(self, variants: Sequence[Variant]) -> int:
+        """Take note of schedules without measuring any; returns the number of the first of them."""
+        self.trials += [VariantTrial(each) for each in variants]
+        return len(self.trials) - len(variants)
+
     def measure(self, variants: Sequence[Variant]) -> np.ndarray:
         """[variants, points]: seconds of each, measured where that decides anything, else as the tile model has it."""
-        first = len(self.trials)
-        self.trials += [VariantTrial(each) for each in variants]
-        names = [dim.name for dim in self.grid.dims]
-        counts = tile_counts([each.tiles(self.function, names) for each in variants], self.grid.points)
+        first = self.add(variants)
+        names = self.grid.names
+        works = [each.work(self.function, self.target.cores) for each in variants]
+        counts = work_counts(works, names, self.grid.points)
         ends = sorted({0, len(self.grid.points) - 1})
         most = min(self.options.per_variant, len(self.grid.points)) * len(variants)
         secs = measured_winners(
@@ -94,26 +109,44 @@ class Study:
         )
         return predicted(secs, counts)
 
-    def choose(self, secs: np.ndarray) -> Dispatch:
-        """The fewest of the measured schedules, and which of them each size gets. UsageError where none runs."""
-        chosen = fewest_variants(secs, self.grid.weights, self.options.loss, self.options.most_variants)
-        return Dispatch.of(self.grid, secs, chosen)
+    @property
+    def is_late(self) -> bool:
+        """Whether the deadline is over."""
+        return time.perf_counter() > self._deadline
 
-    def secs_at(self, number: int, sizes: Sequence[int]) -> float:
-        """Seconds of a schedule by its number at any sizes; infinity where it cannot run."""
+    def secs_at(self, number: int, sizes: Sequence[int], *, again: bool = False) -> float:
+        """Seconds of a schedule by its number at any sizes; infinity where it cannot run.
+
+        What is known is not measured `again` unless that is asked for.
+        """
         trial = self.trials[number]
         point = tuple(sizes)
-        if trial.status is Status.OK and point not in trial.run_secs:
+        if trial.status is Status.OK and (again or point not in trial.run_secs):
             self._time(number, point)
         times = trial.run_secs.get(point)
         return math.inf if trial.status is not Status.OK or times is None else statistics.median(times)
 
+    def static_secs(self, variant: Variant, sizes: Sequence[int]) -> float:
+        """Seconds of a schedule that is made for these sizes alone; infinity where it cannot run."""
+        self._tell_program()
+        self._static += 1
+        named = {"id": f"static {self._static}", "sizes": dict(zip(self.grid.names, sizes, strict=True))}
+        for request, building in (
+            ({"action": "build", "target": str(self.target), **_told(variant)}, True),
+            ({"action": "time", "repeats": self.options.repeats}, False),
+        ):
+            reply = self._asked({**request, **named}, building=building)
+            if reply["status"] != Status.OK:
+                return math.inf
+        return statistics.median(reply["run_secs"])
+
     def _secs(self, number: int, point: int) -> float:
-        return self.secs_at(number, self.grid.points[point])
+        """NaN where it is too late to measure it."""
+        return math.nan if self.is_late and number > 0 else self.secs_at(number, self.grid.points[point])
 
     def _time(self, number: int, point: tuple[int, ...]) -> None:
         trial = self.trials[number]
-        names = [dim.name for dim in self.grid.dims]
+        names = self.grid.names
         request = {"action": "time", "id": number, "sizes": dict(zip(names, point, strict=True))}
         for _ in range(2):  # a kernel that the worker has dropped is built again
             if not self._is_built(number):
@@ -131,18 +164,8 @@ class Study:
         if number in self._built:
             return True
         trial = self.trials[number]
-        variant = trial.variant
-        reply = self._asked(
-            {
-                "action": "build",
-                "id": number,
-                "target": str(self.target),
-                "trace": variant.trace.to_json(),
-                "made_at": dict(variant.made_at),
-                "assignment": dict(variant.assignment),
-            },
-            building=True,
-        )
+        request = {"action": "build", "id": number, "target": str(self.target), **_told(trial.variant)}
+        reply = self._asked(request, building=True)
         trial.status, trial.error = Status(reply["status"]), str(reply["error"])
         if trial.status is Status.OK:
             self._built.add(number)
@@ -166,3 +189,9 @@ class Study:
             return outcome.reply
         status, error = cause_of_end(outcome, building=building)
         return {"status": status, "error": error}
+
+
+def _told(variant: Variant) -> dict[str, Any]:
+    """A schedule as a worker is told of it."""
+    values = {"made_at": dict(variant.made_at), "assignment": dict(variant.assignment)}
+    return {**values, "trace": variant.trace.to_json()}

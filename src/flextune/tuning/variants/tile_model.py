@@ -1,27 +1,37 @@
-"""How long a variant takes at sizes where it was not measured: `a + b * tiles`, tiles being counted whole.
+"""How long a variant takes at sizes where it was not measured: `a + b * work`, tiles being counted whole.
 
 A schedule with a tile of 8 rows takes as long for 9 rows as for 16. In several dimensions the numbers of tiles are
-multiplied: ceil(n / tn) * ceil(m / tm).
+multiplied: ceil(n / tn) * ceil(m / tm) (`Variant.work`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+
+from flextune.workload.dim_expr import DimExpr
 
 Measure = Callable[[int, int], float]
 """Seconds of a variant at a point, by their numbers; infinity where it cannot run there."""
 
 
-def tile_counts(tiles: Sequence[Sequence[int]], points: Sequence[Sequence[int]]) -> np.ndarray:
-    """[variants, points]: whole tiles of each variant, whose tile has a size in each dimension, at each point."""
-    counts = [
-        [math.prod(math.ceil(size / tile) for size, tile in zip(point, own, strict=True)) for point in points]
-        for own in tiles
-    ]
-    return np.array(counts, dtype=np.float64)
+def work_counts(works: Sequence[DimExpr], names: Sequence[str], points: Sequence[Sequence[int]]) -> np.ndarray:
+    """[variants, points]: the work of each variant, over sizes of these names, at each point."""
+    sizes = [dict(zip(names, point, strict=True)) for point in points]
+    return np.array([[work.bind(each) for each in sizes] for work in works], dtype=np.float64)
+
+
+def cost_of(work: DimExpr, secs: np.ndarray, counts: np.ndarray) -> DimExpr | None:
+    """What a variant takes at any sizes, in picoseconds, by its times at some (NaN elsewhere) and its work there.
+
+    None where it has no times.
+    """
+    known = np.isfinite(secs)
+    if not known.any():
+        return None
+    base, step = _fit(secs[known], counts[known])
+    return work * max(0, round(1e12 * step)) + max(1, round(1e12 * base))
 
 
 def predicted(secs: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -11,8 +11,9 @@ import pytest
 from flextune.errors import UsageError
 from flextune.tuning.variants.points import Grid, random_points, windows
 from flextune.tuning.variants.selection import Dispatch, fewest_variants
-from flextune.tuning.variants.tile_model import measured_winners, predicted, tile_counts
+from flextune.tuning.variants.tile_model import measured_winners, predicted, work_counts
 from flextune.workload.dim import Dim
+from flextune.workload.dim_expr import ceil_div
 
 
 def times(tiles: Sequence[int], sizes: Sequence[int]) -> np.ndarray:
@@ -66,7 +67,7 @@ def test_a_variant_that_fails_somewhere_is_not_alone() -> None:
 def test_the_model_of_tiles_finds_the_winners_with_few_measurements() -> None:
     sizes, tiles = list(range(1, 513, 7)), (1, 2, 3, 4, 6, 8, 12)
     secs = times(tiles, sizes)
-    counts = tile_counts([(tile,) for tile in tiles], [(size,) for size in sizes])
+    counts = work_counts([ceil_div("m", tile) for tile in tiles], ["m"], [(size,) for size in sizes])
     asked: list[tuple[int, int]] = []
 
     def measure(variant: int, point: int) -> float:
@@ -82,7 +83,7 @@ def test_the_model_of_tiles_finds_the_winners_with_few_measurements() -> None:
 
 def test_a_product_of_tiles_is_fitted_in_two_dimensions() -> None:
     points = list(itertools.product((1, 5, 16, 33), (7, 20, 64)))
-    counts = tile_counts([(4, 8), (1, 16)], points)
+    counts = work_counts([ceil_div("m", 4) * ceil_div("n", 8), "m" * ceil_div("n", 16)], ["m", "n"], points)
     secs = 3.0 + 2.0 * counts
     known = np.full(secs.shape, np.nan)
     known[:, [0, -1]] = secs[:, [0, -1]]

@@ -1,0 +1,145 @@
+"""One library with several schedules of a group: chosen by size, right at all sizes, kept in the records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from flextune.apply.build import Origin, compile_model
+from flextune.apply.model_check import onnxruntime_session
+from flextune.database.store import open_database
+from flextune.errors import UsageError
+from flextune.importing.model import model_from_proto
+from flextune.optimization.hybrid import Lowering
+from flextune.optimization.shipping import ship
+from flextune.optimization.symbolic_groups import group_of, symbolic_tasks
+from flextune.plan.partition import Partition
+from flextune.target.detect import detect
+from flextune.trial.decision import Decision, Shipped
+from flextune.trial.variants_decision import VariantsDecision, VariantTimes
+from flextune.tuning.variants.candidates import Proposed, proposals
+from flextune.tuning.variants.tuned import Group
+from flextune.workload.dim import parse_dims
+from flextune.workload.dim_expr import DimExpr
+
+pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+
+DIMS = ("batch=1..3", "seq=1..40")
+SIZES = [(1, 1), (2, 7), (3, 40), (1, 39), (2, 7)]
+
+
+def network() -> onnx.ModelProto:
+    """Rows of a product with its epilogue, of any number in two dimensions."""
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.standard_normal((32, 64)), "b": rng.standard_normal(64), "v": rng.standard_normal((64, 32))}
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["p"]),
+        helper.make_node("Add", ["p", "b"], ["q"]),
+        helper.make_node("Relu", ["q"], ["r"]),
+        helper.make_node("MatMul", ["r", "v"], ["s"]),
+        helper.make_node("Add", ["s", "x"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "rows",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("batch", "seq", 32))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("batch", "seq", 32))],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.fixture(scope="module")
+def partition() -> Partition:
+    return Lowering(detect())(model_from_proto(network(), "rows", dims=parse_dims(DIMS)))
+
+
+def decided(group: Group, costs: tuple[str, ...]) -> VariantsDecision:
+    """The first schedules of the group that take constants alike, with these costs."""
+    points = [group.sizes(point) for point in group.sample.points]
+    found = proposals(group.function, group.constants, points, detect())
+    alike: list[Proposed] = [each for each in found if each.packs == found[-1].packs][: len(costs)]
+    assert len(alike) == len(costs), "the group has too few schedules for this test"
+    times = tuple(
+        VariantTimes(each.variant, DimExpr.parse(cost), ((group.sample.points[0], 1e-6),))
+        for each, cost in zip(alike, costs, strict=True)
+    )
+    return VariantsDecision(
+        key=group.key, target_key=detect().key, model="rows", reason="for a test", created="2026-01-01T00:00:00+00:00",
+        name=group.name, symbols=group.sample.names, meanings=group.meanings, ranges=group.ranges, loss=0.05,
+        candidates=times, chosen=tuple(range(len(times))),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def decisions(partition: Partition) -> dict[str, VariantsDecision]:
+    """Of each group: one schedule up to 10 rows, another one beyond, by a sum and by whole tiles."""
+    groups = {each.task.name: group_of(partition, each) for each in symbolic_tasks(partition)}
+    found = {}
+    for name, group in groups.items():
+        assert group.sample.names == ("size0",), "rows are one size, whatever the model makes them of"
+        assert group.meanings == ("batch*seq",)
+        found[name] = decided(group, ("7*size0", "60 + ceil_div(size0, 8)"))
+    assert found
+    return found
+
+
+def test_groups_are_measured_at_what_the_sizes_of_the_model_make_of_theirs(partition: Partition) -> None:
+    for each in symbolic_tasks(partition):
+        group = group_of(partition, each)
+        rows = [point[0] for point in group.sample.points]
+        assert rows == sorted(set(rows))
+        assert (rows[0], rows[-1]) == (1, 120)
+        assert group.ranges == ((1, 120),)
+        assert sum(group.sample.weights) == pytest.approx(1.0)
+        assert not set(group.others) & set(group.sample.points) or len(group.others) > 1
+
+
+def test_one_library_chooses_by_size_and_is_right_at_all(
+    partition: Partition, decisions: dict[str, VariantsDecision], tmp_path: Path
+) -> None:
+    build = compile_model(partition, {}, detect(), variants={name: each.kernels for name, each in decisions.items()})
+    assert {task.origin for task in build.tasks} == {Origin.TUNED}
+    session = onnxruntime_session(network().SerializeToString(), 1)
+    build.executable.save(tmp_path / "rows.so")
+    rng = np.random.default_rng(1)
+    for sizes in SIZES:
+        x = rng.standard_normal((*sizes, 32)).astype(np.float32)
+        np.testing.assert_allclose(build.executable.run({"x": x})["y"], session.run(None, {"x": x})[0], atol=2e-4)
+
+
+def test_the_first_of_the_least_cost_is_taken(decisions: dict[str, VariantsDecision]) -> None:
+    for each in decisions.values():
+        assert [each.at((rows,)) for rows in (1, 8, 9, 120)] == [0, 0, 1, 1]
+        assert any("size0 from 9: schedule 1" in line for line in each.details)
+
+
+def test_records_are_followed_for_ranges_that_they_hold(
+    partition: Partition, decisions: dict[str, VariantsDecision], tmp_path: Path
+) -> None:
+    with open_database(str(tmp_path / "records.db")) as database:
+        assert ship(partition, detect(), database).reason == "no records of it"
+        database.decide(decisions.values())
+        assert {each.key for each in database.decisions(Decision)} == {each.key for each in decisions.values()}
+        wider = Lowering(detect())(model_from_proto(network(), "rows", dims=parse_dims(("batch=1..3", "seq=1..900"))))
+        shipment = ship(wider, detect(), database)
+        assert shipment.shipped is Shipped.DEFAULT
+        assert "other ranges: 1..120, and it has 1..2700" in shipment.reason
+        narrower = Lowering(detect())(model_from_proto(network(), "rows", dims=parse_dims(("batch=2..3", "seq=1..9"))))
+        assert ship(narrower, detect(), database).recorded == len(decisions)
+
+
+def test_decisions_round_trip_and_refuse_what_is_incomplete(decisions: dict[str, VariantsDecision]) -> None:
+    one = next(iter(decisions.values()))
+    assert Decision.from_json(one.to_json()) == one
+    renamed = one.renamed(("rows",))
+    assert renamed is not None
+    assert (renamed.at((8,)), renamed.at((9,))) == (0, 1)
+    assert one.renamed(("a", "b")) is None
+    with pytest.raises(UsageError, match="not complete"):
+        replace(one, chosen=(7,))
