@@ -138,7 +138,7 @@ class Study:
             reply = self._asked({**request, **named}, building=building)
             if reply["status"] != Status.OK:
                 return math.inf
-        return statistics.median(reply["run_secs"])
+        return float(statistics.median(reply["run_secs"]))
 
     def _secs(self, number: int, point: int) -> float:
         """NaN where it is too late to measure it."""
