@@ -19,7 +19,7 @@ from flextune.trial.variants_decision import Point, VariantsDecision
 from flextune.tuning.variants.candidates import static_schedules
 from flextune.tuning.variants.points import Grid, Sample, random_points
 from flextune.tuning.variants.selection import Dispatch
-from flextune.tuning.variants.study import Study, StudyOptions
+from flextune.tuning.variants.study import TUNING, Study
 from flextune.tuning.variants.tuned import Group, tune_group
 from flextune.tuning.variants.workload_group import group_of_workload
 from flextune.workload.dim import Dim
@@ -43,12 +43,12 @@ def measured(workloads: Sequence[str], sizes: int, trials: int, minutes: float) 
 
 def _row(workload: SymbolicWorkload, target: Target, sizes: int, trials: int, secs: float) -> Row:
     group = group_of_workload(workload)
-    decision = tune_group(group, target, StudyOptions(), time.perf_counter() + secs)
+    decision = tune_group(group, target, TUNING, time.perf_counter() + secs)
     unseen = dict.fromkeys(random_points(workload.dims, sizes, np.random.default_rng(40)))
     grid = Grid.of_windows(workload.dims)
     sample = Sample(grid.names, grid.points, grid.weights)
     points: list[Row] = []
-    with Study(group.function, group.constants, target, sample, StudyOptions()) as study:
+    with Study(group.function, group.constants, target, sample, TUNING) as study:
         study.add([decision.candidates[number].variant for number in decision.chosen])
         windows = _windows(study, grid, len(decision.chosen))
         ends = time.perf_counter() + secs

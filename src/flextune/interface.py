@@ -42,7 +42,7 @@ from flextune.tuning.loop import tune_workload
 from flextune.tuning.result import TuningResult
 from flextune.tuning.search_options import SearchOptions
 from flextune.tuning.task_search import peak_flops
-from flextune.tuning.variants.study import StudyOptions
+from flextune.tuning.variants.study import TUNING
 from flextune.tuning.variants.tuned import tune_group
 from flextune.tuning.variants.workload_group import group_of_workload
 from flextune.workload.parse import parse_workload
@@ -211,7 +211,7 @@ def tune_ranges(
     """
     given = SymbolicWorkload.parse(workload) if isinstance(workload, str) else workload
     deadline = time.perf_counter() + Budget(minutes=minutes).secs_left(0.0)
-    found = tune_group(group_of_workload(given), target_of(target), StudyOptions(), deadline)
+    found = tune_group(group_of_workload(given), target_of(target), TUNING, deadline)
     with opened(database) as records:
         records.decide([found])
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from tvm import tirx
@@ -14,11 +15,8 @@ _VARIANTS = "flextune.variants"
 
 
 def with_variants(function: PrimFunc, costs: Mapping[str, DimExpr]) -> PrimFunc:
-    """The function with the names of those that may be called instead, itself first, and what each costs.
-
-    Costs are over the symbols of the function. Without costs it stays what it is.
-    """
-    return function.with_attr(_VARIANTS, {name: str(cost) for name, cost in costs.items()}) if costs else function
+    """The function with the names of those that may be called, itself first, and what each costs over its symbols."""
+    return function.with_attr(_VARIANTS, json.dumps([[name, str(cost)] for name, cost in costs.items()]))
 
 
 def variants_of(
@@ -30,8 +28,8 @@ def variants_of(
         if function is None or _VARIANTS not in (function.attrs or {}):
             continue
         sizes = _sizes(function, step, tensors)
-        for name, cost in function.attrs[_VARIANTS].items():
-            yield Variant(number, str(name), DimExpr.parse(str(cost)).substitute(sizes))
+        for name, cost in json.loads(str(function.attrs[_VARIANTS])):
+            yield Variant(number, name, DimExpr.parse(cost).substitute(sizes))
 
 
 def _sizes(function: PrimFunc, step: Step, tensors: Sequence[TensorType]) -> dict[str, Size]:

@@ -45,7 +45,7 @@ def replace_functions(module: tvm.IRModule, replacements: Mapping[str, Replaceme
     rewriter = _Rewriter(module, replacements)
     used = relax.transform.DeadCodeElimination(with_bodies(module, ["main"]))(mutated(module, rewriter))
     for name, function in rewriter.variants.items():  # which nothing calls by name
-        used[name] = function
+        used.update_func(tvm.ir.GlobalVar(name), function)
     return used
 
 
@@ -89,14 +89,14 @@ class _Rewriter(relax.PyExprMutator):  # type: ignore[misc]
             if replacement.workload_key is not None:
                 called = kernel_name(name, replacement.workload_key)
             function = self._finished(name, replacement, replacement.function)
-            others = {
-                f"{called}_variant{number}": self._finished(name, replacement, other)
-                for number, (other, _) in enumerate(replacement.variants[1:], 1)
-            }
-            self.variants |= others
-            costs = [cost for _, cost in replacement.variants]
-            function = with_variants(function, dict(zip((called, *others), costs, strict=False)))
-            self._variables[id(replacement)] = self.builder_.add_func(function, called)
+            variable = self._variables[id(replacement)] = self.builder_.add_func(function, called)
+            if replacement.variants:
+                others = [self._finished(name, replacement, other) for other, _ in replacement.variants[1:]]
+                names = [f"{variable.name_hint}_variant{number}" for number in range(1, len(replacement.variants))]
+                costs = [cost for _, cost in replacement.variants]
+                named = dict(zip((variable.name_hint, *names), costs, strict=True))
+                self.builder_.update_func(variable, with_variants(function, named))
+                self.variants |= zip(names, others, strict=True)
         return self._variables[id(replacement)]
 
     def _finished(self, name: str, replacement: Replacement, function: PrimFunc) -> PrimFunc:

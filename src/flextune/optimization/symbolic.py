@@ -32,7 +32,7 @@ from flextune.trial.measurement import Status
 from flextune.trial.variants_decision import VariantsDecision
 from flextune.tuning.tune_options import TuneOptions
 from flextune.tuning.variants.points import random_points
-from flextune.tuning.variants.study import StudyOptions
+from flextune.tuning.variants.study import TUNING
 from flextune.tuning.variants.tuned import tune_group
 from flextune.workload.dim import Dim
 
@@ -195,7 +195,7 @@ def _tuned_groups(
         secs = left if math.isinf(left) else left * share / sum(one for _, one in waiting[place:])
         try:
             decision = tune_group(
-                group_of(partition, each), target, StudyOptions(), time.perf_counter() + max(secs, _LEAST_GROUP_SECS)
+                group_of(partition, each), target, TUNING, time.perf_counter() + max(secs, _LEAST_GROUP_SECS)
             )
         except FlextuneError as error:
             untuned[each.task.name] = str(error)

@@ -28,9 +28,9 @@ class VariantTimes:
     variant: Variant
     """The schedule."""
     cost: DimExpr | None
-    """What a call takes at any sizes, in picoseconds, by the model of tiles; None where it does not run."""
+    """What a call takes at any sizes, in femtoseconds, by the model of tiles; None where it does not run."""
     secs: tuple[tuple[Point, float], ...]
-    """Measured: sizes, and the median of the seconds there."""
+    """Measured: sizes, and the seconds there."""
     error: str = ""
     """Why it does not run."""
 

@@ -8,14 +8,14 @@ from flextune.analysis.symbols import bound, symbols_of
 from flextune.tvm_types import PrimFunc
 from flextune.workload.tir import from_prim_func
 
-_FIRST = 10_007
-"""No size in a model is likely to be this prime, or one of those that follow."""
+_FIRST = 53
+"""Hardly a size in a model is this prime or one of those that follow, and their products are no large tensors."""
 
 
 def group_key(function: PrimFunc, constants: tuple[int, ...]) -> str:
     """Equal for groups that compute the same, whatever the ranges of their sizes and the names of these are.
 
-    It is the key of the workload at sizes that occur nowhere else.
+    It is the key of the workload at sizes that hardly occur elsewhere.
     """
     sizes = dict(zip((str(each.name) for each in symbols_of(function)), _primes(), strict=False))
     return from_prim_func(bound(function, sizes), "group", constants).key

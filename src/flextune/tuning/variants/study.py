@@ -33,7 +33,9 @@ class StudyOptions:
     """How schedules are measured and chosen."""
 
     repeats: int = 3
-    """Times of each schedule at each size, of which the median counts."""
+    """Times of each schedule at each size, of which the median counts,"""
+    smallest: bool = False
+    """or the smallest one: what else a machine does only adds to it."""
     timeout_secs: float = 30.0
     """For building a kernel, and for all its times at one size."""
     per_variant: int = 5
@@ -47,6 +49,10 @@ class StudyOptions:
             raise UsageError("repeats, measurements and variants are at least 1")
         if not self.timeout_secs > 0 or not 0 <= self.loss < math.inf:
             raise UsageError(f"expected a timeout > 0 and a loss >= 0, got {self.timeout_secs} s and {self.loss}")
+
+
+TUNING = StudyOptions(repeats=5, smallest=True)
+"""For groups of models, and workloads with ranges of sizes."""
 
 
 @dataclass(slots=True)
@@ -114,6 +120,10 @@ class Study:
         """Whether the deadline is over."""
         return time.perf_counter() > self._deadline
 
+    def typical(self, run_secs: Sequence[float]) -> float:
+        """The one of several times that counts."""
+        return min(run_secs) if self.options.smallest else statistics.median(run_secs)
+
     def secs_at(self, number: int, sizes: Sequence[int], *, again: bool = False) -> float:
         """Seconds of a schedule by its number at any sizes; infinity where it cannot run.
 
@@ -124,7 +134,7 @@ class Study:
         if trial.status is Status.OK and (again or point not in trial.run_secs):
             self._time(number, point)
         times = trial.run_secs.get(point)
-        return math.inf if trial.status is not Status.OK or times is None else statistics.median(times)
+        return math.inf if trial.status is not Status.OK or times is None else self.typical(times)
 
     def static_secs(self, variant: Variant, sizes: Sequence[int]) -> float:
         """Seconds of a schedule that is made for these sizes alone; infinity where it cannot run."""
@@ -138,7 +148,7 @@ class Study:
             reply = self._asked({**request, **named}, building=building)
             if reply["status"] != Status.OK:
                 return math.inf
-        return float(statistics.median(reply["run_secs"]))
+        return self.typical(reply["run_secs"])
 
     def _secs(self, number: int, point: int) -> float:
         """NaN where it is too late to measure it."""

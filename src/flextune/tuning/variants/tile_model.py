@@ -23,7 +23,7 @@ def work_counts(works: Sequence[DimExpr], names: Sequence[str], points: Sequence
 
 
 def cost_of(work: DimExpr, secs: np.ndarray, counts: np.ndarray) -> DimExpr | None:
-    """What a variant takes at any sizes, in picoseconds, by its times at some (NaN elsewhere) and its work there.
+    """What a variant takes at any sizes, in femtoseconds, by its times at some (NaN elsewhere) and its work there.
 
     None where it has no times.
     """
@@ -31,7 +31,7 @@ def cost_of(work: DimExpr, secs: np.ndarray, counts: np.ndarray) -> DimExpr | No
     if not known.any():
         return None
     base, step = _fit(secs[known], counts[known])
-    return work * max(0, round(1e12 * step)) + max(1, round(1e12 * base))
+    return work * max(0, round(1e15 * step)) + max(1, round(1e15 * base))
 
 
 def predicted(secs: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -69,9 +69,7 @@ def tune_group(group: Group, target: Target, options: StudyOptions, deadline: fl
         errors = dict.fromkeys(trial.error for trial in study.trials if trial.error)
         chosen = _chosen(group, proposed, costs, predicted(*table), options, tuple(errors))
         candidates = tuple(
-            VariantTimes(
-                trial.variant, cost if trial.status is Status.OK else None, _medians(study, number), trial.error
-            )
+            VariantTimes(trial.variant, cost if trial.status is Status.OK else None, _times(study, number), trial.error)
             for number, (trial, cost) in enumerate(zip(study.trials, costs, strict=True))
         )
         decision = VariantsDecision(
@@ -100,12 +98,12 @@ def _table(study: Study, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             continue
         for place, point in enumerate(study.grid.points):
             if point in trial.run_secs:
-                own[place] = float(np.median(trial.run_secs[point]))
+                own[place] = study.typical(trial.run_secs[point])
     return secs, counts
 
 
-def _medians(study: Study, number: int) -> tuple[tuple[Point, float], ...]:
-    return tuple((point, float(np.median(secs))) for point, secs in study.trials[number].run_secs.items())
+def _times(study: Study, number: int) -> tuple[tuple[Point, float], ...]:
+    return tuple((point, study.typical(secs)) for point, secs in study.trials[number].run_secs.items())
 
 
 def _chosen(
