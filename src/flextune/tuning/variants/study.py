@@ -33,9 +33,7 @@ class StudyOptions:
     """How schedules are measured and chosen."""
 
     repeats: int = 3
-    """Times of each schedule at each size, of which the median counts,"""
-    smallest: bool = False
-    """or the smallest one: what else a machine does only adds to it."""
+    """Times of each schedule at each size, of which the median counts, or the smallest one (`smallest`)."""
     timeout_secs: float = 30.0
     """For building a kernel, and for all its times at one size."""
     per_variant: int = 5
@@ -43,6 +41,8 @@ class StudyOptions:
     loss: float = 0.05
     """What the chosen schedules may lose on the best one at any size."""
     most_variants: int = MOST_VARIANTS
+    smallest: bool = False
+    """Whether the smallest time counts: what else a machine does only adds to it."""
 
     def __post_init__(self) -> None:
         if self.repeats < 1 or self.per_variant < 1 or self.most_variants < 1:
