@@ -29,8 +29,8 @@ from flextune.optimization.rival import (
 )
 from flextune.optimization.sharing import PartBuilder, shared
 from flextune.optimization.shipping import Shipment, optimize_and_ship, ship
-from flextune.optimization.verdict import recorded_verdict
 from flextune.optimization.symbolic import SymbolicResult, optimize_symbolic
+from flextune.optimization.verdict import recorded_verdict
 from flextune.plan.partition import Partition, partition_model
 from flextune.platforms.estimator import TargetEstimator, plan_estimator
 from flextune.target.target import Target

@@ -384,13 +384,10 @@ class RuntimeDecision(Decision):
 
 
 _COMMON = ("key", "target_key", "model", "reason", "created")
-_KINDS: Registry[type[Decision]] = Registry(
-    "kind of decision",
-    {
-        **{kind.KIND: kind for kind in (GroupDecision, LayoutDecision, Verdict, RuntimeDecision)},
-        "variants": "flextune.trial.variants_decision:VariantsDecision",
-    },
-)
+_HERE: dict[str, type[Decision] | str] = {
+    kind.KIND: kind for kind in (GroupDecision, LayoutDecision, Verdict, RuntimeDecision)
+}
+_KINDS = Registry("kind of decision", {**_HERE, "variants": "flextune.trial.variants_decision:VariantsDecision"})
 
 
 def _migrated(values: Any) -> Mapping[str, Any]:
