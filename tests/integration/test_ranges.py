@@ -43,10 +43,10 @@ def network(path: Path) -> Path:
 def test_a_model_is_tuned_over_ranges_and_compiled_by_its_records(tmp_path: Path) -> None:
     model, db, library = network(tmp_path / "rows.onnx"), str(tmp_path / "records.db"), tmp_path / "rows.so"
     runner = CliRunner()
-    tuned = runner.invoke(app, ["tune", str(model), *DIMS, "--minutes", "0.15", "--db", db, "--json"])
+    tuned = runner.invoke(app, ["tune", str(model), *DIMS, "--minutes", "0.3", "--db", db, "--json"])
     assert tuned.exit_code == 0, tuned.output
     facts = json.loads(tuned.stdout)
-    assert facts["groups"], "no group was tuned"
+    assert facts["groups"], facts["untuned"]
     assert facts["compared"], "the builds were not compared"
     assert not facts["failures"]
     compiled = runner.invoke(app, ["compile", str(model), *DIMS, "--db", db, "-o", str(library), "--json"])

@@ -175,7 +175,7 @@ def _as_one(found: SymbolicResult) -> ABTestResult:
 def _tuned_groups(
     partition: Partition, target: Target, options: TuneOptions, database: Database, ends: float
 ) -> tuple[dict[str, VariantsDecision], dict[str, str]]:
-    """Decisions by the names of tasks, and why there is none for the others."""
+    """Decisions by the names of tasks, and why there is none for the others. The largest group is tuned in any case."""
     found: dict[str, VariantsDecision] = {}
     untuned: dict[str, str] = {}
     waiting = []
@@ -189,7 +189,7 @@ def _tuned_groups(
             waiting.append((each, share))
     for place, (each, share) in enumerate(waiting):
         left = ends - time.perf_counter()
-        if left < _LEAST_GROUP_SECS:
+        if left < _LEAST_GROUP_SECS and place > 0:
             untuned[each.task.name] = "the budget was used up"
             continue
         secs = left if math.isinf(left) else left * share / sum(one for _, one in waiting[place:])
