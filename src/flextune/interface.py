@@ -76,6 +76,7 @@ def optimize(
     minutes: float | None = 2.0,
     *,
     example_inputs: Any = None,
+    dynamic_shapes: Any = None,
     database: DatabaseLike = None,
     trials: int | None = None,
     precision: str = "float32",
@@ -91,8 +92,9 @@ def optimize(
     """A model tuned on this machine and built: never slower than with default schedules, its outputs checked.
 
     `model` is the path of an ONNX file, an `onnx.ModelProto`, a `torch.nn.Module` (with `example_inputs`, the arguments
-    of one call), or a networkx graph. Tuning takes `minutes` of wall time, or `trials` in all; with `minutes=0` nothing
-    is tuned, and what the `database` knows is used. Every trial is recorded there, and later calls go on from there.
+    of one call, and perhaps `dynamic_shapes`, as in `flextune.from_torch`), or a networkx graph. Tuning takes `minutes`
+    of wall time, or `trials` in all; with `minutes=0` nothing is tuned, and what the `database` knows is used. Every
+    trial is recorded there, and later calls go on from there. A model whose sizes have ranges gets default schedules.
     `precision` is what to compute in (`float32` or `bfloat16`), `shapes` fixes dynamic inputs by name, `values` makes
     constants of inputs (`{"sr": 16000}`), `without` names passes to do without, `target` another description of this
     machine. `on_progress` is called with every event of the run (`flextune.tuning.events`). What cannot be compiled of
@@ -113,7 +115,8 @@ def optimize(
     computed.check(chosen)
     check_passes(without)
     with nullcontext() if budget is None else local_processes(chosen) as interpreter:
-        read = model_of(model, shapes, example_inputs, only_own=only_own, values=values)
+        read = model_of(model, shapes, example_inputs, only_own=only_own, values=values, dynamic_shapes=dynamic_shapes)
+        budget = None if read.dims else budget
         split = split_model(read, Lowering(chosen, tuple(without), computed), options)
         found = optimize_parts(split, chosen, budget, database, given_search, callbacks, began, interpreter)
     if found.shipment is None:

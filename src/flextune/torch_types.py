@@ -12,4 +12,5 @@ TorchTensor: TypeAlias = Any  # torch.Tensor
 ExportedProgram: TypeAlias = Any  # torch.export.ExportedProgram: a module's graph for inputs of given shapes
 GraphModule: TypeAlias = Any  # torch.fx.GraphModule: a module that runs a graph of calls
 GraphNode: TypeAlias = Any  # torch.fx.Node: one call, input or output of such a graph
+SymbolicSize: TypeAlias = Any  # torch.SymInt: a size that differs from call to call
 TorchOperator: TypeAlias = Any  # an operator as graphs name it: torch.ops.aten.sign.default, or a built-in function

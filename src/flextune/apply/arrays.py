@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from flextune.aligned import aligned_empty, is_aligned
+from flextune.aligned import address, aligned_empty, is_aligned
 from flextune.errors import UsageError
 from flextune.importing.values import STORAGE, ValueSpec, array_type
 
@@ -64,14 +66,25 @@ def apart(inputs: Mapping[ValueSpec, Any], outputs: Sequence[Any], model: str) -
 
     Outputs that have no memory yet are None.
     """
-    written = [output for output in outputs if output is not None]
-    for index, output in enumerate(written):
-        if any(np.may_share_memory(output, other) for other in written[:index]):
-            raise UsageError(f"{model}: the memory given for outputs overlaps; give each output its own")
+    written = sorted(_span(output) for output in outputs if output is not None and output.nbytes)
+    if any(begin < end for (_, end), (begin, _) in pairwise(written)):
+        raise UsageError(f"{model}: the memory given for outputs overlaps; give each output its own")
     return [
-        _copy(spec, array) if spec.is_numeric and any(np.may_share_memory(array, o) for o in written) else array
+        _copy(spec, array) if spec.is_numeric and _meets(_span(array), written) else array
         for spec, array in inputs.items()
     ]
+
+
+def _span(array: np.ndarray) -> tuple[int, int]:
+    """Where a contiguous array begins and ends in memory."""
+    begin = address(array)
+    return begin, begin + array.nbytes
+
+
+def _meets(span: tuple[int, int], others: Sequence[tuple[int, int]]) -> bool:
+    """Whether a part of memory overlaps one of others, which are in order and apart from each other."""
+    before = bisect_left(others, span[1], key=lambda other: other[0])
+    return before > 0 and others[before - 1][1] > span[0]
 
 
 def stored(array: np.ndarray) -> np.ndarray:

@@ -26,17 +26,20 @@ def model_of(
     *,
     only_own: bool = True,
     values: Values | None = None,
+    dynamic_shapes: Any = None,
 ) -> Model:
     """An ONNX file or `ModelProto`, a PyTorch module with `example_inputs`, a networkx graph, or a `Model` itself.
 
     `shapes` fixes the shapes of inputs by name and `values` makes constants of them, where the model is ONNX;
-    `example_inputs` are as in `flextune.from_torch`. Without `only_own`, ONNX models may hold what only another runtime
-    computes. ModelError for a model that cannot be read, UsageError for anything else.
+    `example_inputs` and `dynamic_shapes` are as in `flextune.from_torch`. Without `only_own`, ONNX models may hold what
+    only another runtime computes. ModelError for a model that cannot be read, UsageError for anything else.
     """
     if shapes is not None and not _are_shapes(shapes):
         raise UsageError(f"expected shapes by the names of inputs, as in {{'x': (1, 3, 224, 224)}}, got {shapes!r:.80}")
     if example_inputs is not None and isinstance(given, str | Path | onnx.ModelProto | Model | networkx.Graph):
         raise UsageError(f"example_inputs are for PyTorch modules; a {type(given).__name__} says what it takes")
+    if dynamic_shapes is not None and example_inputs is None:
+        raise UsageError("dynamic_shapes are for PyTorch modules, and go with example_inputs")
     if isinstance(given, str | Path):
         return load_model(given, shapes, only_own=only_own, values=values)
     if isinstance(given, onnx.ModelProto):
@@ -55,7 +58,7 @@ def model_of(
             raise UsageError(
                 "a PyTorch module needs example_inputs: the arguments of one call, as in flextune.from_torch"
             )
-        return from_torch(given, example_inputs)
+        return from_torch(given, example_inputs, dynamic_shapes=dynamic_shapes)
     raise UsageError(
         "expected an ONNX model or its path, a PyTorch module with example_inputs, or a networkx graph, got "
         f"{type(given).__name__}"

@@ -10,6 +10,7 @@ from flextune.importing.torch_export import EXTRA
 from flextune.torch_backend.backend_options import BackendOptions
 from flextune.torch_backend.compiled import CompiledGraph
 from flextune.torch_backend.graph_inputs import GraphInputs
+from flextune.torch_backend.graph_sizes import GraphSizes
 from flextune.torch_backend.journal import Journal, reason_of
 from flextune.torch_import import load_torch
 
@@ -32,15 +33,22 @@ def compile_graph(
         torch = load_torch("the backend flextune", EXTRA)
         _say_what_a_mode_does(mode)
         _say_that_records_are_missing(chosen)
-        inputs = GraphInputs.of(torch, example_inputs)
-        compiled = CompiledGraph(torch, graph, inputs, chosen, journal)
-        compiled.prepare(example_inputs)
+        examples = [_number_of(torch, value) for value in example_inputs]
+        sizes = GraphSizes.of(torch, graph)
+        inputs = GraphInputs.of(torch, examples, sizes.scalars)
+        compiled = CompiledGraph(torch, graph, inputs, sizes, chosen, journal)
+        compiled.prepare(examples)
     except Exception as error:  # whatever it is, PyTorch can run the graph
         if journal.is_strict:
             raise
         journal.left("building", reason_of(error))
         return graph.forward  # type: ignore[no-any-return]
     return compiled
+
+
+def _number_of(torch: Any, value: Any) -> Any:
+    """The number that a size is at present; asking PyTorch for it would fix the graph to that size."""
+    return value.node.hint if isinstance(value, torch.SymInt) else value
 
 
 def operators_of(graph: Any) -> str:

@@ -11,17 +11,22 @@ from flextune.errors import ModelError
 
 @dataclass(frozen=True, slots=True)
 class GraphInputs:
-    """Which inputs of a captured graph change from call to call, and which are its weights, by position."""
+    """Which inputs of a captured graph change from call to call, and which are its weights, by position.
+
+    Those that are numbers are neither; see `flextune.torch_backend.graph_sizes`.
+    """
 
     varying: tuple[int, ...]
     weights: tuple[int, ...]
 
     @classmethod
-    def of(cls, torch: Any, example_inputs: Sequence[Any]) -> GraphInputs:
-        """ModelError when an input is no tensor of fixed shape on the CPU."""
+    def of(cls, torch: Any, example_inputs: Sequence[Any], scalars: Sequence[int] = ()) -> GraphInputs:
+        """ModelError when an input is neither a tensor on the CPU nor a whole number."""
         varying: list[int] = []
         weights: list[int] = []
         for position, value in enumerate(example_inputs):
+            if position in scalars or (isinstance(value, int) and not isinstance(value, bool)):
+                continue
             _check_input(torch, position, value)
             (weights if _is_weight(torch, value) else varying).append(position)
         if not varying:
@@ -32,13 +37,11 @@ class GraphInputs:
 def _check_input(torch: Any, position: int, value: Any) -> None:
     if not isinstance(value, torch.Tensor):
         raise ModelError(
-            f"input {position} is {type(value).__name__}, not a tensor: sizes that change from call to call are not "
-            "supported; use torch.compile(..., dynamic=False)"
+            f"input {position} is {type(value).__name__}, not a tensor or a size; other numbers that change from "
+            "call to call are not supported: use torch.compile(..., dynamic=False), or give them as tensors"
         )
     if not is_plain(torch, value):
         raise ModelError(f"input {position} is a {type(value).__name__}; expected dense tensors, without subclasses")
-    if any(not isinstance(size, int) for size in value.shape):
-        raise ModelError(f"input {position} has no fixed shape; use torch.compile(..., dynamic=False)")
     if value.device.type != "cpu":
         raise ModelError(f"input {position} is on {value.device}; expected tensors on the CPU")
     if value.is_complex() or value.is_quantized:

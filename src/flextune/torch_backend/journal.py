@@ -75,6 +75,13 @@ class Journal:
         self._add(GraphEntry(self._graph, self._operators, False, reason))
         warnings.warn(f"flextune leaves a graph to PyTorch: {reason}", stacklevel=2)
 
+    def each_size(self, reason: str) -> None:
+        """The graph is built for single sizes, because it cannot be for ranges of them; UsageError as for `left`."""
+        if self.is_strict:
+            raise UsageError(f"flextune cannot build a graph for ranges of sizes: {reason}")
+        LOGGER.info("graph %d is built for each size: %s", self._graph, reason)
+        warnings.warn(f"flextune builds a graph anew for each of its sizes: {reason}", stacklevel=2)
+
     def _add(self, entry: GraphEntry) -> None:
         _ENTRIES.append(entry)
         LOGGER.info("%s", entry)

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flextune.errors import ModelError
-
-Give = Callable[[Sequence[Any], dict[int, Any]], Any]
-"""The inputs of a call, and what was computed in it by position -> one output."""
-
-
-@dataclass(frozen=True, slots=True)
-class Strided:
-    """How a tensor lies in its memory."""
-
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-    offset: int
-
-    @classmethod
-    def of(cls, tensor: Any) -> Strided:
-        return cls(tuple(tensor.size()), tuple(tensor.stride()), tensor.storage_offset())
+from flextune.torch_backend.layouts import Layout, Strided
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +28,12 @@ class Shared:
     members: tuple[tuple[int, Strided], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class OutputPlan:
     """What a graph gives, as seen in a run of PyTorch.
 
-    Every output is a view of an input (`views`), the very tensor that is another output (`same`), or computed: in
-    memory shared with others (`shared`), with strides of its own (`strided`), or contiguous.
+    Every output is a view of an input (`views`), the very tensor that is another output (`same`), a number, or
+    computed: in memory shared with others (`shared`), with strides of its own (`strided`), or contiguous.
     """
 
     count: int
@@ -57,26 +42,27 @@ class OutputPlan:
     same: dict[int, int]
     shared: tuple[Shared, ...]
     strided: dict[int, Strided]
+    numbers: dict[int, int]
 
     @classmethod
-    def of(cls, inputs: Sequence[Any], outputs: Sequence[Any], computed: Sequence[int]) -> OutputPlan:
+    def of(cls, inputs: Sequence[Layout | int], outputs: Sequence[Layout | int], computed: Sequence[int]) -> OutputPlan:
         """ModelError for outputs that cannot be given in this way."""
-        views = {number: view for number, each in enumerate(outputs) if (view := _view_of_input(inputs, each))}
+        tensors = {number: each for number, each in enumerate(outputs) if isinstance(each, Layout)}
+        views = {number: view for number, each in tensors.items() if (view := _view_of_input(inputs, each))}
         own = [number for number in computed if number not in views]
-        if any(outputs[number].requires_grad for number in own):
-            raise ModelError("it records gradients, whatever the mode that it is called in")
         same = {
-            number: next(other for other in computed if outputs[other] is each)
-            for number, each in enumerate(outputs)
+            number: next(other for other in computed if tensors[other].tensor == each.tensor)
+            for number, each in tensors.items()
             if number not in views and number not in computed
         }
         by_storage: dict[int, list[int]] = {}
         for number in own:
-            by_storage.setdefault(_storage(outputs[number]), []).append(number)
-        shared = tuple(_shared(outputs, group) for group in by_storage.values() if len(group) > 1)
+            by_storage.setdefault(tensors[number].storage, []).append(number)
+        shared = tuple(_shared(tensors, group) for group in by_storage.values() if len(group) > 1)
         alone = [group[0] for group in by_storage.values() if len(group) == 1]
-        strided = {number: _checked(outputs[number]) for number in alone if not outputs[number].is_contiguous()}
-        return cls(len(outputs), views, same, shared, strided)
+        strided = {n: tensors[n].where.checked() for n in alone if not tensors[n].where.is_contiguous}
+        numbers = {number: each for number, each in enumerate(outputs) if isinstance(each, int)}
+        return cls(len(outputs), views, same, shared, strided, numbers)
 
     def fits(self, inputs: Sequence[Any]) -> bool:
         """Whether the inputs whose views are outputs lie in memory as they did."""
@@ -84,7 +70,7 @@ class OutputPlan:
 
     def give(self, torch: Any, inputs: Sequence[Any], computed: dict[int, Any]) -> tuple[Any, ...]:
         """The outputs from what was computed, by number."""
-        found = dict(computed)
+        found: dict[int, Any] = computed | self.numbers
         for number, where in self.strided.items():
             found[number] = _filled(
                 torch.empty_strided(where.size, where.stride, dtype=found[number].dtype), found[number]
@@ -99,14 +85,14 @@ class OutputPlan:
         return tuple(found[self.same.get(number, number)] for number in range(self.count))
 
 
-def _view_of_input(inputs: Sequence[Any], output: Any) -> InputView | None:
+def _view_of_input(inputs: Sequence[Layout | int], output: Layout) -> InputView | None:
     for position, given in enumerate(inputs):
-        if _storage(given) != _storage(output):
+        if isinstance(given, int) or given.storage != output.storage:
             continue
         if given.dtype != output.dtype:
             raise ModelError("an output is a view of an input in another type")
-        where = Strided(tuple(output.size()), tuple(output.stride()), output.storage_offset() - given.storage_offset())
-        return InputView(position, tuple(given.stride()), where, output is given)
+        where = Strided(output.where.size, output.where.stride, output.where.offset - given.where.offset)
+        return InputView(position, given.where.stride, where, output.tensor == given.tensor)
     return None
 
 
@@ -117,25 +103,11 @@ def _view(given: Any, view: InputView) -> Any:
     return given.as_strided(where.size, where.stride, given.storage_offset() + where.offset)
 
 
-def _shared(outputs: Sequence[Any], numbers: Sequence[int]) -> Shared:
+def _shared(outputs: Mapping[int, Layout], numbers: Sequence[int]) -> Shared:
     first = outputs[numbers[0]]
     if any(outputs[number].dtype != first.dtype for number in numbers):
         raise ModelError("two outputs are the same memory in different types")
-    elements = first.untyped_storage().nbytes() // first.element_size()
-    return Shared(elements, tuple((number, _checked(outputs[number])) for number in numbers))
-
-
-def _checked(output: Any) -> Strided:
-    """How an output lies in memory. ModelError where elements share memory in another way than by broadcasting."""
-    reach = 1
-    dims = sorted(zip(output.stride(), output.size(), strict=True))
-    for stride, size in dims:
-        if size <= 1 or stride == 0:
-            continue
-        if stride < reach:
-            raise ModelError("elements of an output overlap")
-        reach = stride * (size - 1) + reach
-    return Strided.of(output)
+    return Shared(first.elements, tuple((number, outputs[number].where.checked()) for number in numbers))
 
 
 def _filled(place: Any, value: Any) -> Any:
@@ -146,7 +118,3 @@ def _filled(place: Any, value: Any) -> Any:
             target, source = target.narrow(axis, 0, 1), source.narrow(axis, 0, 1)
     target.copy_(source)
     return place
-
-
-def _storage(tensor: Any) -> int:
-    return int(tensor.untyped_storage()._cdata)

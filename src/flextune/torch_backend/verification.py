@@ -52,7 +52,9 @@ def first_difference(
 
 
 def difference(torch: Any, got: Any, want: Any, only_finite: bool = False) -> str:
-    """How two tensors differ beyond rounding; empty where they agree."""
+    """How two tensors, or numbers, differ beyond rounding; empty where they agree."""
+    if not isinstance(want, torch.Tensor):
+        return "" if got == want else f"{got} where {want} was expected"
     if got.dtype != want.dtype or got.shape != want.shape:
         return f"{got.dtype}{list(got.shape)} where {want.dtype}{list(want.shape)} was expected"
     if str(want.dtype) not in TOLERANCES:

@@ -48,7 +48,8 @@ CASES: dict[str, tuple[Callable, str]] = {
     "a conjugate view": (lambda t: (lambda x: x.imag * 2, (t.randn(3, dtype=t.complex64).conj(),)), "input 0"),
     "no elements": (lambda t: (t.nn.Linear(4, 3).eval(), (t.randn(0, 4),)), "no elements"),
     "no elements in an output": (lambda t: (lambda x: x[:0] * 2, (t.randn(3, 4),)), "no elements"),
-    "sizes that change": (lambda t: (lambda x, n: x * n, (t.randn(3), 7)), ""),
+    "a number": (lambda t: (lambda x, n: x * n, (t.randn(3), 7)), ""),
+    "a number that is no integer": (lambda t: (lambda x, n: x * n, (t.randn(3), 0.7)), ""),
     "float64 without a formula": (lambda t: (lambda x: t.erf(x), (t.randn(3, dtype=t.float64),)), ""),
     "only weights": (lambda t: (t.nn.ParameterList([t.randn(3)]).__getitem__, (0,)), ""),
     "bfloat16 weights": (lambda t: (t.nn.Linear(4, 3).bfloat16(), (t.randn(2, 4).bfloat16(),)), ""),
@@ -165,8 +166,3 @@ def test_records_that_are_asked_for_and_missing_are_told(torch, compiled, newly_
     with pytest.warns(UserWarning, match="there is no missing.db; graphs get default schedules"):
         torch.testing.assert_close(compiled(torch.nn.ReLU(), options={"db": "missing.db"})(x), x.relu())
     assert newly_built() == 1
-
-
-def test_changing_sizes_name_the_way_out(torch, compiled) -> None:
-    with pytest.warns(UserWarning, match="dynamic=False"):
-        compiled(torch.nn.ReLU(), dynamic=True)(torch.randn(3, 5))
