@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +14,15 @@ from onnx import helper
 from flextune.apply import build, hybrid_build
 from flextune.apply.build import Build
 from flextune.apply.hybrid_build import HybridOptions, SplitModel, split_model
+from flextune.apply.model_runner import LocalModelRunner
 from flextune.database.store import open_database
 from flextune.errors import BuildError, UsageError
 from flextune.importing.model import model_from_proto
 from flextune.optimization import contender, hybrid, shipping
+from flextune.optimization.contender import Contest
 from flextune.optimization.hybrid import Lowering, optimize_split, ship_split
 from flextune.optimization.rival import against_rival, as_recorded, recorded_runtime
+from flextune.optimization.sharing import PartBuilder, propose, shared
 from flextune.plan.partition import Partition
 from flextune.target.detect import detect
 from flextune.testing.models import conv_block, model_of, random_array, value
@@ -150,6 +154,25 @@ def test_what_another_runtime_is_faster_at_is_its_where_that_is_shown(
     session = onnxruntime.InferenceSession(chain().SerializeToString(), providers=["CPUExecutionProvider"])
     for each in (found.build, shipment.build):
         np.testing.assert_allclose(each.executable.run(inputs)["v4"], session.run(None, inputs)[0], 1e-4, 1e-4)
+
+
+@pytest.mark.slow
+def test_sections_and_a_build_of_both_run_in_their_processes(tmp_path: Path) -> None:
+    """What they give is compared with the reference there: nothing failed."""
+    target, split = detect(), split_of(chain(), HybridOptions())
+    build = ship_split(split, target, None)[1].build
+    with open_database(tmp_path / "records.db") as database, LocalModelRunner(target, split.model, 1e-3) as runner:
+        contest = Contest(target, runner)
+        ours = contest.admit("as built", build)
+        assert ours is not None
+        parts = PartBuilder(target, database, False, build.executable.threads, runner)
+        found = propose(split, ours, contest, parts, math.inf)
+        assert found is None or set(found.nodes) < set(range(4))
+        both = contest.admit("with both", shared(split, [1, 2], "to try it", parts)[1])
+        assert both is not None
+        assert math.isfinite(both.opened.run_secs())
+        assert len(both.opened.kernel_secs(1)) == 3
+        assert not contest.failures
 
 
 def test_no_time_no_comparison(tmp_path: Path) -> None:
