@@ -171,7 +171,7 @@ def test_sections_and_a_build_of_both_run_in_their_processes(tmp_path: Path) -> 
         both = contest.admit("with both", shared(split, [1, 2], "to try it", parts)[1])
         assert both is not None
         assert math.isfinite(both.opened.run_secs())
-        assert len(both.opened.kernel_secs(1)) == 3
+        assert "onnxruntime_net_part1" in both.opened.kernel_secs(1)
         assert not contest.failures
 
 
