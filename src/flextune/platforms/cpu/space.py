@@ -21,9 +21,10 @@ from flextune.platforms.cpu.rules.groups import apply_groups
 from flextune.platforms.cpu.rules.nests import ElementwiseRule, ParallelNestRule
 from flextune.platforms.cpu.rules.phases import apply_phases
 from flextune.platforms.cpu.rules.register_tile import apply_register_tile
-from flextune.platforms.cpu.rules.rows import RowRule, peel_rows, reduces_contiguously, row_dimensions
+from flextune.platforms.cpu.rules.rows import LEAST_ROW, RowRule, peel_rows, reduces_contiguously, row_dimensions
 from flextune.platforms.cpu.rules.scans import apply_blocked_scan
 from flextune.platforms.cpu.rules.separable import apply_separable
+from flextune.platforms.cpu.rules.sharing import work_of
 from flextune.platforms.cpu.rules.splits import SPLIT_RULE, peel_odd_columns, split_long_reductions
 from flextune.platforms.cpu.rules.transposed import TransposeRule, transposed_axis
 from flextune.platforms.cpu.rules.winograd import apply_winograd
@@ -37,7 +38,7 @@ from flextune.workload.workload import Workload
 
 UNTUNED_RULE = "untuned"
 
-_LEAST_ROW = 8
+_FEW_FUNCTIONS = 4
 
 RulePass = Callable[[Draft, CpuLimits], None]
 
@@ -157,14 +158,35 @@ def rows(draft: Draft, limits: CpuLimits) -> None:
     blocks = _remaining(draft)
     if (
         SPLIT_RULE in draft.rules
-        or not any(reduces_contiguously(b) and b.reduce[-1].extent >= _LEAST_ROW for b in blocks)
+        or not any(_is_long_row(b) or _is_short_row(b) for b in blocks)
         or any(b.kind is BlockKind.OPAQUE for b in blocks)
     ):
+        return
+    if not any(map(_is_long_row, blocks)) and any(_calls_functions_along_rows(b) for b in blocks):
         return
     count = row_dimensions(blocks)
     if count:
         tails = peel_rows(draft, blocks, limits)
         RowRule(draft, _remaining(draft), count, limits, tails).apply()
+
+
+def _calls_functions_along_rows(block: BlockFacts) -> bool:
+    """Whether a block has exponentials or the like that vectors over several rows would do better."""
+    width = block.spatial[-1].extent if block.kind is BlockKind.ELEMENTWISE and block.spatial else 1
+    return width > _FEW_FUNCTIONS and work_of(block) > block.trips
+
+
+def _is_long_row(block: BlockFacts) -> bool:
+    return reduces_contiguously(block) and block.reduce[-1].extent >= LEAST_ROW
+
+
+def _is_short_row(block: BlockFacts) -> bool:
+    """Whether a block reduces rows, and not windows; LLVM computes several short ones side by side."""
+    if block.kind is not BlockKind.REDUCTION or block.is_symbolic or not reduces_contiguously(block):
+        return False
+    inner = block.reduce[-1].name
+    alone = all(set(uses) <= {inner} for access in block.operands for uses in access.uses if inner in uses)
+    return alone and len(block.reduce) == 1 and block.reduce[-1].extent > 1
 
 
 def single_rows(draft: Draft, limits: CpuLimits) -> None:
@@ -179,7 +201,7 @@ def single_rows(draft: Draft, limits: CpuLimits) -> None:
 def _is_row_reduction(block: BlockFacts) -> bool:
     if block.kind not in (BlockKind.REDUCTION, BlockKind.CONTRACTION) or block.is_symbolic or not block.spatial:
         return False
-    return reduces_contiguously(block) and block.reduce[-1].extent >= _LEAST_ROW
+    return reduces_contiguously(block) and block.reduce[-1].extent >= LEAST_ROW
 
 
 def nests(draft: Draft, limits: CpuLimits) -> None:

@@ -22,6 +22,8 @@ from flextune.schedule.steps import ComputeAt, Decompose, Fuse, Loops, Mark, Reo
 
 RULE = "rows"
 
+LEAST_ROW = 8
+"""Elements of a row that are worth partial results in lanes."""
 _LONG_ROW_VECTORS = 8
 _TASK_ELEMENTS = 100.0  # what starting a task costs, in elements of a row
 
@@ -113,6 +115,8 @@ class RowRule:
         if block.name in self.tails:
             return None
         extent = block.reduce[-1].extent
+        if extent < LEAST_ROW:
+            return None
         full = self.limits.lanes(block.output.dtype)
         choices = [n for n in (full // 2, full, 2 * full, 4 * full, 8 * full) if n > 1 and extent % n == 0]
         if not choices:
