@@ -9,24 +9,21 @@ exceptions caught, other modules), and its expression must agree with it on a sa
 from __future__ import annotations
 
 import ast
-import dis
 import math
 import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from types import BuiltinFunctionType, CodeType, FunctionType
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, NoReturn
+
+from flextune.csp.traceable_code import UntraceableError, check_code, used_names
 
 _MAX_CALLS = 200
 _MAX_DECISIONS = 200
 _MAX_SIZE = 2_000
 _PLAIN = (bool, int, float, str, type(None))
-
-
-class UntraceableError(BaseException):
-    """Not an Exception: no traced function may catch it."""
 
 
 class _Path:
@@ -357,7 +354,7 @@ def _clone(function: object, known: dict[int, FunctionType]) -> FunctionType:
         raise UntraceableError
     if id(function) in known:
         return known[id(function)]
-    _check(function.__code__)
+    check_code(function.__code__)
     names: dict[str, object] = {"__builtins__": dict(_BUILTINS)}
     cells = tuple(type(cell)(None) for cell in function.__closure__ or ())
     clone = FunctionType(function.__code__, names, function.__name__, None, cells or None)
@@ -366,7 +363,7 @@ def _clone(function: object, known: dict[int, FunctionType]) -> FunctionType:
     clone.__kwdefaults__ = {name: _plain(value, known) for name, value in (function.__kwdefaults__ or {}).items()}
     for cell, own in zip(cells, function.__closure__ or (), strict=True):
         cell.cell_contents = _plain(own.cell_contents, known)
-    for name in _names(function.__code__):
+    for name in used_names(function.__code__):
         if name in function.__globals__:
             names[name] = _plain(function.__globals__[name], known)
     return clone
@@ -385,23 +382,3 @@ def _plain(value: object, known: dict[int, FunctionType]) -> object:
     if isinstance(value, type | BuiltinFunctionType) and value.__name__ in _BUILTINS:
         return _BUILTINS[value.__name__]
     return _clone(value, known)
-
-
-def _names(code: CodeType) -> set[str]:
-    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    return set(code.co_names).union(*map(_names, inner))
-
-
-def _check(code: CodeType) -> None:
-    """No identity, no exception caught, nothing stored outside, no attribute that tells a symbol from a number."""
-    if code.co_exceptiontable and code.co_name != "<genexpr>":
-        raise UntraceableError
-    if any(name.startswith("__") for name in code.co_names):
-        raise UntraceableError
-    refused = ("IS_OP", "STORE_GLOBAL", "STORE_ATTR", "DELETE_GLOBAL", "IMPORT", "MATCH", "SET_ADD", "YIELD_FROM")
-    for instruction in dis.get_instructions(code):
-        if instruction.opname.startswith(refused):
-            raise UntraceableError
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            _check(constant)
