@@ -11,7 +11,7 @@ import onnx
 from flextune.apply.build import Build, compile_model
 from flextune.apply.executable import Executable
 from flextune.apply.hybrid_code import HybridCode, HybridPart, OtherPart, OwnPart
-from flextune.apply.hybrid_machine import PartPorts
+from flextune.apply.hybrid_machine import PartPorts, plain_specs
 from flextune.apply.signature import Runtime, Signature
 from flextune.apply.threads import default_thread_count
 from flextune.compilers import registry
@@ -74,8 +74,6 @@ def split_model(model: Model, lower: Lower, options: HybridOptions | None) -> Sp
     except ModelError as error:
         if options is None:
             raise
-        if model.dims:
-            raise ModelError(f"{error}\nonly a model that is wholly ours can have ranges of sizes: fix them") from error
         _require(registry.get(asked.compiler), error)
     return SplitModel(splitter.split(), splitter, asked)
 
@@ -158,7 +156,7 @@ def is_there(options: HybridOptions) -> bool:
 
 def _given_up(split: SplitModel, part: ModelPart, error: BuildError, target: Target) -> SplitModel:
     """Split again so that a part is left out that cannot be built."""
-    if split.options is None or split.model.dims or not is_there(split.options):
+    if split.options is None or not is_there(split.options):
         raise error
     return replace(split, parts=split.splitter.give_up(part, str(error), _trial(split.splitter, target)))
 
@@ -176,7 +174,8 @@ def _trial(splitter: ModelSplitter, target: Target) -> Callable[[Model], str]:
 
 def _own(part: ModelPart, build: Build) -> OwnPart:
     signature = build.executable.signature
-    return OwnPart(PartPorts(part.model.name, signature.inputs, signature.outputs), build.executable.code, signature)
+    ports = PartPorts(part.model.name, plain_specs(signature.inputs), plain_specs(signature.outputs))
+    return OwnPart(ports, build.executable.code, signature)
 
 
 def _other(
@@ -185,7 +184,7 @@ def _other(
     """`kept` has the constants of parts before, by name: those that are read again are kept once."""
     artifact, found = compiler.compile(part.model, options)
     weights = {name: kept.setdefault(name, array) for name, array in found.items()}
-    ports = PartPorts(_port_name(compiler.name, part), part.model.inputs, part.outputs)
+    ports = PartPorts(_port_name(compiler.name, part), plain_specs(part.model.inputs), plain_specs(part.outputs))
     return OtherPart(ports, artifact, weights, options)
 
 
@@ -201,7 +200,7 @@ def _signature(
     return Signature(
         parts.model.name,
         parts.model.inputs,
-        tuple(specs[name] for name in parts.model.outputs),
+        tuple(_output(parts, specs[name]) for name in parts.model.outputs),
         str(target),
         threads,
         Runtime.HYBRID,
@@ -210,7 +209,15 @@ def _signature(
         sum(each.weight_bytes for each in own) + sum(weights.values()),
         None,
         tuple(parts.described(part, compiler.name) for part in parts.parts),
+        parts.model.dims,
     )
+
+
+def _output(parts: ModelParts, found: ValueSpec) -> ValueSpec:
+    """An output with its sizes as expressions, where these follow from those of the model's inputs."""
+    spec = found if parts.graph is None else parts.graph.spec(found.name)
+    names = {name for size in spec.sizes for name in size.names}
+    return spec if names and names <= {dim.name for dim in parts.model.dims} else found
 
 
 def _check_supported(parts: ModelParts, compiler: SubgraphCompiler) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from flextune.apply.compiled_file import read_signature
 from flextune.apply.hybrid_file import HybridFile, NewPart, StoredPart, write_hybrid_file
-from flextune.apply.hybrid_machine import HybridMachine, OpenPart, PartPorts
+from flextune.apply.hybrid_machine import HybridMachine, OpenPart, PartPorts, SizedMachine, plain_specs
 from flextune.apply.machine import Machine, ModelCode
 from flextune.apply.processor import check_instructions
 from flextune.apply.saved_code import saved_code
@@ -31,7 +31,8 @@ class OwnPart:
     signature: Signature
 
     def open(self, threads: int) -> Machine:
-        return self.code.open(self.signature.with_threads(threads))
+        machine = self.code.open(self.signature.with_threads(threads))
+        return SizedMachine(machine, self.signature) if self.signature.dims else machine
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +111,8 @@ def _restored(file: HybridFile, folder: Path) -> Iterator[HybridPart]:
 def _own(file: HybridFile, part: StoredPart, library: Path) -> OwnPart:
     """A part of ours, which is checked as a file of its own is."""
     signature = read_signature(file.write(part.member, library))
-    if (signature.inputs, signature.outputs) != (part.ports.inputs, part.ports.outputs):
+    ports = (plain_specs(signature.inputs), plain_specs(signature.outputs))
+    if ports != (part.ports.inputs, part.ports.outputs):
         raise UsageError(
             f"{file.path} was changed after it was compiled: part {part.ports.name!r} takes and gives other tensors "
             "than the model says; compile it again"

@@ -22,7 +22,7 @@ import numpy as np
 
 from flextune.apply.compiled_file import CHUNK_BYTES, HYBRID_MAGIC, TRAILER, replacing, verified_text
 from flextune.apply.huge_pages import huge_block
-from flextune.apply.hybrid_machine import PartPorts
+from flextune.apply.hybrid_machine import PartPorts, fits
 from flextune.apply.signature import Runtime, Signature, hybrid_spec
 from flextune.compilers.subgraph_compiler import Weights
 from flextune.errors import UsageError
@@ -241,13 +241,13 @@ def _misplaced(parts: Sequence[StoredPart], signature: Signature) -> str:
     values: dict[str, ValueSpec] = {spec.name: spec for spec in signature.inputs}
     for part in parts:
         for spec in part.ports.inputs:
-            if values.get(spec.name) != spec:
+            if spec.name not in values or not fits(spec, values[spec.name]):
                 return f"part {part.ports.name!r} reads {spec}, which is not there"
         for spec in part.ports.outputs:
             if spec.name in values:
                 return f"part {part.ports.name!r} writes {spec.name!r}, which is there already"
             values[spec.name] = spec
-    missing = [str(spec) for spec in signature.outputs if values.get(spec.name) != spec]
+    missing = [str(spec) for spec in signature.outputs if spec.name not in values or not fits(spec, values[spec.name])]
     return f"no part writes {missing[0]}" if missing else ""
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from flextune.aligned import ALIGNMENT_BYTES, aligned_empty
+from flextune.apply.actual_sizes import PortReader
 from flextune.apply.machine import Machine
 from flextune.apply.memory_plan import Lifetime, plan_memory
+from flextune.apply.signature import Signature
 from flextune.compilers.subgraph_compiler import SubgraphKernel
 from flextune.errors import UsageError
-from flextune.importing.values import ValueSpec, array_type
+from flextune.importing.values import UNKNOWN, ValueSpec, array_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,47 @@ class PartPorts:
     name: str
     inputs: tuple[ValueSpec, ...]
     outputs: tuple[ValueSpec, ...]
+
+
+def plain_specs(specs: Sequence[ValueSpec]) -> tuple[ValueSpec, ...]:
+    """Without how sizes follow from others: each part names them in its own way."""
+    return tuple(replace(spec, sizes=()) for spec in specs)
+
+
+def fits(one: ValueSpec, other: ValueSpec) -> bool:
+    """Whether both may be the same value: sizes that one of them does not know are no difference."""
+    sizes = zip(one.shape, other.shape, strict=False)
+    return (one.name, one.dtype, len(one.shape)) == (other.name, other.dtype, len(other.shape)) and all(
+        UNKNOWN in pair or pair[0] == pair[1] for pair in sizes
+    )
+
+
+class SizedMachine:
+    """A part of ours whose sizes are known when it runs: it makes room for what it gives."""
+
+    def __init__(self, machine: Machine, signature: Signature) -> None:
+        self._machine, self._ports = machine, PortReader(signature)
+
+    def run(self, inputs: Sequence[Any], outputs: list[Any]) -> None:
+        self._machine.run(self._with_room(inputs, outputs), outputs)
+
+    def run_timed(self, inputs: Sequence[Any], outputs: list[Any]) -> list[tuple[str, float]]:
+        return self._machine.run_timed(self._with_room(inputs, outputs), outputs)
+
+    def set_threads(self, threads: int) -> None:
+        self._machine.set_threads(threads)
+
+    def close(self) -> None:
+        self._machine.close()
+
+    def _with_room(self, inputs: Sequence[Any], outputs: list[Any]) -> list[np.ndarray]:
+        """The inputs as arrays that lie densely."""
+        given = [np.ascontiguousarray(each) if np.ndim(each) else np.asarray(each) for each in inputs]
+        ports = self._ports.of(tuple(each.shape for each in given))
+        for position, spec in enumerate(ports.outputs):
+            if outputs[position] is None or outputs[position].shape != spec.shape:
+                outputs[position] = aligned_empty(spec.shape, array_type(spec.dtype))
+        return given
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,6 +26,7 @@ class Place(IntEnum):
     WEIGHT = 2
     ACTIVATION = 3
     SLOT = 4
+    SIZES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +215,8 @@ class Symbolic:
     """Sizes in bytes that must be equal for the program to be right: tensors that share memory."""
     variants: tuple[Variant, ...] = ()
     """Those of one step follow each other."""
+    elements: tuple[tuple[int, tuple[Size, ...]], ...] = ()
+    """Tensors by number whose elements are sizes, and what these are."""
 
 
 @dataclass(frozen=True, slots=True)

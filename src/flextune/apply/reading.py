@@ -98,9 +98,23 @@ class _Reader:
             return self._call(value)
         if (name := region_of(value)) is not None:
             return self._region(name, value)
+        if isinstance(value, tvm.ir.Call) and getattr(value.op, "name", "") == "relax.shape_to_tensor":
+            return self._sizes(value.args[0], self._type_of(binding.var.ty))
         if isinstance(value, tvm.ir.Call) and getattr(value.op, "name", "") in VIEWS:
             return self._same_bytes(self._value(value.args[0]), self._type_of(binding.var.ty))
         return self._value(value)
+
+    def _sizes(self, shape: Any, kind: TensorType) -> int:
+        """A tensor of sizes, which is filled in for each combination of them."""
+        if not isinstance(shape, relax.ShapeExpr):
+            raise _NotStatic
+        sizes = [size_of(each, self.sizes) for each in shape.values]
+        known = tuple(size for size in sizes if size is not None)
+        if len(known) < len(sizes):
+            raise _NotStatic
+        tensor = self._tensor(kind, Place.SIZES)
+        self.code.elements.append((self.code.tensors[tensor][1], known))
+        return tensor
 
     def _cast(self, binding: Any) -> Any:
         """The same value, whose sizes have other names from here on."""

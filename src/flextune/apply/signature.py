@@ -99,8 +99,14 @@ def hybrid_spec(raw: object) -> ValueSpec:
     if not isinstance(raw, dict):
         raise UsageError(f"its signature has {raw!r:.80} as an input or output")
     dtype = _field(raw, "dtype", lambda value: _is_text(value) and (_is_element(value) or _is_open_type(value)))
-    sizes = _field(raw, "shape", lambda given: _is_list(given) and all(_is_count(n) or n == UNKNOWN for n in given))
-    return ValueSpec(_field(raw, "name", _is_text), tuple(sizes), dtype)
+    name, sizes = _field(raw, "name", _is_text), _field(raw, "shape", _are_open_sizes)
+    if any(map(_is_text, sizes)):
+        return ValueSpec.symbolic(name, [DimExpr.parse(n) if _is_text(n) else n for n in sizes], dtype)
+    return ValueSpec(name, tuple(sizes), dtype)
+
+
+def _are_open_sizes(given: object) -> bool:
+    return isinstance(given, list) and all(_is_count(size) or size == UNKNOWN or _is_text(size) for size in given)
 
 
 def _is_open_type(text: str) -> bool:

@@ -52,6 +52,9 @@ class StraightLine:
     equal: list[tuple[Size, Size]] = field(default_factory=list)
     """Sizes in bytes of tensors that share memory, where it does not show that they are equal."""
 
+    elements: list[tuple[Buffer, tuple[Size, ...]]] = field(default_factory=list)
+    """Buffers that hold sizes as 64-bit integers, and what these are."""
+
     def add_tensor(self, kind: TensorType, buffer: Buffer) -> int:
         """The number of a new tensor."""
         self.tensors.append((kind, buffer))

@@ -7,7 +7,7 @@ memory that is shared because two numbers happen to be equal would be right for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -34,6 +34,7 @@ def symbolic_program(code: StraightLine, signature: Signature) -> tuple[Program,
         tuple(numbers.get(buffer, -1) for _, buffer in code.tensors),
         tuple(code.equal),
         tuple(variants_of(code.steps, [kind for kind, _ in code.tensors], code.functions)),
+        elements=tuple(_elements(code)),
     )
     tensors = tuple(
         PlacedTensor(
@@ -45,6 +46,13 @@ def symbolic_program(code: StraightLine, signature: Signature) -> tuple[Program,
     outputs = tuple(Port(spec.name, tensor) for spec, tensor in zip(signature.outputs, code.results, strict=True))
     program = Program(tensors, tuple(code.steps), inputs, outputs, weights.size, 0, tuple(code.loops), symbolic)
     return program, weights
+
+
+def _elements(code: StraightLine) -> Iterator[tuple[int, tuple[Size, ...]]]:
+    sizes = dict(code.elements)
+    for index, (_, buffer) in enumerate(code.tensors):
+        if buffer in sizes:
+            yield index, sizes[buffer]
 
 
 def may_be_empty(code: StraightLine, dims: Sequence[Dim]) -> bool:

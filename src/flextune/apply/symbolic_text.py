@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from flextune.aligned import ALIGNMENT_BYTES
 from flextune.apply.program import Program, Scalar, Size, Symbolic
 from flextune.apply.tables import initializer, quoted, table
 from flextune.errors import BuildError
@@ -13,6 +14,8 @@ from flextune.workload.dim_expr import DimExpr
 
 STACK_DEPTH = 32
 """Of the runtime's evaluation of an expression (native/symbolic.c)."""
+
+_ALIGNED_NUMBERS = ALIGNMENT_BYTES // 8
 
 _OPERATIONS = {
     Operation.PUSH: "FT_NUMBER",
@@ -40,6 +43,7 @@ def symbolic_tables(program: Program, kernel_prefix: str) -> Iterator[str]:
         f"{{{each.step}, {kernel_prefix}{each.kernel}, {numbers.place([each.cost], may_be_negative=True)}}}"
         for each in symbolic.variants
     ]
+    elements = [f"{{{tensor}, {numbers.aligned_place(sizes)}}}" for tensor, sizes in symbolic.elements]
     orders = _orders(symbolic)
     yield '#include "symbolic.h"'
     yield table("ft_symbol symbols", _symbols(program, symbolic))
@@ -53,6 +57,7 @@ def symbolic_tables(program: Program, kernel_prefix: str) -> Iterator[str]:
     yield table("ft_equality equalities", equalities)
     yield table("ft_scalar scalars", scalars)
     yield table("ft_variant variants", variants)
+    yield table("ft_elements elements", elements)
     counts = (
         symbolic.dims,
         numbers.entries,
@@ -63,10 +68,11 @@ def symbolic_tables(program: Program, kernel_prefix: str) -> Iterator[str]:
         equalities,
         scalars,
         variants,
+        elements,
     )
     yield (
         "static const ft_symbolic symbolic = {symbols, instructions, entries, numbers, axes, sized, buffers, orders, "
-        f"equalities, scalars, variants, {initializer(map(len, counts))}, ft_open_forms, ft_find_form, "
+        f"equalities, scalars, variants, elements, {initializer(map(len, counts))}, ft_open_forms, ft_find_form, "
         "ft_close_forms};"
     )
 
@@ -79,13 +85,23 @@ class _Numbers:
     values: list[int] = field(default_factory=list)
     entries: list[str] = field(default_factory=list)
     instructions: list[str] = field(default_factory=list)
-    _places: dict[tuple[bool, tuple[Size, ...]], int] = field(default_factory=dict)
+    _places: dict[tuple[bool, tuple[Size, ...], bool], int] = field(default_factory=dict)
     _code: dict[DimExpr, tuple[int, int]] = field(default_factory=dict)
 
     def place(self, sizes: Sequence[Size], may_be_negative: bool = False) -> int:
         """Where these numbers are, one after the other; the same ones are there once."""
-        key = (may_be_negative, tuple(sizes))
+        key = (may_be_negative, tuple(sizes), False)
         if key not in self._places:
+            self._places[key] = len(self.values)
+            for size in sizes:
+                self._add(size)
+        return self._places[key]
+
+    def aligned_place(self, sizes: Sequence[Size]) -> int:
+        """The same where a kernel may read them as a tensor."""
+        key = (True, tuple(sizes), True)
+        if key not in self._places:
+            self.values += [0] * (-len(self.values) % _ALIGNED_NUMBERS)
             self._places[key] = len(self.values)
             for size in sizes:
                 self._add(size)

@@ -19,6 +19,8 @@ from flextune.importing.local_functions import check_functions
 from flextune.importing.operators import check_operators, refuse_random, state_defaults
 from flextune.importing.order import sort_nodes
 from flextune.importing.reading import check_names, check_proto, read_proto
+from flextune.importing.shapes.names import input_shapes
+from flextune.importing.sized.equal_sizes import unify_sizes
 from flextune.importing.sparse import make_dense
 from flextune.importing.types import element_text
 from flextune.importing.values import STORAGE, ValueSpec, random_values
@@ -157,7 +159,21 @@ def _with_input_sizes(
     _check_sizes([spec for spec in specs if not spec.sizes], source)
     del proto.graph.value_info[:]
     outputs = tuple(value.name for value in proto.graph.output)
-    return Model(name, proto, tuple(specs), outputs, tuple(notes), tuple(ranges[each] for each in used))
+    model = Model(name, proto, tuple(specs), outputs, tuple(notes), tuple(ranges[each] for each in used))
+    return _with_equal_sizes(model, source) if model.dims else model
+
+
+def _with_equal_sizes(model: Model, source: str) -> Model:
+    """Dimensions that must be the same size by one name."""
+    dims, notes = unify_sizes(model.proto, {dim.name: dim for dim in model.dims}, source)
+    if not notes:
+        return model
+    shapes = input_shapes(model.proto.graph.input)
+    inputs = tuple(
+        ValueSpec.symbolic(spec.name, shapes[spec.name] or (), spec.dtype) if spec.sizes else spec
+        for spec in model.inputs
+    )
+    return replace(model, inputs=inputs, dims=tuple(dims.values()), notes=(*model.notes, *notes))
 
 
 def _check_sizes(inputs: Sequence[ValueSpec], source: str) -> None:

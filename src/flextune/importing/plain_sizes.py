@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -9,9 +11,10 @@ from onnx import numpy_helper
 from flextune.errors import ModelError
 from flextune.importing.model import Model
 from flextune.importing.onnx_graph import attribute, opset_version
-from flextune.importing.shapes.removal import without_shape_arithmetic
-from flextune.importing.shapes.table import ShapeTable
+from flextune.importing.shapes.table import Demand, ShapeTable
 from flextune.importing.shapes.tracker import track_shapes
+from flextune.importing.sized.fitting import FITTED
+from flextune.importing.sized.rewriting import with_sized_operators
 
 _END = 2**63 - 1
 _AXES_AS_INPUTS = 13
@@ -19,22 +22,24 @@ _AXES_AS_INPUTS = 13
 
 
 def with_plain_sizes(model: Model) -> onnx.ModelProto:
-    """The model with what is computed from shapes as constants and as targets of `Reshape` with 0 and -1.
+    """The model with what is computed from shapes as constants, targets of `Reshape` with 0 and -1, and expressions.
 
-    As it is where that does not say all of it. ModelError where it is right only if two sizes happen to be equal, which
-    nothing would check when it runs.
+    Its `value_info` has the types of results that ONNX does not know (`flextune.importing.sized.nodes`). ModelError
+    where it is right only if two sizes happen to be equal, and nothing would check that when it runs.
     """
     table = track_shapes(model.proto, {dim.name: dim for dim in model.dims})
-    equal = [each for each in table.demands if each.right is not None]
+    _refuse_unchecked(model.name, table.demands)
+    return _slicing_at_constants(with_sized_operators(model.proto, table), table)
+
+
+def _refuse_unchecked(name: str, demands: Sequence[Demand]) -> None:
+    equal = [each for each in demands if each.right is not None and each.about.split()[0] not in FITTED]
     if equal:
         listed = "\n".join(f"  {each.left} and {each.right} ({each.about})" for each in equal[:20])
         raise ModelError(
-            f"model {model.name!r} cannot be compiled for ranges of sizes: these must be the same size\n{listed}\n"
+            f"model {name!r} cannot be compiled for ranges of sizes: these must be the same size\n{listed}\n"
             "give such sizes with --shape, or one name to both in the model"
         )
-    found = without_shape_arithmetic(model.proto, table)
-    proto = model.proto if found.elements else found.proto
-    return _slicing_at_constants(proto, table)
 
 
 def _slicing_at_constants(proto: onnx.ModelProto, table: ShapeTable) -> onnx.ModelProto:

@@ -8,6 +8,7 @@ import onnx
 from flextune.errors import ModelError
 from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.simplify.constants import static_shapes
+from flextune.importing.sized.nodes import is_sized
 
 
 def _names(text: str) -> frozenset[str]:
@@ -52,4 +53,4 @@ def check_symbolic(graph: OnnxGraph) -> None:
 
 
 def _is_supported(node: onnx.NodeProto) -> bool:
-    return node.op_type in SUPPORTED and node.domain in ("", "ai.onnx")
+    return is_sized(node) or (node.op_type in SUPPORTED and node.domain in ("", "ai.onnx"))

@@ -15,7 +15,7 @@ from flextune.lowering.kernel_operators import computing, described
 from flextune.lowering.kernel_symbols import NO_SYMBOLS, OwnSymbols, missing_symbols, tensors_with
 from flextune.lowering.operator_graph import Operator, OperatorGraph, is_constant, leaves
 from flextune.lowering.operator_kinds import Kind
-from flextune.tvm_types import RelaxExpr, RelaxVar
+from flextune.tvm_types import RelaxExpr, RelaxType, RelaxVar
 
 PRIMITIVE = "Primitive"
 
@@ -123,9 +123,17 @@ def substituted(value: RelaxExpr, values: dict[RelaxVar, RelaxExpr], symbols: Ow
         return values.get(value, value)
     if isinstance(value, tvm.ir.Call):
         arguments = [substituted(argument, values, symbols) for argument in value.args]
-        return tvm.ir.Call(value.op, arguments, value.attrs, value.ty_args)
+        kinds = [_with_symbols(kind, symbols) for kind in value.ty_args] if symbols.replaced else value.ty_args
+        return tvm.ir.Call(value.op, arguments, value.attrs, kinds)
     if isinstance(value, tvm.ir.Tuple):
         return relax.Tuple([substituted(field, values, symbols) for field in value.fields])
     if isinstance(value, tvm.ir.TupleGetItem):
         return relax.TupleGetItem(substituted(value.tuple_value, values, symbols), value.index)
     return value
+
+
+def _with_symbols(kind: RelaxType, symbols: OwnSymbols) -> RelaxType:
+    """The type of a call's result with the sizes of `symbols`."""
+    if isinstance(kind, relax.TupleType):
+        return relax.TupleType([_with_symbols(field, symbols) for field in kind.fields])
+    return symbols.type(kind) if isinstance(kind, relax.TensorType) else kind

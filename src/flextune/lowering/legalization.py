@@ -214,6 +214,7 @@ def _leaky_relu(builder: RelaxBuilder, call: RelaxCall) -> RelaxExpr:
 LEGALIZATIONS["relax.multiply"] = _with_zero(lambda left, right: tirx.Mul(_opaque(left), _opaque(right)))
 LEGALIZATIONS["relax.divide"] = _with_zero(lambda left, right: tirx.Div(_opaque(left), right))
 LEGALIZATIONS["relax.nn.leakyrelu"] = _leaky_relu
+LEGALIZATIONS["relax.shape_to_tensor"] = lambda _, call: call
 LEGALIZATIONS["relax.nn.conv2d"] = legalize_convolution
 LEGALIZATIONS |= GATHER_SCATTER
 LEGALIZATIONS["relax.where"] = _elementwise("where", lambda condition, left, right: tirx.Select(condition, left, right))

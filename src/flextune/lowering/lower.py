@@ -25,6 +25,7 @@ from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.passes import Observer, Pass, replacing, run_passes
 from flextune.importing.plain_sizes import with_plain_sizes
 from flextune.importing.simplify import simplify
+from flextune.importing.sized.nodes import is_sized
 from flextune.importing.symbolic_operators import check_symbolic
 from flextune.lowering.bounds import bounds_as_extremes
 from flextune.lowering.folding import fold_constant_results, fold_moved_constants
@@ -40,6 +41,7 @@ from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.lowering.precision.quantized import integer_products
 from flextune.lowering.precision.stored_weights import keep_half_weights, keep_quantized_weights
 from flextune.lowering.regions import with_body
+from flextune.lowering.sized_import import sized_importer
 from flextune.lowering.stitching import bodies, import_graph
 from flextune.lowering.symbolic_shapes import check_known_sizes
 from flextune.tvm_types import IRModule, RelaxExpr
@@ -63,7 +65,7 @@ def relax_operators(
     `observe` is told what every pass of either kind left. `precision` is what the model is going to be computed in.
     """
     with invalid_models(model):
-        graph = OnnxGraph.of(with_plain_sizes(model) if model.dims else model.proto)
+        graph = _graph_of(model)
         simplify(graph, without, observe)
     passes = PASSES if precision.is_float32 else (*PASSES, *BFLOAT16_PASSES)
     if not model.dims:
@@ -72,6 +74,16 @@ def relax_operators(
     module = _operators(graph, model.name, passes, without, observe)
     check_known_sizes(module, model.name)
     return module
+
+
+def _graph_of(model: Model) -> OnnxGraph:
+    """The model as passes change it; of ranges of sizes, without shape arithmetic."""
+    if not model.dims:
+        return OnnxGraph.of(model.proto)
+    proto = with_plain_sizes(model)
+    graph = OnnxGraph.of(proto)
+    graph.known = {value.name: value for value in proto.graph.value_info}
+    return graph
 
 
 def _operators(
@@ -122,7 +134,7 @@ def import_onnx(graph: OnnxGraph, name: str) -> tvm.IRModule:
 def _from_onnx(proto: onnx.ModelProto, name: str) -> tvm.IRModule:
     """TVM's ONNX importer; what it prints is caught, and any failure becomes one ModelError."""
     said = io.StringIO()
-    importer = ONNXGraphImporter(None, "float32")
+    importer = sized_importer(proto) if _is_symbolic(proto) else ONNXGraphImporter(None, "float32")
     opset = next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
     try:
         with contextlib.redirect_stdout(said), warnings.catch_warnings(), complete_blocks(importer.bb):
@@ -131,6 +143,12 @@ def _from_onnx(proto: onnx.ModelProto, name: str) -> tvm.IRModule:
     except Exception as error:  # any converter may fail in its own way; all mean "cannot import"
         operator = re.search(r"Error converting operator (\w+)", said.getvalue())
         raise ModelError(_import_failure(proto, name, operator.group(1) if operator else None, error)) from error
+
+
+def _is_symbolic(proto: onnx.ModelProto) -> bool:
+    """Whether sizes of inputs are no numbers, or nodes say sizes."""
+    dims = (dim for value in proto.graph.input for dim in value.type.tensor_type.shape.dim)
+    return any(dim.dim_param for dim in dims) or any(map(is_sized, proto.graph.node))
 
 
 def convert_layout(module: tvm.IRModule) -> tvm.IRModule:

@@ -66,7 +66,8 @@ static int load_weights(flextune_model *model, const char *path) {
   return status;
 }
 
-static void *place_of(const flextune_model *model, const ft_value *value) {
+static void *place_of(const flextune_model *model, const ft_form *form, const ft_value *value) {
+  if (value->place == FT_SIZES) return (char *)form->numbers + value->offset;
   if (value->place == FT_WEIGHT) return model->weights + value->offset;
   return value->place == FT_ACTIVATION ? model->activations + value->offset : NULL;
 }
@@ -75,7 +76,7 @@ static void *place_of(const flextune_model *model, const ft_value *value) {
 static void point(const flextune_model *model, ft_form *form) {
   for (int32_t index = 0; index < form->program.value_count; ++index) {
     const ft_value *value = &form->program.values[index];
-    ft_tensor tensor = {place_of(model, value), {FT_CPU, 0}, value->rank, value->dtype, value->shape,
+    ft_tensor tensor = {place_of(model, form, value), {FT_CPU, 0}, value->rank, value->dtype, value->shape,
                         value->strides, 0};
     form->tensors[index] = tensor;
   }

@@ -207,6 +207,9 @@ static void fill_values(const ft_forms *forms, ft_form *form) {
     if (sized->bytes >= 0) value->bytes = form->numbers[sized->bytes];
     if (sized->buffer >= 0) value->offset += forms->best[sized->buffer];
   }
+  for (int32_t index = 0; index < symbolic->elements_count; ++index)
+    form->values[symbolic->elements[index].value].offset =
+        symbolic->elements[index].place * (int64_t)sizeof *form->numbers;
 }
 
 static void fill_arguments(ft_form *form) {
@@ -264,10 +267,17 @@ static void free_form(ft_form *form) {
 
 static void *room(int32_t count, size_t bytes) { return calloc((size_t)count + 1, bytes); }
 
+/* The numbers of a form, some of which kernels read as tensors. */
+static int64_t *room_for_numbers(int32_t count) {
+  void *numbers = NULL;
+  if (posix_memalign(&numbers, ALIGNMENT_BYTES, ((size_t)count + 1) * sizeof(int64_t)) != 0) return NULL;
+  return numbers;
+}
+
 static int allocate_form(const ft_program *program, ft_form *form) {
   const ft_symbolic *symbolic = program->symbolic;
   form->symbols = room(symbolic->symbol_count, sizeof *form->symbols);
-  form->numbers = room(symbolic->number_count, sizeof *form->numbers);
+  form->numbers = room_for_numbers(symbolic->number_count);
   form->values = room(program->value_count, sizeof *form->values);
   form->tensors = room(program->value_count, sizeof *form->tensors);
   form->arguments = room(program->argument_count, sizeof *form->arguments);

@@ -67,6 +67,11 @@ typedef struct {
   int32_t cost;
 } ft_variant;
 
+/* Value number `value` holds the numbers from `place` on. */
+typedef struct {
+  int32_t value, place;
+} ft_elements;
+
 /* A program for one combination of sizes, and the tables of its runs. `activations` is what the tensors were last
  * pointed into. */
 typedef struct {
@@ -99,8 +104,9 @@ struct ft_symbolic {
   const ft_equality *equalities;
   const ft_scalar *scalars;
   const ft_variant *variants;
+  const ft_elements *elements;
   int32_t symbol_count, entry_count, size_count, number_count, sized_count, buffer_count, equality_count, scalar_count,
-      variant_count;
+      variant_count, elements_count;
   ft_forms *(*open)(const ft_program *program);
   ft_form *(*find)(ft_forms *forms, const int64_t *const *shapes);
   void (*close)(ft_forms *forms);

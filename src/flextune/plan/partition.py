@@ -231,6 +231,8 @@ def _kernel(name: str, function: PrimFunc, sites: tuple[CallSite, ...], sizes: S
     if not symbols_of(function) or not sizes:
         workload = _workload_of(function, called, constants)
         return None if workload is None else _Kernel(workload)
+    if any(isinstance(argument.ty, tvm.ir.PrimType) for argument in calls[0].arguments):
+        return None  # it is told sizes as numbers
     own = kernel_sizes(function, calls[0], sizes)
     workload = _workload_of(bound(function, own), called, constants)
     form = tvm_ffi.structural_hash(function.without_attr("global_symbol"), map_free_vars=True)

@@ -2,73 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from flextune.apply.build import compile_model
-from flextune.apply.executable import Executable
 from flextune.apply.model_check import onnxruntime_session
-from flextune.errors import ModelError
-from flextune.importing.model import load_model, model_from_proto
+from flextune.errors import ModelError, UsageError
+from flextune.importing.model import load_model
 from flextune.optimization.hybrid import Lowering
 from flextune.target.target import Target
 from flextune.workload.dim import parse_dims
+from tests.unit.apply.sized_cases import Case, compare_at_sizes, compiled, real, whole
 
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 
 node = helper.make_node
 DATA = Path(__file__).parents[2] / "data" / "dynamic"
-RNG = np.random.default_rng(3)
 IMAGES, IMAGE_DIMS = {"x": ("b", 8, "h", "w")}, ("b=0..3", "h=4..12", "w=4..20")
 ROWS, ROW_DIMS = {"x": ("b", "s", 16)}, ("b=1..3", "s=1..20")
-
-
-def real(*shape: int) -> np.ndarray:
-    return (RNG.standard_normal(shape) / 2).astype(np.float32)
-
-
-def whole(*values: int) -> np.ndarray:
-    return np.array(values, np.int64)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A model, and the ranges of its sizes. Inputs called `ids...` are whole numbers, 0 or 1."""
-
-    nodes: Sequence[onnx.NodeProto]
-    inputs: Mapping[str, Sequence[Any]]
-    dims: Sequence[str]
-    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
-    outputs: Sequence[str] = ("y",)
-
-    def proto(self) -> onnx.ModelProto:
-        inputs = [helper.make_tensor_value_info(name, _kind(name), shape) for name, shape in self.inputs.items()]
-        outputs = [helper.make_value_info(name, onnx.TypeProto()) for name in self.outputs]
-        constants = [numpy_helper.from_array(np.asarray(array), name) for name, array in self.constants.items()]
-        graph = helper.make_graph(list(self.nodes), "g", inputs, outputs, constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        found = onnx.shape_inference.infer_shapes(model)
-        for output in found.graph.output:
-            output.type.tensor_type.ClearField("shape")
-        return found
-
-    def arrays(self, sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
-        shapes = {name: [sizes.get(size, size) for size in shape] for name, shape in self.inputs.items()}
-        return {
-            name: rng.integers(0, 2, shape) if name.startswith("ids") else rng.standard_normal(shape).astype(np.float32)
-            for name, shape in shapes.items()
-        }
-
-
-def _kind(name: str) -> int:
-    return TensorProto.INT64 if name.startswith("ids") else TensorProto.FLOAT
 
 
 CASES = {
@@ -213,29 +168,15 @@ CASES = {
 }  # fmt: skip
 
 
-def _compiled(case: Case, target: Target) -> Executable:
-    model = model_from_proto(case.proto(), "m", dims=parse_dims(case.dims))
-    return compile_model(Lowering(target)(model), {}, target).executable
-
-
 SLOW = ("windows at borders of their own",)
 """Whose kernels take 10 seconds to compile."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES])
 def test_one_library_equals_onnx_runtime(name: str, target: Target) -> None:
-    case, rng = CASES[name], np.random.default_rng(7)
-    executable = _compiled(case, target)
+    executable = compiled(CASES[name], target)
     assert executable.notes == ()
-    session = onnxruntime_session(case.proto().SerializeToString(), 1)
-    dims = parse_dims(case.dims)
-    for run in range(12):
-        sizes = {dim.name: (dim.lo, dim.hi)[run] if run < 2 else int(rng.integers(dim.lo, dim.hi + 1)) for dim in dims}
-        inputs = case.arrays(sizes, rng)
-        got, want = executable.run(inputs), session.run(list(case.outputs), inputs)
-        for output, wanted in zip(case.outputs, want, strict=True):
-            message = f"{output} at {sizes}"
-            np.testing.assert_allclose(got[output], wanted, rtol=1e-4, atol=1e-5, err_msg=message, strict=True)
+    compare_at_sizes(CASES[name], executable, 12)
 
 
 EXPORTED = (
@@ -261,15 +202,55 @@ def test_models_as_pytorch_exports_them(name: str, dims: Sequence[str], target: 
             np.testing.assert_allclose(got[output], wanted, rtol=1e-3, atol=1e-5, err_msg=str(sizes), strict=True)
 
 
-REFUSED = {
+MUST_AGREE = {
     "sizes that could be stretched to each other": (
-        Case([node("Add", ["x", "z"], ["y"])], {"x": ("n", 4), "z": ("m", 4)}, ("n=1..9", "m=1..9")),
-        "must be the same size|do not follow from those of the inputs",
+        Case([node("Add", ["x", "z"], ["y"])], {"x": ("n", 4), "z": ("m", 4)}, ("n=1..9", "m=2..12")),
+        {"n": 5, "m": 5},
+        {"n": 5, "m": 7},
+        "7 is given for n, which is 5",
     ),
-    "a size that would have to be 5, or 1": (
-        Case([node("Add", ["x", "c"], ["y"])], {"x": ("n",)}, ("n=1..5",), {"c": real(5)}),
-        "must be the same size|do not follow from those of the inputs",
+    "a size that would have to be 5": (
+        Case([node("Add", ["x", "c"], ["y"])], {"x": ("n",)}, ("n=2..9",), {"c": real(5)}),
+        {"n": 5},
+        {"n": 6},
+        "n=6: a tensor of 24 bytes is reshaped to one of 20",
     ),
+    "a product over sizes of two names": (
+        Case([node("MatMul", ["x", "z"], ["y"])], {"x": ("n", "m"), "z": ("k", "n")}, ("n=1..9", "m=1..9", "k=1..9")),
+        {"n": 2, "m": 3, "k": 3},
+        {"n": 2, "m": 3, "k": 4},
+        "4 is given for m, which is 3",
+    ),
+    "the two halves of a size that is even": (
+        Case([node("MaxPool", ["x"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+              node("ConvTranspose", ["p", "k"], ["u"], strides=[2, 2]),
+              node("Concat", ["u", "x"], ["y"], axis=1)],
+             {"x": ("b", 4, "h", 6)}, ("b=1..2", "h=2..20"), {"k": real(4, 4, 2, 2)}),
+        {"b": 1, "h": 12},
+        {"b": 1, "h": 11},
+        "b=1, h=11: a tensor",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUST_AGREE)
+def test_sizes_that_must_be_the_same_are_checked_in_each_run(name: str, target: Target) -> None:
+    case, right, wrong, message = MUST_AGREE[name]
+    executable, rng = compiled(case, target), np.random.default_rng(0)
+    inputs = case.arrays(right, rng)
+    (want,) = onnxruntime_session(case.proto().SerializeToString(), 1).run(["y"], inputs)
+    np.testing.assert_allclose(executable.run(inputs)["y"], want, rtol=1e-4, atol=1e-5)
+    with pytest.raises(UsageError, match=message):
+        executable.run(case.arrays(wrong, rng))
+
+
+def test_names_of_one_size_without_a_common_one_are_refused(target: Target) -> None:
+    case = Case([node("Add", ["x", "z"], ["y"])], {"x": ("n", 4), "z": ("m", 4)}, ("n=2..4", "m=8..9"))
+    with pytest.raises(ModelError, match="must be the same size"):
+        compiled(case, target)
+
+
+REFUSED = {
     "an operator that is not known to be right": (
         Case([node("CumSum", ["x", "axis"], ["y"])], {"x": ("n",)}, ("n=1..5",), {"axis": whole(0)}),
         "CumSum y",
@@ -277,10 +258,6 @@ REFUSED = {
     "a place that a small size does not have": (
         Case([node("Gather", ["x", "place"], ["y"])], {"x": ("n", 4)}, ("n=2..9",), {"place": whole(2)}),
         "which may have fewer",
-    ),
-    "sizes that must be equal by chance": (
-        Case([node("MatMul", ["x", "z"], ["y"])], {"x": ("n", "m"), "z": ("k", "n")}, ("n=1..9", "m=1..9", "k=1..9")),
-        "must be the same size",
     ),
     "a loop over a size": (
         Case(
@@ -298,4 +275,4 @@ REFUSED = {
 def test_what_is_not_right_at_all_sizes_is_refused(name: str, target: Target) -> None:
     case, message = REFUSED[name]
     with pytest.raises(ModelError, match=message):
-        _compiled(case, target)
+        compiled(case, target)

@@ -11,6 +11,7 @@ from onnx.reference import ReferenceEvaluator
 from flextune.errors import ModelError
 from flextune.importing.inference import inferred_graph
 from flextune.importing.onnx_graph import OnnxGraph, attribute, nested_graphs
+from flextune.importing.sized.nodes import is_sized
 from flextune.importing.tensors import tensor_array
 
 RANDOM = frozenset(
@@ -83,6 +84,8 @@ def static_shapes(graph: OnnxGraph) -> dict[str, tuple[int, ...]]:
 
 def _is_foldable(node: onnx.NodeProto, graph: OnnxGraph) -> bool:
     if node.op_type in RANDOM or node.op_type in TENSOR_FREE or node.op_type == QUANTIZED or not node.input:
+        return False
+    if is_sized(node):
         return False
     if any(True for _ in nested_graphs(node)):
         return False

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import onnx
 from onnx import numpy_helper
 
 from flextune.importing.model import Model
 from flextune.importing.onnx_graph import MIN_IR_VERSION, OnnxGraph, names_read
+from flextune.importing.order import sort_nodes
+from flextune.importing.shapes.tracker import track_shapes
 from flextune.importing.simplify.branches import take_branches
 from flextune.importing.simplify.constants import fold_constants, fold_shapes
 from flextune.importing.types import spec_of
-from flextune.importing.values import ValueSpec
+from flextune.importing.values import UNKNOWN, ValueSpec
+from flextune.plan.parts.known_sizes import KnownSizes, state_shape
 
 Types = Mapping[str, onnx.TypeProto]
 Inference = Callable[[onnx.ModelProto], Types]
@@ -42,31 +45,53 @@ class PartedGraph:
     """Versions of the operator sets."""
     values: frozenset[str]
     """Names of the inputs and of what nodes write."""
+    sizes: KnownSizes | None = None
+    """Of a model with ranges of sizes, what is known of them."""
+    arithmetic: tuple[onnx.NodeProto, ...] = ()
+    """Nodes that compute nothing but sizes, in order: each part that reads such has them as its own."""
 
     def spec(self, name: str) -> ValueSpec:
         """What is known of a value; one of which nothing is known has the type `unknown()`."""
-        return spec_of(name, self.types.get(name, onnx.TypeProto()))
+        found = None if self.sizes is None else self.sizes.spec(name)
+        return found or spec_of(name, self.types.get(name, onnx.TypeProto()))
 
     def inputs_of_node(self, node: onnx.NodeProto) -> tuple[str, ...]:
-        """What a node reads that is no constant, also inside of its own graphs."""
-        return tuple(name for name in dict.fromkeys(names_read(node)) if name in self.values)
+        """What a node reads that is no constant, also inside of its own graphs, and for the sizes that it needs."""
+        return tuple(name for name in dict.fromkeys(self._read_by([node])) if name in self.values)
+
+    def _read_by(self, nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
+        """What nodes read, and what the nodes read that compute their sizes."""
+        for node in nodes:
+            yield from names_read(node)
+            for needed in self._arithmetic_for([node]):
+                yield from names_read(needed)
+
+    def _arithmetic_for(self, nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
+        """The nodes that compute the sizes which nodes read, in order."""
+        needed = {name for node in nodes for name in names_read(node)}
+        found: list[onnx.NodeProto] = []
+        for node in reversed(self.arithmetic):
+            if needed.intersection(node.output):
+                found.append(node)
+                needed.update(names_read(node))
+        return found[::-1]
 
     @property
     def reads(self) -> list[set[int]]:
         """The nodes that each node reads from."""
         writers = {name: index for index, node in enumerate(self.nodes) for name in node.output if name}
-        return [{writers[name] for name in names_read(node) if name in writers} for node in self.nodes]
+        return [{writers[name] for name in self._read_by([node]) if name in writers} for node in self.nodes]
 
     def inputs_of(self, nodes: Collection[int]) -> tuple[str, ...]:
         """What these nodes read that is no constant and that none of them writes, in the order it is read."""
         written = {name for index in nodes for name in self.nodes[index].output}
-        read = (name for index in sorted(nodes) for name in names_read(self.nodes[index]))
+        read = self._read_by(self.nodes[index] for index in sorted(nodes))
         return tuple(name for name in dict.fromkeys(read) if name in self.values and name not in written)
 
     def outputs_of(self, nodes: Collection[int]) -> tuple[str, ...]:
         """What these nodes write that the model gives or others read, in the order it is written."""
         others = (node for index, node in enumerate(self.nodes) if index not in nodes)
-        needed = {name for node in others for name in names_read(node)} | set(self.model.outputs)
+        needed = set(self._read_by(others)) | set(self.model.outputs)
         written = (name for index in sorted(nodes) for name in self.nodes[index].output)
         return tuple(name for name in written if name and name in needed)
 
@@ -76,12 +101,26 @@ class PartedGraph:
         inputs, outputs = self.inputs_of(nodes), self.outputs_of(nodes)
         if len(chosen) == len(self.nodes):
             name, inputs, outputs = self.model.name, tuple(spec.name for spec in self.model.inputs), self.model.outputs
+        chosen = _in_order([*self._arithmetic_for(chosen), *chosen])
         read = dict.fromkeys(name for node in chosen for name in names_read(node))
         constants = [self.constants[name] for name in read if name in self.constants]
         ports = [[self._value(name) for name in names] for names in (inputs, outputs)]
         graph = onnx.helper.make_graph(chosen, name, *ports, constants)
         proto = onnx.helper.make_model(graph, opset_imports=self.opsets, ir_version=self._ir_version)
-        return Model(name, proto, tuple(map(self.spec, inputs)), outputs)
+        if self.sizes is None:
+            return Model(name, proto, tuple(map(self.spec, inputs)), outputs)
+        return self._with_own_sizes(Model(name, proto, tuple(map(self.spec, inputs)), outputs), self.sizes)
+
+    @staticmethod
+    def _with_own_sizes(model: Model, known: KnownSizes) -> Model:
+        """A part whose sizes are named by the axes of its inputs."""
+        if any(not spec.is_numeric or (UNKNOWN in spec.shape and not spec.sizes) for spec in model.inputs):
+            return model  # for another runtime, which reads no names of sizes
+        shapes, dims = known.own_sizes([spec.name for spec in model.inputs])
+        for value in model.proto.graph.input:
+            state_shape(value, shapes[value.name])
+        inputs = tuple(ValueSpec.symbolic(spec.name, shapes[spec.name], spec.dtype) for spec in model.inputs)
+        return replace(model, inputs=inputs, dims=dims)
 
     @property
     def _ir_version(self) -> int:
@@ -106,9 +145,25 @@ def parted_graph(model: Model, inference: Inference) -> PartedGraph:
         for name, array in graph.constants.items()
         if used[name]
     }
+    known = _known_sizes(model, graph) if model.dims else None
+    plain = [known is None or not known.is_arithmetic(node, model.outputs) for node in graph.nodes]
+    nodes = [node for node, computes in zip(graph.nodes, plain, strict=True) if computes]
+    sizes = tuple(node for node, computes in zip(graph.nodes, plain, strict=True) if not computes)
     opsets = (onnx.helper.make_opsetid("", graph.opset), *graph.domains)
-    values = {value.name for value in graph.inputs} | {name for node in graph.nodes for name in node.output if name}
-    return PartedGraph(model, tuple(graph.nodes), constants, _types(graph, inference), opsets, frozenset(values))
+    values = {value.name for value in graph.inputs} | {name for node in nodes for name in node.output if name}
+    types = _types(graph, inference)
+    return PartedGraph(model, tuple(nodes), constants, types, opsets, frozenset(values), known, sizes)
+
+
+def _known_sizes(model: Model, graph: OnnxGraph) -> KnownSizes:
+    return KnownSizes(track_shapes(graph.skeleton(LARGE_ELEMENTS), {dim.name: dim for dim in model.dims}))
+
+
+def _in_order(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """Each after what it reads: those that compute sizes are among the others."""
+    graph = onnx.GraphProto(node=nodes)
+    sort_nodes(graph, "a part")
+    return list(graph.node)
 
 
 def output_specs(model: Model, inference: Inference) -> tuple[ValueSpec, ...]:

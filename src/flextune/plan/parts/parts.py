@@ -205,7 +205,14 @@ def _is_worth_it(graph: PartedGraph, cut: Cut) -> bool:
     if any(graph.nodes[index].op_type in PRODUCTS for index in cut.nodes):
         return True
     specs = [graph.spec(name) for index in cut.nodes for name in graph.nodes[index].output if name]
-    return sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs) >= LEAST_BYTES
+    return sum(_elements(graph, spec) * np.dtype(spec.dtype).itemsize for spec in specs) >= LEAST_BYTES
+
+
+def _elements(graph: PartedGraph, spec: ValueSpec) -> int:
+    """About how many there are."""
+    if graph.sizes is None or not spec.sizes:
+        return math.prod(spec.shape)
+    return math.prod(map(graph.sizes.typical, spec.sizes))
 
 
 def _listed(labels: Sequence[str]) -> str:

@@ -56,9 +56,10 @@ def _reason(node: onnx.NodeProto, graph: PartedGraph) -> str:
         spec = graph.spec(name)
         if not spec.is_numeric:
             return f"{spec} is no array of numbers" if name in graph.types else f"nothing is known of {name}"
-        if not spec.is_static:
+        if not spec.is_static and not spec.sizes:
             return f"the shape of {spec} depends on values"
-    return ""
+    decided = "" if graph.sizes is None else graph.sizes.decides(node, graph.inputs_of_node(node))
+    return f"the size {decided} depends on values" if decided else ""
 
 
 def _failing_alone(graph: PartedGraph, nodes: Sequence[int], trial: Trial) -> dict[int, str]:
@@ -94,7 +95,7 @@ def _key(graph: PartedGraph, index: int) -> Hashable:
 def _input_key(graph: PartedGraph, name: str) -> Hashable:
     if name not in graph.constants:
         spec = graph.spec(name)
-        return spec.shape, spec.dtype
+        return spec.axis_sizes, spec.dtype
     tensor = graph.constants[name]
     if math.prod(tensor.dims) > LARGE_ELEMENTS:
         return tensor.data_type, tuple(tensor.dims)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from flextune.importing.shapes.call import Call, UntrackedError, positive_axis
 from flextune.importing.shapes.registry import shape_rule
 from flextune.importing.shapes.tracked import Elements, Tracked
-from flextune.workload.dim_expr import DimExpr, ceil_div
+from flextune.workload.dim import Dim
+from flextune.workload.dim_expr import DimExpr, ceil_div, maximum, minimum
 
 _ZERO = DimExpr.of(0)
 _ENDLESS = 2**31 - 1
@@ -46,8 +47,8 @@ def _length(call: Call, size: DimExpr, start: DimExpr | None, end: DimExpr | Non
     if step == 0:
         raise UntrackedError("a step is 0")
     lowest = _ZERO if step > 0 else DimExpr.of(-1)
-    first = None if start is None else _clamped(call, start, size, _ZERO, size if step > 0 else size - 1)
-    last = None if end is None else _clamped(call, end, size, lowest, size if step > 0 else size - 1)
+    first = None if start is None else first_element(start, size, step, call.scope.dims)
+    last = None if end is None else _clamped(end, size, (lowest, size if step > 0 else size - 1), call.scope.dims)
     if first is None or last is None:
         most = ceil_div(size, abs(step))
         return call.fresh(most, "the length of a slice whose ends data decide")
@@ -55,16 +56,22 @@ def _length(call: Call, size: DimExpr, start: DimExpr | None, end: DimExpr | Non
     return call.largest(length, _ZERO)
 
 
-def _clamped(call: Call, end: DimExpr, size: DimExpr, lo: DimExpr, hi: DimExpr) -> DimExpr | None:
+def first_element(start: DimExpr, size: DimExpr, step: int, dims: Mapping[str, Dim]) -> DimExpr | None:
+    """Where a slice of an axis begins, counted from the front; None where that depends on the sign of a size."""
+    return _clamped(start, size, (_ZERO, size if step > 0 else size - 1), dims)
+
+
+def _clamped(end: DimExpr, size: DimExpr, ends: tuple[DimExpr, DimExpr], dims: Mapping[str, Dim]) -> DimExpr | None:
     """An end counted from the front, inside the tensor; None where its sign depends on sizes."""
-    value = end.value
+    value, (lo, hi) = end.value, ends
     if value is not None and abs(value) >= _ENDLESS:
         return hi if value > 0 else lo
-    least, most = call.bounds(end)
+    least, most = end.bounds(dims)
     if least < 0 <= most:
         return None
     from_front = end if least >= 0 else end + size
-    return call.largest(lo, call.smallest(from_front, hi))
+    inside = minimum(from_front, hi).simplified(dims)
+    return maximum(lo, inside).simplified(dims)
 
 
 def _sliced(

@@ -1,0 +1,109 @@
+"""TVM's ONNX importer, for models whose nodes may say sizes (`flextune.importing.sized.nodes`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import onnx
+from tvm import relax
+from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
+
+from flextune.errors import ModelError
+from flextune.importing.onnx_graph import attribute
+from flextune.importing.shapes.names import input_shapes
+from flextune.importing.sized.nodes import is_sized, sizes_of
+from flextune.lowering.size_expressions import SizeVariables
+from flextune.lowering.sized_kernels import iota, pad_to, slice_to, tile_to
+from flextune.tvm_types import PrimFunc, RelaxExpr
+
+
+def sized_importer(proto: onnx.ModelProto) -> ONNXGraphImporter:
+    """TVM's importer, for a model whose inputs have sizes that are expressions, or whose nodes say sizes."""
+    variables = SizeVariables()
+    shapes = {name: shape for name, shape in input_shapes(proto.graph.input).items() if shape is not None}
+    return _SizedImporter({name: variables.shape(shape) for name, shape in shapes.items()}, variables)
+
+
+class _SizedImporter(ONNXGraphImporter):  # type: ignore[misc]
+    def __init__(self, shapes: Mapping[str, list[RelaxExpr]], variables: SizeVariables) -> None:
+        super().__init__(shapes, "float32")
+        self._variables = variables
+
+    def _check_for_unsupported_ops(self, graph: onnx.GraphProto) -> None:
+        super()._check_for_unsupported_ops(onnx.GraphProto(node=[node for node in graph.node if not is_sized(node)]))
+
+    def _construct_nodes(self, graph: onnx.GraphProto) -> None:
+        for node in graph.node:
+            if is_sized(node):
+                self._nodes[node.output[0]] = self.bb.emit(self._value(node))
+            else:
+                super()._construct_nodes(onnx.GraphProto(node=[node]))
+
+    def _value(self, node: onnx.NodeProto) -> RelaxExpr:
+        convert = _CONVERSIONS.get(node.op_type)
+        if convert is None:
+            raise ModelError(f"there is no operator {node.op_type} of sizes")
+        return convert(self, node)
+
+    def shape(self, node: onnx.NodeProto) -> relax.ShapeExpr:
+        return relax.ShapeExpr(self._variables.shape(sizes_of(node)))
+
+    def input(self, node: onnx.NodeProto, position: int = 0) -> RelaxExpr:
+        return self._nodes[node.input[position]]
+
+    def kernel(self, node: onnx.NodeProto, function: PrimFunc, dtype: str) -> RelaxExpr:
+        """A call of a kernel with all inputs of a node."""
+        name = self.bb.add_func(function, str(function.attrs["global_symbol"]))
+        kind = relax.TensorType(self.shape(node).values, dtype)
+        return relax.call_tir(name, [self._nodes[each] for each in node.input if each], out_ty=kind)
+
+
+Conversion = Callable[[_SizedImporter, onnx.NodeProto], RelaxExpr]
+
+
+def _sizes(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:
+    return relax.op.shape_to_tensor(importer.shape(node))
+
+
+def _iota(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:
+    return importer.kernel(node, iota(), "int64")
+
+
+def _reshape_to(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:
+    return relax.op.reshape(importer.input(node), importer.shape(node))
+
+
+def _expand_to(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:
+    return relax.op.broadcast_to(importer.input(node), importer.shape(node))
+
+
+def _slice_to(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:
+    dtype, steps = _dtype(importer, node), attribute(node, "steps", ())
+    return importer.kernel(node, slice_to(len(steps), dtype, steps), dtype)
+
+
+def _pad_to(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:
+    dtype, rank = _dtype(importer, node), len(sizes_of(node))
+    value = float(np.float32(attribute(node, "value", 0.0)))
+    return importer.kernel(node, pad_to(rank, dtype, attribute(node, "mode", "constant"), value), dtype)
+
+
+def _tile_to(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:
+    dtype = _dtype(importer, node)
+    return importer.kernel(node, tile_to(len(sizes_of(node)), dtype), dtype)
+
+
+def _dtype(importer: _SizedImporter, node: onnx.NodeProto) -> str:
+    return str(importer.input(node).ty.dtype)
+
+
+_CONVERSIONS: Mapping[str, Conversion] = {
+    "ExpandTo": _expand_to,
+    "Iota": _iota,
+    "PadTo": _pad_to,
+    "ReshapeTo": _reshape_to,
+    "Sizes": _sizes,
+    "SliceTo": _slice_to,
+    "TileTo": _tile_to,
+}
