@@ -25,6 +25,7 @@ from flextune.apply.shared_forms import form_of, program_packing, shared_constan
 from flextune.apply.signature import Runtime, Signature
 from flextune.apply.threads import default_thread_count
 from flextune.errors import BuildError, FlextuneError, KernelError
+from flextune.importing.sized.equal_sizes import equal_sizes
 from flextune.importing.values import ValueSpec
 from flextune.lowering.calls import call_sites
 from flextune.plan.partition import ModelTask, Partition
@@ -317,7 +318,8 @@ def _signature(partition: Partition, target: Target, threads: int) -> Signature:
         for name, field in zip(partition.model.outputs, fields, strict=True)
     )
     model = partition.model
-    return Signature(model.name, model.inputs, outputs, str(target), threads, dims=model.dims)
+    equal = equal_sizes(model.proto, model.dims)
+    return Signature(model.name, model.inputs, outputs, str(target), threads, dims=model.dims, equal=equal)
 
 
 def _variables(partition: Partition) -> dict[Variable, Size]:

@@ -212,7 +212,7 @@ class Symbolic:
     homes: tuple[int, ...]
     """For each tensor the number of the buffer it lies in; -1 for those that are no activations."""
     equal: tuple[tuple[Size, Size], ...] = ()
-    """Sizes in bytes that must be equal for the program to be right: tensors that share memory."""
+    """Sizes that must be equal for the program to be right: of operands, and in bytes of tensors that share memory."""
     variants: tuple[Variant, ...] = ()
     """Those of one step follow each other."""
     elements: tuple[tuple[int, tuple[Size, ...]], ...] = ()

@@ -52,6 +52,8 @@ class Signature:
     """Of a hybrid model, in words: who runs what, and why."""
     dims: tuple[Dim, ...] = ()
     """The dimensions of its inputs that have a range rather than one size."""
+    equal: tuple[str, ...] = ()
+    """Sizes that must be the same in each run, as `h=2*(h//2)`; of dimensions by name."""
 
     def __post_init__(self) -> None:
         known = {dim.name for dim in self.dims}
@@ -91,6 +93,7 @@ class Signature:
             _field(raw, "activation_bytes", lambda value: value is None or _is_count(value)),
             tuple(_field({"parts": [], **raw}, "parts", _are_texts)),
             tuple(map(Dim.parse, _field({"dims": [], **raw}, "dims", _are_texts))),
+            tuple(_field({"equal": [], **raw}, "equal", _are_texts)),
         )
 
 

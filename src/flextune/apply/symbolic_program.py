@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from flextune.analysis.sizes_of_shapes import plain
 from flextune.apply.in_place import Decisions, activation_spans
 from flextune.apply.kernel_variants import variants_of
 from flextune.apply.program import Place, PlacedTensor, Port, Program, Size, SizedBuffer, Symbolic
@@ -19,6 +20,7 @@ from flextune.apply.straight_line import Buffer, StraightLine
 from flextune.apply.weight_block import weight_block
 from flextune.errors import BuildError
 from flextune.workload.dim import Dim
+from flextune.workload.dim_expr import DimExpr
 
 
 def symbolic_program(code: StraightLine, signature: Signature) -> tuple[Program, np.ndarray]:
@@ -32,7 +34,7 @@ def symbolic_program(code: StraightLine, signature: Signature) -> tuple[Program,
         signature.dims,
         tuple(SizedBuffer(buffer.byte_count, first, last) for buffer, (first, last) in spans.items()),
         tuple(numbers.get(buffer, -1) for _, buffer in code.tensors),
-        tuple(code.equal),
+        (*code.equal, *map(_equal, signature.equal)),
         tuple(variants_of(code.steps, [kind for kind, _ in code.tensors], code.functions)),
         elements=tuple(_elements(code)),
     )
@@ -46,6 +48,11 @@ def symbolic_program(code: StraightLine, signature: Signature) -> tuple[Program,
     outputs = tuple(Port(spec.name, tensor) for spec, tensor in zip(signature.outputs, code.results, strict=True))
     program = Program(tensors, tuple(code.steps), inputs, outputs, weights.size, 0, tuple(code.loops), symbolic)
     return program, weights
+
+
+def _equal(text: str) -> tuple[Size, Size]:
+    one, _, other = text.partition("=")
+    return plain(DimExpr.parse(one)), plain(DimExpr.parse(other))
 
 
 def _elements(code: StraightLine) -> Iterator[tuple[int, tuple[Size, ...]]]:

@@ -83,7 +83,16 @@ def compile_model(
     computed = Precision.parse(precision)
     computed.check(chosen)
     lowering = Lowering(chosen, tuple(without or ()), computed)
-    split = read_split(model, read_shapes(shape), lowering, only_own, provider, read_values(value), read_dims(dim))
+    split = read_split(
+        model,
+        read_shapes(shape),
+        lowering,
+        only_own,
+        provider,
+        read_values(value),
+        read_dims(dim),
+        usual_ranges=True,
+    )
     with open_database(path, must_exist=True) if db is not None or Path(path).exists() else nullcontext() as database:
         split, shipment = ship_split(split, chosen, database)
     if for_target is not None and not shipment.recorded:

@@ -57,13 +57,18 @@ def read_split(
     providers: Sequence[str] | None = None,
     values: Mapping[str, ArrayLike] | None = None,
     dims: Sequence[Dim] = (),
+    usual_ranges: bool = False,
 ) -> SplitModel:
-    """As `read_partition`, with what is not ours for ONNX Runtime, unless all of it must be (`only_own`)."""
+    """As `read_partition`, with what is not ours for ONNX Runtime, unless all of it must be (`only_own`).
+
+    `usual_ranges` is for `load_model`.
+    """
     from flextune.plan.pass_list import check_passes
 
     check_passes(lowering.without)
     options = None if only_own else HybridOptions(providers=tuple(providers or ()))
-    return split_model(load_model(path, shapes, only_own=only_own, values=values, dims=dims), lowering, options)
+    model = load_model(path, shapes, only_own=only_own, values=values, dims=dims, usual_ranges=usual_ranges)
+    return split_model(model, lowering, options)
 
 
 def check_one_size(dims: Sequence[Dim]) -> None:

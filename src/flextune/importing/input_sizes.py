@@ -41,6 +41,32 @@ def input_specs(
     return specs, resolution.notes
 
 
+def default_dims(inputs: Sequence[onnx.ValueInfoProto]) -> tuple[Dim, ...]:
+    """Usual ranges of all dimensions that are no numbers; none where these are nothing but batches.
+
+    A first dimension is a batch, those from the third on are of images where the last one is open, and any other one is
+    a length.
+    """
+    found: dict[str, Dim] = {}
+    for shape in input_shapes(inputs).values():
+        for axis, size in reversed([*enumerate(shape or ())]):
+            for name in sorted(size.names - found.keys()):
+                found[name] = Dim(name, *_usual_range(axis, shape or ()))
+    order = [name for shape in input_shapes(inputs).values() for size in shape or () for name in sorted(size.names)]
+    is_batch = all(dim.hi == _USUAL_BATCH[1] for dim in found.values())
+    return () if is_batch else tuple(found[name] for name in dict.fromkeys(order))
+
+
+_USUAL_BATCH, _USUAL_IMAGE, _USUAL_LENGTH = (1, 8), (32, 1024), (1, 512)
+
+
+def _usual_range(axis: int, shape: Shape) -> tuple[int, int]:
+    if axis == 0:
+        return _USUAL_BATCH
+    is_image = len(shape) >= _IMAGE_RANK and shape[-1].value is None
+    return _USUAL_IMAGE if is_image and axis > 1 else _USUAL_LENGTH
+
+
 def dimension_names(inputs: Sequence[onnx.ValueInfoProto]) -> frozenset[str]:
     """The names of all dimensions of inputs that are no numbers."""
     return frozenset(name for shape in input_shapes(inputs).values() for size in shape or () for name in size.names)

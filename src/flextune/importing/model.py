@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from flextune.errors import ModelError
 from flextune.importing.binding import bind_values, shape_inputs
 from flextune.importing.expansion import expand_functions
-from flextune.importing.input_sizes import input_specs
+from flextune.importing.input_sizes import default_dims, input_specs
 from flextune.importing.local_functions import check_functions
 from flextune.importing.operators import check_operators, refuse_random, state_defaults
 from flextune.importing.order import sort_nodes
@@ -81,15 +81,23 @@ def load_model(
     only_own: bool = True,
     values: Mapping[str, ArrayLike] | None = None,
     dims: Iterable[Dim] = (),
+    usual_ranges: bool = False,
 ) -> Model:
     """Read and check an ONNX file, and give every input a shape; see `model_from_proto`.
 
-    Weights in other files are read too, from the model's folder only. ModelError for a file that is missing, damaged,
-    or larger than memory.
+    With `usual_ranges`, where no sizes are given and some that are no batches are missing, all get the ranges of
+    `flextune.importing.input_sizes.default_dims`, with a note. Weights in other files are read too, from the model's
+    folder only. ModelError for a file that is missing, damaged, or larger than memory.
     """
     source = Path(path)
-    proto = read_proto(source)
-    return model_from_proto(proto, source.stem, shapes, str(source), only_own=only_own, values=values, dims=dims)
+    proto, dims = read_proto(source), tuple(dims)
+    chosen = default_dims(_inputs(proto.graph)) if usual_ranges and not dims and not shapes else ()
+    dims = dims or chosen
+    model = model_from_proto(proto, source.stem, shapes, str(source), only_own=only_own, values=values, dims=dims)
+    if not chosen:
+        return model
+    ranges = " ".join(f"--dim {dim}" for dim in chosen)
+    return replace(model, notes=(*model.notes, f"no sizes are given, so it is for usual ones: {ranges}"))
 
 
 def model_from_proto(
@@ -147,8 +155,7 @@ def _require_own(proto: onnx.ModelProto, source: str) -> None:
 def _with_input_sizes(
     proto: onnx.ModelProto, name: str, source: str, shapes: Mapping[str, tuple[int, ...]], dims: Iterable[Dim]
 ) -> Model:
-    constants = {tensor.name for tensor in proto.graph.initializer}
-    inputs = [value for value in proto.graph.input if value.name not in constants]
+    inputs = _inputs(proto.graph)
     dims = tuple(dims)
     specs, notes = input_specs(inputs, shapes, dims, source)
     used = dict.fromkeys(name for spec in specs for size in spec.sizes for name in sorted(size.names))
@@ -174,6 +181,12 @@ def _with_equal_sizes(model: Model, source: str) -> Model:
         for spec in model.inputs
     )
     return replace(model, inputs=inputs, dims=tuple(dims.values()), notes=(*model.notes, *notes))
+
+
+def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """The graph's inputs, without those that have a default."""
+    constants = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in constants]
 
 
 def _check_sizes(inputs: Sequence[ValueSpec], source: str) -> None:

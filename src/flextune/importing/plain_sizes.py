@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from flextune.errors import ModelError
 from flextune.importing.model import Model
 from flextune.importing.onnx_graph import attribute, opset_version
-from flextune.importing.shapes.table import Demand, ShapeTable
+from flextune.importing.shapes.table import Demand, Problem, ShapeTable
 from flextune.importing.shapes.tracker import track_shapes
 from flextune.importing.sized.fitting import FITTED
 from flextune.importing.sized.rewriting import with_sized_operators
@@ -28,8 +28,15 @@ def with_plain_sizes(model: Model) -> onnx.ModelProto:
     where it is right only if two sizes happen to be equal, and nothing would check that when it runs.
     """
     table = track_shapes(model.proto, {dim.name: dim for dim in model.dims})
+    _refuse_unknown(model.name, table.problems)
     _refuse_unchecked(model.name, table.demands)
     return _slicing_at_constants(with_sized_operators(model.proto, table), table)
+
+
+def _refuse_unknown(name: str, problems: Sequence[Problem]) -> None:
+    if problems:
+        listed = "\n".join(f"  {each}" for each in problems[:20])
+        raise ModelError(f"model {name!r} cannot be compiled for ranges of sizes, as shapes are not known:\n{listed}")
 
 
 def _refuse_unchecked(name: str, demands: Sequence[Demand]) -> None:

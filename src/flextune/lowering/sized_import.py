@@ -83,6 +83,10 @@ def _slice_to(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:
     return importer.kernel(node, slice_to(len(steps), dtype, steps), dtype)
 
 
+def _take_at(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:
+    return relax.op.take(importer.input(node), importer.input(node, 1), axis=attribute(node, "axis", 0))
+
+
 def _pad_to(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:
     dtype, rank = _dtype(importer, node), len(sizes_of(node))
     value = float(np.float32(attribute(node, "value", 0.0)))
@@ -105,5 +109,6 @@ _CONVERSIONS: Mapping[str, Conversion] = {
     "ReshapeTo": _reshape_to,
     "Sizes": _sizes,
     "SliceTo": _slice_to,
+    "TakeAt": _take_at,
     "TileTo": _tile_to,
 }

@@ -14,6 +14,9 @@ from tvm import relax, tirx
 
 from flextune.analysis.symbols import is_symbolic, size_at, symbols_of
 from flextune.errors import ModelError
+from flextune.importing.model import Model
+from flextune.importing.shapes.table import Demand
+from flextune.importing.shapes.tracker import track_shapes
 from flextune.lowering.calls import CallSite
 from flextune.tvm_types import Expression, IRModule, PrimFunc, RelaxType, Variable
 
@@ -77,6 +80,31 @@ def generic_sizes(ranges: Mapping[str, tuple[int, int]], taken: Collection[int] 
         )
         used.add(found[name])
     return found
+
+
+_SCALES = (1, 32, 64, 128)
+"""What sizes for plans are multiplied by, where those of a model have to be even, or divisible by more."""
+
+
+def sizes_for_plans(model: Model) -> dict[str, int]:
+    """`generic_sizes` for which the model is right: they keep what it demands of them. ModelError where none do."""
+    dims = {dim.name: dim for dim in model.dims}
+    equal = [each for each in track_shapes(model.proto, dims).demands if each.right is not None]
+    fixed = {name: value for each in equal for name, value in _decided(each)}
+    primes = generic_sizes({dim.name: (dim.sizes[0], dim.sizes[-1]) for dim in model.dims})
+    for scale in _SCALES:
+        sizes = {name: fixed.get(name, size * scale) for name, size in primes.items()}
+        if all(each.names <= sizes.keys() and each.holds(sizes) for each in equal):
+            return sizes
+    listed = "\n".join(f"  {each}" for each in equal[:20])
+    raise ModelError(f"model {model.name!r} cannot be compiled for ranges of sizes: no sizes are known with\n{listed}")
+
+
+def _decided(demand: Demand) -> Iterator[tuple[str, int]]:
+    """A size that has to be a number."""
+    for one, other in ((demand.left, demand.right), (demand.right, demand.left)):
+        if one is not None and other is not None and one.name is not None and other.value is not None:
+            yield one.name, other.value
 
 
 _LEAST_PRIME = 17

@@ -126,7 +126,7 @@ static int fill_numbers(const ft_form *form) {
   for (int32_t index = 0; index < symbolic->equality_count; ++index) {
     const ft_equality *pair = &symbolic->equalities[index];
     if (form->numbers[pair->first] != form->numbers[pair->second])
-      return ft_fail("the model cannot be run with %s: a tensor of %lld bytes is reshaped to one of %lld",
+      return ft_fail("the model cannot be run with %s: two sizes that must be the same are %lld and %lld",
                      sizes_text(form, text), (long long)form->numbers[pair->first],
                      (long long)form->numbers[pair->second]);
   }

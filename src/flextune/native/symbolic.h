@@ -49,7 +49,7 @@ typedef struct {
   int32_t bytes, first, last;
 } ft_buffer;
 
-/* Sizes in bytes, by their places, that must be equal: two tensors that share memory. */
+/* Sizes, by their places, that must be equal: of operands, and in bytes of two tensors that share memory. */
 typedef struct {
   int32_t first, second;
 } ft_equality;

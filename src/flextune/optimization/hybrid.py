@@ -15,7 +15,7 @@ from flextune.database.database import Database
 from flextune.errors import BuildError, UsageError
 from flextune.importing.model import Model
 from flextune.lowering.precision.precision import FLOAT32, Precision
-from flextune.lowering.symbolic_shapes import generic_sizes
+from flextune.lowering.symbolic_shapes import sizes_for_plans
 from flextune.measure.launcher import Interpreter
 from flextune.optimization.contender import local_models
 from flextune.optimization.model import OptimizedModel
@@ -61,7 +61,7 @@ class Lowering:
         estimator = plan_estimator(self.target)
         if not model.dims:
             return partition_model(model, self.without, self.precision, estimator)
-        sizes = generic_sizes({dim.name: (dim.sizes[0], dim.sizes[-1]) for dim in model.dims})
+        sizes = sizes_for_plans(model)
         return partition_model(model, self.without, self.precision, estimator, sizes=sizes)
 
 

@@ -7,6 +7,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from flextune.errors import ModelError, UsageError
+from flextune.importing.input_sizes import default_dims
 from flextune.importing.model import Model, model_from_proto
 from flextune.workload.dim import parse_dims
 
@@ -101,3 +102,17 @@ def test_names_that_are_not_there() -> None:
         read(TEXT, {}, "sq=4")
     with pytest.raises(ModelError, match="no input 'id'"):
         read(TEXT, {"id": (1, 2)})
+
+
+@pytest.mark.parametrize(
+    ("inputs", "wanted"),
+    [
+        (TEXT, "batch=1..8 seq=1..512 past=1..512"),
+        ({"x": ["n", 3, "h", "w"]}, "n=1..8 h=32..1024 w=32..1024"),
+        ({"x": ["n", 3, 8, 8], "z": ["n", 5]}, ""),
+        ({"x": [None, 3, None]}, "x_0=1..8 x_2=1..512"),
+    ],
+)
+def test_sizes_of_a_model_that_nobody_gave_have_usual_ranges(inputs: dict[str, Sizes | None], wanted: str) -> None:
+    declared = [helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes) for name, sizes in inputs.items()]
+    assert " ".join(map(str, default_dims(declared))) == wanted

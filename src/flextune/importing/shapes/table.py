@@ -42,6 +42,11 @@ class Demand:
         relation = ">= 0" if self.right is None else f"= {self.right}"
         return f"{self.left} {relation}{' (or one of them is 1)' if self.stretches else ''}: {self.about}"
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Those of the dimensions that it is about."""
+        return self.left.names if self.right is None else self.left.names | self.right.names
+
     def holds(self, sizes: Mapping[str, int]) -> bool:
         """For these sizes."""
         left = self.left.bind(sizes)

@@ -8,7 +8,7 @@ A run then refuses inputs in which they differ.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import onnx
@@ -33,6 +33,14 @@ def unify_sizes(proto: onnx.ModelProto, dims: Mapping[str, Dim], source: str) ->
         _rename(proto, gone, kept)
         notes.append(f"{gone} is taken to be the same size as {kept} ({demand.about})")
     return found, notes
+
+
+def equal_sizes(proto: onnx.ModelProto, dims: Sequence[Dim]) -> tuple[str, ...]:
+    """What a run has to check, because no name says it: `h=2*(h//2)`."""
+    if not dims:
+        return ()
+    demands = track_shapes(proto, {dim.name: dim for dim in dims}).demands
+    return tuple(dict.fromkeys(f"{each.left}={each.right}" for each in demands if each.right is not None))
 
 
 def _first_of_names(proto: onnx.ModelProto, dims: Mapping[str, Dim]) -> Demand | None:

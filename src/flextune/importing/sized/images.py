@@ -12,7 +12,7 @@ from flextune.importing.onnx_graph import attribute
 from flextune.importing.shapes.tracked import Shape
 from flextune.importing.sized.making import is_symbolic, shape_of
 from flextune.importing.sized.writer import FLOAT, INT64, SizedWriter
-from flextune.workload.dim_expr import DimExpr, ceil_div, maximum
+from flextune.workload.dim_expr import DimExpr, ceil_div, maximum, minimum
 
 _ZERO, _ONE = DimExpr.of(0), DimExpr.of(1)
 _LOWEST = -3.4028234663852886e38
@@ -53,8 +53,9 @@ def resize(node: onnx.NodeProto, writer: SizedWriter) -> bool:
     if mode != "nearest" and dtype != FLOAT:
         name = writer.emit("Cast", [name], to=FLOAT)
     for axis in axes:
+        kind = dtype if mode == "nearest" else FLOAT
+        name = _Resized(node, axis, tuple(shape), kind, writer).of(name, mode)
         shape[axis.place] = axis.result
-        name = _Resized(node, axis, len(shape), writer).of(name, mode)
     if mode != "nearest" and dtype != FLOAT:
         writer.emit("Cast", [name], node.output[0], to=dtype)
     else:
@@ -127,10 +128,11 @@ def _repeated(name: str, shape: Sequence[DimExpr], axes: Sequence[_Axis], dtype:
 
 
 class _Resized:
-    """One axis of a `Resize`."""
+    """One axis of a `Resize` of a tensor of this shape and element type."""
 
-    def __init__(self, node: onnx.NodeProto, axis: _Axis, rank: int, writer: SizedWriter) -> None:
-        self._node, self._axis, self._rank, self._writer = node, axis, rank, writer
+    def __init__(self, node: onnx.NodeProto, axis: _Axis, shape: Shape, dtype: int, writer: SizedWriter) -> None:
+        self._node, self._axis, self._writer = node, axis, writer
+        self.shape, self.dtype = shape, dtype
 
     def of(self, name: str, mode: str) -> str:
         places = self._coordinates()
@@ -150,7 +152,12 @@ class _Resized:
             return writer.emit("Div", [place, self._scale()])
         half = writer.constant(np.array([0.5], np.float32))
         middle = writer.emit("Div", [writer.emit("Add", [place, half]), self._scale()])
-        return writer.emit("Sub", [middle, half])
+        found = writer.emit("Sub", [middle, half])
+        dims = writer.table.dims
+        if kind == "half_pixel" or axis.result.bounds(dims)[0] > 1:
+            return found
+        is_several = minimum(axis.result - 1, 1).simplified(dims)  # one result is the first element, for PyTorch
+        return writer.emit("Mul", [found, writer.floats([is_several])])
 
     def _scale(self) -> str:
         if self._axis.scale is not None:
@@ -175,10 +182,11 @@ class _Resized:
         whole = writer.emit("Cast", [places], to=INT64)
         positive = writer.emit("Max", [whole, writer.constant(np.array([0], np.int64))])
         inside = writer.emit("Min", [positive, writer.sizes([self._axis.size - 1])])
-        return writer.emit("Gather", [name, inside], axis=self._axis.place)
+        shape = tuple(self._axis.result if place == self._axis.place else size for place, size in enumerate(self.shape))
+        return writer.sized("TakeAt", [name, inside], shape, self.dtype, axis=self._axis.place)
 
     def _along(self, weights: str) -> str:
-        shape: Shape = tuple(self._axis.result if at == self._axis.place else _ONE for at in range(self._rank))
+        shape: Shape = tuple(self._axis.result if at == self._axis.place else _ONE for at in range(len(self.shape)))
         return self._writer.reshaped(weights, shape, FLOAT)
 
     def _linear(self, name: str, places: str) -> str:

@@ -10,7 +10,7 @@ import onnx
 from flextune.importing.onnx_graph import attribute
 from flextune.importing.shapes.rules.slicing import first_element
 from flextune.importing.sized.making import is_symbolic, shape_of
-from flextune.importing.sized.writer import SizedWriter
+from flextune.importing.sized.writer import INT64, SizedWriter
 from flextune.workload.dim_expr import DimExpr
 
 _ZERO = DimExpr.of(0)
@@ -53,6 +53,26 @@ def _write_slice(
 ) -> None:
     shape = shape_of(output, writer)
     writer.sized("SliceTo", [name, writer.sizes(begins)], shape, writer.dtype(name), output, steps=list(strides))
+
+
+def gather(node: onnx.NodeProto, writer: SizedWriter) -> bool:
+    """Slices of an axis of symbolic size at places that are not constant; negative ones count from its end."""
+    source, places = shape_of(node.input[0], writer), node.input[1]
+    axis = attribute(node, "axis", 0) % len(source)
+    if source[axis].value is not None or writer.constant_values(places) is not None:
+        return False
+    known = writer.table.elements(places)
+    if known is None or any(size.bounds(writer.table.dims)[0] < 0 for size in known):
+        places = _from_front(places, source[axis], writer)
+    shape, dtype = shape_of(node.output[0], writer), writer.dtype(node.input[0])
+    writer.sized("TakeAt", [node.input[0], places], shape, dtype, node.output[0], axis=axis)
+    return True
+
+
+def _from_front(places: str, size: DimExpr, writer: SizedWriter) -> str:
+    whole = writer.emit("Cast", [places], to=INT64)
+    below = writer.emit("Less", [whole, writer.constant(np.array(0, np.int64))])
+    return writer.emit("Where", [below, writer.emit("Add", [whole, writer.sizes([size], [])]), whole])
 
 
 def split(node: onnx.NodeProto, writer: SizedWriter) -> bool:

@@ -17,7 +17,7 @@ from flextune.importing.shapes.tracked import Elements
 from flextune.importing.sized.fitting import fit_operands
 from flextune.importing.sized.images import resize, same_padding
 from flextune.importing.sized.making import constant_of_shape, expand, eye_like, one_hot, range_, reshape, tile, trilu
-from flextune.importing.sized.parts import pad, slice_, split
+from flextune.importing.sized.parts import gather, pad, slice_, split
 from flextune.importing.sized.writer import INT64, SizedWriter
 
 Rewrite = Callable[[onnx.NodeProto, SizedWriter], bool]
@@ -29,6 +29,7 @@ _REWRITES: Mapping[str, Rewrite] = {
     "Conv": same_padding,
     "Expand": expand,
     "EyeLike": eye_like,
+    "Gather": gather,
     "MaxPool": same_padding,
     "OneHot": one_hot,
     "Pad": pad,
