@@ -33,7 +33,8 @@ def planted(candidate: Candidate) -> Iterator[Planted]:
         yield Planted(f"barrier {number} left out", source[: match.start()] + source[match.end() :], plan)
     launch = plan.launches[0]
     wider = replace(launch, grid=(launch.grid[0] + 1, *launch.grid[1:]))
-    yield Planted("a block too many", source, replace(plan, launches=(wider,)))
+    if launch.grid[0] > 1 and "if (" not in source[source.index('extern "C"') :]:  # else what is too many is guarded
+        yield Planted("a block too many", source, replace(plan, launches=(wider,)))
     shared = re.search(r"\* \(\(float\*\)buf_dyn_shmem_ptr\)\[", source)
     if shared:
         yield Planted("an index shifted by one", source[: shared.end()] + "1 + " + source[shared.end() :], plan)
