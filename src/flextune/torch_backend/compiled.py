@@ -247,10 +247,10 @@ class CompiledGraph:
         examples = {input_name(position): value for position, value in enumerate(inputs)}
         made = GraphBuild(build(model, self._options, examples), captured.computed, place)
         outputs = self._graph.forward(*inputs)
-        if any(outputs[position].requires_grad for position in captured.computed):
-            raise ModelError("it records gradients, whatever the mode that it is called in")
         seen = layouts_of([*inputs, *outputs])
         plan = OutputPlan.of(seen[: len(inputs)], seen[len(inputs) :], captured.computed)
+        if any(outputs[position].requires_grad for position in captured.computed if position not in plan.views):
+            raise ModelError("it records gradients, whatever the mode that it is called in")
         self._verify(made, plan, inputs, captured.has_products)
         if is_symbolic:
             self._layouts = SymbolicOutputs.of(self._torch, self._graph, first_places([*inputs, *outputs]))
