@@ -7,12 +7,14 @@ suggest: along the innermost axes of tensors, which vectors run along, one that 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 
 import tvm_ffi
 from tvm import tirx
 
 from flextune.analysis.symbols import bound, symbols_of, with_sizes
+from flextune.csp import Assignment
 from flextune.errors import ScheduleError
 from flextune.platforms import platform_registry as platforms
 from flextune.schedule.apply import ScheduledProgram, apply_steps
@@ -25,6 +27,9 @@ from flextune.workload.tir import from_prim_func
 
 _WHOLE = (96, 48, 24, 8)
 """Sizes that many tiles divide: along outer axes nothing is lost by it, and rows can be shared out evenly."""
+
+_NEAR = 12
+"""Neighbours of a default that are tried where it cannot be applied."""
 
 
 def applied(
@@ -52,20 +57,36 @@ def scheduled_by_default(
 ) -> tuple[Variant, ScheduledProgram]:
     """The first default schedule that can be applied at all sizes, and the function by it.
 
-    ScheduleError where none can.
+    Where none can, one of the most promising schedules near a default is taken: TVM's primitives accept some tiles of
+    symbolic extents and refuse others. ScheduleError where none of these can be applied either.
     """
     reasons: list[str] = []
+    spaces: list[tuple[dict[str, int], SearchSpace]] = []
     for made_at in trace_sizes(function, sizes, target.vector_lanes(32)):
         space = space_at(function, made_at, constants, target)
         if not space.tunable and not space.trace.steps:
             reasons.append("no rule knows the program")
             continue
+        spaces.append((made_at, space))
         variant = Variant(tuple(made_at.items()), space.trace, tuple(space.default.items()))
         try:
             return variant, by_variant(function, variant, constants, target)
         except ScheduleError as error:
             reasons.append(str(error))
+    for made_at, space in spaces:
+        for assignment in _near_default(space):
+            variant = Variant(tuple(made_at.items()), space.trace, tuple(assignment.items()))
+            with contextlib.suppress(ScheduleError):
+                return variant, by_variant(function, variant, constants, target)
     raise ScheduleError("; ".join(dict.fromkeys(reasons)))
+
+
+def _near_default(space: SearchSpace) -> list[Assignment]:
+    """The most promising of the default's neighbours."""
+    if not space.tunable:
+        return []
+    neighbours = list(space.solutions.neighbours(space.default))
+    return sorted(neighbours, key=space.promise, reverse=True)[:_NEAR]
 
 
 def space_at(function: PrimFunc, sizes: Mapping[str, int], constants: tuple[int, ...], target: Target) -> SearchSpace:
