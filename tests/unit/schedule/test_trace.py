@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from flextune.errors import ScheduleError, UsageError
 from flextune.platforms.cpu.attention.attention_step import Attention
+from flextune.platforms.gpu.matrix_tile import MatrixTile
+from flextune.platforms.gpu.tensor_tile import TensorTile
+from flextune.platforms.gpu.thread_steps import BlockRows, ThreadNest
 from flextune.schedule.rewriting_steps import (
     BlockScan,
     PeelColumns,
@@ -79,6 +82,10 @@ simple_steps = st.one_of(
     st.builds(SetScope, names, names),
     st.builds(Tensorize, names, names),
     st.builds(ImportCode, names, names),
+    st.builds(MatrixTile, names, *[many_names] * 4, *[numbers] * 3, many_names, *[sizes] * 11),
+    st.builds(TensorTile, names, *[many_names] * 4, *[numbers] * 3, many_names, *[sizes] * 10),
+    st.builds(ThreadNest, names, sizes, sizes, numbers),
+    st.builds(BlockRows, many_names, numbers, sizes, sizes),
 )
 steps: st.SearchStrategy[Step] = st.recursive(
     simple_steps,
@@ -100,6 +107,7 @@ def test_the_round_trip_draws_every_kind_of_step() -> None:
         Attention,
         Choose,
         *(BlockScan, PeelColumns, SplitGroups, SplitPhases, SplitReduction, WriteOut),
+        *(MatrixTile, TensorTile, ThreadNest, BlockRows),
         *(Restage, PeelTail, Loops, Split, Fuse, Reorder, Mark, ComputeAt, Inline, Decompose, RFactor),
     }
     assert drawn | {SetScope, Tensorize, ImportCode} == {step_kinds().get(name) for name in step_kinds().names}
