@@ -15,7 +15,7 @@ from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.optimization.hybrid import Lowering
 from flextune.plan.partition import Partition
 from flextune.target.target import Target
-from flextune.trial.decision import BOTH, RuntimeDecision
+from flextune.trial.runtime_decision import BOTH, RuntimeDecision
 from flextune.workload.dim import Dim
 
 

@@ -34,7 +34,8 @@ from flextune.optimization.verdict import recorded_verdict
 from flextune.plan.partition import Partition, partition_model
 from flextune.platforms.estimator import TargetEstimator, plan_estimator
 from flextune.target.target import Target
-from flextune.trial.decision import RuntimeDecision, Shipped
+from flextune.trial.decision import Shipped
+from flextune.trial.runtime_decision import RuntimeDecision
 from flextune.tuning.events import Callback
 from flextune.tuning.tune_options import TuneOptions
 

@@ -28,7 +28,7 @@ from flextune.optimization.ab_test import ABTestResult, Limits
 from flextune.optimization.contender import Contender, Contest, compare, most_error
 from flextune.optimization.sharing import PartBuilder, propose, shared
 from flextune.target.target import Target
-from flextune.trial.decision import BOTH, OURS, RuntimeDecision
+from flextune.trial.runtime_decision import BOTH, OURS, RuntimeDecision
 
 _NO_TIME = "comparing with {}: no time was left of the budget"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +13,7 @@ from flextune.plan.alternative import Alternative
 from flextune.plan.layouts.layout_assignment import LayoutAssignment
 from flextune.printable import json_values
 from flextune.registry import Registry
+from flextune.trial.decided_seconds import seconds, seconds_if_any
 from flextune.trial.format_1 import FORMAT_1, migrated_decision
 
 DECISION_FORMAT = 2
@@ -159,8 +159,8 @@ class GroupDecision(Decision):
         alternatives = tuple(
             AlternativeTime(
                 Alternative.parse(str(each["name"])),
-                _seconds(each["predicted_secs"]),
-                _seconds_if_any(each["measured_secs"]),
+                seconds(each["predicted_secs"]),
+                seconds_if_any(each["measured_secs"]),
                 tuple(map(str, each["workloads"])),
             )
             for each in values["alternatives"]
@@ -234,8 +234,8 @@ class LayoutDecision(Decision):
         tried = tuple(
             LayoutTime(
                 LayoutAssignment.parse(each["layouts"]),
-                _seconds(each["predicted_secs"]),
-                _seconds_if_any(each["measured_secs"]),
+                seconds(each["predicted_secs"]),
+                seconds_if_any(each["measured_secs"]),
             )
             for each in values["tried"]
         )
@@ -304,102 +304,21 @@ class Verdict(Decision):
             **common,
             shipped=Shipped(values["shipped"]),
             kernels=int(values["kernels"]),
-            predicted_secs=_seconds(values["predicted_secs"]),
-            default_secs=_seconds(values["default_secs"]),
-            tuned_secs=_seconds_if_any(values["tuned_secs"]),
+            predicted_secs=seconds(values["predicted_secs"]),
+            default_secs=seconds(values["default_secs"]),
+            tuned_secs=seconds_if_any(values["tuned_secs"]),
             failures=tuple(map(str, values.get("failures", ()))),
         )
 
 
-OURS, BOTH = "flextune", "both"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeDecision(Decision):
-    """Whether we run a model (with what another runtime runs of it, if it is split), or the `rival` all of it, or both.
-
-    `key` is that of its graph, precision and the rival's devices (`optimization/rival.py`).
-    """
-
-    KIND: ClassVar[str] = "runtime"
-
-    rival: str
-    """The other runtime."""
-    chosen: str
-    """`flextune`, the rival, or `both`: what is `given` to the rival, and the rest here."""
-    own_secs: float
-    """Of our build, in turns with the other."""
-    rival_secs: float | None
-    """Of the rival; None where it failed while it was timed."""
-    both_secs: float | None = None
-    """Of both; None where that was not timed."""
-    given: tuple[str, ...] = ()
-    """The nodes that the rival gets where both run it, each by the first value that it writes."""
-
-    def __post_init__(self) -> None:
-        if self.chosen not in (OURS, self.rival, BOTH):
-            raise UsageError(
-                f"decision on model {self.key}: {self.chosen!r} is neither {OURS} nor {self.rival} nor {BOTH}"
-            )
-        if self.chosen == BOTH and (self.both_secs is None or not self.given):
-            raise UsageError(f"decision on model {self.key}: both were chosen without a time, or without nodes")
-        if self.chosen == self.rival and self.rival_secs is None:
-            raise UsageError(f"decision on model {self.key}: {self.rival} was chosen without a time")
-
-    @property
-    def secs(self) -> float:
-        """Of what was chosen."""
-        found = {OURS: self.own_secs, self.rival: self.rival_secs, BOTH: self.both_secs}[self.chosen]
-        assert found is not None  # it has a time
-        return found
-
-    @property
-    def subject(self) -> str:
-        return "who runs the whole model"
-
-    @property
-    def answer(self) -> str:
-        return self.chosen
-
-    @property
-    def options(self) -> tuple[Option, ...]:
-        both = () if self.both_secs is None else (Option(BOTH, None, self.both_secs),)
-        return Option(OURS, None, self.own_secs), Option(self.rival, None, self.rival_secs), *both
-
-    def _own_values(self) -> dict[str, object]:
-        values = {name: getattr(self, name) for name in ("rival", "chosen", "own_secs", "rival_secs")}
-        return {**values, "both_secs": self.both_secs, "given": list(self.given)}
-
-    @classmethod
-    def _of_values(cls, values: Mapping[str, Any], common: Mapping[str, str]) -> RuntimeDecision:
-        return cls(
-            **common,
-            rival=str(values["rival"]),
-            chosen=str(values["chosen"]),
-            own_secs=_seconds(values["own_secs"]),
-            rival_secs=_seconds_if_any(values["rival_secs"]),
-            both_secs=_seconds_if_any(values.get("both_secs")),
-            given=tuple(map(str, values.get("given", ()))),
-        )
-
-
 _COMMON = ("key", "target_key", "model", "reason", "created")
-_HERE: dict[str, type[Decision] | str] = {
-    kind.KIND: kind for kind in (GroupDecision, LayoutDecision, Verdict, RuntimeDecision)
+_HERE: dict[str, type[Decision] | str] = {kind.KIND: kind for kind in (GroupDecision, LayoutDecision, Verdict)}
+_ELSEWHERE = {
+    "runtime": "flextune.trial.runtime_decision:RuntimeDecision",
+    "variants": "flextune.trial.variants_decision:VariantsDecision",
 }
-_KINDS = Registry("kind of decision", {**_HERE, "variants": "flextune.trial.variants_decision:VariantsDecision"})
+_KINDS = Registry("kind of decision", {**_HERE, **_ELSEWHERE})
 
 
 def _migrated(values: Any) -> Mapping[str, Any]:
     return migrated_decision(values) if values.get("decision") == FORMAT_1 else values
-
-
-def _seconds(value: object) -> float:
-    secs = float(str(value))
-    if not math.isfinite(secs) or secs < 0:
-        raise ValueError(f"seconds expected, got {value}")
-    return secs
-
-
-def _seconds_if_any(value: object) -> float | None:
-    return None if value is None else _seconds(value)

@@ -26,7 +26,8 @@ from flextune.optimization.sharing import PartBuilder, propose, shared
 from flextune.plan.partition import Partition
 from flextune.target.detect import detect
 from flextune.testing.models import conv_block, model_of, random_array, value
-from flextune.trial.decision import Decision, RuntimeDecision
+from flextune.trial.decision import Decision
+from flextune.trial.runtime_decision import RuntimeDecision
 from flextune.tuning.budget import Budget
 from flextune.tuning.tune_options import TuneOptions
 from tests.unit.optimization.fake_models import FakeModels, Fate

@@ -16,8 +16,9 @@ import pytest
 
 from flextune.report.html import Html, element, json_for_script
 from flextune.testing.databases import example_decision, example_layouts, example_record, example_verdict
-from flextune.trial.decision import Decision, RuntimeDecision, Shipped
+from flextune.trial.decision import Decision, Shipped
 from flextune.trial.record import Evidence, TuningRecord
+from flextune.trial.runtime_decision import RuntimeDecision
 from tests.unit.report.pages import Reader, page_of
 
 MOST_BYTES = 5_242_880

@@ -11,8 +11,9 @@ from flextune.report.html import Html, element, joined
 from flextune.report.subject import Subject, choices
 from flextune.report.tables import copy_button, figure, folded, table
 from flextune.report.task_history import TaskHistory
-from flextune.trial.decision import RuntimeDecision, Verdict
+from flextune.trial.decision import Verdict
 from flextune.trial.record import Evidence
+from flextune.trial.runtime_decision import RuntimeDecision
 
 
 def outcome(subject: Subject) -> Html:
