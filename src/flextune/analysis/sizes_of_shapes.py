@@ -7,10 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tvm import tirx
 
 from flextune.tvm_types import Expression, RelaxType
-from flextune.workload.dim_expr import DimExpr, maximum, minimum
-
-Size = int | DimExpr
-"""A number, or what it is made of where it is known only when the model runs."""
+from flextune.workload.dim_expr import DimExpr, Size, maximum, minimum
 
 _OPERATIONS: Mapping[type, Callable[[DimExpr, DimExpr], DimExpr]] = {
     tirx.Add: DimExpr.__add__,

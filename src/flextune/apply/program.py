@@ -12,10 +12,10 @@ from enum import IntEnum, StrEnum
 
 import numpy as np
 
-from flextune.analysis.sizes_of_shapes import Size as Size
 from flextune.errors import BuildError
 from flextune.importing.values import STORAGE
 from flextune.workload.dim import Dim
+from flextune.workload.dim_expr import Size as Size
 
 
 class Place(IntEnum):

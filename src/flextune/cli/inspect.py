@@ -76,11 +76,12 @@ def inspect(
         )
         return
     split, runtime = _as_recorded(split, chosen, db)
+    shapes_facts = {} if tracked is None else tracked.facts()
+    shapes_report = "" if tracked is None else f"{tracked.report()}\n\n"
     if split.whole is not None:
         found = _Inspection.of(str(model), split.whole, chosen, db, spaces, svg, dump)
-        shown = {} if tracked is None else tracked.facts()
-        print_json({**shown, **found.facts(), "runtime": runtime.strip() or None}) if as_json else print(
-            *([] if tracked is None else [tracked.report(), ""]), found.report() + runtime, sep="\n"
+        print_json({**shapes_facts, **found.facts(), "runtime": runtime.strip() or None}) if as_json else print(
+            shapes_report + found.report() + runtime
         )
         return
     parts = [
@@ -89,11 +90,11 @@ def inspect(
     ]
     if as_json:
         own: list[JsonValue] = [part.facts() for part in parts]
-        print_json(
-            {"model": str(model), "parts": [*split.described()], "own_parts": own, "runtime": runtime.strip() or None}
-        )
+        about: dict[str, JsonValue] = {"model": str(model), "parts": [*split.described()], "own_parts": own}
+        print_json({**shapes_facts, **about, "runtime": runtime.strip() or None})
     else:
-        print("\n\n".join([_parts_report(str(model), split) + runtime, *(part.report() for part in parts)]))
+        reports = [_parts_report(str(model), split) + runtime, *(part.report() for part in parts)]
+        print(shapes_report + "\n\n".join(reports))
 
 
 def _tracked(

@@ -174,6 +174,10 @@ ExprLike = DimExpr | Dim | int | str
 """What is read as a size: an expression, a dimension, its name, or a number."""
 
 
+Size = int | DimExpr
+"""A number, or what it is made of where it is known only when the model runs."""
+
+
 def ceil_div(numerator: ExprLike, denominator: ExprLike) -> DimExpr:
     """Rounded up: `ceil_div("rows", 14)` blocks of 14 hold all rows."""
     return -((-DimExpr.of(numerator)) // denominator)

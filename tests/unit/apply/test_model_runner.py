@@ -186,11 +186,11 @@ def test_saved_models_are_opened_from_their_file(models: LocalModelRunner, right
 
 
 def sorted_by(weight: float) -> Partition:
-    """A model that needs TVM's virtual machine: it finds the largest of weighted inputs."""
-    weights = {"w": np.full((8,), weight, np.float32) * np.arange(1, 9, dtype=np.float32), "k": np.array([3])}
+    """A model that needs TVM's virtual machine: it finds the largest of many weighted inputs."""
+    weights = {"w": np.full((300,), weight, np.float32) * np.arange(1, 301, dtype=np.float32), "k": np.array([3])}
     nodes = [helper.make_node("Mul", ["x", "w"], ["a"]), helper.make_node("TopK", ["a", "k"], ["v", "i"])]
     outputs = [value("v", [4, 3]), helper.make_tensor_value_info("i", TensorProto.INT64, [4, 3])]
-    return partition_model(model_from_proto(model_of(nodes, [value("x", [4, 8])], outputs, weights), "sorted"))
+    return partition_model(model_from_proto(model_of(nodes, [value("x", [4, 300])], outputs, weights), "sorted"))
 
 
 @pytest.mark.parametrize("has_compiler", [True, False])

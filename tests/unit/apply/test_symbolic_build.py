@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import tvm
+from onnx import helper
 from tvm import relax
 
 import flextune
@@ -38,17 +40,25 @@ def _partition(case: Case) -> Partition:
     returned = main.ret_ty
     count = len(returned.fields) if isinstance(returned, relax.TupleType) else 1
     outputs = tuple(f"y{number}" for number in range(count))
-    model = Model("symbolic", _Proto(outputs), inputs, outputs, dims=dims)  # type: ignore[arg-type]
+    model = Model("symbolic", _proto(inputs, outputs), inputs, outputs, dims=dims)
     sizes = generic_sizes({dim.name: (dim.lo, dim.hi) for dim in dims})
     return partition_operators(model, run_passes(PASSES, case.module, (), None), sizes=sizes)
 
 
-class _Proto:
-    """What `Model.output_dtype` reads."""
+def _proto(inputs: Sequence[ValueSpec], outputs: Sequence[str]) -> onnx.ModelProto:
+    """A model without nodes: what it computes is in the program."""
+    read = [
+        helper.make_tensor_value_info(
+            spec.name, helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)), [*map(_declared, spec.axis_sizes)]
+        )
+        for spec in inputs
+    ]
+    written = [helper.make_tensor_value_info(name, onnx.TensorProto.UNDEFINED, None) for name in outputs]
+    return helper.make_model(helper.make_graph([], "symbolic", read, written))
 
-    def __init__(self, outputs: tuple[str, ...]) -> None:
-        self.graph = self
-        self.output = ()
+
+def _declared(size: DimExpr | int) -> int | str:
+    return int(str(size)) if str(size).isdigit() else str(size)
 
 
 def _size(extent: tvm.tirx.Expr) -> DimExpr:

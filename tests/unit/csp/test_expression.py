@@ -127,7 +127,6 @@ def test_sums_and_products_beyond_64_bits_decide_as_in_python(text):
         ("i[0] == 1", "i[0]"),
         ("(lambda: 1)() == i", "(lambda: 1)()"),
         ("[a for a in (1, 2)] == i", "[a for a in (1, 2)]"),
-        ("i if on else j", "i if on else j"),
         ("(k := 3) == i", "(k := 3)"),
         ("i @ j", "i @ j"),
         ("~i == 1", "~i"),
