@@ -82,7 +82,7 @@ simple_steps = st.one_of(
     st.builds(SetScope, names, names),
     st.builds(Tensorize, names, names),
     st.builds(ImportCode, names, names),
-    st.builds(MatrixTile, names, *[many_names] * 4, *[numbers] * 3, many_names, *[sizes] * 11),
+    st.builds(MatrixTile, names, *[many_names] * 4, *[numbers] * 3, many_names, *[sizes] * 10),
     st.builds(TensorTile, names, *[many_names] * 4, *[numbers] * 3, many_names, *[sizes] * 10),
     st.builds(ThreadNest, names, sizes, sizes, numbers),
     st.builds(BlockRows, many_names, numbers, sizes, sizes),

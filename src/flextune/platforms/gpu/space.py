@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from tvm import s_tir
 
@@ -10,7 +10,9 @@ from flextune.analysis.blocks import read_program
 from flextune.analysis.program_facts import BlockFacts, BlockKind, ProgramFacts
 from flextune.errors import InfeasibleError, ScheduleError, UsageError
 from flextune.platforms.gpu.limits import GpuLimits
-from flextune.platforms.gpu.rules.matrix import apply_matrix_tile, is_cheap, product_axes, tileable
+from flextune.platforms.gpu.matrix_form import MatrixAxes
+from flextune.platforms.gpu.rules.contraction import is_cheap, product_axes, tileable
+from flextune.platforms.gpu.rules.matrix import apply_matrix_tile
 from flextune.platforms.gpu.rules.tensor import apply_tensor_tile, fits_tensor_cores
 from flextune.platforms.gpu.rules.threads import apply_nest, apply_rows, remaining, row_loops
 from flextune.schedule.apply import apply_trace
@@ -53,20 +55,28 @@ def _space(
 
 def products(draft: Draft, limits: GpuLimits) -> None:
     """Every product of matrices that is large enough gets tiles, with what is computed before and after it."""
-    for block in draft.program.blocks:
-        axes = product_axes(block)
-        if axes is not None and block.name not in draft.scheduled and tileable(block, axes):
-            apply_matrix_tile(draft, block, axes, limits, f"{block.name}." if draft.rules else "")
+    for block, axes in _large_products(draft):
+        apply_matrix_tile(draft, block, axes, limits, _prefix(draft, block))
 
 
 def tensor_products(draft: Draft, limits: GpuLimits) -> None:
     """Products whose operands tensor cores take get tiles of warps."""
+    for block, axes in _large_products(draft):
+        if fits_tensor_cores(block, draft.target):
+            apply_tensor_tile(draft, block, axes, limits, _prefix(draft, block))
+
+
+def _large_products(draft: Draft) -> Iterator[tuple[BlockFacts, MatrixAxes]]:
+    """Those that nothing has scheduled when it is their turn."""
     for block in draft.program.blocks:
         axes = product_axes(block)
-        if axes is None or block.name in draft.scheduled or not tileable(block, axes):
-            continue
-        if fits_tensor_cores(block, draft.target):
-            apply_tensor_tile(draft, block, axes, limits, f"{block.name}." if draft.rules else "")
+        if axes is not None and block.name not in draft.scheduled and tileable(block, axes):
+            yield block, axes
+
+
+def _prefix(draft: Draft, block: BlockFacts) -> str:
+    """Of the names of its variables: none for the first rule."""
+    return f"{block.name}." if draft.rules else ""
 
 
 def inlining(draft: Draft, limits: GpuLimits) -> None:

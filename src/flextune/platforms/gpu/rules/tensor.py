@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from flextune.analysis.program_facts import BlockFacts
-from flextune.csp import Divides, In, Le, Prod, Select, Sum
+from flextune.csp import In, Le, Prod, Select, Sum
 from flextune.platforms.gpu.limits import GpuLimits
-from flextune.platforms.gpu.rules.matrix import ProductAxes, copy_widths, size_of, surrounding_blocks, tile_extents
+from flextune.platforms.gpu.matrix_form import MatrixAxes
+from flextune.platforms.gpu.rules.contraction import ContractionRule, tile_extents
 from flextune.platforms.gpu.tensor_tile import WARP, TensorTile
 from flextune.platforms.gpu.wmma import FEATURE, SHAPES
-from flextune.schedule.space import Columns, Draft, VariableRole
+from flextune.schedule.space import Columns, Draft
 from flextune.target.target import Target
 
 RULE = "gpu-tensor-tile"
 
-_STORED, _STORED_BYTES, _SUM_BYTES = "uint16", 2, 4
+_STORED, _SUM_BYTES = "uint16", 4
 _OTHER_REGISTERS = 48
 """Addresses, copies in flight and the fragments of operands, beside the sums."""
 
@@ -28,31 +29,15 @@ def fits_tensor_cores(block: BlockFacts, target: Target) -> bool:
     return target.has(FEATURE) and types == {_STORED} and block.output.dtype == "float32"
 
 
-def apply_tensor_tile(draft: Draft, block: BlockFacts, axes: ProductAxes, limits: GpuLimits, prefix: str) -> None:
+def apply_tensor_tile(draft: Draft, block: BlockFacts, axes: MatrixAxes, limits: GpuLimits, prefix: str) -> None:
     """Add the step, variables and constraints of one contraction."""
-    draft.used(RULE)
-    _TensorTileRule(draft, block, axes, limits, prefix).apply()
+    _TensorTileRule(RULE, draft, block, axes, limits, prefix).apply()
 
 
-class _TensorTileRule:
+class _TensorTileRule(ContractionRule):
     """See `apply_tensor_tile`."""
 
-    def __init__(self, draft: Draft, block: BlockFacts, axes: ProductAxes, limits: GpuLimits, prefix: str) -> None:
-        self.draft, self.block, self.axes, self.limits, self.prefix = draft, block, axes, limits, prefix
-        self.rows, self.columns = size_of(block, axes.rows), size_of(block, axes.columns)
-        self.steps = size_of(block, axes.reduce)
-
-    def variable(self, purpose: str, *values: int) -> str:
-        return self.draft.variable(VariableRole(purpose, prefix=self.prefix), values)
-
-    def derived(self, purpose: str) -> str:
-        return self.draft.derived(VariableRole(purpose, prefix=self.prefix))
-
-    def label(self, name: str) -> str:
-        return f"{self.prefix}{name}"
-
     def apply(self) -> None:
-        axes, widest = self.axes, self.limits.copy_bytes // _STORED_BYTES
         names = {
             "shape": self.variable("shape", *self._shapes()),
             "warp_rows": self.variable("warp_rows", 1, 2, 4),
@@ -60,23 +45,13 @@ class _TensorTileRule:
             "row_tiles": self.variable("row_tiles", 1, 2, 4),
             "column_tiles": self.variable("column_tiles", 1, 2, 4),
             "depth": self.variable("depth", *tile_extents(self.steps, (16, 32, 64))),
-            "left_vector": self.variable("left_vector", *copy_widths(self.block, axes.left, self.limits)),
-            "right_vector": self.variable("right_vector", *copy_widths(self.block, 1 - axes.left, self.limits)),
-            "left_pad": self.variable("left_pad", 0, widest),
-            "right_pad": self.variable("right_pad", 0, widest),
+            **self.copy_variables(),
         }
         self._require_threads(names)
         rows, columns = self._require_extents(names)
         self._require_shared(names, rows, columns)
         self._estimate(names, rows, columns)
-        inlined = surrounding_blocks(self.draft.program, self.block)
-        self.draft.add(
-            TensorTile(
-                self.block.name, axes.batch, axes.rows, axes.columns, axes.reduce, axes.left,
-                int(axes.left_rows_inside), int(axes.right_columns_inside), inlined, **names,
-            )
-        )  # fmt: skip
-        self.draft.scheduled |= {self.block.name, *inlined}
+        self.add(TensorTile, names)
 
     def _shapes(self) -> list[int]:
         """Shapes whose tiles of operands begin at multiples of the 32 bytes that wmma asks for."""
@@ -127,8 +102,8 @@ class _TensorTileRule:
 
     def _require_shared(self, names: dict[str, str], rows: str, columns: str) -> None:
         """Operands and sums lie in the same memory, one after the other."""
-        left = self._tile_bytes("left", rows, names, self.axes.left_rows_inside)
-        right = self._tile_bytes("right", columns, names, self.axes.right_columns_inside)
+        left = self.tile_bytes("left", rows, names)
+        right = self.tile_bytes("right", columns, names)
         operands, sums = self.derived("operands_shared_bytes"), self.derived("sums_shared_bytes")
         fits = f"of a block's {self.limits.shared_bytes} bytes"
         self.draft.require(
@@ -139,23 +114,6 @@ class _TensorTileRule:
             Le(sums, self.limits.shared_bytes, name=self.label("sums_shared_limit"), rule=RULE,
                reason=f"the sums of a tile on their way to memory are no more than {fits}"),
         )  # fmt: skip
-
-    def _tile_bytes(self, side: str, other: str, names: dict[str, str], other_inside: bool) -> str:
-        row, outer = (other, names["depth"]) if other_inside else (names["depth"], other)
-        padded, total = self.derived(f"{side}_row"), self.derived(f"{side}_bytes")
-        copied, share = self.derived(f"{side}_copied"), self.derived(f"{side}_share")
-        threads, vector = VariableRole("threads", prefix=self.prefix).name, names[f"{side}_vector"]
-        self.draft.require(
-            Sum(padded, (row, names[f"{side}_pad"]), name=f"{padded}_sum", rule=RULE),
-            Prod(total, (outer, padded, _STORED_BYTES), name=f"{total}_count", rule=RULE),
-            Prod(copied, (row, outer), name=f"{copied}_count", rule=RULE),
-            Prod(share, (threads, vector), name=f"{share}_count", rule=RULE),
-            Divides(share, copied, name=self.label(f"{side}_copies_even"), rule=RULE,
-                    reason="every thread copies equally much of a tile"),
-            Divides(vector, row, name=self.label(f"{side}_copies_aligned"), rule=RULE,
-                    reason="a copy lies in one row of the tile, at a multiple of its length"),
-        )  # fmt: skip
-        return total
 
     def _estimate(self, names: dict[str, str], rows: str, columns: str) -> None:
         """Reuse of what is copied, and enough blocks to fill the processors."""
