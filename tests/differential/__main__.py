@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from flextune.errors import FlextuneError
 from tests.differential.cases import Case, random_case
-from tests.differential.comparison import differences
+from tests.differential.comparison import UNCOMPARED, differences
 from tests.differential.operators import GENERATORS
 from tests.differential.typed import ALL, typed_case
 
@@ -55,9 +55,9 @@ def _verdict(case: Case, options: argparse.Namespace) -> tuple[str, str]:
         return "refused", " ".join(str(error).split())[:300]
     except Exception as error:  # noqa: BLE001  whatever is raised by mistake is a finding
         return "error", f"{type(error).__name__}: {' '.join(str(error).split())[-300:]}"
-    if said:
-        return "wrong", said
-    return "right", ""
+    if said == UNCOMPARED:
+        return "uncompared", said
+    return ("wrong", said) if said else ("right", "")
 
 
 if __name__ == "__main__":

@@ -72,6 +72,9 @@ def difference(got: np.ndarray, wanted: np.ndarray, tolerance: float) -> str:
     return "" if gap <= tolerance * scale else f"off by {gap / scale:.2g} of the largest"
 
 
+UNCOMPARED = "no peer runs the model"
+
+
 def differences(
     proto: onnx.ModelProto,
     inputs: Arrays,
@@ -81,7 +84,8 @@ def differences(
 ) -> str:
     """How the model's outputs differ from those of every peer that can run it; empty where one agrees in all of them.
 
-    ONNX Runtime and ONNX's evaluator differ from each other in places that ONNX leaves open.
+    ONNX Runtime and ONNX's evaluator differ from each other in places that ONNX leaves open. `UNCOMPARED` where neither
+    can run it: that says nothing for the outputs.
     """
     got = ours(proto, inputs, schedules, only_own)
     said = []
@@ -94,4 +98,4 @@ def differences(
         if not any(found):
             return ""
         said.append(f"{peer.__name__}: {next(filter(None, found))}")
-    return "; ".join(said)
+    return "; ".join(said) or UNCOMPARED

@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.skipif(
-    find_spec("torch") is None or find_spec("onnxscript") is None, reason="the extra 'torch' is not installed"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        find_spec("torch") is None or find_spec("onnxscript") is None, reason="the extra 'torch' is not installed"
+    ),
+    pytest.mark.xdist_group("torch"),  # PyTorch is loaded once for all that need it
+]
 
 STEPS = 20
 
@@ -27,7 +30,6 @@ def decode():
     spec = importlib.util.spec_from_file_location("decode", Path(__file__).parents[2] / "examples" / "decode.py")
     assert spec is not None
     loaded = importlib.util.module_from_spec(spec)
-
     sys.modules["decode"] = loaded
     spec.loader.exec_module(loaded)
     yield loaded

@@ -51,6 +51,8 @@ def test_a_model_is_tuned_over_ranges_and_compiled_by_its_records(tmp_path: Path
     assert not facts["failures"]
     compiled = runner.invoke(app, ["compile", str(model), *DIMS, "--db", db, "-o", str(library), "--json"])
     assert compiled.exit_code == 0, compiled.output
+    origins = {task["origin"] for task in json.loads(compiled.stdout)["tasks"]}
+    assert ("tuned" in origins) == (facts["shipped"] == "tuned"), "what is recorded is what is compiled"
     shown = runner.invoke(app, ["show", "--db", db])
     assert "over batch=1..2, seq=1..24" in shown.stdout
     executable, session = flextune.load(library), onnxruntime_session(str(model), 1)
