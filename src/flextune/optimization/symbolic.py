@@ -92,7 +92,8 @@ def optimize_symbolic(
     """Tunes the groups with symbolic sizes within the budget, and builds the model with what was found if it is faster.
 
     Decisions go to the database as they are made. The build with default schedules ships unless the other one is faster
-    on average over several combinations of sizes and slower at none. BuildError where the default build fails.
+    on average over several combinations of sizes and slower at none. BuildError where the default build does not
+    compile, or computes something else.
     """
     started = time.perf_counter() if began is None else began
     minutes = options.budget.minutes
@@ -117,8 +118,9 @@ def compared_builds(
 ) -> SymbolicResult:
     """The default build and the one with these variants, checked and timed in turns at several combinations of sizes.
 
-    Without variants it is the default build, untested. At least one combination is compared; no other begins after
-    `ends`, a moment of `time.perf_counter`.
+    Without variants it is the default build, untested; also where one of them fails at some sizes, which may be more
+    than this machine has memory for. BuildError where the default one computes something else. At least one combination
+    is compared; no other begins after `ends`, a moment of `time.perf_counter`.
     """
     default = compile_model(partition, {}, target)
     if not variants:
@@ -136,9 +138,13 @@ def compared_builds(
         with local_models(at, target, None, interpreter) as runner:
             contest = Contest(target, runner)
             one, other = contest.admit("with default schedules", default), contest.admit("as tuned", tuned)
+            if one is None and contest.failures[0].failure.status is Status.WRONG_OUTPUT:
+                raise BuildError(f"the model {contest.failures[0]} at {sizes}")
             if one is None or other is None:
                 return SymbolicResult(default, False, (), compared=tuple(compared), failures=contest.failures)
             secs = compare([one, other], Limits(least_rounds=_LEAST_ROUNDS, secs=_COMPARED_SECS)).secs
+            if contest.failures:  # while it was timed
+                return SymbolicResult(default, False, (), compared=tuple(compared), failures=contest.failures)
         compared.append(AtSizes(tuple(sizes.items()), secs[0], secs[1]))
     is_tuned = _is_faster(compared)
     return SymbolicResult(tuned if is_tuned else default, is_tuned, (), compared=tuple(compared))
@@ -150,10 +156,10 @@ def model_at(model: Model, sizes: Mapping[str, int]) -> Model:
 
 
 def compared_sizes(dims: Sequence[Dim], count: int = _SIZES_COMPARED, seed: int = 3) -> list[dict[str, int]]:
-    """Combinations of sizes to compare builds at: some drawn by weight, the smallest and the largest ones."""
+    """Combinations of sizes to compare builds at: some drawn by weight, the smallest but 0, the largest."""
     drawn = random_points(dims, max(1, count - 2), np.random.default_rng(seed))
-    ends = [tuple(max(1, dim.sizes[0]) if len(dim.sizes) > 1 else dim.sizes[0] for dim in dims)]
-    ends.append(tuple(dim.sizes[-1] for dim in dims))
+    smallest = tuple(next(filter(None, dim.sizes), 0) for dim in dims)
+    ends = [smallest, tuple(dim.sizes[-1] for dim in dims)]
     names = [dim.name for dim in dims]
     return [dict(zip(names, point, strict=True)) for point in dict.fromkeys((*drawn, *ends))]
 

@@ -136,8 +136,16 @@ class VariantsDecision(Decision):
 
     @property
     def options(self) -> tuple[Option, ...]:
+        """With geometric means over the sizes that all of them were measured at: those at others do not compare."""
+        timed = {number: dict(each.secs) for number, each in enumerate(self.candidates) if each.secs}
+        common = set.intersection(*map(set, timed.values())) if timed else set()
         return tuple(
-            Option(f"schedule {number}", None, _mean(each)) for number, each in enumerate(self.candidates) if each.secs
+            Option(
+                f"schedule {number}",
+                None,
+                statistics.geometric_mean(secs[point] for point in common) if common else None,
+            )
+            for number, secs in timed.items()
         )
 
     @property
@@ -225,7 +233,3 @@ def _positive(value: object) -> float:
     if not math.isfinite(secs) or secs <= 0:
         raise ValueError(f"seconds expected, got {value}")
     return secs
-
-
-def _mean(each: VariantTimes) -> float:
-    return statistics.geometric_mean(secs for _, secs in each.secs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from onnx import TensorProto, helper, numpy_helper
 from flextune.apply.build import Origin, compile_model
 from flextune.apply.model_check import onnxruntime_session
 from flextune.database.store import open_database
-from flextune.errors import UsageError
+from flextune.errors import BuildError, UsageError
 from flextune.importing.model import model_from_proto
+from flextune.optimization import symbolic
 from flextune.optimization.hybrid import Lowering
 from flextune.optimization.shipping import ship
+from flextune.optimization.symbolic import compared_builds, compared_sizes
 from flextune.optimization.symbolic_groups import group_of, symbolic_tasks
 from flextune.plan.partition import Partition
 from flextune.target.detect import detect
@@ -26,6 +29,7 @@ from flextune.tuning.variants.candidates import Proposed, proposals
 from flextune.tuning.variants.tuned import Group
 from flextune.workload.dim import parse_dims
 from flextune.workload.dim_expr import DimExpr
+from tests.unit.optimization.fake_models import CRASHED, WRONG, FakeModels, Fate
 
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 
@@ -145,3 +149,48 @@ def test_decisions_round_trip_and_refuse_what_is_incomplete(decisions: dict[str,
     assert one.renamed((*names, "more")) is None
     with pytest.raises(UsageError, match="not complete"):
         replace(one, chosen=(7,))
+
+
+def test_times_of_schedules_are_means_over_sizes_that_all_have(decisions: dict[str, VariantsDecision]) -> None:
+    one = next(iter(decisions.values()))
+    small, large, other = ((size,) * len(one.symbols) for size in (1, 40, 7))
+    first, second, *_ = one.candidates
+    times = (
+        replace(first, secs=((small, 1e-6), (large, 4e-6), (other, 9e-3))),
+        replace(second, secs=((large, 9e-6), (small, 1e-6))),
+    )
+    options = replace(one, candidates=times, chosen=(0,)).options
+    assert [each.measured_secs for each in options] == [pytest.approx(2e-6), pytest.approx(3e-6)]
+    apart = (replace(first, secs=((small, 1e-6),)), replace(second, secs=((large, 9e-6),)))
+    assert [each.measured_secs for each in replace(one, candidates=apart, chosen=(0,)).options] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "fates", [(Fate(1.0, CRASHED, after=3), Fate(0.5)), (Fate(1.0), Fate(0.5, CRASHED, after=3))], ids=str
+)
+def test_a_build_that_crashes_while_it_is_timed_is_told_of_and_nothing_ships_tuned(
+    partition: Partition,
+    decisions: dict[str, VariantsDecision],
+    fates: tuple[Fate, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(symbolic, "local_models", lambda *_: nullcontext(FakeModels(*fates)))
+    found = compared_builds(partition, detect(), {name: each.kernels for name, each in decisions.items()})
+    assert not found.is_tuned
+    assert [each.failure for each in found.failures] == [CRASHED]
+
+
+def test_a_default_build_that_computes_something_else_is_refused(
+    partition: Partition, decisions: dict[str, VariantsDecision], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(symbolic, "local_models", lambda *_: nullcontext(FakeModels(Fate(1.0, WRONG), Fate(0.5))))
+    with pytest.raises(BuildError, match="an output is off"):
+        compared_builds(partition, detect(), {name: each.kernels for name, each in decisions.items()})
+
+
+def test_builds_are_compared_at_sizes_that_there_are_and_at_both_ends() -> None:
+    dims = parse_dims(("n=0..64:8", "m=3..3", "k=5..100"))
+    found = compared_sizes(dims)
+    assert all(sizes[dim.name] in dim.sizes for sizes in found for dim in dims)
+    assert {"n": 8, "m": 3, "k": 5} in found
+    assert {"n": 64, "m": 3, "k": 100} in found
