@@ -101,3 +101,12 @@ def test_without_minutes_a_model_is_built_and_nothing_written(folder: Path) -> N
     inputs = executable.random_inputs(0)
     np.testing.assert_array_equal(executable.run(inputs)["y"], np.maximum(inputs["x"], 0))
     assert not list(folder.iterdir())
+
+
+def test_a_model_that_is_given_stays_as_it_was() -> None:
+    model = model_of([helper.make_node("Relu", ["x"], ["y"])], [value("x", ["n", 4])], [value("y", ["n", 4])], {})
+    before = model.SerializeToString(deterministic=True)
+    for rows in (3, 5):
+        built = flextune.optimize(model, minutes=0, shapes={"x": (rows, 4)})
+        assert built.inputs[0].shape == (rows, 4)
+    assert model.SerializeToString(deterministic=True) == before

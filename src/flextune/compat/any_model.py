@@ -44,7 +44,9 @@ def model_of(
         return load_model(given, shapes, only_own=only_own, values=values)
     if isinstance(given, onnx.ModelProto):
         name = given.graph.name or "model"
-        return model_from_proto(given, name, shapes, only_own=only_own, values=values)
+        own = onnx.ModelProto()
+        own.CopyFrom(given)  # reading it changes it
+        return model_from_proto(own, name, shapes, only_own=only_own, values=values)
     if shapes or values:
         raise UsageError(f"shapes and values are for ONNX models; those of a {type(given).__name__} are its own")
     if isinstance(given, Model):
