@@ -94,7 +94,7 @@ def optimize(
     `model` is the path of an ONNX file, an `onnx.ModelProto`, a `torch.nn.Module` (with `example_inputs`, the arguments
     of one call, and perhaps `dynamic_shapes`, as in `flextune.from_torch`), or a networkx graph. Tuning takes `minutes`
     of wall time, or `trials` in all; with `minutes=0` nothing is tuned, and what the `database` knows is used. Every
-    trial is recorded there, and later calls go on from there. A model whose sizes have ranges gets default schedules.
+    trial is recorded there, and later calls go on from there. A model whose sizes have ranges is not tuned.
     `precision` is what to compute in (`float32` or `bfloat16`), `shapes` fixes dynamic inputs by name, `values` makes
     constants of inputs (`{"sr": 16000}`), `without` names passes to do without, `target` another description of this
     machine. `on_progress` is called with every event of the run (`flextune.tuning.events`). What cannot be compiled of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -193,12 +192,13 @@ def _tune_ranges(text: str, request: Request, as_json: bool) -> None:
     """A workload with ranges of sizes: several schedules, and which of them a size gets."""
     from flextune.cli.inputs import database_path, read_target
     from flextune.cli.show import decision_lines
+    from flextune.cli.tune_symbolic import decision_facts
     from flextune.interface import tune_ranges
 
     minutes = request.budget.minutes or _MODEL_MINUTES
     found = tune_ranges(text, minutes, database=database_path(request.db), target=read_target(request.target))
     if as_json:
-        print_json({**json.loads(found.to_json()), "regret": found.regret})
+        print_json(decision_facts(found))
     else:
         print("\n".join(decision_lines(found)))
 

@@ -75,7 +75,6 @@ def _facts(path: str, found: OptimizedSplit, results: Sequence[TuningResult]) ->
         "parts": [*found.split.described()],
         "own_parts": [*parts],
         **runtime,
-        "left_out": [*found.left_out],
     }
 
 

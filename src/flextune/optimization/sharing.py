@@ -153,10 +153,12 @@ def _here_secs(
     """What each section takes in our build; None where a section alone is not ours, or there is no time to know."""
     assert split.whole is not None  # else it is not wholly ours
     (profile,) = interleaved_profile([ours], 1, _RUNS)
+    if not profile:
+        return None
     known = KernelTimes.of(parts.decided(split.whole), profile, TargetEstimator(parts.target))
     found: list[float] = []
     for section in sections:
-        if not profile or time.perf_counter() >= deadline:
+        if time.perf_counter() >= deadline:
             return None
         try:
             found.append(known.secs(parts.decided(split.splitter.lowered(section))))

@@ -43,7 +43,7 @@ def test_no_measurement_begins_after_the_deadline_but_the_default() -> None:
     assert not found.verified
 
 
-def test_trials_are_refused_for_ranges() -> None:
+def test_a_budget_without_minutes_is_refused() -> None:
     with pytest.raises(UsageError, match="positive"):
         tune_ranges("gemm:m=1..48,n=32,k=32", 0)
 
