@@ -52,11 +52,10 @@ def _row(workload: SymbolicWorkload, target: Target, sizes: int, trials: int, se
         study.add([decision.candidates[number].variant for number in decision.chosen])
         windows = _windows(study, grid, len(decision.chosen))
         ends = time.perf_counter() + secs
-        points += (
-            _at(point, workload.dims, group, decision, study, windows, target, trials)
-            for point in unseen
-            if time.perf_counter() < ends
-        )
+        for point in unseen:
+            if time.perf_counter() < ends:
+                row = _at(point, workload.dims, group, decision, study, windows, target, trials)
+                points += [] if row is None else [row]
     regrets = [float(str(each["regret"])) for each in points]
     by_windows = [float(str(each["windows_regret"])) for each in points]
     return {
@@ -87,12 +86,15 @@ def _at(
     windows: Dispatch,
     target: Target,
     trials: int,
-) -> Row:
+) -> Row | None:
+    """None where no schedule for this point alone runs."""
     chosen = decision.chosen.index(decision.at(point))
     theirs = windows({dim.name: size for dim, size in zip(dims, point, strict=True)})
     before = study.secs_at(chosen, point)
     schedules = static_schedules(group.function, group.constants, group.sizes(point), target)
-    static = min((study.static_secs(each, point) for each in islice(schedules, trials)), default=math.nan)
+    static = min((study.static_secs(each, point) for each in islice(schedules, trials)), default=math.inf)
+    if not math.isfinite(static):
+        return None
     own = min(before, study.secs_at(chosen, point, again=True))
     return {
         "point": list(point),

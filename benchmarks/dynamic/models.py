@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
+from io import BytesIO
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -37,7 +38,9 @@ def measured(names: Sequence[str], sizes: int, minutes: float, secs: float) -> I
 
 def partition_of(proto: onnx.ModelProto, dims: Sequence[Dim]) -> Partition:
     """The model with these ranges, or sizes."""
-    return Lowering(detect())(model_from_proto(proto, "network", dims=dims))
+    own = onnx.ModelProto()
+    own.CopyFrom(proto)  # reading it changes it
+    return Lowering(detect())(model_from_proto(own, "network", dims=dims))
 
 
 def executable_of(proto: onnx.ModelProto, dims: Sequence[Dim], minutes: float) -> tuple[Executable, bool]:
@@ -54,8 +57,7 @@ def executable_of(proto: onnx.ModelProto, dims: Sequence[Dim], minutes: float) -
 def _network(name: str, network: Network, sizes: int, minutes: float, secs: float) -> Iterator[Row]:
     proto, dims = network.build(), parse_dims(network.dims)
     executable, is_tuned = executable_of(proto, dims, minutes)
-    peers = [each for each in (_onnx_runtime, _open_vino) if (each is _onnx_runtime) or find_spec("openvino")]
-    others = [peer(proto, executable.threads) for peer in peers if find_spec("onnxruntime")]
+    others = [peer(proto, executable.threads) for package, peer in _PEERS.items() if find_spec(package)]
     for point in dict.fromkeys(random_points(dims, sizes, np.random.default_rng(7))):
         at = {dim.name: size for dim, size in zip(dims, point, strict=True)}
         given = executable.random_inputs(0, at)
@@ -90,16 +92,18 @@ def _onnx_runtime(proto: onnx.ModelProto, threads: int) -> Runs:
 
 
 def _open_vino(proto: onnx.ModelProto, threads: int) -> Runs:
-    import io
-
     import openvino
 
     core = openvino.Core()
     hints = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
     settings = {**hints, "INFERENCE_PRECISION_HINT": "f32"}
-    compiled = core.compile_model(core.read_model(io.BytesIO(proto.SerializeToString())), "CPU", settings)
+    compiled = core.compile_model(core.read_model(BytesIO(proto.SerializeToString())), "CPU", settings)
     request = compiled.create_infer_request()
     return {"OpenVINO": lambda given: request.infer(dict(given), share_inputs=True, share_outputs=True)}
+
+
+_PEERS = {"onnxruntime": _onnx_runtime, "openvino": _open_vino}
+"""By the packages that they need."""
 
 
 def summary(rows: Sequence[Row]) -> Row:
