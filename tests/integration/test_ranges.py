@@ -55,6 +55,8 @@ def test_a_model_is_tuned_over_ranges_and_compiled_by_its_records(tmp_path: Path
     assert ("tuned" in origins) == (facts["shipped"] == "tuned"), "what is recorded is what is compiled"
     shown = runner.invoke(app, ["show", "--db", db])
     assert "over batch=1..2, seq=1..24" in shown.stdout
+    listed = json.loads(runner.invoke(app, ["show", "--db", db, "--json"]).stdout)["ranges"]
+    assert {each["key"] for each in listed} == {each["key"] for each in facts["groups"]}
     executable, session = flextune.load(library), onnxruntime_session(str(model), 1)
     rng = np.random.default_rng(1)
     for batch, seq in [(1, 1), (2, 24), (1, 23), (2, 7)]:
@@ -64,3 +66,10 @@ def test_a_model_is_tuned_over_ranges_and_compiled_by_its_records(tmp_path: Path
     assert {each["created"] for each in json.loads(again.stdout)["groups"]} >= {
         each["created"] for each in facts["groups"]
     }, "what is recorded is not measured again"
+
+
+def test_trials_of_a_model_with_ranges_are_refused(tmp_path: Path) -> None:
+    model, db = network(tmp_path / "rows.onnx"), str(tmp_path / "records.db")
+    refused = CliRunner().invoke(app, ["tune", str(model), *DIMS, "--trials", "4", "--db", db])
+    assert refused.exit_code != 0
+    assert "has ranges of sizes: give minutes" in str(refused.exception)

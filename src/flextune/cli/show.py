@@ -48,12 +48,14 @@ def show(
         return
     if workload and not (records := of_this(records, workload)):
         raise UsageError(f"no records of {workload} in {path}; `flextune show` without a workload lists what is there")
-    groups = summarise(records)
+    groups, other_ranges = summarise(records), ranges if workload is None else []
     if as_json:
-        print_json({"db": path, "workloads": [group.to_dict() for group in groups]})
+        print_json(
+            {"db": path, "workloads": [group.to_dict() for group in groups], "ranges": [*map(_facts, other_ranges)]}
+        )
     else:
         texts = [_text(group, schedule) for group in groups]
-        texts += ["\n".join(decision_lines(each)) for each in ranges if workload is None]
+        texts += ["\n".join(decision_lines(each)) for each in other_ranges]
         print("\n".join(texts) if texts else f"{path} holds no records")
 
 
@@ -74,11 +76,16 @@ def _show_decisions(path: str, decisions: Sequence[Decision], about: str | None,
         of = f" on {about}" if about else ""
         raise UsageError(f"no decisions{of} in {path}; `flextune tune MODEL` makes and records them")
     if as_json:
-        print_json({"db": path, "decisions": [json.loads(each.to_json()) for each in chosen]})
+        print_json({"db": path, "decisions": [*map(_facts, chosen)]})
         return
     for each in chosen:
         rows = [(it.name, _measured(it.predicted_secs), _measured(it.measured_secs)) for it in each.options]
         print("\n".join((*decision_lines(each), table(("option", "predicted", "measured"), rows, "    "))))
+
+
+def _facts(each: Decision) -> JsonValue:
+    found: JsonValue = json.loads(each.to_json())
+    return found
 
 
 def _measured(secs: float | None) -> str:

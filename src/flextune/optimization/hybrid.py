@@ -175,6 +175,10 @@ def _with_ranges(
             f"{split.model.name} has parts for another runtime, and ranges of sizes are tuned for models that are "
             "wholly ours; fix its sizes with --dim NAME=SIZE, or compile it untuned"
         )
+    if options.budget.trials is not None:
+        raise UsageError(
+            f"{split.model.name} has ranges of sizes: give minutes, since trials are of kernels for one combination"
+        )
     found = optimize_symbolic(split.whole, target, options, database, began, interpreter)
     shipped = Shipped.TUNED if found.is_tuned else Shipped.DEFAULT
     reason = "shown to be faster" if found.is_tuned else "nothing was shown to be faster"

@@ -59,7 +59,7 @@ def test_show_for_people(run: Run, tmp_path: Path) -> None:
 def test_show_says_when_there_is_nothing(run: Run, tmp_path: Path) -> None:
     open_database(tmp_path / "r.db").close()
     assert run("show", "--db", "r.db")[:2] == (0, "r.db holds no records\n")
-    assert json.loads(run("show", "--db", "r.db", "--json")[1]) == {"db": "r.db", "workloads": []}
+    assert json.loads(run("show", "--db", "r.db", "--json")[1]) == {"db": "r.db", "workloads": [], "ranges": []}
     code, _, err = run("show", GEMM, "--db", "r.db")
     assert code == 2
     assert f"no records of {GEMM}" in err
