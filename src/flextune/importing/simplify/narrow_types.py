@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from flextune.importing.onnx_graph import OnnxGraph, attribute
+from flextune.importing.onnx_graph import OnnxGraph, attribute, names_read
 from flextune.importing.simplify.constants import static_shapes
 from flextune.importing.simplify.element_types import element_types
 from flextune.importing.simplify.writer import FLOAT, Writer
@@ -120,7 +120,7 @@ class NarrowWriter(Writer):
 
     def run(self) -> None:
         node = self.node
-        involved = {self.types.get(name, 0) for name in (*node.input, *node.output) if name}
+        involved = {self.types.get(name, 0) for name in (*names_read(node), *node.output) if name}
         is_meant = bool(involved & NARROW) or has_blocks(node)
         if not is_meant or node.domain not in ("", "ai.onnx") or node.op_type in MOVING:
             self.copied(node)

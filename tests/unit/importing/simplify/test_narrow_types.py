@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from flextune.errors import ModelError
 from tests.differential.comparison import evaluated, ours
 
 FLOATS = ("FLOAT4E2M1", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ")
@@ -115,3 +116,13 @@ def test_constants_of_few_bits() -> None:
         helper.make_node("Add", ["x", "f"], ["y"]),
     ]
     _run(nodes, {"x": np.ones(8, np.float32)}, TensorProto.FLOAT)
+
+
+def test_graphs_inside_of_nodes_do_not_take_codes_for_numbers() -> None:
+    def branch(name: str) -> onnx.GraphProto:
+        result = helper.make_tensor_value_info(name, TensorProto.FLOAT, (4,))
+        return helper.make_graph([helper.make_node("Cast", ["x"], [name], to=TensorProto.FLOAT)], name, [], [result])
+
+    node = helper.make_node("If", ["c"], ["y"], then_branch=branch("a"), else_branch=branch("b"))
+    with pytest.raises(ModelError, match="If y: numbers of fewer than 8 bits"):
+        _run([node], {"c": np.array(True), "x": np.arange(-2, 2).astype(_type("INT4"))}, TensorProto.FLOAT)
