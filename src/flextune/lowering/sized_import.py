@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
 import onnx
 from tvm import relax
 from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
@@ -89,8 +88,8 @@ def _take_at(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:
 
 def _pad_to(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:
     dtype, rank = _dtype(importer, node), len(sizes_of(node))
-    value = float(np.float32(attribute(node, "value", 0.0)))
-    return importer.kernel(node, pad_to(rank, dtype, attribute(node, "mode", "constant"), value), dtype)
+    mode, value = attribute(node, "mode", "constant"), attribute(node, "value", "0")
+    return importer.kernel(node, pad_to(rank, dtype, mode, value), dtype)
 
 
 def _tile_to(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:

@@ -32,8 +32,8 @@ def slice_to(rank: int, dtype: str, steps: Sequence[int]) -> PrimFunc:
     return _of_two(rank, dtype, element, "slice")
 
 
-def pad_to(rank: int, dtype: str, mode: str, value: float) -> PrimFunc:
-    """Element i of each axis is `i - befores` of the data, or what pads it."""
+def pad_to(rank: int, dtype: str, mode: str, value: str) -> PrimFunc:
+    """Element i of each axis is `i - befores` of the data, or what pads it: `value`, a number or a truth."""
 
     def element(data: Tensor, befores: Tensor, index: Index) -> Expression:
         places = [place - befores[axis] for axis, place in enumerate(index)]
@@ -63,8 +63,10 @@ def _of_two(rank: int, dtype: str, element: Read, name: str) -> PrimFunc:
     return _kernel([data, places, result], name)
 
 
-def _as_element(value: float, dtype: str) -> float | int:
-    return value if dtype.startswith(("float", "bfloat")) else int(value)
+def _as_element(value: str, dtype: str) -> float | int:
+    if dtype == "bool":
+        return int(value == "True")
+    return float(value) if dtype.startswith(("float", "bfloat")) else int(value)
 
 
 def _edge(place: Expression, size: Expression) -> Expression:

@@ -142,6 +142,19 @@ CASES = {
         {"k": real(4, 4, 3, 3)},
         ("a", "c", "d", "e", "f"),
     ),
+    "margins of whole numbers": Case(
+        [
+            node("Shape", ["ids"], ["shape"]),
+            node("Concat", ["nothing", "shape"], ["pads"], axis=0),
+            node("Pad", ["ids", "pads", "many"], ["a"]),
+            node("Cast", ["x"], ["bytes"], to=TensorProto.INT8),
+            node("MaxPool", ["bytes"], ["c"], auto_pad="SAME_UPPER", kernel_shape=[3, 3], strides=[2, 2]),
+        ],
+        {**IMAGES, "ids": ("w",)},
+        IMAGE_DIMS,
+        {"nothing": whole(0), "many": np.array(2**53 + 1, np.int64)},
+        ("a", "c"),
+    ),
     "a triangle, and classes that are as many as a size": Case(
         [
             *SIZE,

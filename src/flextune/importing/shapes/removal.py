@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from flextune.importing.onnx_graph import names_read
 from flextune.importing.shapes.standard import dimensions
 from flextune.importing.shapes.table import ShapeTable
-from flextune.importing.shapes.tracked import INTEGERS, Elements, Tracked
+from flextune.importing.shapes.tracked import INTEGERS, Elements, Tracked, constant_array
 from flextune.workload.dim_expr import DimExpr
 
 _RANDOM = frozenset(
@@ -127,13 +127,11 @@ class _Removal:
                 continue
             known = self._table.tensors[name]
             assert isinstance(known, Tracked)
-            values = [each.constant for each in elements.reshape(-1)]
-            if None in values:
+            array = constant_array(elements, known.dtype)
+            if array is None:
                 yield name, elements
-                continue
-            dtype = onnx.helper.tensor_dtype_to_np_dtype(known.dtype)
-            array = np.array([float(each) if dtype.kind == "f" else int(each) for each in values if each is not None])
-            self._graph.initializer.append(numpy_helper.from_array(array.astype(dtype).reshape(elements.shape), name))
+            else:
+                self._graph.initializer.append(numpy_helper.from_array(array, name))
 
     def _state_shape(self, value: onnx.ValueInfoProto) -> None:
         """Write an input's sizes as the expressions that the table has: a size of one number is that number."""

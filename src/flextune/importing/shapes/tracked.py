@@ -87,6 +87,16 @@ def of_numbers(array: np.ndarray[Any, Any]) -> Elements:
     return found
 
 
+def constant_array(elements: Elements, dtype: int) -> np.ndarray[Any, Any] | None:
+    """Elements as a constant of an element type, exactly; None where one of them is no number."""
+    values = [None if each is None else each.constant for each in elements.reshape(-1)]
+    if None in values:
+        return None
+    kind = onnx.helper.tensor_dtype_to_np_dtype(dtype)
+    numbers = [int(each) if kind.kind in "iub" else float(each) for each in values if each is not None]
+    return np.array(numbers).astype(kind).reshape(elements.shape)
+
+
 def constant_tensor(array: np.ndarray[Any, Any], dtype: int) -> Tracked:
     """What is known of a constant of the model."""
     return Tracked(dtype, tuple(map(DimExpr.of, array.shape)), elements_of(array))

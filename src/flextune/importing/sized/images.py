@@ -15,7 +15,6 @@ from flextune.importing.sized.writer import FLOAT, INT64, SizedWriter
 from flextune.workload.dim_expr import DimExpr, ceil_div, maximum, minimum
 
 _ZERO, _ONE = DimExpr.of(0), DimExpr.of(1)
-_LOWEST = -3.4028234663852886e38
 _COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")
 _MODES = ("nearest", "linear", "cubic")
 
@@ -247,11 +246,17 @@ def same_padding(node: onnx.NodeProto, writer: SizedWriter) -> bool:
         return False
     padded = (*source[:2], *(size + total for size, total in zip(source[2:], totals, strict=True)))
     margins = writer.sizes([_ZERO, _ZERO, *befores])
-    lowest = 0.0 if node.op_type == "Conv" else _LOWEST
     dtype = writer.dtype(node.input[0])
+    lowest = "0" if node.op_type == "Conv" else _lowest(dtype)
     plain.input[0] = writer.sized("PadTo", [node.input[0], margins], padded, dtype, mode="constant", value=lowest)
     writer.nodes.append(plain)
     return True
+
+
+def _lowest(dtype: int) -> str:
+    """The least number of an element type, or of float32."""
+    kind = onnx.helper.tensor_dtype_to_np_dtype(dtype)
+    return str(np.iinfo(kind).min) if kind.kind in "iu" else repr(float(np.finfo(np.float32).min))
 
 
 def _margins(node: onnx.NodeProto, source: Shape, result: Shape, writer: SizedWriter) -> list[DimExpr]:

@@ -6,7 +6,7 @@ y = ReshapeTo(x, sizes=["batch", "seq", "64"])   # a reshape to these sizes
 y = ExpandTo(x, sizes=[...])                     # stretched to them
 y = SliceTo(x, begins, sizes=[...], steps=[...]) # element i of an axis is begins + i * steps of x
 y = TakeAt(x, places, sizes=[...], axis=...)     # slices of an axis, at places that are counted from its front
-y = PadTo(x, befores, sizes=[...], mode=...)     # element i of an axis is i - befores of x, or padding
+y = PadTo(x, befores, sizes=[...], mode=..., value="0")  # element i of an axis is i - befores of x, or padding
 y = TileTo(x, sizes=[...])                       # repeated until it has these sizes
 """
 

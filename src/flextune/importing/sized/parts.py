@@ -108,8 +108,9 @@ def pad(node: onnx.NodeProto, writer: SizedWriter) -> bool:
     return True
 
 
-def _padded_with(node: onnx.NodeProto, writer: SizedWriter) -> float | None:
+def _padded_with(node: onnx.NodeProto, writer: SizedWriter) -> str | None:
+    """As a text: an attribute that is a number has 24 bits."""
     if len(node.input) < 3 or not node.input[2]:
-        return 0.0
+        return "0"
     value = writer.constant_values(node.input[2])
-    return None if value is None else float(np.asarray(value).reshape(-1)[0])
+    return None if value is None else repr(value.reshape(-1)[0].item())

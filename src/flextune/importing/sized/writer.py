@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from flextune.importing.shapes.names import unused_name
 from flextune.importing.shapes.standard import dimensions
 from flextune.importing.shapes.table import ShapeTable
-from flextune.importing.shapes.tracked import Shape, Tracked
+from flextune.importing.shapes.tracked import Shape, Tracked, constant_array
 from flextune.importing.sized.nodes import sized_node
 from flextune.workload.dim_expr import DimExpr
 
@@ -40,14 +40,11 @@ class SizedWriter:
         return found.dtype if isinstance(found, Tracked) else 0
 
     def constant_values(self, name: str) -> np.ndarray | None:
-        """The elements of a small constant."""
+        """A small constant, in its element type."""
         found = self.table.tensors.get(name)
         if not isinstance(found, Tracked) or found.elements is None:
             return None
-        values = [None if each is None else each.constant for each in found.elements.reshape(-1)]
-        if None in values:
-            return None
-        return np.array([float(each) for each in values if each is not None]).reshape(found.elements.shape)
+        return constant_array(found.elements, found.dtype)
 
     def name(self, stem: str) -> str:
         """A name that no value has."""
