@@ -89,12 +89,8 @@ def other_runtime(model: Model, target: Target, options: HybridOptions, threads:
     return assemble_parts(ModelParts(model, (part,)), [], target, options, threads)
 
 
-def other_part_name(options: HybridOptions, part: ModelPart) -> str:
+def other_part_name(compiler: str, part: ModelPart) -> str:
     """What a part of the other runtime's is called in times of kernels."""
-    return _port_name(options.compiler, part)
-
-
-def _port_name(compiler: str, part: ModelPart) -> str:
     return f"{compiler}_{part.model.name}"
 
 
@@ -184,7 +180,7 @@ def _other(
     """`kept` has the constants of parts before, by name: those that are read again are kept once."""
     artifact, found = compiler.compile(part.model, options)
     weights = {name: kept.setdefault(name, array) for name, array in found.items()}
-    ports = PartPorts(_port_name(compiler.name, part), plain_specs(part.model.inputs), plain_specs(part.outputs))
+    ports = PartPorts(other_part_name(compiler.name, part), plain_specs(part.model.inputs), plain_specs(part.outputs))
     return OtherPart(ports, artifact, weights, options)
 
 

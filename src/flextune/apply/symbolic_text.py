@@ -43,7 +43,10 @@ def symbolic_tables(program: Program, kernel_prefix: str) -> Iterator[str]:
         f"{{{each.step}, {kernel_prefix}{each.kernel}, {numbers.place([each.cost], may_be_negative=True)}}}"
         for each in symbolic.variants
     ]
-    elements = [f"{{{tensor}, {numbers.aligned_place(sizes)}}}" for tensor, sizes in symbolic.elements]
+    elements = [
+        f"{{{tensor}, {numbers.place(sizes, may_be_negative=True, aligned=True)}}}"
+        for tensor, sizes in symbolic.elements
+    ]
     orders = _orders(symbolic)
     yield '#include "symbolic.h"'
     yield table("ft_symbol symbols", _symbols(program, symbolic))
@@ -88,20 +91,15 @@ class _Numbers:
     _places: dict[tuple[bool, tuple[Size, ...], bool], int] = field(default_factory=dict)
     _code: dict[DimExpr, tuple[int, int]] = field(default_factory=dict)
 
-    def place(self, sizes: Sequence[Size], may_be_negative: bool = False) -> int:
-        """Where these numbers are, one after the other; the same ones are there once."""
-        key = (may_be_negative, tuple(sizes), False)
-        if key not in self._places:
-            self._places[key] = len(self.values)
-            for size in sizes:
-                self._add(size)
-        return self._places[key]
+    def place(self, sizes: Sequence[Size], may_be_negative: bool = False, aligned: bool = False) -> int:
+        """Where these numbers are, one after the other; the same ones are there once.
 
-    def aligned_place(self, sizes: Sequence[Size]) -> int:
-        """The same where a kernel may read them as a tensor."""
-        key = (True, tuple(sizes), True)
+        Where a kernel reads them as a tensor they have to be `aligned`.
+        """
+        key = (may_be_negative, tuple(sizes), aligned)
         if key not in self._places:
-            self.values += [0] * (-len(self.values) % _ALIGNED_NUMBERS)
+            if aligned:
+                self.values += [0] * (-len(self.values) % _ALIGNED_NUMBERS)
             self._places[key] = len(self.values)
             for size in sizes:
                 self._add(size)

@@ -53,8 +53,7 @@ def check_element_types(module: tvm.IRModule, sites: Iterable[CallSite], model: 
     They would be read as other numbers, or written beyond their memory.
     """
     for site in sites:
-        kinds = [*(argument.ty for argument in site.arguments), *_fields(site.variable.ty)]
-        for kind, parameter in zip(kinds, module[site.function].params, strict=False):
+        for kind, parameter in zip(argument_types(site), module[site.function].params, strict=False):
             declared, used = (str(getattr(each, "dtype", "")) for each in (kind, parameter.ty))
             if declared and used and declared != used:
                 raise ModelError(
@@ -62,8 +61,11 @@ def check_element_types(module: tvm.IRModule, sites: Iterable[CallSite], model: 
                 )
 
 
-def _fields(kind: RelaxType) -> tuple[RelaxType, ...]:
-    return tuple(kind.fields) if isinstance(kind, relax.TupleType) else (kind,)
+def argument_types(site: CallSite) -> list[RelaxType]:
+    """The types of what a call is given, outputs last."""
+    result = site.variable.ty
+    outputs = result.fields if isinstance(result, relax.TupleType) else [result]
+    return [*(argument.ty for argument in site.arguments), *outputs]
 
 
 def is_call_tir(value: RelaxExpr) -> bool:

@@ -17,7 +17,7 @@ from flextune.errors import ModelError
 from flextune.importing.model import Model
 from flextune.importing.shapes.table import Demand
 from flextune.importing.shapes.tracker import track_shapes
-from flextune.lowering.calls import CallSite
+from flextune.lowering.calls import CallSite, argument_types
 from flextune.tvm_types import Expression, IRModule, PrimFunc, RelaxType, Variable
 
 Sizes = Mapping[str, int]
@@ -136,13 +136,6 @@ def kernel_sizes(function: PrimFunc, site: CallSite, sizes: Sizes) -> dict[str, 
             f"kernel {site.function}: the size {missing[0]} is no dimension of a tensor that it reads or writes"
         )
     return found
-
-
-def argument_types(site: CallSite) -> Sequence[RelaxType]:
-    """The types of what a call is given, outputs last."""
-    result = site.variable.ty
-    outputs = list(result.fields) if isinstance(result, relax.TupleType) else [result]
-    return [*(argument.ty for argument in site.arguments), *outputs]
 
 
 def _evaluated(extent: Expression, sizes: Sizes) -> int:

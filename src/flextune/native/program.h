@@ -38,7 +38,8 @@ enum { FT_CPU = 1, FT_INTEGER = 1, FT_TENSOR_POINTER = 7 };
 typedef enum { FT_INPUT, FT_OUTPUT, FT_WEIGHT, FT_ACTIVATION, FT_SLOT, FT_SIZES } ft_place;
 
 /* A tensor: `offset` bytes into the weights, the activations, the input or output of number `port`, what the slot of
- * that number points to, which a loop changes, or the numbers of a form (symbolic.h). `strides`, in elements, is null where it lies densely. */
+ * that number points to, which a loop changes, or the numbers of a form (symbolic.h). `strides`, in elements, is null
+ * where it lies densely. */
 typedef struct {
   ft_place place;
   int32_t port;

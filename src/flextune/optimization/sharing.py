@@ -143,7 +143,7 @@ def _there_secs(
         return None
     times = opened.opened.kernel_secs(_RUNS)
     contest.dismiss(opened)
-    names = [other_part_name(split.options, section) for section in sections]
+    names = [other_part_name(split.options.compiler, section) for section in sections]
     return None if opened.failed else [statistics.median(times[name]) for name in names]
 
 

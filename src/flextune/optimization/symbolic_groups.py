@@ -11,8 +11,8 @@ from tvm import tirx
 from flextune.analysis.sizes_of_shapes import size_of
 from flextune.apply.build import Variants
 from flextune.database.database import Database
-from flextune.lowering.calls import CallSite, call_sites
-from flextune.lowering.symbolic_shapes import argument_types, kernel_sizes
+from flextune.lowering.calls import CallSite, argument_types, call_sites
+from flextune.lowering.symbolic_shapes import kernel_sizes
 from flextune.plan.partition import ModelTask, Partition
 from flextune.target.target import Target
 from flextune.trial.variants_decision import VariantsDecision

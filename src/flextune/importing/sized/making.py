@@ -57,9 +57,8 @@ def constant_of_shape(node: onnx.NodeProto, writer: SizedWriter) -> bool:
     if not is_symbolic(shape):
         return False
     value = next((tensor_array(each.t) for each in node.attribute if each.name == "value"), np.zeros(1, np.float32))
-    dtype = next((each.t.data_type for each in node.attribute if each.name == "value"), onnx.TensorProto.FLOAT)
     lone = writer.constant(value.reshape((1,) * len(shape)))
-    writer.sized("ExpandTo", [lone], shape, dtype, node.output[0])
+    writer.sized("ExpandTo", [lone], shape, writer.dtype(node.output[0]), node.output[0])
     return True
 
 
