@@ -92,6 +92,23 @@ CASES = {
          "backwards": whole(1)},
         ("a", "c", "d", "e", "f", "g", "h", "i"),
     ),
+    "so many elements of an axis, which are broadcast": Case(
+        [
+            node("Slice", ["x", "v0", "v1", "v1"], ["first"]),
+            node("Shape", ["x"], ["shape"]),
+            node("Expand", ["first", "shape"], ["a"]),
+            node("Sub", ["x", "first"], ["c"]),
+            node("Slice", ["x", "last_row", "end", "v1"], ["last"]),
+            node("Mul", ["last", "x"], ["d"]),
+            node("Slice", ["x", "v1", "v3", "v1"], ["two"]),
+            node("Add", ["two", "last"], ["e"]),
+            node("Slice", ["x", "v1", "end", "v1"], ["f"]),
+        ],
+        ROWS,
+        ("b=1..3", "s=3..20"),
+        {"v0": whole(0), "v1": whole(1), "v3": whole(3), "last_row": whole(-1), "end": whole(2**62)},
+        ("a", "c", "d", "e", "f"),
+    ),
     "images resized by scales": Case(
         [
             node("Resize", ["x", "", "s2"], ["a"], mode="nearest", coordinate_transformation_mode="asymmetric",

@@ -9,6 +9,7 @@ import onnx
 
 from flextune.importing.onnx_graph import attribute
 from flextune.importing.shapes.rules.slicing import first_element
+from flextune.importing.shapes.tracked import Shape
 from flextune.importing.sized.making import is_symbolic, shape_of
 from flextune.importing.sized.writer import INT64, SizedWriter
 from flextune.workload.dim_expr import DimExpr
@@ -18,12 +19,17 @@ MODES = ("constant", "edge", "reflect", "wrap")
 
 
 def slice_(node: onnx.NodeProto, writer: SizedWriter) -> bool:
-    """One whose ends depend on sizes, or is of few elements of an axis that may have fewer."""
+    """One whose ends depend on sizes, or that takes so many elements of an axis of symbolic size.
+
+    TVM would call the first one of an axis `min(1, size)` elements, and not stretch it where it is broadcast.
+    """
     if len(node.input) < 3:
         return False
     source, result = shape_of(node.input[0], writer), shape_of(node.output[0], writer)
     starts = writer.table.elements(node.input[1])
-    if not is_symbolic((*source, *result)) or starts is None or _is_constant(node.input[1:], writer):
+    if not is_symbolic((*source, *result)) or starts is None:
+        return False
+    if _is_constant(node.input[1:], writer) and not _takes_a_number(source, result):
         return False
     axes = _integers(node, 3, writer) or list(range(len(starts)))
     steps = _integers(node, 4, writer) or [1] * len(starts)
@@ -35,6 +41,10 @@ def slice_(node: onnx.NodeProto, writer: SizedWriter) -> bool:
         begins[axis % len(source)], strides[axis % len(source)] = first, step
     _write_slice(node.input[0], begins, strides, node.output[0], writer)
     return True
+
+
+def _takes_a_number(source: Shape, result: Shape) -> bool:
+    return any(size.value is None and taken.value is not None for size, taken in zip(source, result, strict=True))
 
 
 def _is_constant(names: Sequence[str], writer: SizedWriter) -> bool:
