@@ -13,4 +13,5 @@ ExportedProgram: TypeAlias = Any  # torch.export.ExportedProgram: a module's gra
 GraphModule: TypeAlias = Any  # torch.fx.GraphModule: a module that runs a graph of calls
 GraphNode: TypeAlias = Any  # torch.fx.Node: one call, input or output of such a graph
 SymbolicSize: TypeAlias = Any  # torch.SymInt: a size that differs from call to call
+SizeCondition: TypeAlias = Any  # sympy.Basic: what holds of the symbols that sizes are made of
 TorchOperator: TypeAlias = Any  # an operator as graphs name it: torch.ops.aten.sign.default, or a built-in function

@@ -88,3 +88,30 @@ def test_images_of_any_height_and_width(torch) -> None:
         (got,) = built.run({built.inputs[0].name: x.numpy()}).values()
         with torch.no_grad():
             np.testing.assert_allclose(got, module(x).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_computed_with_sizes(torch) -> None:
+    """Positions, a length as a number, and axes stretched to it."""
+    embedding = torch.nn.Embedding(64, 8)
+
+    class Sized(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = embedding
+
+        def forward(self, x):
+            length = x.shape[1]
+            mean = x.sum(1, keepdim=True) / length
+            return x + self.embedding(torch.arange(length)), mean.expand(-1, length, -1) * length, x.flip(1)
+
+    module = Sized().eval()
+    seq = torch.export.Dim("seq", min=2, max=40)
+    built = flextune.optimize(
+        module, minutes=0, example_inputs=torch.randn(2, 6, 8), dynamic_shapes=({1: seq},), only_own=True
+    )
+    for length in (2, 6, 17, 40):
+        x = torch.randn(2, length, 8)
+        with torch.no_grad():
+            want = module(x)
+        for mine, theirs in zip(built.run({"x": x.numpy()}).values(), want, strict=True):
+            np.testing.assert_allclose(mine, theirs.numpy(), rtol=1e-4, atol=1e-5)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -16,7 +16,7 @@ from flextune.errors import ModelError, UsageError
 from flextune.importing.shapes.names import unused_name
 from flextune.importing.shapes.tracked import Shape
 from flextune.importing.shapes.tracker import MOST_BY_DEFAULT
-from flextune.torch_types import ExportedProgram, SymbolicSize, Torch, TorchModule
+from flextune.torch_types import ExportedProgram, SizeCondition, SymbolicSize, Torch, TorchModule
 from flextune.workload.dim import Dim
 from flextune.workload.dim_expr import DimExpr
 
@@ -100,9 +100,36 @@ def chosen_names(
 def check_conditions(torch: Torch, program: ExportedProgram, sizes: ExportedSizes, model: str) -> None:
     """ModelError where the program is not for all sizes in range: `if x.shape[0] == 7` was traced one way only.
 
-    PyTorch's conditions on sizes are tried at the smallest sizes of each dimension, the largest, and some between.
+    PyTorch's conditions on sizes are tried at the smallest sizes of each dimension, the largest, and some between. It
+    has them of tracing, and of writing ONNX: there, pooling to a fixed size gets windows of a fixed size.
     """
-    conditions = getattr(program.module(), "_guards_fn", None) if sizes.dims else None
+    if not sizes.dims:
+        return
+    _check_traced(torch, program, sizes, model)
+    conditions = _written_conditions(torch, program)
+    traced = _input_shapes(torch, program).values()
+    for values in _tried_sizes(sizes.dims) if conditions else ():
+        symbols = _symbols_at(traced, sizes.shapes, values)
+        for condition in conditions:
+            if not _may_hold(condition, symbols):
+                raise _for_some_sizes(model, str(condition), symbols)
+
+
+def _symbols_at(traced: Iterable[Shape], shapes: Iterable[Shape], values: Mapping[str, int]) -> dict[str, int]:
+    """What PyTorch's symbols, which are sizes of inputs or parts of one, are at these sizes."""
+    pairs = [pair for each, shape in zip(traced, shapes, strict=True) for pair in zip(each, shape, strict=True)]
+    found: dict[str, int] = {}
+    for size, ours in pairs:
+        if len(size.names) == 1:
+            (symbol,) = size.names
+            factor = size.bind({symbol: 1})
+            if factor > 0 and size == DimExpr.of(symbol) * factor:
+                found[symbol] = ours.bind(values) // factor
+    return found
+
+
+def _check_traced(torch: Torch, program: ExportedProgram, sizes: ExportedSizes, model: str) -> None:
+    conditions = getattr(program.module(), "_guards_fn", None)
     if conditions is None:
         return
     shapes = dict(zip(_input_shapes(torch, program), sizes.shapes, strict=True))
@@ -114,12 +141,31 @@ def check_conditions(torch: Torch, program: ExportedProgram, sizes: ExportedSize
         try:
             conditions(*given)
         except AssertionError as error:
-            listed = ", ".join(f"{name}={size}" for name, size in values.items())
-            condition = str(error).removeprefix("Guard failed: ")
-            raise ModelError(
-                f"{model} was traced for some sizes in range only: {condition} does not hold for {listed}; "
-                "give the sizes ranges in which it does, such as Dim.DYNAMIC(min=..., max=...)"
-            ) from None
+            raise _for_some_sizes(model, str(error).removeprefix("Guard failed: "), values) from None
+
+
+def _for_some_sizes(model: str, condition: str, values: Mapping[str, int]) -> ModelError:
+    listed = ", ".join(f"{name}={size}" for name, size in values.items())
+    return ModelError(
+        f"{model} was traced for some sizes in range only: {condition} does not hold for {listed}; "
+        "give the sizes ranges in which it does, such as Dim.DYNAMIC(min=..., max=...)"
+    )
+
+
+def _may_hold(condition: SizeCondition, values: Mapping[str, int]) -> bool:
+    """Whether it does, or is also of symbols that have become others or are decided by data."""
+    known = {symbol: values[str(symbol)] for symbol in condition.free_symbols if str(symbol) in values}
+    return len(known) < len(condition.free_symbols) or bool(condition.subs(known))
+
+
+def _written_conditions(torch: Torch, program: ExportedProgram) -> list[SizeCondition]:
+    """What PyTorch has taken for true of the symbols of a program that was written as ONNX."""
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        for size in value.shape if isinstance(value, torch.Tensor) else ():
+            if isinstance(size, torch.SymInt):
+                return [guard.expr for guard in size.node.shape_env.guards]
+    return []
 
 
 def _tried_sizes(dims: Sequence[Dim]) -> Iterator[dict[str, int]]:

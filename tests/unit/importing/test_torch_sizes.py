@@ -96,3 +96,13 @@ def test_a_way_that_is_for_some_sizes_only_is_refused(torch) -> None:
     assert read(torch, branch, torch.randn(9), ({0: auto(min=8, max=20)},))[1] == ["x_0=8..20"]
     with pytest.raises(ModelError, match=r"some sizes in range only: .*// 2"):
         read(torch, lambda x: x.view(2, -1), torch.randn(8), ({0: auto},))
+
+
+def test_windows_that_are_right_for_some_sizes_only_are_refused(torch) -> None:
+    seq = torch.export.Dim("seq", min=2, max=40)
+
+    def pool(x):
+        return torch.nn.functional.adaptive_avg_pool1d(x, 3)
+
+    with pytest.raises(ModelError, match=r"some sizes in range only: .*3.* does not hold for"):
+        read(torch, pool, torch.randn(2, 16, 6), ({2: seq},))
