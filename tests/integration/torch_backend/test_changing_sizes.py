@@ -40,7 +40,18 @@ def _two_sizes(torch):
     return function, lambda n: (torch.randn(n, 5), torch.randn(3 * n, 5), torch.randn(1))
 
 
-CASES = {f.__name__: f for f in (_attention, _image, _views, _two_sizes)}
+def _sizes_as_values(torch):
+    """Positions, a length as a number, and an axis stretched to it."""
+    embedding = torch.nn.Embedding(32, 8)
+
+    def function(x):
+        length = x.shape[1]
+        return x + embedding(torch.arange(length)), x / length, x[:, :1].expand(-1, length, -1) * 2
+
+    return function, lambda n: (torch.randn(n, 2 * n + 1, 8),)
+
+
+CASES = {f.__name__: f for f in (_attention, _image, _views, _two_sizes, _sizes_as_values)}
 
 
 def agree(torch, fast, function, inputs) -> None:
