@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import stat
 import tempfile
 import time
 import weakref
@@ -23,8 +25,11 @@ except ImportError:  # Windows: folders of killed processes stay
 
 PREFIX = "flextune-"
 _LOCK = "in-use"
+_UNLOCKED = f"{_LOCK}.new"
 _MADE_SECS = 2.0
-"""After so long a file has its lock."""
+"""After so long a file or folder has its lock."""
+_ATTEMPTS = 3
+"""At a folder, which another process may take for abandoned when this one was stopped before it had its lock."""
 
 _ends: set[weakref.finalize[..., PrivateFolder]] = set()
 """Of the folders of this process."""
@@ -40,11 +45,7 @@ class PrivateFolder:
         base = parent or Path(tempfile.gettempdir())
         remove_abandoned(base)
         try:
-            self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-", dir=base))
-            unlocked = self.path / f"{_LOCK}.new"
-            self._lock = unlocked.open("w")
-            _try_lock(self._lock)
-            unlocked.rename(self.path / _LOCK)  # whoever finds the file finds it locked
+            self.path, self._lock = _locked_folder(f"{PREFIX}{kind}-", base)
         except OSError as error:
             raise EnvironmentFault(
                 f"no temporary folder in {base}: {error.strerror}; free some space or set TMPDIR"
@@ -63,6 +64,19 @@ class PrivateFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _locked_folder(prefix: str, base: Path) -> tuple[Path, IO[str]]:
+    """Of a name that begins so; and its open lock."""
+    for _ in range(_ATTEMPTS):
+        path = Path(tempfile.mkdtemp(prefix=prefix, dir=base))
+        unlocked = path / _UNLOCKED
+        with contextlib.suppress(FileNotFoundError):
+            lock = unlocked.open("w")
+            _try_lock(lock)
+            unlocked.rename(path / _LOCK)  # whoever finds the file finds it locked
+            return path, lock
+    raise FileNotFoundError(errno.ENOENT, "it was removed at once")
 
 
 def remove_own_folders() -> None:
@@ -95,29 +109,50 @@ def remove_abandoned(base: Path) -> None:
         return
     for path in base.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
-            if path.stat().st_uid == os.getuid() and _is_abandoned(path / _LOCK):
-                shutil.rmtree(path, ignore_errors=True)
+            if path.stat().st_uid == os.getuid() and _is_abandoned_folder(path):
+                _remove_folder(path)
 
 
 def _remove_abandoned_file(path: Path) -> None:
     with contextlib.suppress(OSError):
-        about = path.stat()
-        is_made = time.time() - about.st_mtime > _MADE_SECS
-        if fcntl is not None and is_made and about.st_uid == os.getuid() and _is_abandoned(path):
+        if fcntl is not None and _is_made(path) and path.stat().st_uid == os.getuid() and _is_unlocked(path):
             path.unlink(missing_ok=True)
 
 
 def _remove(lock: IO[str], path: Path, owner: int) -> None:
     if os.getpid() != owner:  # a copy of the owner, which has done with its copy of the object
         return
+    if fcntl is None:  # an open file cannot be removed there
+        lock.close()
+    _remove_folder(path)
     lock.close()
+
+
+def _remove_folder(path: Path) -> None:
+    """The lock goes last: what a process that is killed meanwhile leaves is known as abandoned."""
+    with contextlib.suppress(OSError):
+        for entry in path.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != _LOCK:
+                entry.unlink(missing_ok=True)
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_abandoned(lock: Path) -> bool:
-    """False also while the folder is being made and has no lock yet."""
-    if not lock.is_file():
-        return False
+def _is_abandoned_folder(path: Path) -> bool:
+    """Its owner was killed; if before it had made the lock or once it had removed it, there is nothing else inside."""
+    lock = path / _LOCK
+    if lock.is_file():
+        return _is_unlocked(lock)
+    is_private = stat.S_IMODE(path.stat().st_mode) == stat.S_IRWXU
+    return is_private and _is_made(path) and {entry.name for entry in path.iterdir()} <= {_UNLOCKED}
+
+
+def _is_made(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime > _MADE_SECS
+
+
+def _is_unlocked(lock: Path) -> bool:
     with lock.open("r") as file:
         return _try_lock(file)
 

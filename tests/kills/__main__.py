@@ -29,6 +29,8 @@ from tests.kills.jobs import JOBS, ROOT, Job
 MARK = "FLEXTUNE_KILLS"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 _RUNS_WITHIN_SECS = 300.0
+_ABANDONED_SECS = 2.5
+"""After so long a folder that has no lock yet, or none any more, is known as abandoned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Killer:
         for _ in range(rounds):
             after_secs = secs * self._rng.random()
             self._kill(Kill(self._rng.choice(_SIGNALS), after_secs, self._rng.random() < 0.5))
+        time.sleep(_ABANDONED_SECS)
         self._to_the_end()
         self._check("at the end", self._job.check_complete)
         if left := [name for name in os.listdir(self._scratch) if name not in _OTHERS]:

@@ -40,6 +40,46 @@ def test_folders_of_killed_owners_are_removed(tmp_path: Path) -> None:
     folder.close()
 
 
+_FILLED = "folder = PrivateFolder(base); (folder.path / 'data').write_text('x'); "
+
+
+@pytest.mark.parametrize(
+    "died",
+    [
+        "tempfile.mkdtemp(prefix=PREFIX, dir=base); die()",
+        "temporary._try_lock = die; PrivateFolder(base)",
+        _FILLED + "pathlib.Path.unlink = die; folder.close()",
+        _FILLED + "shutil.rmtree = die; folder.close()",
+        _FILLED + "os.rmdir = die; folder.close()",
+    ],
+    ids=["made", "not locked", "full", "emptied", "without its lock"],
+)
+def test_folders_of_owners_killed_while_they_make_or_remove_one_are_removed(tmp_path: Path, died: str) -> None:
+    code = (
+        "import os, pathlib, shutil, sys, tempfile; from flextune import temporary\n"
+        "from flextune.temporary import PREFIX, PrivateFolder\n"
+        "die = lambda *a, **k: os.kill(os.getpid(), 9); base = pathlib.Path(sys.argv[1])\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code + died, str(tmp_path)], check=False).returncode == -9
+    (left,) = tmp_path.iterdir()
+    os.utime(left, (0, 0))
+    with PrivateFolder(tmp_path):
+        assert not left.exists()
+
+
+def test_folders_of_somebody_with_such_a_name_stay(tmp_path: Path) -> None:
+    full, empty = tmp_path / f"{PREFIX}results", tmp_path / f"{PREFIX}new"
+    for folder in (full, empty):
+        folder.mkdir()
+    full.chmod(0o700)
+    (full / "data").write_text("x")
+    for folder in (full, empty):
+        os.utime(folder, (0, 0))
+    with PrivateFolder(tmp_path):
+        assert (full / "data").read_text() == "x"
+        assert empty.exists()
+
+
 def test_no_room_is_said_clearly(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match="TMPDIR"):
         PrivateFolder(tmp_path / "missing")
