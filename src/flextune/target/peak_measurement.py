@@ -32,7 +32,8 @@ from flextune.target.target import Target
 
 REPEAT_SECS = 0.025
 REPEATS = 10
-"""At least this many repeats of each loop."""
+"""At least this many repeats of each loop, and `FEWEST_REPEATS` of one that takes long."""
+FEWEST_REPEATS = 3
 LIMIT_SECS = 0.8
 """After this long a loop that never ran undisturbed is given up; all loops stay under 10 seconds."""
 
@@ -102,13 +103,14 @@ def cached_bytes(caches: Sequence[Cache], cores: int, read: PeakLoop) -> dict[st
 
 
 def best_rate(loop: PeakLoop, memories: Sequence[Memory], cpus: Sequence[int | None]) -> Rate:
-    """The best of at least `REPEATS` repeats; more of them while they disagree or something else takes the cores."""
-    trips, calls = _calibrate(loop, memories[0])
+    """The best repeat of several; more of them while they disagree or something else takes the cores."""
+    trips, calls, secs = _calibrate(loop, memories[0])
     work = loop.work_per_trip * trips * calls * len(cpus)
+    count = max(FEWEST_REPEATS, min(REPEATS, round(REPEATS * REPEAT_SECS / secs)))
     repeats: list[Repeat] = []
     started = time.perf_counter()
     while not repeats or (not _agree(repeats) and time.perf_counter() - started < LIMIT_SECS):
-        repeats += run_together(loop.call, memories, trips, calls, cpus)
+        repeats += run_together(loop.call, memories, trips, calls, cpus, count)
     best = min(repeats, key=lambda repeat: repeat.secs)
     if best.busy_share >= _QUIET_SHARE or loop.streams:
         return Rate(work / best.secs, best.busy_share >= _QUIET_SHARE)
@@ -116,14 +118,14 @@ def best_rate(loop: PeakLoop, memories: Sequence[Memory], cpus: Sequence[int | N
 
 
 def run_together(
-    loop: Loop, memories: Sequence[Memory], trips: int, calls: int, cpus: Sequence[int | None]
+    loop: Loop, memories: Sequence[Memory], trips: int, calls: int, cpus: Sequence[int | None], count: int
 ) -> list[Repeat]:
-    """`REPEATS` repeats of `calls` calls on every core, each repeat started on all cores at once."""
+    """`count` repeats of `calls` calls on every core, each repeat started on all cores at once."""
     barrier = threading.Barrier(len(cpus))
 
     def work(index: int) -> list[tuple[float, float, float]]:
         address, spans = memories[index].ctypes.data, []
-        for _ in range(REPEATS):
+        for _ in range(count):
             barrier.wait()
             start, start_busy = time.perf_counter(), time.thread_time()
             for _ in range(calls):
@@ -146,12 +148,15 @@ def _agree(repeats: Sequence[Repeat]) -> bool:
     return third.secs <= 1.01 * best.secs and best.busy_share >= _QUIET_SHARE
 
 
-def _calibrate(loop: PeakLoop, memory: Memory) -> tuple[int, int]:
-    """Trips per call and calls per repeat, so that a repeat takes `REPEAT_SECS` on an undisturbed core."""
+def _calibrate(loop: PeakLoop, memory: Memory) -> tuple[int, int, float]:
+    """Trips per call, calls per repeat, and the seconds of a repeat: `REPEAT_SECS` where one call takes less."""
     trips = len(memory) // loop.work_per_trip if loop.streams else 20_000
-    secs = min(_elapsed(loop.call, memory.ctypes.data, trips) for _ in range(5))
+    secs = _elapsed(loop.call, memory.ctypes.data, trips)
+    if secs < REPEAT_SECS:
+        secs = min(secs, *(_elapsed(loop.call, memory.ctypes.data, trips) for _ in range(4)))
     factor = max(1.0, REPEAT_SECS / secs)
-    return (trips, round(factor + 0.5)) if loop.streams else (round(trips * factor), 1)
+    calls = round(factor + 0.5) if loop.streams else 1
+    return (trips, calls, calls * secs) if loop.streams else (round(trips * factor), 1, factor * secs)
 
 
 def _elapsed(loop: Loop, address: int, trips: int) -> float:

@@ -25,7 +25,7 @@ from flextune.target.kept import keep, read_kept
 from flextune.target.target import Target
 
 _VERSION = 2
-"""Of the cache file; raise it when the loops that are measured change."""
+"""Of the cache file, which has it in its name; raise it when the loops that are measured change."""
 
 _ATTEMPTS = 3
 """How often a disturbed measurement is taken again before it is believed."""
@@ -38,6 +38,9 @@ _TIMEOUT_SECS = 240.0
 
 _LEAST_SECS = 0.01
 """A timeout must be positive."""
+
+_GIVEN_UP = ".given-up"
+"""Ending of the file that says how long a measurement had that did not end."""
 
 _RATES = ("float32_flops", "bfloat16_flops", "int8_ops", "memory_bytes_per_sec")
 
@@ -139,16 +142,24 @@ def peaks_of(target: Target, *, measure_missing: bool = True) -> Peaks | None:
 
 
 def peaks_within(target: Target, secs: float) -> Peaks | None:
-    """As `peaks_of`; those that are known where measuring them does not end in so many seconds, else None."""
+    """As `peaks_of`; those that are known where measuring them does not end in so many seconds, else None.
+
+    Where it did not end in as many some minutes ago, it is not tried again.
+    """
     if secs >= _TIMEOUT_SECS:
         return peaks_of(target)
     here = detect()
     if target.kind != here.kind:
         return None
+    path = _cache_path(target)
+    if _gave_up_after(path.with_suffix(_GIVEN_UP)) >= secs:
+        return _read(path, target)[0]
     try:
         return measured_peaks(target, secs=max(_LEAST_SECS, secs))
     except EnvironmentFault:
-        return _read(_cache_path(target), target)[0]
+        with contextlib.suppress(OSError):
+            keep(path.with_suffix(_GIVEN_UP), {"secs": secs})
+        return _read(path, target)[0]
 
 
 def measure_in_subprocess(target: Target, secs: float = _TIMEOUT_SECS) -> Peaks:
@@ -182,7 +193,7 @@ def check_runs_here(target: Target, here: Target) -> None:
 
 def _cache_path(target: Target) -> Path:
     digest = hashlib.sha256(target.key.encode()).hexdigest()[:12]
-    return cache_folder() / f"peaks-{host().fingerprint}-{digest}.json"
+    return cache_folder() / f"peaks-{_VERSION}-{host().fingerprint}-{digest}.json"
 
 
 def _read(path: Path, target: Target) -> tuple[Peaks | None, int]:
@@ -194,6 +205,12 @@ def _read(path: Path, target: Target) -> tuple[Peaks | None, int]:
         return _peaks_of(content["peaks"]), int(content["attempts"])
     except (ValueError, KeyError, TypeError, UsageError):
         return None, 0
+
+
+def _gave_up_after(path: Path) -> float:
+    """Seconds after which a measurement was given up of late; 0 where none was."""
+    secs = read_kept(path).get("secs")
+    return secs if isinstance(secs, float) and _age_secs(path) < _RETRY_AFTER_SECS else 0.0
 
 
 def _age_secs(path: Path) -> float:

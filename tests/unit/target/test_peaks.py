@@ -13,7 +13,7 @@ from flextune.target.detect import detect
 from flextune.target.kind import Cache
 from flextune.target.peak_loops import PeakLoop
 from flextune.target.peak_measurement import Repeat, _agree, _repeat, cached_bytes
-from flextune.target.peaks import Peaks, check_runs_here, measure_in_subprocess, measured_peaks
+from flextune.target.peaks import Peaks, check_runs_here, measure_in_subprocess, measured_peaks, peaks_within
 from flextune.target.target import Target
 
 ZEN4 = Target.parse("x86:znver4,cores=2")
@@ -154,6 +154,25 @@ def test_caches_have_rates_of_their_own(cache: Path) -> None:
     assert known.merge(Peaks(1e11, 2e11, 4e11, 1e10, (("l2", 6e9),))).cache_bytes_per_sec == (("l1", 9e10), ("l2", 6e9))
     with pytest.raises(UsageError, match="cache l1"):
         Peaks(1e11, 2e11, 4e11, 1e10, (("l1", 0.0),))
+
+
+def test_a_measurement_that_was_given_up_is_tried_again_with_more_time_or_later(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+
+    def too_long(target: Target, secs: float) -> Peaks:
+        given.append(secs)
+        raise EnvironmentFault("it takes longer")
+
+    monkeypatch.setattr(peaks_module, "detect", lambda: ZEN4)
+    monkeypatch.setattr(peaks_module, "measure_in_subprocess", too_long)
+    assert [peaks_within(ZEN4, secs) for secs in (9.0, 9.0, 4.0, 12.0, 9.0)] == [None] * 5
+    assert given == [9.0, 12.0]
+    (path,) = cache.glob("*.given-up")
+    os.utime(path, (0, 0))
+    monkeypatch.setattr(peaks_module, "measure_in_subprocess", lambda target, secs: QUIET)
+    assert peaks_within(ZEN4, 9.0) == QUIET
 
 
 def test_each_level_of_caches_is_read_where_it_begins() -> None:
