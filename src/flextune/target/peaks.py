@@ -24,7 +24,7 @@ from flextune.target.host import host, physical_cpus
 from flextune.target.kept import keep, read_kept
 from flextune.target.target import Target
 
-_VERSION = 2
+_VERSION = 3
 """Of the cache file, which has it in its name; raise it when the loops that are measured change."""
 
 _ATTEMPTS = 3

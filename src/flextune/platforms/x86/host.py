@@ -16,6 +16,8 @@ LINUX_NAMES = {"sse3": "pni", "lzcnt": "abm", "bmi": "bmi1"}
 """Flags of /proc/cpuinfo that are not LLVM's names up to punctuation."""
 
 _SMALLEST_STREAM_BYTES = 256 << 20
+_LARGE_STREAM_BYTES = 1 << 30
+"""More than that, which takes seconds to fill, only as far as caches would hold much of less."""
 
 
 class X86Host:
@@ -28,8 +30,9 @@ class X86Host:
         return missing_instructions(instructions, frozenset(read_cpuinfo(ROOT).get("flags", "").split()))
 
     def peak_loops(self, target: Target, cpus: Sequence[int]) -> PeakLoops:
-        """The buffers that are streamed from memory are together 8 times the last-level caches."""
-        total = max(8 * target.number("l3") * last_level_cache_count(ROOT, cpus), _SMALLEST_STREAM_BYTES)
+        """The buffers that are streamed from memory are together 8 times the last-level caches, of large ones 3."""
+        cached = target.number("l3") * last_level_cache_count(ROOT, cpus)
+        total = max(min(8 * cached, _LARGE_STREAM_BYTES), 3 * cached, _SMALLEST_STREAM_BYTES)
         memory = target.number("memory")
         return compiled_loops(target, (min(total, memory // 4) if memory else total) // target.cores)
 
