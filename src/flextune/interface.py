@@ -42,6 +42,7 @@ from flextune.tuning.loop import tune_workload
 from flextune.tuning.result import TuningResult
 from flextune.tuning.search_options import SearchOptions
 from flextune.tuning.task_search import peak_flops
+from flextune.tuning.variants.range_options import check_range_options
 from flextune.tuning.variants.study import TUNING
 from flextune.tuning.variants.tuned import tune_group
 from flextune.tuning.variants.workload_group import group_of_workload
@@ -199,22 +200,27 @@ def tune(
 
 def tune_ranges(
     workload: SymbolicWorkload | str,
-    minutes: float = 2.0,
+    minutes: float | Budget = 2.0,
     *,
     database: DatabaseLike = None,
     target: Target | str | None = None,
+    search: SearchOptions | None = None,
 ) -> VariantsDecision:
     """The schedules that a workload with ranges of sizes should have on this machine, and which of them a size gets.
 
     `workload` is a text such as `gemm:m=1..512,n=768,k=768`. What was decided is recorded in the `database`, with all
-    times and the sizes they were measured at. ScheduleError where no schedule runs at all sizes.
+    times and the sizes they were measured at. Of `search` only the seed is followed, which the sizes that the choice is
+    checked at are drawn by. ScheduleError where no schedule runs at all sizes.
 
     >>> flextune.interface.tune_ranges("gemm:m=1..512,n=768,k=768").at((31,))    # doctest: +SKIP
     2
     """
     given = SymbolicWorkload.parse(workload) if isinstance(workload, str) else workload
-    deadline = time.perf_counter() + Budget(minutes=minutes).secs_left(0.0)
-    found = tune_group(group_of_workload(given), target_of(target), TUNING, deadline)
+    budget = minutes if isinstance(minutes, Budget) else Budget(minutes=minutes)
+    options = search_of(search).tune_options(budget)
+    check_range_options(options, str(given))
+    deadline = time.perf_counter() + budget.secs_left(0.0)
+    found = tune_group(group_of_workload(given, options.seed), target_of(target), TUNING, deadline)
     with opened(database) as records:
         records.decide([found])
     return found

@@ -17,6 +17,9 @@ from flextune.target.memory import require_memory
 _KEPT_SHAPES = 64
 """Combinations of shapes whose tables are kept."""
 
+_LITTLE_BYTES = 16 << 20
+"""Whether so many are free is not asked: reading it from the system takes longer than all else that new sizes need."""
+
 
 class NativeModel:
     """A model that is open. Runs from several threads take turns.
@@ -119,7 +122,8 @@ class NativeModel:
             needed = self._library.ft_bytes_for(self._model, table)
             if needed < 0:
                 raise UsageError(self._error())
-            require_memory(needed - min(needed, self.activation_bytes), "a run on inputs of these sizes", copies=1)
+            if needed > max(self.activation_bytes, _LITTLE_BYTES):
+                require_memory(needed - self.activation_bytes, "a run on inputs of these sizes", copies=1)
             if len(self._shapes) >= _KEPT_SHAPES:
                 self._shapes.pop(next(iter(self._shapes)))
             self._shapes[key] = table

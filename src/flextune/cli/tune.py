@@ -78,10 +78,9 @@ def tune(
     from flextune.tuning.budget import Budget
 
     model = is_model(what)
-    if ".." in what and not model and trials is not None:
-        raise UsageError(f"{what!r} has ranges of sizes: give --minutes, since --trials are of one workload")
+    has_ranges = ".." in what and not model
     if trials is None and minutes is None:
-        trials, minutes = (None, _MODEL_MINUTES) if model else (_WORKLOAD_TRIALS, None)
+        trials, minutes = (None, _MODEL_MINUTES) if model or has_ranges else (_WORKLOAD_TRIALS, None)
     budget, shapes = Budget(trials, minutes, patience), read_shapes(shape)
     strategy_options = read_strategy_options(strategy_option)
     cost_model_options = read_cost_model_options(cost_model_option)
@@ -108,7 +107,7 @@ def tune(
         raise UsageError(f"--without and --precision are for models; {what!r} is a workload, say dtype=... in its text")
     elif only_own or provider:
         raise UsageError(f"--only-own and --provider are for models; {what!r} is a workload")
-    elif ".." in what:
+    elif has_ranges:
         _tune_ranges(what, request, as_json)
     else:
         _tune_workload(what, request, as_json)
@@ -195,8 +194,13 @@ def _tune_ranges(text: str, request: Request, as_json: bool) -> None:
     from flextune.cli.tune_symbolic import decision_facts
     from flextune.interface import tune_ranges
 
-    minutes = request.budget.minutes or _MODEL_MINUTES
-    found = tune_ranges(text, minutes, database=database_path(request.db), target=read_target(request.target))
+    found = tune_ranges(
+        text,
+        request.budget,
+        database=database_path(request.db),
+        target=read_target(request.target),
+        search=request.search(),
+    )
     if as_json:
         print_json(decision_facts(found))
     else:

@@ -38,6 +38,7 @@ from flextune.trial.decision import Shipped
 from flextune.trial.runtime_decision import RuntimeDecision
 from flextune.tuning.events import Callback
 from flextune.tuning.tune_options import TuneOptions
+from flextune.tuning.variants.range_options import check_range_options
 
 _RIVAL_IS_FASTER = "another runtime was shown to be faster"
 _BOTH_ARE_FASTER = "two runtimes were shown to be faster together"
@@ -175,10 +176,7 @@ def _with_ranges(
             f"{split.model.name} has parts for another runtime, and ranges of sizes are tuned for models that are "
             "wholly ours; fix its sizes with --dim NAME=SIZE, or compile it untuned"
         )
-    if options.budget.trials is not None:
-        raise UsageError(
-            f"{split.model.name} has ranges of sizes: give minutes, since trials are of kernels for one combination"
-        )
+    check_range_options(options, split.model.name)
     found = optimize_symbolic(split.whole, target, options, database, began, interpreter)
     shipped = Shipped.TUNED if found.is_tuned else Shipped.DEFAULT
     reason = "shown to be faster" if found.is_tuned else "nothing was shown to be faster"

@@ -201,7 +201,10 @@ def _tuned_groups(
         secs = left if math.isinf(left) else left * share / sum(one for _, one in waiting[place:])
         try:
             decision = tune_group(
-                group_of(partition, each), target, TUNING, time.perf_counter() + max(secs, _LEAST_GROUP_SECS)
+                group_of(partition, each, options.seed),
+                target,
+                TUNING,
+                time.perf_counter() + max(secs, _LEAST_GROUP_SECS),
             )
         except FlextuneError as error:
             untuned[each.task.name] = str(error)

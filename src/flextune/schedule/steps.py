@@ -16,6 +16,7 @@ from typing import ClassVar
 from tvm import tirx
 
 from flextune.errors import ScheduleError
+from flextune.schedule.guards import hoist_guards
 from flextune.schedule.instructions import define_intrinsic, imported_code
 from flextune.schedule.lengthen import lengthen
 from flextune.schedule.step import Factor, Program, Step, filled, loop_names, value_of
@@ -210,7 +211,10 @@ class Tensorize(Step):
 
     def apply(self, program: Program) -> None:
         define_intrinsic(self.intrinsic, program.target)
-        program.schedule.tensorize(program.loop(self.loop), self.intrinsic)
+        schedule, loop = program.schedule, program.loop(self.loop)
+        for block in schedule.get_child_blocks(loop):
+            hoist_guards(schedule, block)
+        schedule.tensorize(loop, self.intrinsic)
 
     def python(self, assignment: Mapping[str, int]) -> str:
         return f"sch.tensorize({loop_names(self.loop)}, {self.intrinsic!r})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,24 +38,39 @@ class Proposed:
 
 
 def proposals(
-    function: PrimFunc, constants: tuple[int, ...], points: Sequence[Mapping[str, int]], target: Target
+    function: PrimFunc,
+    constants: tuple[int, ...],
+    points: Sequence[Mapping[str, int]],
+    target: Target,
+    ends: float = math.inf,
 ) -> list[Proposed]:
     """The default first, then what is promising at some of the points, which are in ascending order.
 
-    The forms of constants are those that are promising at the largest sizes: a group has one. ScheduleError where no
-    schedule can be applied at all sizes.
+    The forms of constants are those that are promising at the largest sizes: a group has one. No schedule but the
+    default is looked for after `ends`, a moment of `time.perf_counter`. ScheduleError where no schedule can be applied
+    at all sizes.
     """
     middle = points[len(points) // 2]
     variant, program = scheduled_by_default(function, middle, constants, target)
     found = {variant: Proposed(variant, program.packs)}
-    spaces = [_space(function, constants, sizes, target) for sizes in reversed(_spread(points, _ANCHORS))]
-    forms = next((forms for _, space in spaces if (forms := _forms(space))), [()])
-    for made_at, space in spaces:
-        for assignment in _assignments(space, forms):
-            each = Variant(made_at, space.trace, tuple(assignment.items()))
-            if each not in found and (packs := _packs(function, constants, each, target)) is not None:
-                found[each] = Proposed(each, packs)
+    for each in _promising(function, constants, points, target):
+        if time.perf_counter() > ends:
+            break
+        if each not in found and (packs := _packs(function, constants, each, target)) is not None:
+            found[each] = Proposed(each, packs)
     return list(found.values())
+
+
+def _promising(
+    function: PrimFunc, constants: tuple[int, ...], points: Sequence[Mapping[str, int]], target: Target
+) -> Iterator[Variant]:
+    """What is promising at some of the points, the largest one first; made as it is asked for."""
+    forms: list[Constraints] = []
+    for sizes in reversed(_spread(points, _ANCHORS)):
+        made_at, space = _space(function, constants, sizes, target)
+        forms = forms or _forms(space)
+        for assignment in _assignments(space, forms or [()]):
+            yield Variant(made_at, space.trace, tuple(assignment.items()))
 
 
 def static_schedules(

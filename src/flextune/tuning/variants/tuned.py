@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,6 +22,9 @@ from flextune.tuning.variants.study import Study, StudyOptions
 from flextune.tuning.variants.tile_model import cost_of, predicted, work_counts
 from flextune.tvm_types import PrimFunc
 from flextune.workload.dim_expr import DimExpr
+
+_PROPOSING = 0.4
+"""Of a group's time: longer than this no schedules are looked for, however few have been found."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,10 +61,12 @@ class Group:
 def tune_group(group: Group, target: Target, options: StudyOptions, deadline: float = math.inf) -> VariantsDecision:
     """What to compile the group as. ScheduleError where no schedule can be applied or runs at all of its sizes.
 
-    No measurement begins after the `deadline`, a moment of `time.perf_counter`, but those of the default.
+    No measurement begins after the `deadline`, a moment of `time.perf_counter`, but those of the default; a part of the
+    time until then is for finding schedules.
     """
     points = [group.sizes(point) for point in group.sample.points]
-    proposed = proposals(group.function, group.constants, points, target)
+    now = time.perf_counter()
+    proposed = proposals(group.function, group.constants, points, target, now + _PROPOSING * (deadline - now))
     with Study(group.function, group.constants, target, group.sample, options, deadline) as study:
         study.measure([each.variant for each in proposed])
         works = [each.variant.work(group.function, target.cores) for each in proposed]

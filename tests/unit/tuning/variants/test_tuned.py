@@ -14,6 +14,9 @@ from flextune.interface import tune_ranges
 from flextune.target.detect import detect
 from flextune.trial.decision import Decision
 from flextune.trial.variants_decision import VariantsDecision
+from flextune.tuning.budget import Budget
+from flextune.tuning.search_options import SearchOptions
+from flextune.tuning.variants.candidates import proposals
 from flextune.tuning.variants.study import StudyOptions
 from flextune.tuning.variants.tile_model import cost_of, work_counts
 from flextune.tuning.variants.tuned import tune_group
@@ -46,6 +49,26 @@ def test_no_measurement_begins_after_the_deadline_but_the_default() -> None:
 def test_a_budget_without_minutes_is_refused() -> None:
     with pytest.raises(UsageError, match="positive"):
         tune_ranges("gemm:m=1..48,n=32,k=32", 0)
+
+
+def test_what_only_a_search_at_one_size_follows_is_refused_by_name() -> None:
+    search = SearchOptions(strategy="random", cost_model="none", seed=3)
+    with pytest.raises(UsageError, match=r"gemm:.* has ranges of sizes: .* followed: a strategy, a cost model$"):
+        tune_ranges("gemm:m=1..48,n=32,k=32", 0.1, search=search)
+    with pytest.raises(UsageError, match=r"followed: trials, patience$"):
+        tune_ranges("gemm:m=1..48,n=32,k=32", Budget(trials=4, patience_trials=2))
+
+
+def test_the_seed_says_at_which_sizes_a_choice_is_checked() -> None:
+    workload = SymbolicWorkload.parse("gemm:m=1..480,n=32,k=32")
+    first, second, again = (group_of_workload(workload, seed).others for seed in (0, 1, 0))
+    assert first == again != second
+
+
+def test_schedules_are_looked_for_until_a_moment_and_no_longer() -> None:
+    group = group_of_workload(SymbolicWorkload.parse("gemm:m=1..48,n=32,k=32"))
+    points = [group.sizes(point) for point in group.sample.points]
+    assert len(proposals(group.function, group.constants, points, detect(), time.perf_counter())) == 1
 
 
 def test_costs_are_the_fitted_line_over_whole_tiles() -> None:
