@@ -1,8 +1,61 @@
-"""Times and rates in readable units."""
+"""What numbers count and how they were found; times, rates and counts in readable units."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Unit(StrEnum):
+    """What a cost counts. Costs of different units are never ranked together."""
+
+    SECONDS = "seconds"
+    CYCLES = "cycles"
+    INSTRUCTIONS = "instructions"
+    JOULES = "joules"
+
+
+class CostOrigin(StrEnum):
+    """How a cost was found. Costs of different origins are never ranked together."""
+
+    MEASURED = "measured"
+    SIMULATED = "simulated"
+    MODELLED = "modelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What numbers count and how they were found: only those of one scale are compared, or learned from together.
+
+    >>> str(Scale(Unit.INSTRUCTIONS, CostOrigin.SIMULATED))
+    'instructions, simulated'
+    """
+
+    unit: Unit = Unit.SECONDS
+    """What is counted."""
+    origin: CostOrigin = CostOrigin.MEASURED
+    """How it was found."""
+
+    def __str__(self) -> str:
+        return f"{self.unit}, {self.origin}"
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it is seconds on the device itself."""
+        return self == MEASURED_SECONDS
+
+
+MEASURED_SECONDS = Scale()
+
+
+def amount(value: float, scale: Scale = MEASURED_SECONDS) -> str:
+    """`1.234 ms` of measured seconds; of others also what they are: `870123 instructions, simulated`."""
+    if scale.unit is Unit.SECONDS:
+        return seconds(value) if scale.is_time else f"{seconds(value)}, {scale.origin}"
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:.0f} {scale}" if value >= 1 or not value else f"{value:.4g} {scale}"
 
 
 def seconds(value: float) -> str:

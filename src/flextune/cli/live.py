@@ -13,7 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from flextune.cli.output import seconds
+from flextune.cli.output import amount
+from flextune.quantities import MEASURED_SECONDS, Scale
 from flextune.tuning.budget import Budget
 from flextune.tuning.events import Event
 from flextune.tuning.progress import Progress, TaskProgress
@@ -32,8 +33,11 @@ class LiveView:
     seconds have passed, and at the end.
     """
 
-    def __init__(self, budget: Budget, title: str, console: Console | None = None) -> None:
+    def __init__(
+        self, budget: Budget, title: str, console: Console | None = None, scale: Scale = MEASURED_SECONDS
+    ) -> None:
         self.progress = Progress()
+        self._scale = scale
         self._budget = budget
         self._title = title
         self._started = self._last_line = time.monotonic()
@@ -66,7 +70,7 @@ class LiveView:
 
     def _line(self) -> None:
         self._last_line = time.monotonic()
-        print(summary(self.progress, self._budget, self._elapsed_secs), file=sys.stderr, flush=True)
+        print(summary(self.progress, self._budget, self._elapsed_secs, self._scale), file=sys.stderr, flush=True)
 
     @property
     def _elapsed_secs(self) -> float:
@@ -76,22 +80,22 @@ class LiveView:
         """What a terminal shows at this moment."""
         parts: list[RenderableType] = [
             Text(self._title, style="bold"),
-            Text(summary(self.progress, self._budget, self._elapsed_secs)),
+            Text(summary(self.progress, self._budget, self._elapsed_secs, self._scale)),
         ]
         if self.progress.tasks:
-            parts.append(_task_table(self.progress))
+            parts.append(_task_table(self.progress, self._scale))
         parts.extend(Text(line, style="red") for line in failure_lines(self.progress))
         return Group(*parts)
 
 
-def summary(progress: Progress, budget: Budget, elapsed_secs: float) -> str:
+def summary(progress: Progress, budget: Budget, elapsed_secs: float, scale: Scale = MEASURED_SECONDS) -> str:
     """One line: trials, failures, the best so far (or how many tasks), what is going on, and the time left."""
     trials = sum(task.trials for task in progress.tasks.values())
     of = f"/{budget.trials}" if budget.trials is not None else ""
     parts = [f"{trials}{of} trials" + (f" ({progress.recorded} recorded)" if progress.recorded else "")]
     parts.append(f"{progress.failed} failed")
     if len(progress.tasks) == 1:
-        parts.append(f"best {seconds(next(iter(progress.tasks.values())).best_secs)}")
+        parts.append(f"best {amount(next(iter(progress.tasks.values())).best_secs, scale)}")
     else:
         parts.append(f"{len(progress.tasks)} tasks")
     if progress.comparing:
@@ -115,7 +119,7 @@ def failure_lines(progress: Progress) -> list[str]:
     return [f"  {count} x {text}" for text, count in progress.failures.most_common(_CAUSES_SHOWN)]
 
 
-def _task_table(progress: Progress) -> Table:
+def _task_table(progress: Progress, scale: Scale) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     table.add_column("task", no_wrap=True)
@@ -126,7 +130,8 @@ def _task_table(progress: Progress) -> Table:
     for task in shown:
         mark = ">" if task.name == progress.current else " "
         name = task.name if len(task.name) <= _NAME_WIDTH else task.name[: _NAME_WIDTH - 2] + ".."
-        table.add_row(mark, name, str(task.trials), seconds(task.first_secs), seconds(task.best_secs), _gain(task))
+        first, best = amount(task.first_secs, scale), amount(task.best_secs, scale)
+        table.add_row(mark, name, str(task.trials), first, best, _gain(task))
     return table
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias, Union
 
 from flextune.printable import printable
+from flextune.quantities import amount as amount
 from flextune.quantities import rate as rate
 from flextune.quantities import seconds as seconds
 

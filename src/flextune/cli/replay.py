@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flextune.cli.arguments import DatabasePath, Json
-from flextune.cli.output import print_json, seconds
+from flextune.cli.output import JsonValue, amount, print_json
 from flextune.errors import FlextuneError, UsageError
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def replay(
                 "target": record.target,
                 "assignment": record.assignment,
                 "status": str(measurement.status),
-                "secs": measurement.secs,
-                "recorded_secs": record.secs,
+                **_costs(record, measurement),
                 "max_error": measurement.max_error,
                 "error": measurement.error,
             }
@@ -132,13 +131,24 @@ def measure_record(record: TuningRecord) -> Measurement:
         return next(iter(runner.measure([candidate])))
 
 
+def _costs(record: TuningRecord, measurement: Measurement) -> dict[str, JsonValue]:
+    """What it costs now and did then; what is no time is called no seconds."""
+    name = "secs" if record.scale.is_time else "cost"
+    costs: dict[str, JsonValue] = {name: measurement.secs, f"recorded_{name}": record.secs}
+    return {**costs, "unit": record.unit, "origin": record.origin}
+
+
 def _text(record: TuningRecord, measurement: Measurement) -> str:
+    from flextune.target.kinds import scale_of
+    from flextune.target.target import Target
+
+    now = amount(measurement.secs, scale_of(Target.parse(record.target)))
     checked = "output correct" if measurement.ok else f"{measurement.status}: {measurement.error}"
     return "\n".join(
         (
             f"{record.workload}  id {record.key}",
             f"  {record.assignment}",
             f"  {checked}, largest error {measurement.max_error:.3g}",
-            f"  now {seconds(measurement.secs)}, recorded {seconds(record.secs)} at {record.created}",
+            f"  now {now}, recorded {amount(record.secs, record.scale)} at {record.created}",
         )
     )

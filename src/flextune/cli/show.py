@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flextune.cli.arguments import DatabasePath, Json
-from flextune.cli.output import JsonValue, print_json, seconds, table
+from flextune.cli.output import JsonValue, amount, print_json, seconds, table
 from flextune.errors import FlextuneError, UsageError
 from flextune.printable import printable
 
@@ -94,7 +94,7 @@ def _measured(secs: float | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The records of one workload on one target; the latest record of a candidate counts."""
+    """The records of one workload on one target, in one unit; the latest record of a candidate counts."""
 
     name: str
     """Which a person knows."""
@@ -107,7 +107,7 @@ class Summary:
     failed: int
     """How many of them gave no time."""
     best: TuningRecord | None
-    """The fastest; None where none ran."""
+    """The one of least cost; None where none ran."""
     failures: tuple[tuple[str, int], ...]
     """How many failed in which way, most first."""
 
@@ -124,10 +124,10 @@ class Summary:
 
 
 def summarise(records: Sequence[TuningRecord]) -> list[Summary]:
-    """One summary per workload and target, in the order of their first record."""
-    groups: dict[tuple[str, str], list[TuningRecord]] = {}
+    """One summary per workload, target, unit and origin, in the order of their first record."""
+    groups: dict[tuple[object, ...], list[TuningRecord]] = {}
     for record in records:
-        groups.setdefault((record.workload_key, record.target_key), []).append(record)
+        groups.setdefault((record.workload_key, record.target_key, record.scale), []).append(record)
     return [_summary(group) for group in groups.values()]
 
 
@@ -155,7 +155,10 @@ def _best(record: TuningRecord) -> JsonValue:
 
     return {
         "id": record.key,
-        "secs": record.secs,
+        **({"secs": record.secs} if record.scale.is_time or record.of_objective else {"cost": record.secs}),
+        "unit": record.unit,
+        "origin": record.origin,
+        "parts": {} if record.of_objective else dict(record.metrics),
         "assignment": record.assignment,
         **({"values": configuration(record)} if record.of_objective else {}),
         "evidence": record.evidence,
@@ -191,9 +194,11 @@ def _text(summary: Summary, schedule: bool) -> str:
     title = f"{summary.name}  ({summary.workload})" if is_program else summary.workload
     lines = [printable(title), f"  on {summary.target}", f"  {summary.trials} trials, {summary.failed} failed"]
     if best := summary.best:
-        value = f"{best.secs:.6g}" if best.of_objective else seconds(best.secs)
+        value = f"{best.secs:.6g}" if best.of_objective else amount(best.secs, best.scale)
         lines.append(f"  best {value}  id {best.key}  {best.created}  {_searched(best)}")
         lines.append(f"       {_choices(best)}")
+        if parts := ", ".join(f"{count:.0f} {name}" for name, count in best.metrics if not best.of_objective):
+            lines.append(f"       {parts}")
         if schedule and not best.of_objective:
             lines.append(_schedule(best))
     if summary.failures:

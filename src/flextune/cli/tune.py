@@ -26,7 +26,7 @@ from flextune.cli.arguments import (
     Without,
     WorkloadOrModel,
 )
-from flextune.cli.output import print_json, rate, seconds
+from flextune.cli.output import amount, print_json, rate
 from flextune.errors import FlextuneError, UsageError
 
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ def tune(
     resume: Annotated[bool, typer.Option(help="Take recorded trials of the same key for known.")] = True,
     patience: Annotated[int | None, typer.Option(help="End a task after so many trials without a better one.")] = None,
     target: TargetText = None,
+    runner: Annotated[
+        str | None,
+        typer.Option("--runner", help="What measures a workload for a target that is not this machine, such as qemu."),
+    ] = None,
     without: Without = None,
     precision: PrecisionName = "float32",
     shape: Shapes = None,
@@ -85,8 +89,10 @@ def tune(
     strategy_options = read_strategy_options(strategy_option)
     cost_model_options = read_cost_model_options(cost_model_option)
     request = Request(
-        budget, strategy, cost_model, seed, resume, target, db, strategy_options, cost_model_options, pretrained
+        budget, strategy, cost_model, seed, resume, target, db, strategy_options, cost_model_options, pretrained, runner
     )
+    if runner is not None and (model or ".." in what):
+        raise UsageError(f"--runner is for workloads of fixed sizes; {what!r} is none")
     if model:
         asked = ModelRequest(
             request,
@@ -137,6 +143,8 @@ class Request:
     """Names and texts."""
     pretrained: Path | None = None
     """The file of a model to begin with."""
+    runner: str | None = None
+    """What measures, by name; None for what usually measures on such a target."""
 
     def search(self) -> SearchOptions:
         """How to search. Unknown names and bad options are refused before anything is measured."""
@@ -212,15 +220,16 @@ def _tune_workload(text: str, request: Request, as_json: bool) -> None:
     from flextune.cli.live import LiveView
     from flextune.measure.local import local_runner
     from flextune.measure.measure_options import MeasureOptions
+    from flextune.target.kinds import scale_of
     from flextune.workload.parse import parse_workload
 
     workload, target, search = parse_workload(text), read_target(request.target), request.search()
-    budget = request.budget
+    budget, scale = request.budget, scale_of(target, request.runner)
     with local_runner(MeasureOptions(), target) as runner:  # first of all: workers load TVM while this process does
         from flextune.database.store import open_database
         from flextune.interface import tune_within
 
-        with open_database(database_path(request.db)) as database, LiveView(budget, str(workload)) as view:
+        with open_database(database_path(request.db)) as database, LiveView(budget, str(workload), scale=scale) as view:
             result = tune_within(budget, workload, target, database, search, (view,), runner)
     print_json(result.to_dict()) if as_json else print(_report(result))
     end_with(result.interrupted, result.best is not None, view)
@@ -229,17 +238,21 @@ def _tune_workload(text: str, request: Request, as_json: bool) -> None:
 def _report(result: TuningResult) -> str:
     if result.best is None:
         return f"{result.workload}: none of {result.trials} trials ran"
-    gain = result.default_secs / result.best_secs
+    gain, parts = result.default_secs / result.best_secs, ", ".join(f"{v:.0f} {k}" for k, v in result.parts.items())
+    of_peak = f"{rate(result.best_gflops * 1e9)}  {result.fraction_of_peak:.0%} of peak"
     lines = [
         result.workload,
-        f"  best     {seconds(result.best_secs)}  {rate(result.best_gflops * 1e9)}  "
-        f"{result.fraction_of_peak:.0%} of peak",
-        f"  default  {seconds(result.default_secs)}  {gain:.2f}x slower than the best",
+        f"  best     {amount(result.best_secs, result.scale)}  {of_peak if result.scale.is_time else parts}".rstrip(),
+        f"  default  {amount(result.default_secs, result.scale)}  {gain:.2f}x {_worse(result)} the best",
         f"  trials   {result.trials} ({result.failed} failed) of {result.space_size} in the space, "
         f"{result.trials_per_sec:.1f} per second, {result.elapsed_secs:.1f} s in all",
         f"  records  {result.db}",
     ]
     return "\n".join(lines)
+
+
+def _worse(result: TuningResult) -> str:
+    return "slower than" if result.scale.is_time else "the cost of"
 
 
 def end_with(interrupted: bool, found: bool, view: LiveView) -> None:

@@ -44,7 +44,11 @@ class Database(ABC):
 
     @abstractmethod
     def best(self, workload_key: str, target_key: str) -> TuningRecord | None:
-        """The record with the smallest median time among the latest ones of each candidate; None when none is ok."""
+        """The record with the smallest median time among the latest ones of each candidate; None when none is ok.
+
+        Where none is in measured seconds, of those of the scale that says most of it (`trial.evidence`): records of
+        different units or origins are never ranked together.
+        """
 
     @abstractmethod
     def decide(self, decisions: Iterable[Decision]) -> None:

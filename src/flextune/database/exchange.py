@@ -31,13 +31,13 @@ _Numbered = tuple[int, TuningRecord]
 def export_table(records: Sequence[TuningRecord], path: Path | str, format: str) -> int:
     """Write the records of one workload and target, in the order of their commits; returns their number.
 
-    `UsageError` for none and for those of several workloads or targets.
+    `UsageError` for none and for those of several workloads, targets or units.
     """
-    tasks = sorted({(record.workload, record.workload_key, record.target_key) for record in records})
+    tasks = sorted({(record.workload, record.workload_key, record.target_key, str(record.scale)) for record in records})
     if len(tasks) != 1:
-        shown = "; ".join(f"{workload} ({key}) on {target}" for workload, key, target in tasks[:5]) or "none"
+        shown = "; ".join(f"{work} ({key}) on {target} in {scale}" for work, key, target, scale in tasks[:5]) or "none"
         raise UsageError(
-            f"a {format} file holds the records of one workload on one target, got {shown}:"
+            f"a {format} file holds the records of one workload on one target in one unit, got {shown}:"
             " choose with --workload (a name or a key) and --target-key"
         )
     save_table(_table(records), path, format)
@@ -79,7 +79,7 @@ def _table(records: Sequence[TuningRecord]) -> Table:
             row.append(numbered)
     own: dict[str, Json] = {"format": _FORMAT, "others": _listed(others)}
     entries = tuple(_entry(parameters.decode(assignment), group) for assignment, group in rows.items())
-    objective = VALUE if records[-1].of_objective else ""
+    objective = VALUE if records[-1].of_objective or not records[-1].scale.is_time else ""
     return Table(records[-1].workload, records[-1].target, parameters, entries, own, objective)
 
 

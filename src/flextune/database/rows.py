@@ -12,6 +12,7 @@ import sqlalchemy as sql
 from flextune.database.engine import insert_unless_there
 from flextune.database.schema import context_row, contexts_table, records_table, trial_row, trials_table
 from flextune.errors import DamagedError, DatabaseError, FlextuneError, UsageError
+from flextune.trial.evidence import preferred_scale
 from flextune.trial.record import TuningRecord
 from flextune.trial.record_parts import CommonPart, parts_of
 
@@ -98,14 +99,19 @@ class RowReader:
     def best(
         self, connection: sql.Connection, workload_key: str, target_key: str, has_trials: bool
     ) -> TuningRecord | None:
-        """The fastest of the latest ones of each candidate that can be read."""
+        """The fastest of the latest ones of each candidate that can be read, of the preferred scale that any has."""
         stored = self._stored(workload_key, target_key, has_trials)
         newest_first = (stored.c.era.desc(), stored.c.id.desc())
         age = sql.func.row_number().over(partition_by=stored.c.candidate, order_by=newest_first).label("age")
         aged = sql.select(stored, age).subquery()
         query = sql.select(aged).where(aged.c.age == 1, aged.c.status == "ok", aged.c.secs.is_not(None))
         rows = connection.execute(query.order_by(aged.c.secs, aged.c.era, aged.c.id)).all()
-        return next(self._readable(connection, rows), None)
+        scales = {row.candidate.partition("@")[2] for row in rows}
+        if scales <= {""}:
+            return next(self._readable(connection, rows), None)
+        readable = list(self._readable(connection, rows))
+        scale = preferred_scale(record.scale for record in readable)
+        return next((record for record in readable if record.scale == scale), None)
 
     def parsed(self, parse: Callable[[str], Parsed], table: sql.Table, row_id: int, text: object) -> Parsed:
         """What a text in a row says. `DamagedError` naming the row."""

@@ -14,6 +14,7 @@ from typing import Final
 
 import sqlalchemy as sql
 
+from flextune.quantities import Scale
 from flextune.trial.format_1 import values_of_format_1
 from flextune.trial.record import TuningRecord
 
@@ -57,7 +58,7 @@ trials_table: Final = sql.Table(
     sql.Column("own", sql.Text, nullable=False),
     sql.Index("trials_by_context", "context"),
 )
-"""One record each: `own` of `RecordParts`."""
+"""One record each: `own` of `RecordParts`. `secs` is in the record's unit; see `scale_suffix`."""
 
 decisions_table: Final = sql.Table(
     "decisions",
@@ -116,11 +117,16 @@ def trial_row(own: str, record: TuningRecord) -> dict[str, object]:
     """The row of table `trials` for one record, without its context; `secs` is NULL for a failed trial."""
     return {
         "identity": record_identity(record),
-        "candidate": record.key,
+        "candidate": f"{record.key}{scale_suffix(record.scale)}",
         "status": record.status.value,
         "secs": record.secs if math.isfinite(record.secs) else None,
         "own": own,
     }
+
+
+def scale_suffix(scale: Scale) -> str:
+    """What follows a candidate's key in rows of other numbers than measured seconds, never to be ranked with those."""
+    return "" if scale.is_time else f"@{scale.unit}-{scale.origin}"
 
 
 def _digest(text: str) -> str:

@@ -38,6 +38,8 @@ class Job:
     """The largest difference from the reference so far."""
     run_secs: tuple[float, ...] = ()
     """The repeats so far."""
+    parts: tuple[tuple[str, float], ...] = ()
+    """What the cost is made of, by name, where the kernel says it."""
     deaths: int = 0
     """Workers that died while they built it."""
     killed: bool = False
@@ -82,6 +84,7 @@ class Job:
         self.elapsed_secs += outcome.elapsed_secs
         if went_well(outcome):
             self.run_secs = tuple(outcome.reply["run_secs"])
+            self.parts = tuple(outcome.reply.get("metrics", {}).items()) or self.parts
             self.max_error = max(self.max_error, max_error(outcome.reply))
             return True
         failed = failure(self.candidate.assignment, outcome, building=False, elapsed_secs=self.elapsed_secs)
@@ -96,6 +99,7 @@ class Job:
             build_secs=self.build_secs,
             elapsed_secs=self.elapsed_secs,
             max_error=self.max_error,
+            metrics=self.parts,
             report=self._report,
         )
 

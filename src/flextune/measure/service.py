@@ -22,7 +22,9 @@ from flextune.measure.timing import calls_per_repeat, timed_secs
 from flextune.measure.wire import Message
 from flextune.native.thread_pool import use_own_pool
 from flextune.platforms import platform_registry
-from flextune.platforms.base import DevicePlatform, Kernel
+from flextune.platforms.base import CountedKernel, DevicePlatform, Kernel
+from flextune.quantities import CostOrigin, Scale
+from flextune.target.kinds import scale_of
 from flextune.trial.artifact import Artifact
 from flextune.trial.measurement import Candidate, Status
 from flextune.workload.workload import Workload
@@ -41,6 +43,8 @@ class _Built:
     """What it computes."""
     folder: str
     """Where the inputs and references of the workload are."""
+    scale: Scale
+    """What its costs are."""
     bound: KernelData | None = None
     """What its arguments were last bound to."""
     number: int = 0
@@ -113,7 +117,8 @@ class KernelService:
 
     def _add(self, ids: Sequence[int], artifacts: Sequence[Artifact], candidate: Candidate, folder: str) -> None:
         platform = platform_registry.get(candidate.target.kind)
-        built = [_Built(platform.load(artifact), candidate.workload, folder) for artifact in artifacts]
+        scale = scale_of(candidate.target)
+        built = [_Built(platform.load(artifact), candidate.workload, folder, scale) for artifact in artifacts]
         if sum(array.nbytes for array in self._data_of(built[0]).inputs) <= BIND_EARLY_BYTES:
             for each in built:
                 self._bind(each)
@@ -125,8 +130,14 @@ class KernelService:
         incumbent_secs = float(request["incumbent_secs"])
         with self._places.caller_pinned(), self._memory_limit():
             check = self._checked(built)
-            times = () if check.error else timed_secs(built.kernel.time, self._options, incumbent_secs)
-        return {**_verdict(check), "run_secs": times}
+            times = () if check.error else self._costs(built, incumbent_secs)
+        return {**_verdict(check), "run_secs": times, "metrics": _parts(built.kernel)}
+
+    def _costs(self, built: _Built, incumbent_secs: float) -> tuple[float, ...]:
+        """What is not measured comes out the same every time: once is enough."""
+        if built.scale.origin is not CostOrigin.MEASURED:
+            return built.kernel.time(1, 1)
+        return timed_secs(built.kernel.time, self._options, incumbent_secs)
 
     def _time(self, request: Message) -> dict[str, Any]:
         """One repeat; the first time for a kernel it is checked before."""
@@ -184,6 +195,10 @@ def _warm_repeat(built: _Built) -> tuple[float, ...]:
     """One repeat after a call that brings the caches back from the other finalists."""
     built.kernel.run()
     return built.kernel.time(built.number, 1)
+
+
+def _parts(kernel: Kernel) -> dict[str, float]:
+    return dict(kernel.parts()) if isinstance(kernel, CountedKernel) else {}
 
 
 def _verdict(check: OutputCheck) -> dict[str, Any]:

@@ -247,7 +247,7 @@ def _choose(
     choice = selection.choice(secs)
     best = winner(tried, finalists, choice)
     model = partition.model.name
-    _record(run.database, finalists, run.options, model)
+    _record(run.database, finalists, run.options, run.target, model)
     decisions = selection.decisions(secs, choice, Circumstances(model, run.target.key, "in the model"))
     run.database.decide(decisions)
     by_trials = [built[0]] if 0 in built else []
@@ -327,8 +327,14 @@ def _comparison_secs(options: TuneOptions, run_secs: float) -> float:
     return max(limits.least_rounds * round_secs, min(_COMPARED_SECS, share, limits.most_rounds * round_secs))
 
 
-def _record(database: Database, finalists: Mapping[str, Sequence[Finalist]], options: TuneOptions, model: str) -> None:
-    about = provenance(options)
+def _record(
+    database: Database,
+    finalists: Mapping[str, Sequence[Finalist]],
+    options: TuneOptions,
+    target: Target,
+    model: str,
+) -> None:
+    about = provenance(options, target)
     database.commit_all(
         TuningRecord.of(finalist.candidate, measurement_of(finalist), about, None, Evidence.IN_MODEL, model)
         for ranked in finalists.values()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -38,10 +38,22 @@ class Kernel(Protocol):
         ...
 
     def time(self, number: int, repeats: int) -> tuple[float, ...]:
-        """Seconds per call of `repeats` runs of `number` calls each.
+        """Seconds per call of `repeats` runs of `number` calls each; other costs where the device has no clock here.
 
         Single calls are timed as they are; before runs of several there may be calls that are not counted.
         """
+        ...
+
+
+@runtime_checkable
+class CountedKernel(Protocol):
+    """What a kernel has as well whose cost is counted in parts; the runner of its kind of target is no clock.
+
+    Its `time` gives costs per call in the unit of that runner (`flextune.target.kind.TargetKind.runners`).
+    """
+
+    def parts(self) -> Mapping[str, float]:
+        """What the last cost of one call is made of, by name."""
         ...
 
 

@@ -58,7 +58,8 @@ class Bounds:
         object.__setattr__(self, "_by_task", own)
 
     def of(self, task: TaskHistory) -> TaskBound | None:
-        return self._by_task.get((task.workload_key, task.first.target_key))
+        found = self._by_task.get((task.workload_key, task.first.target_key))
+        return found if task.first.scale.is_time else None
 
 
 def task_bounds(tasks: tuple[TaskHistory, ...]) -> Bounds:
@@ -78,6 +79,8 @@ def task_bounds(tasks: tuple[TaskHistory, ...]) -> Bounds:
 def _bound(task: TaskHistory, peaks: dict[str, Peaks | str]) -> TaskBound | str:
     """A reason where there is none."""
     best, first = task.comparison.best, task.first
+    if not first.scale.is_time:
+        return f"its costs are {first.scale}"
     if task.of_objective:
         return "an objective has no bound"
     if best is None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from flextune.quantities import rate, seconds
+from flextune.quantities import Scale, amount, rate
 from flextune.report.bounds import TaskBound
 from flextune.report.html import escape
 from flextune.report.limits import clipped
@@ -96,12 +96,16 @@ def search_figure(tasks: Sequence[TaskHistory], command: Commands) -> Figure | N
         scale = 1.0 if alone else min(point.record.secs for point in task.points)
         colour, group = PALETTE[number % len(PALETTE)], f"task{number}"
         traces += _search_traces(task, scale, colour, group, DRAWN_POINTS // len(shown), command)
-    value = "value" if shown[0].of_objective else "seconds"
+    value = "value" if shown[0].of_objective else _title(shown[0].first.scale)
     layout = _layout("trials", value if alone else "times of the best trial", rows=20)
     if all(point.record.secs > 0 for task in shown for point in task.points):
         layout["yaxis"] |= {"type": "log"}
     layout["legend"] = {"orientation": "h", "y": -0.25}
     return {"data": traces, "layout": layout}
+
+
+def _title(scale: Scale) -> str:
+    return str(scale.unit) if scale.is_time else str(scale)
 
 
 def _search_traces(
@@ -212,7 +216,7 @@ def _hover(records: Sequence[TuningRecord | None], command: Commands) -> dict[st
 
 
 def _schedule(record: TuningRecord) -> str:
-    value = f"{record.secs:.6g}" if record.of_objective else seconds(record.secs)
+    value = f"{record.secs:.6g}" if record.of_objective else amount(record.secs, record.scale)
     pairs = clipped(choices(record).replace(" ", ",")).split(",")
     lines = [", ".join(pairs[begin : begin + 3]) for begin in range(0, len(pairs), 3)]
     return "<br>".join(map(escape, [value, *lines, "click to copy the command that replays it"]))

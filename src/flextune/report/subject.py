@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from flextune.database.exchange import configuration
 from flextune.errors import UsageError
-from flextune.quantities import seconds
+from flextune.quantities import amount
 from flextune.report.bounds import Bounds
 from flextune.report.contents import Contents
 from flextune.report.task_history import TaskHistory
@@ -42,7 +42,7 @@ class Subject:
         """The time of one of its records, or the number of an objective's."""
         if record is None or not record.measurement.ok:
             return "-"
-        return f"{record.secs:.6g}" if task.of_objective else seconds(record.secs)
+        return f"{record.secs:.6g}" if task.of_objective else amount(record.secs, record.scale)
 
     @property
     def group_of(self) -> Mapping[TaskKey, GroupDecision]:
@@ -57,8 +57,8 @@ class Subject:
         }
 
     def kernels(self) -> list[TaskHistory]:
-        """The tasks that builds are made of: where groups were decided, those of the chosen alternatives."""
-        programs = [task for task in self.contents.tasks if not task.of_objective]
+        """The tasks that builds are made of, with measured times; of decided groups, the chosen alternatives'."""
+        programs = [task for task in self.contents.tasks if not task.of_objective and task.first.scale.is_time]
         considered = {
             (key, decision.target_key)
             for decision in self.contents.decisions

@@ -122,10 +122,10 @@ class TaskHistory:
 
 
 def task_histories(records: Sequence[TuningRecord]) -> list[TaskHistory]:
-    """Of all workloads and targets, in the order of their first record."""
-    groups: dict[tuple[str, str], list[TuningRecord]] = {}
+    """Of all workloads, targets and units, in the order of their first record."""
+    groups: dict[tuple[object, ...], list[TuningRecord]] = {}
     for record in records:
-        groups.setdefault((record.workload_key, record.target_key), []).append(record)
+        groups.setdefault((record.workload_key, record.target_key, record.scale), []).append(record)
     return [TaskHistory.of(group) for group in groups.values()]
 
 

@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from flextune.quantities import MEASURED_SECONDS, Scale
+
 if TYPE_CHECKING:
     from flextune.target.host import Host
     from flextune.target.peak_loops import PeakLoops
     from flextune.target.target import Target
+
+LOCAL = "local"
+"""The runner that times programs on this machine."""
 
 Value = int | str | tuple[str, ...]
 """What an attribute can be: a number, a name, or names of features."""
@@ -79,6 +84,8 @@ class TargetKind:
     """Known devices: the text of a target, without its kind, by name."""
     example: str = ""
     """The device that messages name."""
+    runners: Mapping[str, Scale] = field(default_factory=lambda: {LOCAL: MEASURED_SECONDS})
+    """What measures programs for these targets, by name, and what its numbers are; the first where none is named."""
     host: str = ""
     """Where its `HostSupport` is, as `module:attribute`; empty where this machine never is a target of this kind."""
 

@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from flextune.errors import UsageError
-from flextune.registry import Registry
+from flextune.quantities import Scale
+from flextune.registry import Registry, nearest
 from flextune.target.kind import HostSupport, TargetKind
 
 if TYPE_CHECKING:
@@ -70,6 +71,22 @@ def host_support(kind: TargetKind) -> HostSupport:
         raise UsageError(f"targets of kind {kind.name} are never the machine that flextune runs on")
     module, _, attribute = kind.host.partition(":")
     return cast(HostSupport, getattr(import_module(module), attribute)())
+
+
+def runner_of(target: Target, name: str | None = None) -> str:
+    """What measures programs for a target: the runner of this name, or the usual one where none is named.
+
+    Raises `UsageError` with those that there are for any other name.
+    """
+    known = tuple(get(target.kind).runners)
+    if name is not None and name not in known:
+        raise UsageError(f"unknown runner {name!r} for targets of kind {target.kind}: {nearest(name, known)}")
+    return known[0] if name is None else name
+
+
+def scale_of(target: Target, runner: str | None = None) -> Scale:
+    """What the numbers are that programs for a target get from a runner, the usual one where none is named."""
+    return get(target.kind).runners[runner_of(target, runner)]
 
 
 def unmeasurable(target: Target) -> str:

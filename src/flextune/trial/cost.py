@@ -4,26 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 
 from flextune.errors import UsageError
-
-
-class Unit(StrEnum):
-    """What a cost counts. Costs of different units are never ranked together."""
-
-    SECONDS = "seconds"
-    CYCLES = "cycles"
-    INSTRUCTIONS = "instructions"
-    JOULES = "joules"
-
-
-class CostOrigin(StrEnum):
-    """How a cost was found. Costs of different origins are never ranked together."""
-
-    MEASURED = "measured"
-    SIMULATED = "simulated"
-    MODELLED = "modelled"
+from flextune.quantities import CostOrigin as CostOrigin
+from flextune.quantities import Scale
+from flextune.quantities import Unit as Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +30,11 @@ class Cost:
         for name in ("compute", "memory", "launch"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"expected {name} to be a number of {self.unit} from 0 on, got {getattr(self, name)}")
+
+    @property
+    def scale(self) -> Scale:
+        """What the numbers are, in one value."""
+        return Scale(self.unit, self.origin)
 
     @property
     def total(self) -> float:

@@ -59,7 +59,7 @@ class Measurement:
     status: Status
     """How the trial ended."""
     run_secs: tuple[float, ...] = ()
-    """Every raw repeat in seconds; empty unless the program ran."""
+    """Every raw repeat in seconds, or in the unit of the run's scale; empty unless the program ran."""
     error: str = ""
     """What went wrong, in words; empty for a trial that is ok."""
     build_secs: float = 0.0
@@ -69,7 +69,7 @@ class Measurement:
     max_error: float = 0.0
     """The largest absolute difference from the reference."""
     metrics: tuple[tuple[str, float], ...] = ()
-    """What else an objective measured, by name, the median of its repeats."""
+    """What else was measured, by name: of an objective, the median of its repeats; of a cost, its parts."""
     report: CompilerReport = field(default_factory=CompilerReport)
     """What the compiler said, where the program was compiled; it is not recorded."""
 
@@ -79,7 +79,7 @@ class Measurement:
 
     @property
     def secs(self) -> float:
-        """Median run time in seconds; infinity for a failed trial."""
+        """Median of `run_secs`; infinity for a failed trial."""
         if len(self.run_secs) == 1 and self.ok:  # of a hundred thousand of them the median takes a second
             return self.run_secs[0]
         return statistics.median(self.run_secs) if self.ok and self.run_secs else math.inf

@@ -16,6 +16,7 @@ from importlib import metadata
 from flextune.csp.assignment import Assignment
 from flextune.errors import UsageError
 from flextune.printable import json_values, whole_text
+from flextune.quantities import CostOrigin, Scale, Unit
 from flextune.trial.format_1 import FORMAT_1, NAMES_1, migrated_record
 from flextune.trial.measurement import Candidate, Measurement, Status, candidate_key
 from flextune.trial.record_check import check_objective, check_program
@@ -31,6 +32,9 @@ Options = tuple[tuple[str, str], ...]
 
 
 Metrics = tuple[tuple[str, float], ...]
+
+_MEASURED = ("status", "run_secs", "error", "build_secs", "elapsed_secs", "max_error", "metrics")
+"""Fields of a record that are those of a `Measurement`."""
 
 
 class Evidence(StrEnum):
@@ -71,6 +75,15 @@ class Provenance:
     """The cost model's, as they were given."""
     pretrained: bool = False
     """Whether the cost model was pretrained; otherwise it began with nothing."""
+    unit: Unit = Unit.SECONDS
+    """What the numbers count."""
+    origin: CostOrigin = CostOrigin.MEASURED
+    """How they were found."""
+
+    @property
+    def scale(self) -> Scale:
+        """What the numbers are, in one value."""
+        return Scale(self.unit, self.origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +113,7 @@ class TuningRecord:
     status: Status
     """How the trial ended."""
     run_secs: tuple[float, ...]
-    """Every raw repeat in seconds."""
+    """Every raw repeat, in the record's unit."""
     error: str
     """What went wrong, in words; empty for a trial that is ok."""
     build_secs: float
@@ -134,7 +147,11 @@ class TuningRecord:
     model: str = ""
     """The model they were measured inside; empty otherwise."""
     metrics: Metrics = ()
-    """What else an objective measured, by name."""
+    """What else was measured, by name: of an objective; of a cost its parts."""
+    unit: Unit = Unit.SECONDS
+    """What the numbers in `run_secs` count, which are seconds unless it says otherwise."""
+    origin: CostOrigin = CostOrigin.MEASURED
+    """How they were found."""
     assigned: Assignment = field(init=False, repr=False, compare=False)
     """What `assignment` says."""
     parsed: InitVar[Assignment | None] = None
@@ -145,7 +162,7 @@ class TuningRecord:
             raise UsageError("a record with status 'ok' needs at least one time in 'run_secs'")
         is_finite = all(map(math.isfinite, self.run_secs))
         if not is_finite or (min(self.run_secs, default=1.0) <= 0 and not self.of_objective):
-            raise UsageError(f"'run_secs' must be positive, finite seconds, got {list(self.run_secs)}")
+            raise UsageError(f"'run_secs' must be positive, finite {self.unit}, got {list(self.run_secs)}")
         if self.model and self.evidence is not Evidence.IN_MODEL:
             raise UsageError(f"'model' is {self.model!r}, but 'evidence' is {self.evidence!r}")
         object.__setattr__(self, "assigned", Assignment.parse(self.assignment) if parsed is None else parsed)
@@ -175,7 +192,7 @@ class TuningRecord:
             created=moment.isoformat(timespec="seconds"),
             evidence=evidence,
             model=model,
-            **_values(measurement, ("status", "run_secs", "error", "build_secs", "elapsed_secs", "max_error")),
+            **_values(measurement, _MEASURED),
             **_values(provenance, tuple(each.name for each in dataclasses.fields(Provenance))),
         )
 
@@ -208,8 +225,13 @@ class TuningRecord:
         )
 
     @property
+    def scale(self) -> Scale:
+        """What its numbers are: only records of one scale are compared, or learned from together."""
+        return Scale(self.unit, self.origin)
+
+    @property
     def secs(self) -> float:
-        """Median run time in seconds; infinity for a failed trial."""
+        """Median of the raw repeats: seconds, or what its `scale` says; infinity for a failed trial."""
         return self.measurement.secs
 
     def to_json(self) -> str:
@@ -363,6 +385,8 @@ _CONVERT: Mapping[str, typing.Callable[[typing.Any], object]] = {
     "bool": _truth,
     "Status": lambda value: _STATUS[_text(value)],
     "Evidence": lambda value: Evidence(_text(value)),
+    "Unit": lambda value: Unit(_text(value)),
+    "CostOrigin": lambda value: CostOrigin(_text(value)),
     "Options | None": _options,
     "Metrics": lambda value: tuple((name, _number(each)) for name, each in _object(value).items()),
     "tuple[int, ...]": lambda value: tuple(map(_integer, _list(value))),

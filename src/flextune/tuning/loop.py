@@ -11,6 +11,7 @@ from flextune.measure.local import local_runner
 from flextune.measure.runner import Runner
 from flextune.platforms import platform_registry
 from flextune.target.host import host
+from flextune.target.kinds import scale_of
 from flextune.target.target import Target
 from flextune.trial.record import Provenance, installed_versions
 from flextune.tuning.description import check_target
@@ -43,7 +44,7 @@ def tune_workload(
     started = time.perf_counter()
     with local_runner(options.measure, target) if runner is None else nullcontext(runner) as measuring:
         platform = platform_registry.get(target.kind)
-        run = TuningRun(measuring, platform, target, database, options, provenance(options), callbacks, started)
+        run = TuningRun(measuring, platform, target, database, options, provenance(options, target), callbacks, started)
         search = run.open(TuningTask(workload))
         with run.until_interrupted():
             spend_budget(run, search)
@@ -60,8 +61,9 @@ def spend_budget(run: TuningRun, search: TaskSearch) -> None:
     run.compare_finalists(search)
 
 
-def provenance(options: TuneOptions) -> Provenance:
+def provenance(options: TuneOptions, target: Target) -> Provenance:
     """Who measures in this run: what all of its records have in common."""
+    scale = scale_of(target)
     return Provenance(
         protocol=str(options.measure),
         versions=installed_versions(),
@@ -72,13 +74,15 @@ def provenance(options: TuneOptions) -> Provenance:
         cost_model_options=options.cost_model_options,
         pretrained=options.pretrained is not None,
         host=host().fingerprint,
+        unit=scale.unit,
+        origin=scale.origin,
     )
 
 
 def workload_result(run: TuningRun, search: TaskSearch, database_name: str) -> TuningResult:
     """The figures of one task's search."""
     workload, best = search.task.workload, search.best
-    flops = workload.flops / best.secs if best else 0.0
+    flops = workload.flops / best.secs if best and run.scale.is_time else 0.0
     peak = peak_flops(run.options.peaks, workload)
     return TuningResult(
         workload=str(workload),
@@ -94,6 +98,8 @@ def workload_result(run: TuningRun, search: TaskSearch, database_name: str) -> T
         space_size=search.space.solutions.count,
         db=database_name,
         best=best.assignment if best else None,
+        scale=run.scale,
+        parts=dict(best.metrics) if best else {},
         trace=search.space.trace,
         interrupted=run.interrupted,
     )

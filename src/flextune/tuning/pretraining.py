@@ -11,6 +11,7 @@ from flextune.cost.pretrained import TaskRecords
 from flextune.csp.assignment import Assignments
 from flextune.errors import FlextuneError
 from flextune.platforms import platform_registry
+from flextune.target.kinds import scale_of
 from flextune.target.target import Target
 from flextune.trial.record import TuningRecord
 from flextune.tuning.description import describe_task
@@ -28,12 +29,13 @@ class RecordedTasks:
 def recorded_tasks(records: Iterable[TuningRecord], target: Target) -> RecordedTasks:
     """The records of tensor programs on this target, by task; of several records of one candidate the last counts.
 
-    Records of other targets, of objectives, and of workloads that this version does not know are left out.
+    Records of other targets, of objectives, of other units or origins than the target's runner has, and of workloads
+    that this version does not know are left out.
     """
     groups: dict[tuple[str, str], list[TuningRecord]] = {}
-    left_out = 0
+    left_out, scale = 0, scale_of(target)
     for record in records:
-        if record.target_key != target.key or record.of_objective:
+        if record.target_key != target.key or record.of_objective or record.scale != scale:
             left_out += 1
         else:
             groups.setdefault((record.workload_key, record.trace), []).append(record)

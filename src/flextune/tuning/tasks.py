@@ -79,7 +79,7 @@ def tune_tasks(
     started = time.perf_counter()
     with local_runner(options.measure, target) if runner is None else nullcontext(runner) as measuring:
         platform = platform_registry.get(target.kind)
-        run = TuningRun(measuring, platform, target, database, options, provenance(options), callbacks, started)
+        run = TuningRun(measuring, platform, target, database, options, provenance(options, target), callbacks, started)
         searches: list[TaskSearch] = []
         with run.until_interrupted():
             share_budget(run, tasks, searches, weights, reserve)

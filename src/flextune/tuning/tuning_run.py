@@ -12,6 +12,7 @@ from flextune.database.database import Database
 from flextune.garbage import collection_put_off
 from flextune.measure.runner import Runner
 from flextune.platforms.base import Platform
+from flextune.quantities import CostOrigin
 from flextune.target.target import Target
 from flextune.trial.measurement import Candidate, Measurement
 from flextune.trial.record import Provenance
@@ -44,6 +45,7 @@ class TuningRun:
         started: float | None = None,
     ) -> None:
         self.options = options
+        self.scale = provenance.scale
         self.interrupted = False
         self._runner = runner
         self._platform = platform
@@ -81,7 +83,8 @@ class TuningRun:
         search = TaskSearch(task, space, self.options)
         if self.options.resume:
             with collection_put_off():
-                search.recall(self._database.records(task.workload.key, self._target.key))
+                records = self._database.records(task.workload.key, self._target.key)
+                search.recall(record for record in records if record.scale == self.scale)
         self._notify(TaskOpened(task.name, space.solutions.count, search.recorded, search.best_secs))
         return search
 
@@ -128,9 +131,10 @@ class TuningRun:
         """Times the best candidates and the default in turns, until the best of all that is known is one of them.
 
         Nothing is timed when an earlier run has compared all that is known. The winner is never slower than the
-        default, and never one that was merely lucky in its only trial.
+        default, and never one that was merely lucky in its only trial. What is not measured comes out the same every
+        time: then trials are comparisons.
         """
-        if search.finals:
+        if search.finals or self.scale.origin is not CostOrigin.MEASURED:
             return
         compared: set[Assignment] = set()
         for _ in range(_FINALS_AT_MOST):

@@ -70,7 +70,7 @@ def test_json_has_exactly_the_promised_keys(start: Start) -> None:
     _, result = tune(start(FakeRunner(), OPTIONS))
     promised = (
         "workload strategy trials failed best_secs best_gflops fraction_of_peak default_secs elapsed_secs "
-        "trials_per_sec space_size db"
+        "trials_per_sec space_size db best_cost default_cost unit origin parts"
     )
     assert tuple(result.to_dict()) == REPORTED == tuple(promised.split())
 
