@@ -1,6 +1,7 @@
 """Shared by all tests.
 
-`@pytest.mark.hardware("avx512")` skips where this host is not x86 or lacks the feature. Property tests draw the same
+`@pytest.mark.hardware("avx512")` skips where this host is not x86 or lacks the feature, `@pytest.mark.emulator("arm")`
+where what compiles and emulates programs for targets of that kind is not installed. Property tests draw the same
 examples each time and have no deadline: a busy machine must not fail them. Texts that the fixture `golden` compares lie
 in tests/golden; `pytest --update-golden` writes them anew.
 """
@@ -61,6 +62,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         missing = [feature for feature in marker.args if feature not in _host_features()]
         if missing:
             pytest.skip(f"this host lacks {' and '.join(missing)}")
+
+    for marker in item.iter_markers("emulator"):
+        missing = [fault for kind in marker.args for fault in _missing(kind)]
+        if missing:
+            pytest.skip("; ".join(missing))
+
+
+def _missing(kind: str) -> list[str]:
+    """What this machine lacks to run programs for targets of a kind, and how to get it."""
+    from flextune.target import kinds
+
+    needs = kinds.host_support(kinds.get(kind)).needs()
+    return [f"{need.name} is not installed: {need.how}" for need in needs if not need.found]
 
 
 def _host_features() -> tuple[str, ...]:

@@ -28,3 +28,9 @@ class TestX86(PlatformSuite):
     @pytest.fixture(autouse=True)
     def host(self):
         self.target = detect()
+
+
+@pytest.mark.emulator("arm")
+class TestArm(PlatformSuite):
+    name = "arm"
+    target = Target.parse("arm:rk3588")

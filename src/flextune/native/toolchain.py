@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -20,7 +22,17 @@ HEADER = "flextune_model.h"
 SOURCES = ("pool.c", "services.c", "interpreter.c", "blocks.c", "model.c")
 SYMBOLIC_SOURCES = (*SOURCES, "symbolic.c")
 """Of models that have sizes that differ from run to run."""
-_HEADERS = ("pool.h", "services.h", "program.h", "interpreter.h", "symbolic.h", "blocks.h", "failure.h", HEADER)
+_HEADERS = (
+    "kernel_program.h",
+    "pool.h",
+    "services.h",
+    "program.h",
+    "interpreter.h",
+    "symbolic.h",
+    "blocks.h",
+    "failure.h",
+    HEADER,
+)
 _COMPILE = ("-std=gnu11", "-O2", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra")
 _LINK = ("-shared", "-Wl,-Bsymbolic", "-Wl,-z,nodelete")
 """Of two libraries in one process each uses its own functions; threads of the pool outlive `dlclose`."""
@@ -41,6 +53,26 @@ def compiler_command() -> tuple[str, ...]:
         "no linker for a shared library: expected gcc or cc on PATH, or the Python package ziglang; "
         "install one, for instance with `pip install ziglang`"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """A C compiler that links as well: this machine's, or one for other processors."""
+
+    command: tuple[str, ...]
+    """How it is called, with what says for whom it compiles."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Names and values of what it reads beside this process' own."""
+
+    @property
+    def has_libraries(self) -> bool:
+        """Whether it links with a C library, so that nothing may stay undefined."""
+        return "-nostdlib" not in self.command
+
+
+def host_toolchain() -> Toolchain:
+    """The compiler at hand, for this machine. EnvironmentFault without any."""
+    return Toolchain(compiler_command())
 
 
 def has_compiler() -> bool:
@@ -65,52 +97,73 @@ def write_header(folder: Path) -> Path:
         raise EnvironmentFault(f"cannot write {folder / HEADER}: {error.strerror or error}") from error
 
 
-def compile_c(text: str, path: Path) -> Path:
+def compile_c(text: str, path: Path, toolchain: Toolchain | None = None) -> Path:
     """Compile C text, which may include the runtime's headers, to an object at `path`. BuildError when it is wrong."""
-    _run([*compiler_command(), *_COMPILE, f"-I{include_folder()}", "-x", "c", "-c", "-", "-o", str(path)], text)
+    used = toolchain or host_toolchain()
+    _run(used, [*_COMPILE, f"-I{include_folder()}", "-x", "c", "-c", "-", "-o", str(path)], text)
     return path
 
 
-def link(objects: Sequence[Path], path: Path) -> Path:
+def link(objects: Sequence[Path], path: Path, toolchain: Toolchain | None = None) -> Path:
     """Link objects into a shared library at `path`; where the compiler has a C library, nothing may stay undefined."""
-    command = compiler_command()
-    libraries = () if "-nostdlib" in command else ("-Wl,-z,defs", "-lm", "-lpthread", "-ldl")
-    _run([*command, *_LINK, "-o", str(path), *map(str, objects), *libraries])
+    used = toolchain or host_toolchain()
+    libraries = ("-Wl,-z,defs", "-lm", "-lpthread", "-ldl") if used.has_libraries else ()
+    _run(used, [*_LINK, "-o", str(path), *map(str, objects), *libraries])
     return path
 
 
-def runtime_objects(sources: Sequence[str] = SOURCES) -> tuple[Path, ...]:
+def linked_program(
+    toolchain: Toolchain, sources: Sequence[str], objects: Sequence[Path], table: str, path: Path
+) -> Path:
+    """A program at `path`: some of the runtime's sources, objects, and C text of its own."""
+    own = compile_c(table, path.with_suffix(".table.o"), toolchain)
+    compiled = [own, *objects, *runtime_objects(sources, toolchain)]
+    _run(toolchain, ["-o", str(path), *map(str, compiled), "-lm", "-lpthread"])
+    return path
+
+
+def host_plugin(source: str) -> Path:
+    """One of the runtime's sources as a shared library for a program that has what it leaves undefined; kept."""
+    used = host_toolchain()
+    path = _cache_path(source, used, ".so")
+    if not path.exists():
+        compiled = _cached(source, used)
+        _atomically(path, lambda partial: _run(used, ["-shared", "-o", str(partial), str(compiled)]))
+    return path
+
+
+def runtime_objects(sources: Sequence[str] = SOURCES, toolchain: Toolchain | None = None) -> tuple[Path, ...]:
     """The runtime compiled, one object per source, kept in the cache folder for the next time."""
-    command = compiler_command()
-    return tuple(_cached(source, command) for source in sources)
+    used = toolchain or host_toolchain()
+    return tuple(_cached(source, used) for source in sources)
 
 
 def pool_library() -> Path:
     """The thread pool alone as a shared library, kept in the cache folder."""
-    path = _cache_path("pool.c", compiler_command(), ".so")
+    path = _cache_path("pool.c", host_toolchain(), ".so")
     if not path.exists():
-        _atomically(path, lambda partial: link([_cached("pool.c", compiler_command(), exported=True)], partial))
+        _atomically(path, lambda partial: link([_cached("pool.c", host_toolchain(), exported=True)], partial))
     return path
 
 
 def digest_library() -> Path:
     """The digests of memory as a shared library, kept in the cache folder."""
-    path = _cache_path("digest.c", compiler_command(), ".so")
+    path = _cache_path("digest.c", host_toolchain(), ".so")
     if not path.exists():
-        _atomically(path, lambda partial: link([_cached("digest.c", compiler_command())], partial))
+        _atomically(path, lambda partial: link([_cached("digest.c", host_toolchain())], partial))
     return path
 
 
-def _cached(source: str, command: tuple[str, ...], exported: bool = False) -> Path:
-    path = _cache_path(source, command, "-exported.o" if exported else ".o")
+def _cached(source: str, toolchain: Toolchain, exported: bool = False) -> Path:
+    path = _cache_path(source, toolchain, "-exported.o" if exported else ".o")
     if not path.exists():
         visible = ("-fvisibility=default",) if exported else ()
-        arguments = [*command, *_COMPILE, *visible, "-c", str(include_folder() / source), "-o"]
-        _atomically(path, lambda partial: _run([*arguments, str(partial)]))
+        arguments = [*_COMPILE, *visible, "-c", str(include_folder() / source), "-o"]
+        _atomically(path, lambda partial: _run(toolchain, [*arguments, str(partial)]))
     return path
 
 
-def _cache_path(source: str, command: tuple[str, ...], ending: str) -> Path:
+def _cache_path(source: str, toolchain: Toolchain, ending: str) -> Path:
     folder = cache_folder() / "native"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +171,7 @@ def _cache_path(source: str, command: tuple[str, ...], ending: str) -> Path:
         raise EnvironmentFault(
             f"cannot make {folder}: {error.strerror}; set FLEXTUNE_CACHE to a writable folder"
         ) from error
-    return folder / f"{Path(source).stem}-{_digest(source, command)}{ending}"
+    return folder / f"{Path(source).stem}-{_digest(source, toolchain.command)}{ending}"
 
 
 @lru_cache
@@ -140,9 +193,11 @@ def _atomically(path: Path, make: Callable[[Path], object]) -> None:
         ) from error
 
 
-def _run(command: Sequence[str], text: str | None = None) -> None:
+def _run(toolchain: Toolchain, arguments: Sequence[str], text: str | None = None) -> None:
+    command = [*toolchain.command, *arguments]
+    environment = {**os.environ, **dict(toolchain.environment)} if toolchain.environment else None
     try:
-        outcome = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        outcome = subprocess.run(command, input=text, capture_output=True, text=True, check=False, env=environment)
     except OSError as error:
         raise EnvironmentFault(f"{command[0]} cannot be run: {error.strerror or error}") from error
     if outcome.returncode != 0:

@@ -6,6 +6,7 @@ KINDS = {
     "x86": "flextune.platforms.x86.kind:X86",
     "null": "flextune.platforms.null.kind:NULL",
     "cuda": "flextune.platforms.cuda.kind:CUDA",
+    "arm": "flextune.platforms.arm.kind:ARM",
 }
 """Kinds of targets: `flextune.target.kind.TargetKind`."""
 
@@ -13,6 +14,7 @@ PLATFORMS = {
     "x86": "flextune.platforms.x86.platform:X86Platform",
     "null": "flextune.platforms.null.platform:NullPlatform",
     "cuda": "flextune.platforms.cuda.platform:CudaPlatform",
+    "arm": "flextune.platforms.arm.platform:ArmPlatform",
 }
 """`flextune.platforms.base.Platform`: what makes one."""
 

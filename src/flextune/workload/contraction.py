@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Operand = tuple[str, tuple[int, ...]]
 
+_WHOLE_LINKS = tuple(name for name in EPILOGUES if POINTWISE[name].integers)
+"""Links of epilogues that are right in any type: those without constants."""
+
 
 def contraction_parameters(*own: Parameter) -> tuple[Parameter, ...]:
     """`own`, and the ones of every contraction.
@@ -75,12 +78,12 @@ class Contraction(Operator):
 
     def check(self, params: Params) -> None:
         self.check_shapes(params)
-        if not is_exact(params):
-            return
+        dtype = params.text("dtype")
+        known = {"int32": _WHOLE_LINKS, "float16": (*_WHOLE_LINKS, "add")}.get(OPERAND_TYPES[dtype].result.name)
         for word in params.chain("epilogue"):
-            if not POINTWISE[word].integers:
-                known = " and ".join(name for name in EPILOGUES if POINTWISE[name].integers)
-                raise params.error(f"epilogue {word} needs a float result; dtype=uint8 gives int32 and has {known}")
+            if known is not None and word not in known:
+                given, has = OPERAND_TYPES[dtype].result.name, " and ".join(known)
+                raise params.error(f"epilogue {word} needs a float32 result; dtype={dtype} gives {given} and has {has}")
 
     def check_shapes(self, params: Params) -> None:
         """Raises `UsageError` when the shapes do not fit together."""

@@ -127,7 +127,7 @@ def _whole(kind: Kind, bits: int) -> ElementType:
     return ElementType(name, kind, bits, name, name)
 
 
-FLOAT32 = _float(32)
+FLOAT32, FLOAT16 = _float(32), _float(16)
 BFLOAT16 = ElementType("bfloat16", Kind.FLOAT, 16, "uint16", "float32", 2.0**-7)
 UINT8 = _whole(Kind.UNSIGNED, 8)
 INT8 = _whole(Kind.SIGNED, 8)
@@ -137,7 +137,7 @@ BOOL = ElementType("bool", Kind.BOOL, 8, "bool", "bool")
 ELEMENT_TYPES: Mapping[str, ElementType] = {
     each.name: each
     for each in (
-        FLOAT32, _float(64), _float(16), BFLOAT16, BOOL, UINT8, INT8, INT32,
+        FLOAT32, _float(64), FLOAT16, BFLOAT16, BOOL, UINT8, INT8, INT32,
         *(_whole(Kind.SIGNED, bits) for bits in (16, 64)),
         *(_whole(Kind.UNSIGNED, bits) for bits in (16, 32, 64)),
     )

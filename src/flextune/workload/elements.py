@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flextune.workload.element_type import BFLOAT16, FLOAT32, INT8, INT32, UINT8, ElementType
+from flextune.workload.element_type import BFLOAT16, FLOAT16, FLOAT32, INT8, INT32, UINT8, ElementType
 
-# Products of u8 and s8 are below 2^15: float32 sums up to 512 of them exactly.
+# Products of u8 or s8 and s8 are at most 2^15: float32 sums up to 512 of them exactly.
 EXACT_TERMS = 512
 
 
@@ -25,7 +25,9 @@ class OperandTypes:
 OPERAND_TYPES: Mapping[str, OperandTypes] = {
     "float32": OperandTypes(FLOAT32, FLOAT32, FLOAT32),
     "uint8": OperandTypes(UINT8, INT8, INT32),
+    "int8": OperandTypes(INT8, INT8, INT32),
     "bfloat16": OperandTypes(BFLOAT16, BFLOAT16, FLOAT32),
+    "float16": OperandTypes(FLOAT16, FLOAT16, FLOAT16),
 }
 
 
@@ -37,8 +39,8 @@ def as_float32(stored: np.ndarray, element: ElementType) -> np.ndarray:
 def multiply_matrices(left: np.ndarray, right: np.ndarray, *, exact: bool) -> np.ndarray:
     """`left @ right` for float32 matrices (or stacks of them) by BLAS.
 
-    With `exact`, the operands hold u8 and s8 values and the result is their int32 product: float32 sums of at most
-    512 such terms are exact, and the pieces are added up as integers.
+    With `exact`, the operands hold values of bytes, the right ones signed, and the result is their int32 product:
+    float32 sums of at most 512 such terms are exact, and the pieces are added up as integers.
     """
     if not exact:
         return np.asarray(left @ right)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from flextune.tvm_types import Tensor
+from flextune.workload.element_type import FLOAT16
 from flextune.workload.operator_parameters import Parameter, Params
 from flextune.workload.tensor import FLOAT32_ROUNDING, TensorSpec, Tolerance
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from flextune.workload.tensor_builder import TensorBuilder
 
 FLOAT_RELATIVE = 1e-5
+FLOAT16_ROUNDING = 2.0**-11
 
 
 class Operator(ABC):
@@ -72,8 +74,10 @@ class Operator(ABC):
         of about 0.14 * u * K (u = 2^-24; partial sums grow like sqrt(K)/3, and so does each rounding error). Two
         such results differ by less than 1.2 * u * K in 6 standard deviations; allowed is 4 * u * K. A wrong
         element is off by about sqrt(K)/3, and a single missing term by about 1/4: both far above it. Where nothing is
-        computed, nothing may differ.
+        computed, nothing may differ. Sums of float16 have u = 2^-11, and allowed is 2 * u * K: a missing term shows.
         """
         if not self.output(params).element.is_float or not self.flops(params):
             return Tolerance(0.0, 0.0)
+        if self.output(params).element is FLOAT16:
+            return Tolerance(2 * FLOAT16_ROUNDING, 2 * FLOAT16_ROUNDING * max(16, self.reduction_length(params)))
         return Tolerance(FLOAT_RELATIVE, 4 * FLOAT32_ROUNDING * max(16, self.reduction_length(params)))

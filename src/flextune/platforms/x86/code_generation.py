@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 import tvm
 from tvm.ir import IRModule
 
-from flextune.errors import BuildError, EnvironmentFault
+from flextune.errors import BuildError
 from flextune.native.toolchain import compiler_command
 from flextune.platforms.x86.kind import llvm_attributes
 from flextune.platforms.x86.native_operators import PIPELINE, register_operators
@@ -59,23 +57,6 @@ def compile_module(module: IRModule, target: Target, *, checked: bool = True) ->
         if isinstance(function, tvm.tirx.PrimFunc):
             loaded.get_function(variable.name_hint, query_imports=True)
     return loaded
-
-
-def write_object(objects: Any, path: Path) -> None:
-    """Write the machine code of a module as an object file; EnvironmentFault where there is no room for it.
-
-    LLVM ends the process when it cannot write, so it writes to memory.
-    """
-    descriptor = os.memfd_create(path.name)
-    try:
-        objects.write_to_file(f"/proc/self/fd/{descriptor}", "o")
-        with os.fdopen(os.dup(descriptor), "rb") as code, path.open("wb") as stream:
-            code.seek(0)
-            shutil.copyfileobj(code, stream)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        os.close(descriptor)
 
 
 def export_library(executable: Any, path: Path) -> None:

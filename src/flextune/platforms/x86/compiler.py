@@ -7,7 +7,8 @@ from typing import Any
 
 from tvm.target import codegen
 
-from flextune.platforms.x86.code_generation import compile_executable, export_library, tvm_target, write_object
+from flextune.platforms.cpu.object_file import write_object
+from flextune.platforms.x86.code_generation import compile_executable, export_library, tvm_target
 from flextune.target.target import Target
 
 INSTRUCTION_FEATURES = ("sse", "ssse", "avx", "fma", "bmi", "f16c", "amx", "vaes", "vpclmul", "gfni", "lzcnt", "popcnt")

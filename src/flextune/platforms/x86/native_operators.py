@@ -22,17 +22,17 @@ from tvm.ir import Call
 
 from flextune.once import once
 from flextune.platforms.cpu.ieee import as_written
+from flextune.platforms.cpu.scopes import without_scopes
 from flextune.platforms.x86.elementary import erf, exp, tanh
 from flextune.platforms.x86.power import logarithm, power
 from flextune.platforms.x86.rounding_instruction import ROUNDING_FEATURE, rounded
-from flextune.tvm_types import Expression, IRModule, PrimFunc, Statement
+from flextune.tvm_types import Expression, IRModule, PrimFunc
 from flextune.workload.rounding import ROUND, register_rounding
 
 PIPELINE = "flextune_x86"
 """The name of TVM's pipeline for kernels with the pass in front; known after `register_operators`."""
 
 _PREFIX = "tirx.flextune_x86_"
-_SCOPE = "pragma_scope"
 _PURE = 1
 """TVM's `CallEffectKind` of a function of its arguments alone."""
 
@@ -117,9 +117,4 @@ def _pipeline() -> tuple[tvm.transform.Pass, Callable[[], tvm.transform.Pass], C
 @tirx.transform.prim_func_pass(opt_level=0, name="flextune.x86.OwnOperators")  # type: ignore[untyped-decorator]
 def _with_own_operators(function: PrimFunc, _module: IRModule, _context: tvm.transform.PassContext) -> PrimFunc:
     rounds = ROUNDING_FEATURE in function.attrs["target"].attrs["mattr"]
-    return function.with_body(own_calls(as_written(_without_scopes(function.body)), rounds))
-
-
-def _without_scopes(body: Statement) -> Statement:
-    """Without what the builder of statements leaves of its scopes: LLVM's code generator warns of every one."""
-    return tvm_ffi.structural_map(body, (tirx.AttrStmt, lambda node: node.body if node.attr_key == _SCOPE else node))
+    return function.with_body(own_calls(as_written(without_scopes(function.body)), rounds))

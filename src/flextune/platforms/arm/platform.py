@@ -1,0 +1,47 @@
+"""The Arm platform: the rules of all CPUs with Arm's limits and intrinsics, in static programs."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import tvm
+
+from flextune.platforms.arm.intrinsics import available_intrinsics, register_intrinsics
+from flextune.platforms.arm.kind import MACHINE, VECTOR_REGISTERS, llvm_attributes
+from flextune.platforms.cpu.cross.platform import CrossPlatform, Family
+from flextune.platforms.cpu.limits import CpuLimits
+from flextune.platforms.cpu.space import cpu_space
+from flextune.schedule.space import SearchSpace
+from flextune.target.target import Target
+from flextune.workload.workload import Workload
+
+_KEPT_SPACES = 1024
+
+
+@lru_cache(_KEPT_SPACES)
+def generate_space(workload: Workload, target: Target) -> SearchSpace:
+    """The space of schedules of `workload` on `target`, kept for the next who asks."""
+    register_intrinsics()
+    return cpu_space(workload, target, CpuLimits.of(target, VECTOR_REGISTERS, available_intrinsics(target)))
+
+
+def tvm_target(target: Target) -> tvm.target.Target:
+    """TVM's form of the target: LLVM for exactly this processor and these features."""
+    return tvm.target.Target(
+        {
+            "kind": "llvm",
+            "mtriple": MACHINE.triple,
+            "mcpu": target.word("cpu"),
+            "mattr": list(llvm_attributes(target)),
+            "num-cores": target.cores,
+            "opt-level": 2,
+        }
+    )
+
+
+class ArmPlatform(CrossPlatform):
+    """TVM knows this folder's intrinsics once there is one."""
+
+    def __init__(self) -> None:
+        register_intrinsics()
+        super().__init__("arm", Family(MACHINE, tvm_target, generate_space))

@@ -1,0 +1,1 @@
+"""CPUs of other families than the host's: compiled for here, run in an emulator."""

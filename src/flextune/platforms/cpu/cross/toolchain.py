@@ -1,0 +1,96 @@
+"""Zig as the C compiler and linker for other processors, and what must be there to emulate them. Needs no TVM."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from flextune.errors import EnvironmentFault
+from flextune.native.toolchain import Toolchain, host_plugin, linked_program
+from flextune.platforms.cpu.cross.machine import Machine
+from flextune.settings import cache_folder
+from flextune.target.kind import Need
+
+PROGRAM_SOURCES = ("kernel_program.c", "services.c", "pool.c")
+PLUGIN_SOURCE = "instruction_counts.c"
+INSTALL_QEMU = "apt-get install qemu-user"
+INSTALL_ZIG = "pip install ziglang"
+
+
+def zig_version() -> str:
+    """Of the Python package; empty where it is not installed."""
+    if importlib.util.find_spec("ziglang") is None:
+        return ""
+    try:
+        return metadata.version("ziglang")
+    except metadata.PackageNotFoundError:
+        return "of unknown version"
+
+
+def machine_needs(machine: Machine) -> tuple[Need, ...]:
+    """What building and emulating programs for these processors takes, as the doctor lists it."""
+    found = shutil.which(machine.emulator) or ""
+    purpose = f"counting instructions of kernels for {machine.name} without a board"
+    return (
+        Need(machine.emulator, purpose, found, INSTALL_QEMU),
+        Need(f"ziglang for {machine.name}", f"linking programs for {machine.name}", zig_version(), INSTALL_ZIG),
+    )
+
+
+def machine_fault(machine: Machine) -> str:
+    """What keeps programs for these processors from being run here, and what to do; empty where nothing does."""
+    missing = [f"{need.name} ({need.how})" for need in machine_needs(machine) if not need.found]
+    if missing:
+        return f"programs for {machine.name} are linked and emulated here, for which is missing: {', '.join(missing)}"
+    return ""
+
+
+def program_toolchain(machine: Machine) -> Toolchain:
+    """What makes static programs. EnvironmentFault without Zig."""
+    return _zig(machine.program, (*machine.options, "-static"))
+
+
+def library_toolchain(machine: Machine) -> Toolchain:
+    """What makes shared libraries. EnvironmentFault without Zig."""
+    return _zig(machine.library, machine.options)
+
+
+def _zig(target: str, options: Sequence[str]) -> Toolchain:
+    if not zig_version():
+        raise EnvironmentFault(f"programs for other processors are linked by the package ziglang: {INSTALL_ZIG}")
+    caches = str(cache_folder() / "zig")  # it builds each C library once, which takes a minute
+    environment = {"ZIG_GLOBAL_CACHE_DIR": caches, "ZIG_LOCAL_CACHE_DIR": caches}
+    command = (sys.executable, "-m", "ziglang", "cc", "-target", target, "-fno-sanitize=all", *options)
+    return Toolchain(command, tuple(environment.items()))
+
+
+def link_program(machine: Machine, objects: Sequence[Path], entries: Sequence[str], path: Path) -> Path:
+    """A static program that runs any of the kernels in the objects; see `native/kernel_program.c`."""
+    return linked_program(program_toolchain(machine), PROGRAM_SOURCES, objects, entry_table(entries), path)
+
+
+def entry_table(entries: Sequence[str]) -> str:
+    """C: the kernels of a program by name."""
+    declared = "\n".join(f"int __tvm_ffi_{name}(void *, const ft_any *, int32_t, ft_any *);" for name in entries)
+    rows = "\n".join(f'  {{"{name}", __tvm_ffi_{name}}},' for name in entries)
+    return f'#include "kernel_program.h"\n{declared}\nconst ft_entry ft_entries[] = {{\n{rows}\n  {{0, 0}},\n}};\n'
+
+
+def counting_plugin() -> Path:
+    """QEMU's plugin that counts instructions, compiled for this host once."""
+    return host_plugin(PLUGIN_SOURCE)
+
+
+def prepare(machine: Machine) -> None:
+    """Make what all programs for these processors share: it takes a minute the first time, and no trial's time."""
+    marker = cache_folder() / "zig" / f"{machine.program}-{zig_version()}.made"
+    counting_plugin()
+    if marker.exists():
+        return
+    print(f"flextune: building a C library for {machine.name}, once: it takes a minute", file=sys.stderr, flush=True)  # noqa: T201
+    linked_program(program_toolchain(machine), (), (), "int main(void) { return 0; }", marker.with_suffix(".out"))
+    marker.touch()

@@ -1,0 +1,135 @@
+"""CPUs that are not the host: their targets, what is said where tools are missing, and kernels in an emulator."""
+
+from __future__ import annotations
+
+import pytest
+
+from flextune.errors import BuildError, ScheduleError, UsageError
+from flextune.measure.local import local_runner
+from flextune.measure.measure_options import MeasureOptions
+from flextune.native.toolchain import include_folder
+from flextune.platforms import platform_registry
+from flextune.platforms.arm.kind import llvm_attributes
+from flextune.platforms.cpu.cross import toolchain
+from flextune.quantities import CostOrigin, Unit
+from flextune.schedule.instructions import define_intrinsic
+from flextune.target import kinds
+from flextune.target.doctor import device_parts
+from flextune.target.target import Target, known_devices
+from flextune.testing.platforms import output_fault
+from flextune.trial.measurement import Candidate, Status
+from flextune.workload.parse import parse_workload
+
+RK3588 = Target.parse("arm:rk3588")
+GRAVITON3 = Target.parse("arm:graviton3")
+
+
+def test_devices_are_targets_that_round_trip() -> None:
+    devices = [name for name in known_devices() if name.startswith("arm:")]
+    assert {"arm:rk3588", "arm:raspberrypi5", "arm:graviton3"} <= set(devices)
+    for name in devices:
+        target = Target.parse(name)
+        assert Target.parse(str(target)) == target
+        assert target.vector_bits == 128
+
+
+def test_an_unknown_device_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean rk3588"):
+        Target.parse("arm:rk3589")
+
+
+def test_features_that_a_processor_lacks_are_switched_off() -> None:
+    attributes = llvm_attributes(Target.parse("arm:raspberrypi4"))
+    assert {"+neon", "-fullfp16", "-dotprod", "-i8mm", "-sve"} <= set(attributes)
+    assert "+i8mm" in llvm_attributes(GRAVITON3)
+
+
+def test_their_runner_counts_instructions() -> None:
+    scale = kinds.scale_of(RK3588, "qemu")
+    assert (scale.unit, scale.origin) == (Unit.INSTRUCTIONS, CostOrigin.SIMULATED)
+    with pytest.raises(UsageError, match=r"unknown runner 'ssh:board'.*qemu"):
+        kinds.runner_of(RK3588, "ssh:board")
+    with pytest.raises(UsageError, match=r"unknown runner 'qemu'.*local"):
+        kinds.runner_of(Target.parse("null:cpu=any,cores=1"), "qemu")
+
+
+def test_what_is_missing_is_named_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolchain.shutil, "which", lambda name: None)
+    monkeypatch.setattr(toolchain, "zig_version", lambda: "")
+    fault = kinds.unmeasurable(RK3588)
+    assert "qemu-aarch64 (apt-get install qemu-user)" in fault
+    assert "(pip install ziglang)" in fault
+    missing = {part.name: part.how for part in device_parts(Target.parse("null:cpu=any,cores=1")) if not part.found}
+    assert missing["qemu-aarch64"] == "apt-get install qemu-user"
+
+
+def test_intrinsics_belong_to_their_family_alone() -> None:
+    """Neither has x86 those of Arm, nor Arm those of x86, nor a processor without the feature."""
+    for kind in ("arm", "x86"):
+        platform_registry.get(kind)
+    for target in (Target.parse("x86:znver4"), Target.parse("arm:raspberrypi4")):
+        with pytest.raises(ScheduleError):
+            define_intrinsic("flextune.sdot_s8s8", target)
+    with pytest.raises(ScheduleError, match="usdot"):
+        define_intrinsic("flextune.usdot_u8s8", RK3588)
+    with pytest.raises(ScheduleError, match="vnni"):
+        define_intrinsic("flextune.vnni_u8s8", GRAVITON3)
+
+
+def test_marks_are_the_same_in_program_and_plugin() -> None:
+    texts = [(include_folder() / name).read_text() for name in ("kernel_program.h", "instruction_counts.c")]
+    assert all("0x7f01" in text and "0x7f02" in text for text in texts)
+
+
+def test_it_loads_no_program_of_another_family() -> None:
+    from flextune.trial.artifact import Artifact
+
+    with pytest.raises(BuildError, match="program for Arm"):
+        platform_registry.get("arm").load(Artifact("program for RISC-V, generic", b"\x7fELF"))
+
+
+@pytest.mark.emulator("arm")
+class TestArmKernels:
+    @pytest.mark.parametrize(
+        ("target", "text"),
+        [
+            (RK3588, "gemm:m=17,n=33,k=65,epilogue=bias+relu"),
+            (RK3588, "conv2d:h=9,w=9,ci=3,co=20,kh=3,kw=3,pad=1,dtype=float16,weights=constant"),
+            (RK3588, "gemm:m=20,n=36,k=44,dtype=int8,weights=constant"),
+            (GRAVITON3, "gemm:m=20,n=36,k=44,dtype=uint8,weights=constant"),
+            (Target.parse("arm:raspberrypi4"), "gemm:m=20,n=36,k=44,dtype=int8"),
+            (RK3588, "softmax:rows=7,cols=50"),
+        ],
+        ids=str,
+    )
+    def test_default_schedules_compute_the_workload(self, target: Target, text: str) -> None:
+        workload, platform = parse_workload(text), platform_registry.get("arm")
+        space = platform.search_space(workload, target)
+        [artifact] = platform.build([Candidate(workload, target, space.trace, space.default)])
+        kernel = platform.load(artifact)
+        assert output_fault(kernel, workload) == ""
+        assert sum(kernel.parts().values()) == kernel.time(3, 2)[0]
+
+    def test_products_take_little_more_than_the_least_vector_instructions(self) -> None:
+        for text, per_instruction in (("float32", 4), ("float16", 8), ("int8", 16)):
+            workload = parse_workload(f"gemm:m=96,n=96,k=128,weights=constant,dtype={text}")
+            platform = platform_registry.get("arm")
+            space = platform.search_space(workload, RK3588)
+            [artifact] = platform.build([Candidate(workload, RK3588, space.trace, space.default)])
+            kernel = platform.load(artifact)
+            kernel.bind(
+                workload.random_inputs(0), [array * 0 for array in workload.reference(workload.random_inputs(0))]
+            )
+            kernel.run()
+            least = workload.flops / 2 / per_instruction
+            assert least <= kernel.parts()["vector"] <= 1.1 * least
+
+    def test_trials_are_checked_and_say_their_parts(self) -> None:
+        workload, platform = parse_workload("gemm:m=24,n=24,k=16"), platform_registry.get("arm")
+        space = platform.search_space(workload, RK3588)
+        candidate = Candidate(workload, RK3588, space.trace, space.default)
+        with local_runner(MeasureOptions(workers=1, build_timeout_secs=100, run_timeout_secs=60), RK3588) as runner:
+            [found] = runner.measure([candidate])
+        assert (found.status, found.error) == (Status.OK, "")
+        assert {name for name, _ in found.metrics} == {"vector", "load_store", "branch", "other"}
+        assert found.secs == sum(count for _, count in found.metrics) > 24 * 24 * 16 / 4
