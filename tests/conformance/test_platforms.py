@@ -34,3 +34,9 @@ class TestX86(PlatformSuite):
 class TestArm(PlatformSuite):
     name = "arm"
     target = Target.parse("arm:rk3588")
+
+
+class TestVta(PlatformSuite):
+    name = "vta"
+    target = Target.parse("vta")
+    workload = "gemm:m=24,n=40,k=16,dtype=int8,weights=constant"

@@ -38,7 +38,7 @@ def replay(
                 "target": record.target,
                 "assignment": record.assignment,
                 "status": str(measurement.status),
-                **_costs(record, measurement),
+                **costs(record, measurement),
                 "max_error": measurement.max_error,
                 "error": measurement.error,
             }
@@ -131,7 +131,7 @@ def measure_record(record: TuningRecord) -> Measurement:
         return next(iter(runner.measure([candidate])))
 
 
-def _costs(record: TuningRecord, measurement: Measurement) -> dict[str, JsonValue]:
+def costs(record: TuningRecord, measurement: Measurement) -> dict[str, JsonValue]:
     """What it costs now and did then; what is no time is called no seconds."""
     name = "secs" if record.scale.is_time else "cost"
     costs: dict[str, JsonValue] = {name: measurement.secs, f"recorded_{name}": record.secs}

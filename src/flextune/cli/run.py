@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flextune.cli.arguments import Json, StrategyOptionTexts
-from flextune.cli.output import JsonValue, print_json, rate, seconds
+from flextune.cli.output import JsonValue, amount, print_json, rate
 from flextune.errors import FlextuneError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flextune.compat.heron_case import CaseFolder
     from flextune.database.database import Database
     from flextune.measure.measure_options import MeasureOptions
+    from flextune.target.target import Target
     from flextune.tuning.events import Event
     from flextune.tuning.result import TuningResult
     from flextune.tuning.tune_options import TuneOptions
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 def run(
     config: Annotated[Path, typer.Option("-c", "--config", help="Heron's JSON configuration.")],
-    platform: Annotated[str, typer.Option("-p", "--platform", help="dlboost (int8 on x86).")] = "dlboost",
+    platform: Annotated[
+        str, typer.Option("-p", "--platform", help="dlboost (int8 on x86) or vta (simulated).")
+    ] = "dlboost",
     tuned: Annotated[
         Path | None, typer.Option("-t", "--tuned", help="Replay the best of this records file instead of searching.")
     ] = None,
@@ -43,10 +46,10 @@ def run(
     A second run into the same folder goes on with the records that are there.
     """
     from flextune.cli.inputs import read_strategy_options
-    from flextune.compat.heron import case_workload, check_platform, read_config
+    from flextune.compat.heron import case_workload, heron_platform, read_config
 
-    check_platform(platform)
-    checked, options = read_config(config), read_strategy_options(strategy_option)
+    heron_platform(platform)
+    checked, options = read_config(config, platform), read_strategy_options(strategy_option)
     workloads = {case.name: case_workload(case, checked) for case in checked.cases}
     if tuned is not None:
         cases = _replay(workloads, tuned)
@@ -66,19 +69,19 @@ def _tune(
 ) -> list[JsonValue]:
     from flextune.database.store import open_database
     from flextune.search.strategy_registry import check_strategy
-    from flextune.target.detect import detect
     from flextune.target.peaks import peaks_of
     from flextune.tuning.budget import Budget
     from flextune.tuning.tune_options import TuneOptions
 
     check_strategy(config.strategy, dict(strategy_options))
+    target = _target(config)
     options = TuneOptions(
         Budget(trials=trials),
         config.strategy,
         config.cost_model,
         seed,
         measure=measure_options(config),
-        peaks=peaks_of(detect()),
+        peaks=peaks_of(target),
         strategy_options=strategy_options,
     )
     out = Path(config.out_name)
@@ -86,7 +89,7 @@ def _tune(
     cases: list[JsonValue] = []
     with open_database(out / "records.db") as database:
         for name, workload in workloads.items():
-            result = _tune_case(out / name, workload, options, database)
+            result = _tune_case(out / name, workload, target, options, database)
             print(_case_line(name, result), file=sys.stderr)
             cases.append({"case": name, **result.to_dict()})
             if result.interrupted:
@@ -94,24 +97,33 @@ def _tune(
     return cases
 
 
-def _tune_case(path: Path, workload: Workload, options: TuneOptions, database: Database) -> TuningResult:
+def _target(config: HeronConfig) -> Target:
+    from flextune.target.detect import detect
+    from flextune.target.target import Target
+
+    return Target.parse(config.platform.target) if config.platform.target else detect()
+
+
+def _tune_case(
+    path: Path, workload: Workload, target: Target, options: TuneOptions, database: Database
+) -> TuningResult:
     from flextune.cli.live import LiveView
     from flextune.cli.space import problem_facts
     from flextune.compat.heron_case import CaseFolder
     from flextune.platforms import platform_registry
-    from flextune.target.detect import detect
+    from flextune.target.kinds import scale_of
     from flextune.tuning.loop import tune_workload
 
-    target, folder = detect(), CaseFolder(path)
+    folder, scale = CaseFolder(path), scale_of(target)
     folder.create(resumed=bool(database.measured(workload.key, target.key)))
     space = platform_registry.get(target.kind).search_space(workload, target)
     folder.write_constraints(problem_facts(space.problem))
-    with LiveView(options.budget, f"{path.name}: {workload}") as view:
+    with LiveView(options.budget, f"{path.name}: {workload}", scale=scale) as view:
         watchers = (view, _StatisticsWriter(folder))
         result = tune_workload(workload, target, options, database, watchers, str(path.parent / "records.db"))
     best = result.best or space.default
-    secs = result.best_secs if result.best else None
-    folder.write_schedule(space.trace.python(best), str(workload), str(best), secs)
+    cost = amount(result.best_secs, scale) if result.best else "not measured"
+    folder.write_schedule(space.trace.python(best), str(workload), str(best), cost)
     folder.write_records(database, workload.key)
     return result
 
@@ -134,16 +146,16 @@ class _StatisticsWriter:
 
 
 def _replay(workloads: Mapping[str, Workload], file: Path) -> list[JsonValue]:
-    from flextune.cli.replay import best_record, measure_record, read_records
+    from flextune.cli.replay import best_record, costs, measure_record, read_records
 
     records = read_records(file, None)
     best = {name: best_record(records, str(workload)) for name, workload in workloads.items()}
     cases: list[JsonValue] = []
     for name, record in best.items():
         measurement = measure_record(record)
-        print(f"{name}: {seconds(measurement.secs)}, recorded {seconds(record.secs)}", file=sys.stderr)
-        times = {"secs": measurement.secs, "recorded_secs": record.secs}
-        cases.append({"case": name, "workload": record.workload, **times})
+        now, then = amount(measurement.secs, record.scale), amount(record.secs, record.scale)
+        print(f"{name}: {now}, recorded {then}", file=sys.stderr)
+        cases.append({"case": name, "workload": record.workload, **costs(record, measurement)})
         if not measurement.ok:
             raise FlextuneError(f"case {name}: {measurement.status}: {measurement.error}")
     return cases
@@ -165,7 +177,6 @@ def measure_options(config: HeronConfig) -> MeasureOptions:
 
 
 def _case_line(name: str, result: TuningResult) -> str:
-    return (
-        f"{name}: {seconds(result.best_secs)}, {rate(result.best_gflops * 1e9, 'OP/s')}, default "
-        f"{seconds(result.default_secs)}, {result.trials} trials, {result.failed} failed"
-    )
+    best, default = amount(result.best_secs, result.scale), amount(result.default_secs, result.scale)
+    speed = f", {rate(result.best_gflops * 1e9, 'OP/s')}" if result.scale.is_time else ""
+    return f"{name}: {best}{speed}, default {default}, {result.trials} trials, {result.failed} failed"

@@ -17,7 +17,27 @@ from flextune.printable import json_values
 from flextune.workload.named import heron_workload
 from flextune.workload.workload import Workload
 
-PLATFORMS = ("dlboost", "tensorcore", "vta")
+
+@dataclass(frozen=True, slots=True)
+class HeronPlatform:
+    """One of Heron's platforms as it is here."""
+
+    name: str
+    dtypes: Mapping[str, str]
+    """What `in_dtype` may be, and the workloads' dtype for it."""
+    channels_last: bool
+    """Whether images are."""
+    target: str
+    """Its text; empty for this machine."""
+
+
+PLATFORMS: Mapping[str, HeronPlatform] = {
+    # u8 x s8 -> s32, which Heron's files call uint8 or int8
+    "dlboost": HeronPlatform("dlboost", {"uint8": "uint8", "int8": "uint8"}, channels_last=True, target=""),
+    "vta": HeronPlatform("vta", {"int8": "int8"}, channels_last=False, target="vta"),
+}
+_KNOWN = (*PLATFORMS, "tensorcore")
+
 METHODS: Mapping[str, tuple[str, str]] = {
     "CGA": ("cga", "trees"),
     "CRAND": ("random", "trees"),
@@ -31,7 +51,6 @@ METHODS: Mapping[str, tuple[str, str]] = {
 }
 """Heron's method -> strategy and cost model here. CRAND ranks its random samples by the cost model, RAND does not."""
 
-_DTYPES: Mapping[str, str] = {"uint8": "uint8", "int8": "uint8"}
 _REQUIRED: Mapping[str, type] = {
     "out_name": str,
     "method": str,
@@ -80,6 +99,8 @@ class HeronConfig:
     """Of the sums."""
     cases: tuple[HeronCase, ...]
     """The shapes, one after the other."""
+    platform: HeronPlatform
+    """What they run on."""
 
     @property
     def strategy(self) -> str:
@@ -91,31 +112,33 @@ class HeronConfig:
 
     @property
     def dtype(self) -> str:
-        """The workloads' dtype: `uint8` for DL Boost's u8 x s8 -> s32, which Heron's files call uint8 or int8."""
-        return _DTYPES[self.in_dtype]
+        """The workloads' dtype."""
+        return self.platform.dtypes[self.in_dtype]
 
 
-def check_platform(platform: str) -> None:
-    """Only DL Boost runs here so far. Raises `UsageError` for anything else."""
-    if platform == "dlboost":
-        return
-    if platform in PLATFORMS:
-        raise UsageError(f"platform {platform!r} is not supported yet; what works is -p dlboost (int8 on x86)")
-    raise UsageError(f"unknown platform {platform!r}{_nearest(platform, PLATFORMS)}; expected {', '.join(PLATFORMS)}")
+def heron_platform(name: str) -> HeronPlatform:
+    """The platform that Heron calls so. Raises `UsageError` for one that is not supported, or no name at all."""
+    if name in PLATFORMS:
+        return PLATFORMS[name]
+    if name in _KNOWN:
+        raise UsageError(
+            f"platform {name!r} is not supported yet; what works is -p dlboost (int8 on x86) and -p vta (simulated)"
+        )
+    raise UsageError(f"unknown platform {name!r}{_nearest(name, _KNOWN)}; expected {', '.join(_KNOWN)}")
 
 
-def read_config(path: Path) -> HeronConfig:
-    """Reads and checks a configuration file. Raises `UsageError` naming the file and the key."""
+def read_config(path: Path, platform: str = "dlboost") -> HeronConfig:
+    """Reads and checks a configuration file for a platform. Raises `UsageError` naming the file and the key."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UsageError(f"no configuration file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read configuration {path}: {error}") from None
-    return parse_config(text, str(path))
+    return parse_config(text, str(path), platform)
 
 
-def parse_config(text: str, where: str = "configuration") -> HeronConfig:
+def parse_config(text: str, where: str = "configuration", platform: str = "dlboost") -> HeronConfig:
     """Checks the text of a configuration; its keys stand under `config` or at the top level."""
     try:
         document = json_values(text)
@@ -130,7 +153,11 @@ def parse_config(text: str, where: str = "configuration") -> HeronConfig:
         raise UsageError(f"{where}: unknown key {close[0]!r}; did you mean 'config'?")
     _check_keys(values, where)
     checked = {key: _typed(key, values[key], kind, where) for key, kind in _REQUIRED.items() if key != "cases"}
-    config = HeronConfig(**checked, cases=_cases(values["cases"], where))  # type: ignore[arg-type]
+    config = HeronConfig(
+        **checked,  # type: ignore[arg-type]
+        cases=_cases(values["cases"], where),
+        platform=heron_platform(platform),
+    )
     _check_values(config, where)
     return config
 
@@ -187,15 +214,17 @@ def _check_values(config: HeronConfig, where: str) -> None:
     if config.method not in METHODS:
         hint = _nearest(config.method, [*METHODS])
         raise UsageError(f"{where}: unknown method {config.method!r}{hint}; use one of {', '.join(METHODS)}")
-    if config.in_dtype not in _DTYPES:
-        raise UsageError(f"{where}: in_dtype {config.in_dtype!r} does not run on dlboost; use 'uint8' (or 'int8')")
+    name, dtypes = config.platform.name, config.platform.dtypes
+    if config.in_dtype not in dtypes:
+        usable = " or ".join(map(repr, dtypes))
+        raise UsageError(f"{where}: in_dtype {config.in_dtype!r} does not run on {name}; use {usable}")
     if config.out_dtype != "int32":
-        raise UsageError(f"{where}: out_dtype {config.out_dtype!r} does not run on dlboost; use 'int32'")
+        raise UsageError(f"{where}: out_dtype {config.out_dtype!r} does not run on {name}; use 'int32'")
 
 
 def case_workload(case: HeronCase, config: HeronConfig) -> Workload:
     """The case as a workload here. Raises `UsageError` naming the case."""
     try:
-        return heron_workload(case.operator, case.parameters, dlboost=config.dtype == "uint8")
+        return heron_workload(case.operator, case.parameters, config.dtype, config.platform.channels_last)
     except UsageError as error:
         raise UsageError(f"case {case.name!r}: {error}") from None

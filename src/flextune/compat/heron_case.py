@@ -14,7 +14,10 @@ from flextune.database.jsonl import export_jsonl
 
 @dataclass(frozen=True, slots=True)
 class RoundStatistics:
-    """One row of `stat.csv`; times in seconds, empty where nothing ran. `trials` and `failed` count from the start."""
+    """One row of `stat.csv`; costs in seconds, or in what the target's are counted in, empty where nothing ran.
+
+    `trials` and `failed` count from the start.
+    """
 
     round: int
     """From 1."""
@@ -48,10 +51,9 @@ class CaseFolder:
         """`constraints.json`: variables, constraints with reasons, and the text that `Problem.parse` reads."""
         self._write("constraints.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
 
-    def write_schedule(self, code: str, workload: str, assignment: str, secs: float | None) -> None:
-        """`schedule.py`: the best schedule as readable TVM calls."""
-        time = f"{secs * 1e3:.6g} ms" if secs is not None else "not measured"
-        lines = [f"# {workload}", f"# {assignment}", f"# {time}", "", "def apply(sch):"]
+    def write_schedule(self, code: str, workload: str, assignment: str, cost: str) -> None:
+        """`schedule.py`: the best schedule as readable TVM calls; none where the assignment says all."""
+        lines = [f"# {workload}", f"# {assignment}", f"# {cost}", "", "def apply(sch):"]
         body = [f"    {line}" for line in code.splitlines()] or ["    pass"]
         self._write("schedule.py", "\n".join([*lines, *body]) + "\n")
 

@@ -148,9 +148,14 @@ def pool_library() -> Path:
 
 def digest_library() -> Path:
     """The digests of memory as a shared library, kept in the cache folder."""
-    path = _cache_path("digest.c", host_toolchain(), ".so")
+    return source_library(include_folder() / "digest.c")
+
+
+def source_library(source: Path) -> Path:
+    """One C file that stands alone as a shared library, kept in the cache folder."""
+    path = _cache_path(str(source), host_toolchain(), ".so")
     if not path.exists():
-        _atomically(path, lambda partial: link([_cached("digest.c", host_toolchain())], partial))
+        _atomically(path, lambda partial: link([_cached(str(source), host_toolchain())], partial))
     return path
 
 

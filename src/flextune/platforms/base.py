@@ -92,7 +92,7 @@ class Platform(Protocol):
         ...
 
     def estimate(self, work: Work, target: Target, peaks: Peaks | None = None) -> Cost:
-        """What one well scheduled kernel that does this work takes, unmeasured; in seconds.
+        """What one well scheduled kernel that does this work takes, unmeasured; in seconds, or cycles without a clock.
 
         `peaks` are the measured ones of the machine that is this target, where they are known. Fusion, layouts, what
         a group is made of and the roofline ask this (`flextune.platforms.estimator`); it only decides what is tried.

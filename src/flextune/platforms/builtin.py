@@ -7,6 +7,7 @@ KINDS = {
     "null": "flextune.platforms.null.kind:NULL",
     "cuda": "flextune.platforms.cuda.kind:CUDA",
     "arm": "flextune.platforms.arm.kind:ARM",
+    "vta": "flextune.platforms.vta.kind:VTA",
 }
 """Kinds of targets: `flextune.target.kind.TargetKind`."""
 
@@ -15,6 +16,7 @@ PLATFORMS = {
     "null": "flextune.platforms.null.platform:NullPlatform",
     "cuda": "flextune.platforms.cuda.platform:CudaPlatform",
     "arm": "flextune.platforms.arm.platform:ArmPlatform",
+    "vta": "flextune.platforms.vta.platform:VtaPlatform",
 }
 """`flextune.platforms.base.Platform`: what makes one."""
 

@@ -161,17 +161,33 @@ class Draft:
     def finish(self, workload: Workload) -> SearchSpace:
         """The space; raises `InfeasibleError` naming the conflict if the constraints have no solution."""
         problem = Problem(tuple(self.variables), tuple(self.constraints))
-        solutions = problem.solve()
-        if solutions.count == 0:
-            conflict = solutions.explain()
-            raise InfeasibleError(f"no schedule of {workload} satisfies: {conflict.text}", conflict.names)
-        default = _most_promising(solutions, self.estimates)
         steps = sorted(self.steps, key=lambda step: not step.rewrites)
-        trace, rules, roles = Trace(tuple(steps)), tuple(self.rules), tuple(self.roles)
-        space = SearchSpace(workload, self.target, trace, problem, default, rules, roles)
-        space.__dict__["solutions"] = solutions
-        space.__dict__["estimates"] = tuple(self.estimates)
-        return space
+        trace, roles = Trace(tuple(steps)), tuple(self.roles)
+        return promising_space(workload, self.target, trace, problem, tuple(self.rules), self.estimates, roles)
+
+
+def promising_space(
+    workload: Workload,
+    target: Target,
+    trace: Trace,
+    problem: Problem,
+    rules: tuple[str, ...],
+    estimates: Sequence[Estimate],
+    roles: tuple[VariableRole, ...] = (),
+) -> SearchSpace:
+    """The space of a problem, whose default is what the estimates say is best.
+
+    Raises `InfeasibleError` naming the conflict if the constraints have no solution.
+    """
+    solutions = problem.solve()
+    if solutions.count == 0:
+        conflict = solutions.explain()
+        raise InfeasibleError(f"no schedule of {workload} satisfies: {conflict.text}", conflict.names)
+    default = _most_promising(solutions, estimates)
+    space = SearchSpace(workload, target, trace, problem, default, rules, roles)
+    space.__dict__["solutions"] = solutions
+    space.__dict__["estimates"] = tuple(estimates)
+    return space
 
 
 def _most_promising(solutions: SolutionSet, estimates: Sequence[Estimate]) -> Assignment:

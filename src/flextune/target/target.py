@@ -47,9 +47,11 @@ class Target:
     def parse(cls, text: str) -> Target:
         """Inverse of `str`; also takes a known device's name, with changes: `KIND:DEVICE,cores=2`.
 
-        Raises `UsageError` with the nearest known name for anything unknown.
+        A kind alone is what its defaults say. Raises `UsageError` with the nearest known name for anything unknown.
         """
         name, colon, body = text.strip().partition(":")
+        if not colon and _is_complete(name):
+            return cls(name, ())
         if not colon or not body:
             raise UsageError(f"expected kind:cpu=NAME,cores=N,... or kind:device, got {text!r}; {_example()}")
         kind = _kind_of(name, text)
@@ -130,6 +132,12 @@ def known_devices() -> tuple[str, ...]:
 def example_device() -> str:
     """A device that messages can name."""
     return next(f"{kind.name}:{kind.example}" for kind in kinds.known() if kind.example)
+
+
+def _is_complete(name: str) -> bool:
+    """Whether the defaults of a kind say all."""
+    kind = kinds.find(name)
+    return kind is not None and all(attribute.default is not None for attribute in kind.attributes)
 
 
 def _kind_of(name: str, where: str) -> TargetKind:

@@ -90,7 +90,8 @@ def named_workload(name: str) -> Workload:
         node = node.get(part) if isinstance(node, dict) else None
     if not isinstance(node, list):
         raise _unknown(name)
-    return heron_workload(str(node[0]), node[1], dlboost=source.startswith(_DLBOOST))
+    is_dlboost = source.startswith(_DLBOOST)
+    return heron_workload(str(node[0]), node[1], "uint8" if is_dlboost else "float32", is_dlboost)
 
 
 def list_workload_names() -> tuple[str, ...]:
@@ -116,13 +117,12 @@ def _nested_names(prefix: str, node: object) -> Iterator[str]:
         yield prefix
 
 
-def heron_workload(title: str, numbers: Sequence[Value], dlboost: bool) -> Workload:
+def heron_workload(title: str, numbers: Sequence[Value], dtype: str, channels_last: bool = False) -> Workload:
     """The workload of one of Heron's cases: its name of the operator, and its parameters in Heron's order.
 
-    `dlboost` makes it uint8 and channels-last. Raises `UsageError` for an unknown operator or parameters that
-    do not fit.
+    Raises `UsageError` for an unknown operator or parameters that do not fit.
 
-    >>> str(heron_workload("gemv", [8, 4], dlboost=False))
+    >>> str(heron_workload("gemv", [8, 4], "float32"))
     'gemv:m=8,k=4,dtype=float32'
     """
     if title not in _HERON:
@@ -133,10 +133,10 @@ def heron_workload(title: str, numbers: Sequence[Value], dlboost: bool) -> Workl
     if len(sizes) != len(order.split()) or not all(isinstance(size, int) for size in sizes):
         raise UsageError(f"expected the whole numbers [{order}] for {title}, got {list(numbers)}")
     given = _read(order, sizes)
-    last = extra or (_HERON_LAST.get(title, "") if dlboost else "")
+    last = extra or (_HERON_LAST.get(title, "") if channels_last else "")
     if last:
         given.update([_EXTRA[last]])
-    given["dtype"] = "uint8" if dlboost else "float32"
+    given["dtype"] = dtype
     return Workload(operator, tuple(given.items()))
 
 

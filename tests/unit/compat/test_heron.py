@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flextune.compat.heron import METHODS, HeronCase, case_workload, check_platform, parse_config, read_config
+from flextune.compat.heron import METHODS, HeronCase, case_workload, heron_platform, parse_config, read_config
 from flextune.cost.cost_model_registry import cost_model_names
 from flextune.errors import UsageError
 from flextune.search.strategy_registry import check_strategy
@@ -70,6 +70,22 @@ def test_every_method_has_a_strategy_and_a_cost_model() -> None:
 def test_the_shipped_example_is_valid() -> None:
     config = read_config(Path(__file__).parents[3] / "examples/heron/quick_start.json")
     assert [case.operator for case in config.cases] == ["gemm"]
+
+
+def test_the_shipped_example_for_vta_has_its_operators() -> None:
+    config = read_config(Path(__file__).parents[3] / "examples/heron/vta.json", "vta")
+    workloads = [case_workload(case, config) for case in config.cases]
+    assert [(each.operator, each.dtype) for each in workloads] == [
+        ("gemm", "int8"),
+        ("bmm", "int8"),
+        ("conv2d", "int8"),
+    ]
+    assert workloads[2].param("layout") == "nchw"
+
+
+def test_vta_takes_signed_bytes_alone() -> None:
+    with pytest.raises(UsageError, match="in_dtype 'uint8' does not run on vta; use 'int8'"):
+        parse_config(config_text(), platform="vta")
 
 
 def test_cases_become_workloads_in_herons_order() -> None:
@@ -134,8 +150,8 @@ def test_a_case_that_is_no_workload_is_named(case: list[object], part: str) -> N
 @pytest.mark.parametrize(
     ("act", "part"),
     [
-        (lambda: check_platform("tensorcore"), "not supported yet"),
-        (lambda: check_platform("dlbost"), "did you mean 'dlboost'"),
+        (lambda: heron_platform("tensorcore"), "not supported yet"),
+        (lambda: heron_platform("dlbost"), "did you mean 'dlboost'"),
         (lambda: read_config(Path("no/such.json")), "no configuration file"),
     ],
 )
@@ -145,4 +161,4 @@ def test_platform_and_file(act: Callable[[], object], part: str) -> None:
 
 
 def test_dlboost_is_supported() -> None:
-    check_platform("dlboost")
+    assert heron_platform("dlboost").target == ""

@@ -40,7 +40,7 @@ def test_a_resumed_case_keeps_its_rows_and_a_new_one_starts_over(tmp_path: Path)
 
 def test_the_schedule_is_python_that_parses(tmp_path: Path) -> None:
     folder = CaseFolder(tmp_path)
-    folder.write_schedule("a, b = sch.split(i, [2, 4])\nsch.parallel(a)", "gemm:m=8", "i=2", 0.001)
+    folder.write_schedule("a, b = sch.split(i, [2, 4])\nsch.parallel(a)", "gemm:m=8", "i=2", "1 ms")
     text = (tmp_path / "schedule.py").read_text()
     ast.parse(text)
     assert "# gemm:m=8" in text
