@@ -45,21 +45,26 @@ def accuracy(
     from flextune.apply.layerwise import LayerwiseModel
     from flextune.cli.inputs import read_dims, read_shapes, read_target
     from flextune.cli.models import read_partition
+    from flextune.cli.working import working
     from flextune.lowering.precision.precision import Precision
 
     wanted, chosen = Precision.parse(precision), read_target(target)
     wanted.check(chosen)
     if wanted.is_float32:
         raise UsageError("flextune accuracy compares with float32: give another --precision, such as bf16")
-    partition = read_partition(model, read_shapes(shape), chosen, dims=read_dims(dim))
-    samples = read_samples(inputs, partition.model.inputs)
-    layerwise = LayerwiseModel(partition, chosen)
-    reached = True
-    if max_error is not None:
-        kept = find_kept_layers(layerwise, samples, max_error)
-        wanted, reached = wanted.keeping(kept.layers), kept.error <= max_error
-    pairs = [(layerwise.run(sample, wanted.keep), layerwise.run(sample, None)) for sample in samples]
-    found = compared(pairs)
+    with working(f"importing {model}") as work:
+        partition = read_partition(model, read_shapes(shape), chosen, dims=read_dims(dim))
+        samples = read_samples(inputs, partition.model.inputs)
+        work.now(f"building {model} in both precisions")
+        layerwise = LayerwiseModel(partition, chosen)
+        reached = True
+        if max_error is not None:
+            work.now("looking for layers to keep in float32")
+            kept = find_kept_layers(layerwise, samples, max_error)
+            wanted, reached = wanted.keeping(kept.layers), kept.error <= max_error
+        work.now(f"running {len(samples)} samples in both precisions")
+        pairs = [(layerwise.run(sample, wanted.keep), layerwise.run(sample, None)) for sample in samples]
+        found = compared(pairs)
     layers = _layers(partition, layerwise.light_bytes)
     if as_json:
         names: list[JsonValue] = [layers[number] for number in wanted.keep if number < len(layers)]

@@ -63,6 +63,7 @@ def compile_model(
     from flextune.cli.inputs import check_output, database_path, read_dims, read_shapes, read_target, read_values
     from flextune.cli.models import read_split
     from flextune.cli.recorded_target import recorded_target
+    from flextune.cli.working import working
     from flextune.database.store import open_database
     from flextune.lowering.precision.precision import Precision
     from flextune.native.toolchain import write_header
@@ -83,18 +84,22 @@ def compile_model(
     computed = Precision.parse(precision)
     computed.check(chosen)
     lowering = Lowering(chosen, tuple(without or ()), computed)
-    split = read_split(
-        model,
-        read_shapes(shape),
-        lowering,
-        only_own,
-        provider,
-        read_values(value),
-        read_dims(dim),
-        usual_ranges=True,
-    )
-    with open_database(path, must_exist=True) if db is not None or Path(path).exists() else nullcontext() as database:
-        split, shipment = ship_split(split, chosen, database)
+    with working(f"importing {model}") as work:
+        split = read_split(
+            model,
+            read_shapes(shape),
+            lowering,
+            only_own,
+            provider,
+            read_values(value),
+            read_dims(dim),
+            usual_ranges=True,
+        )
+        work.now(f"building {model}")
+        with (
+            open_database(path, must_exist=True) if db is not None or Path(path).exists() else nullcontext() as database
+        ):
+            split, shipment = ship_split(split, chosen, database)
     if for_target is not None and not shipment.recorded:
         raise UsageError(f"{path} holds records of {chosen}, but none of this model's; tune {model} on that machine")
     built = shipment.build
@@ -105,7 +110,8 @@ def compile_model(
     saved = save_executable(built.executable, output)
     headers = [str(write_header(saved.parent))] if header else []
     is_compared = not computed.is_float32 and chosen.key == detect().key
-    found = accuracy_of_build(split.whole, built, chosen) if is_compared and split.whole is not None else None
+    with working("comparing with float32"):
+        found = accuracy_of_build(split.whole, built, chosen) if is_compared and split.whole is not None else None
     signature = built.executable.signature
     origins = Counter(str(task.origin) for task in built.tasks)
     if as_json:

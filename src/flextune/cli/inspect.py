@@ -55,6 +55,7 @@ def inspect(
     """
     from flextune.cli.inputs import check_output, read_dims, read_shapes, read_target, read_values
     from flextune.cli.models import read_split
+    from flextune.cli.working import working
     from flextune.lowering.precision.precision import Precision
     from flextune.optimization.hybrid import Lowering
 
@@ -65,9 +66,10 @@ def inspect(
     shapes, dims, values = read_shapes(shape), read_dims(dim), read_values(value)
     tracked = _tracked(model, shapes, dims, values)
     try:
-        split = read_split(
-            model, shapes, lowering, only_own, values=values, dims=dims if tracked is None else tracked.dims
-        )
+        with working(f"importing {model}"):
+            split = read_split(
+                model, shapes, lowering, only_own, values=values, dims=dims if tracked is None else tracked.dims
+            )
     except ModelError as error:
         if tracked is None:
             raise

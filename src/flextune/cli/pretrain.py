@@ -29,6 +29,7 @@ def pretrain(
 ) -> None:
     """Learn a cost model from the records of all workloads; tuning of others starts from it with --pretrained."""
     from flextune.cli.inputs import check_output, database_path, read_target, require_known
+    from flextune.cli.working import working
     from flextune.cost.pretrained import LOSSES
     from flextune.cost.pretrained import pretrain as learned
     from flextune.cost.pretrained_file import save_model
@@ -40,11 +41,14 @@ def pretrain(
     machine, path = read_target(target), database_path(db)
     file = out or default_file(path)
     check_output(file, path)
-    with open_database(path, must_exist=True) as database:
-        recorded = recorded_tasks(database.records(), machine)
-    model = learned(recorded.tasks, machine.key, loss)
-    save_model(model, file)
-    correlation = held_out_correlation(recorded.tasks, machine.key, loss)
+    with working(f"reading {path}") as work:
+        with open_database(path, must_exist=True) as database:
+            recorded = recorded_tasks(database.records(), machine)
+        work.now(f"learning from {len(recorded.tasks)} workloads")
+        model = learned(recorded.tasks, machine.key, loss)
+        save_model(model, file)
+        work.now("checking on workloads that are left out")
+        correlation = held_out_correlation(recorded.tasks, machine.key, loss)
     if as_json:
         training = model.training
         print_json(

@@ -43,12 +43,13 @@ def export_records(
 ) -> None:
     """Write records to FILE, replacing it."""
     from flextune.cli.inputs import check_output, database_path
+    from flextune.cli.working import working
     from flextune.database.store import open_database
 
     _need_format(format)
     path = database_path(db)
     check_output(file, path)
-    with open_database(path, must_exist=True) as database:
+    with working(f"reading {path}"), open_database(path, must_exist=True) as database:
         count = _export(database, file, format, workload, target)
     if as_json:
         print_json({"db": path, "file": str(file), "exported": count})
@@ -60,13 +61,14 @@ def export_records(
 def import_records(file: _File, format: _Format = _JSONL, db: DatabasePath = None, as_json: Json = False) -> None:
     """Add the records of FILE. Damaged lines of JSON Lines are reported with their number and skipped."""
     from flextune.cli.inputs import database_path
+    from flextune.cli.working import working
     from flextune.database.exchange import import_table
     from flextune.database.jsonl import import_jsonl
     from flextune.database.store import open_database
 
     _need_format(format)
     path = database_path(db)
-    with open_database(path) as database:
+    with working(f"reading {file}"), open_database(path) as database:
         report = import_jsonl(database, file) if format == _JSONL else import_table(database, file)
     if report.damaged and not (report.imported or report.duplicates or report.decisions):
         raise UsageError(

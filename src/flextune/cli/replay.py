@@ -94,10 +94,9 @@ def best_record(records: Sequence[TuningRecord], workload: str) -> TuningRecord:
 def of_this(records: Sequence[TuningRecord], workload: str) -> list[TuningRecord]:
     """The records of a workload, named as the records or `show` name it, or in any way that `parse_workload` takes."""
     from flextune.workload.parse import parse_workload
-    from flextune.workload.readable import readable_name
 
     named = [record for record in records if record.workload == workload]
-    named = named or [record for record in records if readable_name(record.workload, record.body) == workload]
+    named = named or [record for record in records if record.name == workload]
     if named:
         return named
     key = parse_workload(workload).key

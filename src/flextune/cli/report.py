@@ -30,6 +30,7 @@ def report(
     from datetime import UTC, datetime
 
     from flextune.cli.inputs import check_output, database_path
+    from flextune.cli.working import working
     from flextune.database.store import open_database
     from flextune.report.bounds import task_bounds
     from flextune.report.contents import read_contents
@@ -39,9 +40,11 @@ def report(
 
     path = database_path(db)
     check_output(output, path)
-    with open_database(path, must_exist=True) as database:
-        contents = read_contents(database, what)
-    sizes = space_sizes(contents.tasks) if spaces else {}
-    text = page(Subject(contents, task_bounds(contents.tasks), sizes), datetime.now(UTC))
+    with working(f"reading {path}") as work:
+        with open_database(path, must_exist=True) as database:
+            contents = read_contents(database, what)
+        work.now("making the page")
+        sizes = space_sizes(contents.tasks) if spaces else {}
+        text = page(Subject(contents, task_bounds(contents.tasks), sizes), datetime.now(UTC))
     output.write_text(text, encoding="utf-8")
     print(f"{output}: {contents.trials} trials of {len(contents.tasks)} tasks, {len(text) / 1e6:.1f} MB")

@@ -198,17 +198,19 @@ def _tune_model(path: Path, shapes: Mapping[str, tuple[int, ...]], asked: ModelR
 def _tune_ranges(text: str, request: Request, as_json: bool) -> None:
     """A workload with ranges of sizes: several schedules, and which of them a size gets."""
     from flextune.cli.inputs import database_path, read_target
-    from flextune.cli.show import decision_lines
+    from flextune.cli.show_decisions import decision_lines
     from flextune.cli.tune_symbolic import decision_facts
+    from flextune.cli.working import working
     from flextune.interface import tune_ranges
 
-    found = tune_ranges(
-        text,
-        request.budget,
-        database=database_path(request.db),
-        target=read_target(request.target),
-        search=request.search(),
-    )
+    with working(f"tuning {text}"):
+        found = tune_ranges(
+            text,
+            request.budget,
+            database=database_path(request.db),
+            target=read_target(request.target),
+            search=request.search(),
+        )
     if as_json:
         print_json(decision_facts(found))
     else:
@@ -232,7 +234,7 @@ def _tune_workload(text: str, request: Request, as_json: bool) -> None:
         with open_database(database_path(request.db)) as database, LiveView(budget, str(workload), scale=scale) as view:
             result = tune_within(budget, workload, target, database, search, (view,), runner)
     print_json(result.to_dict()) if as_json else print(_report(result))
-    end_with(result.interrupted, result.best is not None, view)
+    end_with(result.interrupted, result.best is not None, view, kept(result.db, view))
 
 
 def _report(result: TuningResult) -> str:
@@ -255,12 +257,25 @@ def _worse(result: TuningResult) -> str:
     return "slower than" if result.scale.is_time else "the cost of"
 
 
-def end_with(interrupted: bool, found: bool, view: LiveView) -> None:
-    """Raises what makes the exit code 1: an interrupted run, or one in which nothing ran."""
+def kept(db: str, view: LiveView, model: Path | None = None) -> str:
+    """What an interrupted run leaves behind, and how to go on."""
+    measured = view.progress.measured
+    if not measured:
+        return f"interrupted before the first trial; {db} is as it was, the same command begins again"
+    use = "" if model is None else f", `flextune compile {model} --db {db} -o FILE` builds the best so far"
+    return (
+        f"interrupted; all {measured} trials of this run are kept in {db}: the same command goes on from there, "
+        f"`flextune show --db {db}` prints them{use}"
+    )
+
+
+def end_with(interrupted: bool, found: bool, view: LiveView, kept: str) -> None:
+    """Raises what makes the exit code 1: an interrupted run, of which it says what is `kept`, or one in which nothing
+    ran."""
     from flextune.cli.live import failure_lines
 
     if interrupted:
-        raise FlextuneError("interrupted; every finished trial is recorded, the same command goes on from there")
+        raise FlextuneError(kept)
     if not found:
         reason = next(iter(failure_lines(view.progress)), "no trial within the budget")
         raise FlextuneError(f"no candidate ran: {reason.strip()}; see `flextune show` for all failures")

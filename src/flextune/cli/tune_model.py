@@ -11,9 +11,10 @@ from flextune.cli.inputs import database_path, read_target
 from flextune.cli.live import LiveView
 from flextune.cli.models import read_split, runtime_line
 from flextune.cli.output import JsonValue, print_json, rate, seconds, table
-from flextune.cli.tune import ModelRequest, end_with
+from flextune.cli.tune import ModelRequest, end_with, kept
 from flextune.cli.tune_symbolic import symbolic_facts, symbolic_report
 from flextune.database.store import open_database
+from flextune.errors import FlextuneError
 from flextune.interface import optimize_parts
 from flextune.lowering.precision.precision import Precision
 from flextune.measure.launcher import Interpreter
@@ -21,6 +22,7 @@ from flextune.optimization.hybrid import Lowering, OptimizedSplit
 from flextune.optimization.model import OptimizedModel
 from flextune.plan.partition import Partition
 from flextune.target.peaks import Peaks, peaks_of
+from flextune.tuning.events import Phase, PhaseBegan
 from flextune.tuning.result import TuningResult
 
 _TASKS_SHOWN = 20
@@ -37,10 +39,18 @@ def tune_model(
     target, db, search = read_target(request.target), database_path(request.db), request.search()
     precision.check(target)
     lowering = Lowering(target, asked.without, precision)
-    split = read_split(path, shapes, lowering, asked.only_own, asked.providers, asked.values, asked.dims)
-    count = sum(len(partition.tasks) for partition in split.parts.own)
-    with open_database(db) as database, LiveView(request.budget, f"{path}: {count} tasks") as view:
-        found = optimize_parts(split, target, request.budget, database, search, (view,), asked.began, interpreter)
+    with LiveView(request.budget, str(path), began=asked.began, phases=tuple(Phase)) as view:
+        try:
+            view(PhaseBegan(Phase.IMPORT))
+            split = read_split(path, shapes, lowering, asked.only_own, asked.providers, asked.values, asked.dims)
+            if split.model.dims:
+                view(PhaseBegan(Phase.TRIALS))  # of ranges of sizes, which tell no events
+            with open_database(db) as database:
+                found = optimize_parts(
+                    split, target, request.budget, database, search, (view,), asked.began, interpreter
+                )
+        except KeyboardInterrupt:
+            raise FlextuneError(kept(db, view, path)) from None
     if found.symbolic is not None:
         print_json(symbolic_facts(str(path), found.symbolic, db)) if as_json else print(
             symbolic_report(str(path), found.symbolic, db)
@@ -54,7 +64,12 @@ def tune_model(
     ]
     print_json(_facts(str(path), found, results)) if as_json else print(_whole_report(str(path), found, results))
     tasks = [task for part in found.parts for task in part.tasks.tasks]
-    end_with(found.shipment is None, not tasks or any(math.isfinite(task.best_secs) for task in tasks), view)
+    end_with(
+        found.shipment is None,
+        not tasks or any(math.isfinite(task.best_secs) for task in tasks),
+        view,
+        kept(db, view, path),
+    )
 
 
 def _facts(path: str, found: OptimizedSplit, results: Sequence[TuningResult]) -> dict[str, JsonValue]:

@@ -6,7 +6,7 @@ import json
 import statistics
 
 from flextune.cli.output import JsonValue, seconds, table
-from flextune.cli.show import decision_lines
+from flextune.cli.show_decisions import decision_lines
 from flextune.optimization.symbolic import AtSizes, SymbolicResult
 from flextune.trial.variants_decision import VariantsDecision
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from flextune.csp.assignment import Assignment
+from flextune.database.overview import TaskOverview, overviews_of
 from flextune.trial.decision import Decision
 from flextune.trial.record import TuningRecord
 
@@ -61,6 +62,15 @@ class Database(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release files and connections. Using the database afterwards is an error."""
+
+    def overviews(
+        self, workload_key: str | None = None, target_key: str | None = None, causes: bool = False
+    ) -> list[TaskOverview]:
+        """What `records` would say in short, of each workload, target and unit; with `causes` also why some failed.
+
+        A storage that can tell without reading all of them does so.
+        """
+        return overviews_of(self.records(workload_key, target_key), causes)
 
     def commit(self, record: TuningRecord) -> bool:
         """Store one record; False when this very record is stored already."""

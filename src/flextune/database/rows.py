@@ -124,35 +124,39 @@ class RowReader:
             whole = records_table.c
             columns = (whole.id, whole.candidate, whole.status, whole.secs, whole.record.label("text"))
             query = sql.select(sql.literal(0).label("era"), sql.null().label("context"), *columns)
-            forms.append(query.where(*_of_task(records_table, workload_key, target_key)))
+            forms.append(query.where(*of_task(records_table, workload_key, target_key)))
         if has_trials:
             trial = trials_table.c
             columns = (trial.id, trial.candidate, trial.status, trial.secs, trial.own.label("text"))
             query = sql.select(sql.literal(1).label("era"), trial.context, *columns)
-            asked = _of_task(contexts_table, workload_key, target_key)
+            asked = of_task(contexts_table, workload_key, target_key)
             contexts = sql.select(contexts_table.c.id).where(*asked)
             forms.append(query.where(trial.context.in_(contexts)) if asked else query)
         return sql.union_all(*forms).subquery()
 
+    def common(self, number: int, text: object) -> CommonPart | None:
+        """The row of `contexts` of this number; None, and a warning, for one that is damaged."""
+        return _unless_damaged(lambda: self._checked(CommonPart, contexts_table, number, text, trials_table, "context"))
+
+    def record(self, common: CommonPart, number: int, text: object) -> TuningRecord | None:
+        """The row of `trials` of this number; None, and a warning, for one that is damaged."""
+        return _unless_damaged(lambda: self.parsed(common.record, trials_table, number, text))
+
     def _readable(self, connection: sql.Connection, rows: Iterable[Row]) -> Iterator[TuningRecord]:
         commons: dict[int, CommonPart | None] = {}
         for row in rows:
-            try:
-                if row.context is None:
-                    yield self.parsed(TuningRecord.from_json, records_table, row.id, row.text)
-                    continue
+            if row.context is None:
+                found = self._whole(row)
+            else:
                 if row.context not in commons:
-                    commons[row.context] = None
-                    commons[row.context] = self._common(connection, row.context)
+                    commons[row.context] = self.common(row.context, _text_of(connection, row.context))
                 common = commons[row.context]
-                if common is not None:
-                    yield self.parsed(common.record, trials_table, row.id, row.text)
-            except DatabaseError as error:
-                warnings.warn(f"left out: {error}", stacklevel=5)
+                found = None if common is None else self.record(common, row.id, row.text)
+            if found is not None:
+                yield found
 
-    def _common(self, connection: sql.Connection, number: int) -> CommonPart:
-        text = connection.execute(sql.select(contexts_table.c.common).where(contexts_table.c.id == number)).scalar()
-        return self._checked(CommonPart, contexts_table, number, text, trials_table, "context")
+    def _whole(self, row: Row) -> TuningRecord | None:
+        return _unless_damaged(lambda: self.parsed(TuningRecord.from_json, records_table, row.id, row.text))
 
     def _checked(
         self, parse: Callable[[str], Parsed], table: sql.Table, row_id: int, text: object, removed: sql.Table, by: str
@@ -167,7 +171,19 @@ class RowReader:
             ) from error
 
 
-def _of_task(table: sql.Table, workload_key: str | None, target_key: str | None) -> list[sql.ColumnElement[bool]]:
+def _unless_damaged(read: Callable[[], Parsed]) -> Parsed | None:
+    try:
+        return read()
+    except DatabaseError as error:
+        warnings.warn(f"left out: {error}", stacklevel=6)
+        return None
+
+
+def _text_of(connection: sql.Connection, context: int) -> object:
+    return connection.execute(sql.select(contexts_table.c.common).where(contexts_table.c.id == context)).scalar()
+
+
+def of_task(table: sql.Table, workload_key: str | None, target_key: str | None) -> list[sql.ColumnElement[bool]]:
     asked = ((table.c.workload_key, workload_key), (table.c.target_key, target_key))
     return [column == key for column, key in asked if key is not None]
 

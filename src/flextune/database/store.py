@@ -11,6 +11,8 @@ import sqlalchemy as sql
 from flextune.database.database import D, Database
 from flextune.database.engine import checked_version, file_engine, server_engine, upgrade
 from flextune.database.faults import storage_faults
+from flextune.database.overview import TaskOverview
+from flextune.database.overview_reader import OverviewReader
 from flextune.database.rows import RowReader, RowWriter, record_rows
 from flextune.database.schema import VERSION, decisions_table, records_table, trials_table
 from flextune.errors import DatabaseError, NoDatabaseError, UsageError
@@ -52,9 +54,9 @@ class SqlDatabase(Database):
         self.name = name
         self._version = version
         with storage_faults(name):
-            has_whole = records_table.name in self._tables
-        self._reader = RowReader(name, has_whole)
-        self._writer = RowWriter(engine, has_whole)
+            self._has_whole = records_table.name in self._tables
+        self._reader = RowReader(name, self._has_whole)
+        self._writer = RowWriter(engine, self._has_whole)
 
     def commit_all(self, records: Iterable[TuningRecord]) -> int:
         rows = [record_rows(record) for record in records]
@@ -66,6 +68,14 @@ class SqlDatabase(Database):
     def records(self, workload_key: str | None = None, target_key: str | None = None) -> list[TuningRecord]:
         with storage_faults(self.name), collection_put_off(), self._engine.connect() as connection:
             return self._reader.records(connection, workload_key, target_key, self._has(trials_table))
+
+    def overviews(
+        self, workload_key: str | None = None, target_key: str | None = None, causes: bool = False
+    ) -> list[TaskOverview]:
+        if self._has_whole or not self._has(trials_table):  # of an older version: what there is is read
+            return super().overviews(workload_key, target_key, causes)
+        with storage_faults(self.name), collection_put_off(), self._engine.connect() as connection:
+            return OverviewReader(self._reader, connection).overviews(workload_key, target_key, causes)
 
     def best(self, workload_key: str, target_key: str) -> TuningRecord | None:
         with storage_faults(self.name), self._engine.connect() as connection:

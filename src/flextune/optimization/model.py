@@ -36,7 +36,7 @@ from flextune.platforms.estimator import TargetEstimator
 from flextune.target.target import Target
 from flextune.trial.decision import Decision, GroupDecision
 from flextune.trial.record import Evidence, TuningRecord
-from flextune.tuning.events import Callback
+from flextune.tuning.events import Callback, Event, ModelTimed, Phase, PhaseBegan
 from flextune.tuning.loop import provenance
 from flextune.tuning.selection import Circumstances, Selection
 from flextune.tuning.task_search import TaskSearch, TuningTask
@@ -123,6 +123,12 @@ class _Run:
     """What measures kernels."""
     started: float
     """A moment of `time.perf_counter`, from which the budget counts."""
+    callbacks: Sequence[Callback] = ()
+    """Told of every event."""
+
+    def tell(self, event: Event) -> None:
+        for callback in self.callbacks:
+            callback(event)
 
     @property
     def elapsed_secs(self) -> float:
@@ -163,16 +169,18 @@ def optimize_model(
             models = started_here.enter_context(local_models(partition, target, options.budget.minutes, interpreter))
         if runner is None:
             runner = started_here.enter_context(local_runner(options.measure, target, interpreter))
-        return _optimized(
-            partition, _Run(target, options, database, Contest(target, models), runner, started), callbacks
-        )
+        run = _Run(target, options, database, Contest(target, models), runner, started, tuple(callbacks))
+        return _optimized(partition, run)
 
 
-def _optimized(partition: Partition, run: _Run, callbacks: Sequence[Callback]) -> OptimizedModel:
+def _optimized(partition: Partition, run: _Run) -> OptimizedModel:
     """The steps of a run, in their order."""
     options, database, whole = run.options, run.database, partition
+    name = partition.model.name
+    run.tell(PhaseBegan(Phase.DEFAULT_BUILD, name))
     default, build_secs = _default_build(partition, run)
     run_secs = default.opened.run_secs()
+    run.tell(PhaseBegan(Phase.LAYOUTS, name))
     laid_out = _laid_out(partition, default, run, build_secs)
     partition, first = laid_out.partition, [] if laid_out.decision is None else [laid_out.decision]
     database.decide(first)
@@ -181,13 +189,18 @@ def _optimized(partition: Partition, run: _Run, callbacks: Sequence[Callback]) -
     selection = Selection.of(groups, _outside(partition, groups), TargetEstimator(run.target, options.peaks))
     tasks = model_tasks(partition, selection, in_place)
     ahead = _AfterTrials(options, selection, len(partition.tasks), build_secs, run_secs, run.elapsed_secs)
-    tuned = tune_tasks(tasks, run.target, options, database, callbacks, selection.weights, ahead.kept_secs, run.runner)
+    run.tell(ModelTimed(name, run_secs, tuple((task.name, task.count) for task in partition.tasks)))
+    tuned = tune_tasks(
+        tasks, run.target, options, database, run.callbacks, selection.weights, ahead.kept_secs, run.runner
+    )
     if tuned.interrupted or not tuned.searches:
         failures = run.contest.failures
         return OptimizedModel(tuned, tuple(first), None, False, math.inf, math.inf, run.elapsed_secs, failures)
+    run.tell(PhaseBegan(Phase.FINALISTS, name))
     contenders, decisions = _choose(partition, run, selection, tuned, build_secs)
     others = [each for each in (laid_out.contender, *contenders) if each is not default and not each.failed]
     candidates = [default, *others]
+    run.tell(PhaseBegan(Phase.COMPARISON, name))
     found = _compared(candidates, run.deadline() - time.perf_counter(), run_secs)
     is_cut = found.is_cut or not (others or run.contest.failures)
     last = None if is_cut else verdict(whole, run.target, found, options.peaks, run.contest.failures)

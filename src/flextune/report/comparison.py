@@ -59,6 +59,27 @@ def compare(records: Sequence[TuningRecord]) -> Comparison:
     return Comparison(best, before, after, before.secs / after.secs)
 
 
+def how_sure(found: Comparison, candidates: int) -> str:
+    """What a comparison rests on, of a task of which so many candidates were tried."""
+    if found.best is None:
+        return "nothing ran"
+    if candidates == 1:
+        return "only the default was tried"
+    if found.before is None or found.after is None:
+        return "the default was not timed in the same way"
+    if found.before.key == found.after.key:
+        return "the default is the best"
+    if not found.rounds:
+        return "each timed alone: could be chance"
+    where = f"inside {found.best.model}" if found.best.evidence is Evidence.IN_MODEL else "in turns"
+    rounds = "1 round" if found.rounds == 1 else f"{found.rounds} rounds"
+    if found.interval is None:
+        return f"{where}, {rounds}: no interval"
+    covered = f", interval covers {found.interval.coverage:.0%}" if found.interval.coverage < CONFIDENCE else ""
+    clear = "clear" if found.interval.low > 1 else "not shown to be faster"
+    return f"{clear}: {where}, {rounds}{covered}"
+
+
 def _pair(records: Sequence[TuningRecord], first: str, second: str) -> tuple[TuningRecord | None, TuningRecord | None]:
     """The latest records of two candidates; None for one that did not run."""
     latest = {record.key: record for record in records if record.key in (first, second)}

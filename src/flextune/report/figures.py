@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from flextune.quantities import Scale, amount, rate
 from flextune.report.bounds import TaskBound
+from flextune.report.choices import choices
 from flextune.report.html import escape
 from flextune.report.limits import clipped
-from flextune.report.subject import choices
 from flextune.report.task_history import TaskHistory, TrialPoint
 from flextune.trial.record import TuningRecord
 

@@ -6,10 +6,9 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flextune.database.exchange import configuration
-from flextune.errors import UsageError
 from flextune.quantities import amount
 from flextune.report.bounds import Bounds
+from flextune.report.choices import choices
 from flextune.report.contents import Contents
 from flextune.report.task_history import TaskHistory
 from flextune.trial.decision import GroupDecision
@@ -68,13 +67,3 @@ class Subject:
         }
         used = self.group_of
         return [task for task in programs if key_of(task) in used or key_of(task) not in considered]
-
-
-def choices(record: TuningRecord) -> str:
-    """The values of a schedule's variables, or of an objective's parameters."""
-    if not record.of_objective:
-        return record.assignment
-    try:
-        return " ".join(f"{name}={value}" for name, value in configuration(record).items())
-    except UsageError:  # parameters of an earlier form
-        return record.assignment

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from flextune.report.comparison import Comparison, compare
 from flextune.report.importance import Importance, importances
 from flextune.trial.cause import failure_text
-from flextune.trial.record import OBJECTIVE, Evidence, TuningRecord, is_of_objective
-from flextune.workload.readable import readable_name
+from flextune.trial.record import Evidence, TuningRecord
 
 _STILL_IMPROVING = 0.2
 """A task still improves when its best came in so much of its trials at the end."""
@@ -71,7 +70,7 @@ class TaskHistory:
         alike = [record for record in ran if tuple(record.assigned) == names and record.trace == records[0].trace]
         rows = [[record.assigned[name] for name in names] for record in alike]
         return cls(
-            name=_name(records[0]),
+            name=records[0].name,
             records=tuple(records),
             points=tuple(_points(records)),
             comparison=compare(records),
@@ -88,6 +87,15 @@ class TaskHistory:
     @property
     def workload_key(self) -> str:
         return self.first.workload_key
+
+    @property
+    def models(self) -> frozenset[str]:
+        """Inside of which it was timed."""
+        return frozenset(record.model for record in self.records if record.model)
+
+    def has_record(self, beginning: str) -> bool:
+        """Whether the key of one of its records begins so."""
+        return any(record.key.startswith(beginning) for record in self.records)
 
     @property
     def of_objective(self) -> bool:
@@ -127,12 +135,6 @@ def task_histories(records: Sequence[TuningRecord]) -> list[TaskHistory]:
     for record in records:
         groups.setdefault((record.workload_key, record.target_key, record.scale), []).append(record)
     return [TaskHistory.of(group) for group in groups.values()]
-
-
-def _name(record: TuningRecord) -> str:
-    if is_of_objective(record.workload):
-        return record.workload.removeprefix(OBJECTIVE)
-    return readable_name(record.workload, record.body)
 
 
 def _points(records: Sequence[TuningRecord]) -> Iterator[TrialPoint]:

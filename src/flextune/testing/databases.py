@@ -13,18 +13,22 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from flextune.csp.assignment import Assignment
 from flextune.database.database import Database
+from flextune.database.overview import overviews_of
 from flextune.database.store import open_database
 from flextune.plan.alternative import FUSED, PARTS, Alternative
 from flextune.plan.layouts.layout_assignment import LayoutAssignment
+from flextune.quantities import MEASURED_SECONDS, CostOrigin, Scale, Unit
 from flextune.trial.decision import (
     AlternativeTime,
     Decision,
@@ -34,6 +38,7 @@ from flextune.trial.decision import (
     Shipped,
     Verdict,
 )
+from flextune.trial.evidence import best_record
 from flextune.trial.measurement import Status
 from flextune.trial.record import Evidence, TuningRecord
 
@@ -214,6 +219,24 @@ class DatabaseSuite(ABC):
             expected = (Assignment.parse("tile=4,unroll=1"), Assignment.parse("tile=2,unroll=1"))
             assert database.measured(WORKLOAD, TARGET) == expected
 
+    def test_overviews_say_what_the_records_say(self, tmp_path: Path) -> None:
+        rng = random.Random(3)
+        with self.open(tmp_path) as database:
+            for _ in range(12):
+                database.commit_all(_history(rng))
+                records = database.records()
+                found = database.overviews(causes=True)
+                assert found == overviews_of(records, causes=True)
+                for each in found:
+                    alike = (each.workload_key, each.first.scale)
+                    own = [record for record in records if (record.workload_key, record.scale) == alike]
+                    assert best_record(each.deciding) == best_record(own)
+                    assert each.deciding[0] == own[0]
+                    assert each.deciding[-1] == own[-1]
+                    assert each.failed == sum(not last.measurement.ok for last in {r.key: r for r in own}.values())
+                    assert each in database.overviews(each.workload_key, TARGET, causes=True)
+            assert database.overviews("unknown") == []
+
     def test_several_processes_write_at_once(self, tmp_path: Path) -> None:
         writers = [_Writer(self, tmp_path, seed, self.records_per_writer) for seed in range(self.writers)]
         acknowledged = [writer.wait() for writer in writers]
@@ -233,6 +256,22 @@ class DatabaseSuite(ABC):
             assert found == [_numbered(0, n) for n in range(len(found))]
             assert acknowledged <= len(found) <= acknowledged + 1
             assert database.commit(example_record(7, seed=9))
+
+
+def _history(rng: random.Random) -> list[TuningRecord]:
+    """Some trials of two workloads, perhaps with a comparison after them; candidates and times occur again."""
+    workload = rng.choice(("a", "b"))
+    count = rng.randint(1, 6)
+    trials = [
+        example_record(rng.randint(1, 5), rng.choice((None, 0.1, 0.2, 0.3)), workload, seed=rng.randint(0, 99))
+        for _ in range(count)
+    ]
+    compared = [
+        example_record(rng.randint(1, 5), rng.choice((None, 0.15, 0.2)), workload, evidence=Evidence.FINALIST, seed=n)
+        for n in range(rng.choice((0, 3)))
+    ]
+    scale = rng.choice((MEASURED_SECONDS, Scale(Unit.INSTRUCTIONS, CostOrigin.SIMULATED)))
+    return [replace(record, unit=scale.unit, origin=scale.origin) for record in (*trials, *compared)]
 
 
 class _Writer:

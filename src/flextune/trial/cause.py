@@ -31,4 +31,9 @@ def cause(error: str) -> str:
 
 def failure_text(measurement: Measurement) -> str:
     """What a failure is grouped by: its status and cause."""
-    return f"{measurement.status}: {cause(measurement.error)}" if measurement.error else str(measurement.status)
+    return failure_of(measurement.status, measurement.error)
+
+
+def failure_of(status: str, error: str) -> str:
+    """The same for who has only these."""
+    return f"{status}: {cause(error)}" if error else str(status)

@@ -20,6 +20,7 @@ from flextune.quantities import CostOrigin, Scale, Unit
 from flextune.trial.format_1 import FORMAT_1, NAMES_1, migrated_record
 from flextune.trial.measurement import Candidate, Measurement, Status, candidate_key
 from flextune.trial.record_check import check_objective, check_program
+from flextune.workload.readable import readable_name
 
 RECORD_FORMAT = 2
 OBJECTIVE = "objective:"
@@ -200,6 +201,11 @@ class TuningRecord:
     def of_objective(self) -> bool:
         """Whether this is a trial of an objective and not of a tensor program."""
         return is_of_objective(self.workload)
+
+    @property
+    def name(self) -> str:
+        """Of what was measured, as a person knows it."""
+        return self.workload.removeprefix(OBJECTIVE) if self.of_objective else readable_name(self.workload, self.body)
 
     @property
     def key(self) -> str:

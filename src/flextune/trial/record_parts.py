@@ -13,9 +13,11 @@ from typing import Any
 
 from flextune.csp.assignment import Assignment
 from flextune.errors import UsageError
+from flextune.quantities import CostOrigin, Scale, Unit
 from flextune.trial.record import (
     RECORD_FORMAT,
     REQUIRED_FIELDS,
+    Evidence,
     TuningRecord,
     check_names,
     checked_field,
@@ -83,6 +85,22 @@ class CommonPart:
         self._known = [self._codes.get(name, ()) for name in variables]
         if not self._is_of_objective:
             check_program(self._fields["workload"], self._fields["body"])
+
+    @property
+    def task(self) -> tuple[object, ...]:
+        """What records have in common that may be compared: workload, target, and what their numbers count."""
+        unit, origin = self._fields.get("unit", Unit.SECONDS), self._fields.get("origin", CostOrigin.MEASURED)
+        return self._fields["workload_key"], self._fields["target_key"], Scale(Unit(unit), CostOrigin(origin))
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the times of the records stand for."""
+        return Evidence(self._fields.get("evidence", Evidence.TRIAL))
+
+    @property
+    def model(self) -> str:
+        """The model inside of which they were measured; empty otherwise."""
+        return str(self._fields.get("model", ""))
 
     def record(self, text: str) -> TuningRecord:
         """The record with this own part."""

@@ -15,7 +15,7 @@ from flextune.target.kinds import scale_of
 from flextune.target.target import Target
 from flextune.trial.record import Provenance, installed_versions
 from flextune.tuning.description import check_target
-from flextune.tuning.events import Callback
+from flextune.tuning.events import Callback, Phase
 from flextune.tuning.result import TuningResult
 from flextune.tuning.task_search import TaskSearch, TuningTask, peak_flops
 from flextune.tuning.tune_options import TuneOptions
@@ -54,10 +54,12 @@ def tune_workload(
 def spend_budget(run: TuningRun, search: TaskSearch) -> None:
     """The loop itself."""
     budget = run.options.budget
+    run.begin(Phase.TRIALS)
     while run.secs_left > _FINAL_SECS and (left := budget.trials_left(search.trials)) and not search.exhausted:
         if budget.out_of_patience(search.trials_without_gain):
             break
         run.play_round(search, _FINAL_SECS, left)
+    run.begin(Phase.FINALISTS)
     run.compare_finalists(search)
 
 

@@ -7,7 +7,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from flextune.trial.cause import failure_text
-from flextune.tuning.events import Event, FinalistMeasured, TaskOpened, TrialMeasured
+from flextune.tuning.events import (
+    Event,
+    FinalistMeasured,
+    ModelTimed,
+    Phase,
+    PhaseBegan,
+    RoundFinished,
+    TaskOpened,
+    TrialMeasured,
+)
 
 
 @dataclass(slots=True)
@@ -23,7 +32,7 @@ class TaskProgress:
     trials: int = 0
     """All trials, recorded ones included."""
     first_secs: float = math.inf
-    """The first time measured in this run."""
+    """What the default takes, or else the first time that was measured."""
     best_secs: float = math.inf
     """The best time, recorded ones included."""
 
@@ -40,20 +49,39 @@ class Progress:
     """Trials of this run."""
     failed: int = 0
     """Those of them that are not ok."""
-    comparing: bool = False
-    """Whether finalists are being compared."""
+    phase: Phase | None = None
+    """What the run is at."""
+    model: str = ""
+    """The model that the phase is about."""
+    timed: ModelTimed | None = None
+    """The model with default schedules, once it was timed."""
     current: str = ""
     """The task of the last event."""
 
     def __call__(self, event: Event) -> None:
-        self.current = event.task
-        if isinstance(event, TaskOpened):
-            recorded, best_secs = event.recorded, event.best_secs
-            self.tasks[event.task] = TaskProgress(event.task, event.space_size, recorded, recorded, best_secs=best_secs)
+        if isinstance(event, PhaseBegan):
+            self.phase, self.model = event.phase, event.model or self.model
+        elif isinstance(event, ModelTimed):
+            self.timed = event
+        elif isinstance(event, TaskOpened):
+            self.tasks[event.task] = TaskProgress(
+                event.task, event.space_size, event.recorded, event.recorded, event.default_secs, event.best_secs
+            )
         elif isinstance(event, TrialMeasured):
             self._count(event)
-        elif isinstance(event, FinalistMeasured):
-            self.comparing = True
+        if isinstance(event, TaskOpened | TrialMeasured | RoundFinished | FinalistMeasured):
+            self.current = event.task
+
+    @property
+    def expected_secs(self) -> float | None:
+        """Of the whole model with the best schedules so far, if it gains what its kernels gain alone."""
+        if self.timed is None:
+            return None
+        called = [(self.tasks[name], count) for name, count in self.timed.calls if name in self.tasks]
+        known = [(task, count) for task, count in called if math.isfinite(task.first_secs)]
+        before = sum(count * task.first_secs for task, count in known)
+        after = sum(count * min(task.first_secs, task.best_secs) for task, count in known)
+        return self.timed.default_secs * after / before if before > 0 else None
 
     @property
     def recorded(self) -> int:

@@ -14,7 +14,7 @@ from flextune.measure.runner import Runner
 from flextune.platforms import platform_registry
 from flextune.target.target import Target
 from flextune.tuning.description import check_target
-from flextune.tuning.events import Callback
+from flextune.tuning.events import Callback, Phase
 from flextune.tuning.loop import provenance
 from flextune.tuning.result import TaskResult
 from flextune.tuning.scheduler import TaskState, expected_gain, next_task, shares
@@ -97,6 +97,7 @@ def share_budget(
 
     Opened tasks are added to `searches` as they come, so that an interrupted run knows them.
     """
+    run.begin(Phase.TRIALS)
     final_secs = _final_secs(run, len(tasks))
 
     def reserved() -> float:
@@ -118,6 +119,7 @@ def share_budget(
         run.play_round(by_name[name], reserve_secs, left, transfer.hints(by_name[name], searches))
     if reserve is not None:
         return
+    run.begin(Phase.FINALISTS)
     for search in sorted(searches, key=_model_secs, reverse=True):
         if run.secs_left > 0:
             run.compare_finalists(search)

@@ -17,7 +17,16 @@ from flextune.target.target import Target
 from flextune.trial.measurement import Candidate, Measurement
 from flextune.trial.record import Provenance
 from flextune.tuning.callbacks import RecordWriter
-from flextune.tuning.events import Callback, Event, FinalistMeasured, RoundFinished, TaskOpened, TrialMeasured
+from flextune.tuning.events import (
+    Callback,
+    Event,
+    FinalistMeasured,
+    Phase,
+    PhaseBegan,
+    RoundFinished,
+    TaskOpened,
+    TrialMeasured,
+)
 from flextune.tuning.interruption import Interruption, noticed_interruption
 from flextune.tuning.task_search import TaskSearch, TuningTask, mean_secs
 from flextune.tuning.tune_options import TuneOptions
@@ -85,8 +94,13 @@ class TuningRun:
             with collection_put_off():
                 records = self._database.records(task.workload.key, self._target.key)
                 search.recall(record for record in records if record.scale == self.scale)
-        self._notify(TaskOpened(task.name, space.solutions.count, search.recorded, search.best_secs))
+        known = (search.recorded, search.best_secs, search.default_secs)
+        self._notify(TaskOpened(task.name, space.solutions.count, *known))
         return search
+
+    def begin(self, phase: Phase) -> None:
+        """Tells the watchers what comes."""
+        self._notify(PhaseBegan(phase))
 
     def play_round(
         self, search: TaskSearch, reserve_secs: float = 0.0, trials: int = 2**31, hints: Sequence[Assignment] = ()

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+from contextlib import suppress
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from flextune.cli.live import LiveView, failure_lines, summary
+import flextune
+from flextune.cli.live import LiveView, failure_lines, share_done, summary
+from flextune.cli.working import Ticker, Working, working
 from flextune.csp import Assignment
+from flextune.database.store import open_database
 from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.measurement import Candidate, Measurement, Status
 from flextune.tuning.budget import Budget
-from flextune.tuning.events import Event, FinalistMeasured, TaskOpened, TrialMeasured
+from flextune.tuning.events import Event, ModelTimed, Phase, PhaseBegan, TaskOpened, TrialMeasured
 from flextune.tuning.progress import Progress
 from flextune.workload.parse import parse_workload
 
@@ -48,10 +63,22 @@ def test_summary_counts_down_a_budget_in_minutes() -> None:
     assert "0 s left" in summary(progress, Budget(minutes=1), 100.0)
 
 
-def test_summary_says_when_the_finalists_are_compared() -> None:
-    measurement = Measurement(CANDIDATE.assignment, Status.OK, (1.0,))
-    progress = progress_of(TaskOpened("a", 1, 0, 1.0), FinalistMeasured("a", CANDIDATE, measurement))
-    assert "comparing the finalists" in summary(progress, Budget(trials=1), 0.0)
+def test_what_the_best_so_far_is_worth_for_the_model() -> None:
+    """The kernel that is called three times has become twice as fast: 3 x 4 + 8 = 20 become 3 x 2 + 8 = 14."""
+    opened = (TaskOpened("a", 9, 0, math.inf), TaskOpened("b", 9, 5, 8.0, 8.0), TaskOpened("other", 9, 0, math.inf))
+    timed = ModelTimed("net", 0.040, (("a", 3), ("b", 1), ("never opened", 7)))
+    progress = progress_of(timed, *opened, trial(1, 4.0), trial(2, 2.0))
+    assert progress.expected_secs == pytest.approx(0.040 * 14 / 20)
+    text = summary(progress, Budget(minutes=1), 0.0)
+    assert "model 40 ms by default, about 28 ms with the best (1.43x)" in text
+    assert "model 40 ms by default, 60 s left" in summary(progress_of(timed), Budget(minutes=1), 0.0)
+
+
+def test_the_share_of_the_budget_that_is_used_up() -> None:
+    progress = progress_of(TaskOpened("a", 9, 3, 1.0), trial(4, 1.0))
+    assert share_done(progress, Budget(trials=16), 1e9) == 0.25
+    assert share_done(progress, Budget(trials=16, minutes=1), 30.0) == 0.5
+    assert share_done(progress, Budget(minutes=1), 1e9) == 1.0
 
 
 def test_failures_are_grouped_by_cause() -> None:
@@ -60,19 +87,119 @@ def test_failures_are_grouped_by_cause() -> None:
     assert failure_lines(progress) == ["  3 x run_error: killed at @", "  1 x run_error: no memory"]
 
 
-def test_plain_lines_on_stderr_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with LiveView(Budget(trials=2), "gemm") as view:
+def test_a_line_for_each_phase_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with LiveView(Budget(trials=2), "net", began=time.perf_counter()) as view:
+        for event in (
+            PhaseBegan(Phase.IMPORT),
+            PhaseBegan(Phase.DEFAULT_BUILD, "net"),
+            PhaseBegan(Phase.DEFAULT_BUILD),
+        ):
+            view(event)
+        view(PhaseBegan(Phase.TRIALS))
         view(TaskOpened("a", 9, 0, math.inf))
         view(trial(1, 0.5))
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.splitlines() == ["gemm: started", "1/2 trials, 0 failed, best 500 ms, 0 s"]
+    lines = [line.partition(":") for line in captured.err.splitlines()]
+    assert [line[0] for line in lines] == ["net", "import", "default build", "trials", "trials"]
+    assert lines[-1][2].startswith(" 1/2 trials, 0 failed, best 500 ms")
 
 
-def test_a_terminal_shows_tasks_and_failures() -> None:
+def test_a_terminal_shows_the_phase_a_bar_tasks_and_failures() -> None:
     out = StringIO()
-    with LiveView(Budget(trials=9), "the title", Console(file=out, width=120, force_terminal=True)) as view:
-        for event in (TaskOpened("a", 9, 0, math.inf), trial(1, 1.0), trial(2, 0.5), trial(3, None, "boom", 0.5)):
+    console = Console(file=out, width=120, force_terminal=True)
+    with LiveView(Budget(trials=6), "the title\x1b[2J", console, phases=tuple(Phase)) as view:
+        events = (TaskOpened("a", 9, 0, math.inf), trial(1, 1.0), trial(2, 0.5), trial(3, None, "boom", 0.5))
+        for event in (PhaseBegan(Phase.TRIALS), *events):
             view(event)
-    for part in ("the title", "3/9 trials", "2.00x", "1 x run_error: boom"):
+    for part in ("the title\\x1b[2J", "[trials]", "import", "█░", "50%", "3/6 trials", "2.00x", "1 x run_error: boom"):
         assert part in out.getvalue()
+
+
+def test_a_ticker_calls_until_it_is_stopped() -> None:
+    called = threading.Event()
+    ticker = Ticker(0.001, called.set)
+    ticker.start()
+    assert called.wait(60)
+    ticker.stop()
+    called.clear()
+    assert not called.wait(0.01)
+
+
+def test_what_takes_long_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter((0.0, 2.0, 12.0))
+    work = Working("reading\x1b[2J", lambda: next(times))
+    work.say()
+    work.now("writing")
+    work.say()
+    assert capsys.readouterr().err == "reading\\x1b[2J ... 2 s\nwriting ... 12 s\n"
+    with working("nothing that takes long"):
+        pass
+    assert capsys.readouterr().err == ""
+
+
+GEMM, NULL = "gemm:m=512,n=512,k=512", "null:cpu=none,cores=1"
+COMMAND = (sys.executable, "-m", "flextune", "tune", GEMM, "--target", NULL, "--trials", "280", "--db", "r.db")
+MODULE = {**os.environ, "PYTHONPATH": str(Path(flextune.__file__).parents[1])}
+
+
+def seen_until(process: subprocess.Popen[bytes], source: int, *wanted: bytes) -> bytes:
+    """What it writes until all of these patterns were there."""
+    seen = b""
+    while not all(re.search(each, seen) for each in wanted):
+        assert select.select([source], [], [], 240)[0], seen
+        seen += os.read(source, 65536)
+    return seen
+
+
+def rest(source: int) -> bytes:
+    seen = b""
+    with suppress(OSError):  # a terminal whose other end is closed
+        while part := os.read(source, 65536):
+            seen += part
+    return seen
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs pseudo-terminals")
+def test_in_a_terminal_until_ctrl_c(tmp_path: Path) -> None:
+    """The key itself is pressed: the terminal makes the signal of it."""
+    master, slave = os.openpty()
+
+    def own_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+    process = subprocess.Popen(
+        COMMAND, cwd=tmp_path, env=MODULE, stdin=slave, stdout=slave, stderr=slave, preexec_fn=own_terminal
+    )
+    os.close(slave)
+    seen = seen_until(process, master, rb"\[trials\]", "░".encode(), rb"[1-9]\d*/280 trials, ", rb"faster")
+    os.write(master, b"\x03")
+    seen += rest(master)
+    assert process.wait(60) == 1
+    told = seen.replace(b"\r\n", b"\n").decode()
+    assert "of this run are kept in r.db: the same command goes on from there" in told
+    assert "\x1b[?25h" in told  # the cursor is back
+    with open_database(tmp_path / "r.db", must_exist=True) as database:
+        kept = len(database.records())
+    assert f"all {kept} trials of this run" in told
+
+
+def test_in_a_pipe_until_it_is_terminated(tmp_path: Path) -> None:
+    process = subprocess.Popen(COMMAND, cwd=tmp_path, env=MODULE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    seen = seen_until(process, process.stderr.fileno(), b"trials: ")
+    while not (tmp_path / "r.db").exists():
+        time.sleep(0.01)
+    with open_database(tmp_path / "r.db") as database:
+        while not database.records():
+            time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    lines = (seen + err).decode().splitlines()
+    assert lines[:2] == [f"{GEMM},dtype=float32: started", lines[1]]
+    assert lines[1].startswith("trials: 0/280 trials")
+    assert "kept in r.db" in lines[-1]
+    assert b"\x1b" not in seen + err
+    assert b"trials" in out

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from flextune.cli.replay import best_record, choose_record
-from flextune.cli.show import summarise
+from flextune.database.overview import overviews_of
 from flextune.database.store import open_database
 from flextune.errors import UsageError
-from flextune.testing.databases import example_record
+from flextune.testing.databases import WORKLOAD, example_decision, example_record, example_verdict
 from flextune.trial.measurement import Status
 from flextune.workload.parse import parse_workload
 
@@ -48,29 +48,92 @@ def test_show_gives_the_best_and_failures_by_cause(run: Run, tmp_path: Path) -> 
     ]
 
 
-def test_show_for_people(run: Run, tmp_path: Path) -> None:
+def test_show_in_short(run: Run, tmp_path: Path) -> None:
     fill(tmp_path / "r.db")
-    code, out, _ = run("show", "gemm:m=64,n=64,k=64,dtype=float32", "--db", "r.db")
+    with open_database(tmp_path / "r.db") as database:
+        database.decide([example_verdict("v"), example_decision("g", "fused")])
+    code, out, _ = run("show", "--db", "r.db")
     assert code == 0
-    for part in ("5 trials, 3 failed", "best 250 ms", "tile=3,unroll=1", "2"):
+    lines = [line.split("  ") for line in out.splitlines()]
+    assert lines[0][0] == "r.db: 5 trials of 1 workloads, the last at 2025-01-31 12:00"
+    model = next(line for line in lines if line[0] == "net")
+    assert [cell.strip() for cell in model if cell][1:5] == ["2 ms", "1.5 ms", "1.33x", "tuned"]
+    gemm = next(line for line in lines if line[0] == "gemm m=64 n=64 k=64")
+    shown = ["500 ms", "250 ms", "2.00x", "5", "3", "2025-01-31 12:00", "each timed alone: could be chance"]
+    assert [cell.strip() for cell in gemm if cell][1:8] == shown
+    assert "tir:" not in out
+
+
+@pytest.mark.parametrize(
+    "name", ["gemm:m=64,n=64,k=64,dtype=float32", "gemm:k=64,m=64,n=64", "gemm m=64 n=64 k=64", WORKLOAD[:6]]
+)
+def test_show_goes_into_one(run: Run, tmp_path: Path, name: str) -> None:
+    fill(tmp_path / "r.db")
+    code, out, _ = run("show", name, "--db", "r.db")
+    assert code == 0
+    for part in ("5 trials, 3 failed", "500 ms before, 250 ms after: 2.00x", "best 250 ms", "tile=3,unroll=1"):
         assert part in out
+    assert "run_error: killed by signal # at @      2" in out
+
+
+def test_show_goes_into_a_model(run: Run, tmp_path: Path) -> None:
+    group = example_decision("g", "fused")
+    kernel = group.alternatives[0].workloads[0]
+    with open_database(tmp_path / "r.db") as database:
+        database.commit_all([example_record(1, 0.5, workload_key=kernel), example_record(2, 0.25)])
+        database.decide([group, example_verdict("v")])
+    for name in ("net", "folder/net.onnx"):
+        code, out, _ = run("show", name, "--db", "r.db")
+        assert code == 0
+        assert "default 2 ms, tuned 1.5 ms; ships tuned" in out
+        assert "1 trials, 0 failed, of 1 workloads" in out
+    model = json.loads(run("show", "net", "--db", "r.db", "--json")[1])["models"][0]
+    assert (model["workloads"], model["default_secs"], model["ships"]) == ([kernel], 2e-3, "tuned")
+
+
+def test_show_fusion_in_short_and_in_full(run: Run, tmp_path: Path) -> None:
+    with open_database(tmp_path / "r.db") as database:
+        database.commit(example_record(1, 0.5, workload_key="g"))
+        database.decide([example_decision("g", "fused"), example_verdict("v")])
+    code, out, _ = run("show", "--fusion", "--db", "r.db")
+    assert code == 0
+    assert "r.db: 2 decisions (2 of net)" in out
+    assert "gemm m=64 n=64 k=64" in out
+    assert "predicted" not in out
+    for name in ("g", "gemm m=64 n=64 k=64"):
+        full = run("show", name, "--fusion", "--db", "r.db")[1]
+        assert full.splitlines()[0] == "gemm m=64 n=64 k=64  (g, from net)"
+        assert "predicted" in full
+    assert "no decisions on other" in run("show", "other", "--fusion", "--db", "r.db")[2]
+
+
+def test_show_writes_no_control_characters(run: Run, tmp_path: Path) -> None:
+    evil = "\x1b[31m<b>"
+    with open_database(tmp_path / "r.db") as database:
+        database.decide([replace(example_verdict("v"), model=evil, reason=evil, failures=(evil,))])
+        database.commit(replace(example_record(1, 0.5), workload=evil, target_key=evil, strategy=evil))
+    for arguments in ([], [evil], ["--fusion"], [evil, "--fusion"], ["--schedule"]):
+        code, out, _ = run("show", *arguments, "--db", "r.db")
+        assert code == 0
+        assert "\x1b" not in out
+        assert "\\x1b[31m" in out
 
 
 def test_show_says_when_there_is_nothing(run: Run, tmp_path: Path) -> None:
     open_database(tmp_path / "r.db").close()
     assert run("show", "--db", "r.db")[:2] == (0, "r.db holds no records\n")
-    assert json.loads(run("show", "--db", "r.db", "--json")[1]) == {"db": "r.db", "workloads": [], "ranges": []}
+    empty = {"db": "r.db", "models": [], "workloads": [], "ranges": []}
+    assert json.loads(run("show", "--db", "r.db", "--json")[1]) == empty
     code, _, err = run("show", GEMM, "--db", "r.db")
     assert code == 2
     assert f"no records of {GEMM}" in err
 
 
-def test_summaries_are_by_workload_and_target() -> None:
+def test_overviews_are_by_workload_and_target() -> None:
     records = [example_record(1, 0.5), example_record(1, 0.25, target_key="other"), example_record(2, None)]
-    first, second = summarise(records)
-    assert (first.trials, first.failed) == (2, 1)
-    assert second.best is not None
-    assert second.best.secs == 0.25
+    first, second = overviews_of(records)
+    assert (first.candidates, first.failed) == (2, 1)
+    assert (first.deciding, second.deciding) == ((records[0], records[2]), (records[1],))
 
 
 def test_records_travel_as_json_lines(run: Run, tmp_path: Path) -> None:

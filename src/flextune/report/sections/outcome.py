@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from flextune.quantities import seconds
-from flextune.report.comparison import CONFIDENCE
+from flextune.report.choices import choices
+from flextune.report.comparison import how_sure
 from flextune.report.html import Html, element, joined
-from flextune.report.subject import Subject, choices
+from flextune.report.subject import Subject
 from flextune.report.tables import copy_button, figure, folded, table
 from flextune.report.task_history import TaskHistory
 from flextune.trial.decision import Verdict
-from flextune.trial.record import Evidence
 from flextune.trial.runtime_decision import RuntimeDecision
 
 
@@ -72,32 +72,10 @@ def _row(subject: Subject, task: TaskHistory) -> Sequence[str]:
         subject.value(task, found.after or best),
         "-" if found.speedup is None else f"{found.speedup:.2f}",
         interval,
-        how_sure(task),
+        how_sure(task.comparison, task.candidates),
         "-" if best is None else folded("show", choices(best)[:2000]),
         "-" if best is None else copy_button(subject.command(best)),
     )
-
-
-def how_sure(task: TaskHistory) -> str:
-    """What the comparison rests on."""
-    found = task.comparison
-    if found.best is None:
-        return "nothing ran"
-    if task.candidates == 1:
-        return "only the default was tried"
-    if found.before is None or found.after is None:
-        return "the default was not timed in the same way"
-    if found.before.key == found.after.key:
-        return "the default is the best"
-    if not found.rounds:
-        return "each timed alone: could be chance"
-    where = f"inside {found.best.model}" if found.best.evidence is Evidence.IN_MODEL else "in turns"
-    rounds = "1 round" if found.rounds == 1 else f"{found.rounds} rounds"
-    if found.interval is None:
-        return f"{where}, {rounds}: no interval"
-    covered = f", interval covers {found.interval.coverage:.0%}" if found.interval.coverage < CONFIDENCE else ""
-    clear = "clear" if found.interval.low > 1 else "not shown to be faster"
-    return f"{clear}: {where}, {rounds}{covered}"
 
 
 def _secs(value: float | None) -> str:

@@ -1,0 +1,87 @@
+"""Overviews of records in two parts, without reading the part that each has of its own where that is not needed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sql
+
+from flextune.database.overview import RecordColumns, TaskOverview, compared_in, readable
+from flextune.database.rows import RowReader, of_task
+from flextune.database.schema import contexts_table, trials_table
+from flextune.trial.cause import failure_of
+from flextune.trial.record import TuningRecord
+from flextune.trial.record_parts import CommonPart
+
+_ASKED_AT_ONCE = 500
+
+
+class OverviewReader:
+    """Reads within one connection; of what is damaged it says what `RowReader` says."""
+
+    def __init__(self, reader: RowReader, connection: sql.Connection) -> None:
+        self._reader = reader
+        self._connection = connection
+
+    def overviews(self, workload_key: str | None, target_key: str | None, causes: bool) -> list[TaskOverview]:
+        """Of all workloads, targets and units, or those with these keys, in the order of their first record."""
+        tasks: dict[tuple[object, ...], dict[int, CommonPart]] = {}
+        asked = of_task(contexts_table, workload_key, target_key)
+        rows = self._connection.execute(sql.select(contexts_table.c.id, contexts_table.c.common).where(*asked)).all()
+        for row in rows:
+            common = self._reader.common(row.id, row.common)
+            if common is not None:
+                tasks.setdefault(common.task, {})[row.id] = common
+        found = [self._overview(contexts, causes) for contexts in tasks.values()]
+        return [each for _, each in sorted((each for each in found if each is not None), key=lambda each: each[0])]
+
+    def _overview(self, contexts: Mapping[int, CommonPart], causes: bool) -> tuple[int, TaskOverview] | None:
+        """With the place of the task's first record; None where it has none that can be read."""
+        trial = trials_table.c
+        query = sql.select(trial.id, trial.candidate, trial.secs, trial.context)
+        rows = self._connection.execute(query.where(trial.context.in_(contexts)).order_by(trial.id)).all()
+        if not rows:
+            return None
+        places, candidates, secs, context_of = zip(*rows, strict=True)
+        marks = {number: compared_in(each.evidence, each.model) for number, each in contexts.items()}
+        commons = dict(zip(places, context_of, strict=True))
+        columns, deciding = readable(
+            RecordColumns(candidates, secs, [marks[number] for number in context_of], places),
+            lambda place: self._record(contexts[commons[place]], place),
+        )
+        if not deciding:
+            return None
+        failed = columns.failed
+        texts = self._failures(failed) if causes else []
+        return places[0], TaskOverview(
+            deciding=deciding,
+            candidates=len(columns.latest),
+            failed=len(failed),
+            failures=tuple(Counter(texts).most_common()),
+            models=frozenset(each.model for each in contexts.values() if each.model),
+        )
+
+    def _record(self, common: CommonPart, place: int) -> TuningRecord | None:
+        query = sql.select(trials_table.c.own).where(trials_table.c.id == place)
+        return self._reader.record(common, place, self._connection.execute(query).scalar())
+
+    def _failures(self, places: Sequence[int]) -> list[str]:
+        """Why these failed."""
+        found: dict[int, str] = {}
+        trial = trials_table.c
+        for begin in range(0, len(places), _ASKED_AT_ONCE):
+            some = places[begin : begin + _ASKED_AT_ONCE]
+            query = sql.select(trial.id, trial.status, trial.own).where(trial.id.in_(some))
+            found |= {row.id: failure_of(row.status, _error(row.own)) for row in self._connection.execute(query)}
+        return [found[place] for place in places]
+
+
+def _error(own: object) -> str:
+    """What a trial's own part says went wrong; empty where that is damaged."""
+    try:
+        values = json.loads(own) if isinstance(own, str) else None
+    except (ValueError, RecursionError):
+        return ""
+    return str(values.get("error", "")) if isinstance(values, dict) else ""
