@@ -9,7 +9,9 @@ in tests/golden; `pytest --update-golden` writes them anew.
 from __future__ import annotations
 
 import gc
+import inspect
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from hypothesis import HealthCheck, settings
 from flextune.errors import EnvironmentFault
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small matrices in parallel tests: threads would only spin
+gc.disable()  # until all tests are collected
 
 settings.register_profile("flextune", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("flextune")
@@ -55,6 +58,24 @@ def pytest_collection_finish() -> None:
     """What is loaded by now stays until the end: looking through it for garbage, over and over, took a tenth of all."""
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+    gc.enable()
+
+
+def _frames(context: int = 1) -> list[inspect.FrameInfo]:
+    """As `inspect.stack`, without reading the source of every frame.
+
+    TVM's parser calls that for each function, for the frames alone, and reading takes half a second.
+    """
+    del context
+    found, frame = [], sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        found.append(inspect.FrameInfo(frame, code.co_filename, frame.f_lineno, code.co_name, None, None))
+        frame = frame.f_back
+    return found
+
+
+inspect.stack = _frames
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

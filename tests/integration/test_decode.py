@@ -36,7 +36,7 @@ def decode():
     del sys.modules["decode"]
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt"])
+@pytest.mark.parametrize("kind", [pytest.param("llama", marks=pytest.mark.slow), "gpt"])
 def test_tokens_are_those_of_pytorch(decode, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import flextune
 

@@ -46,6 +46,7 @@ def encoder(torch):
     return Encoder().eval()
 
 
+@pytest.mark.slow
 def test_an_encoder_at_every_size(torch) -> None:
     module = encoder(torch)
     batch, seq = torch.export.Dim("batch", min=1, max=4), torch.export.Dim("seq", min=1, max=40)

@@ -122,6 +122,7 @@ def test_marked_sizes_are_built_as_often_as_they_are_captured(
     assert newly_built() == wanted
 
 
+@pytest.mark.slow
 def test_a_graph_that_has_no_build_for_ranges_is_built_for_its_sizes(torch, compiled, newly_built) -> None:
     def function(x, n):
         return x * n
