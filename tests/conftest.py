@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -67,7 +68,8 @@ def _frames(context: int = 1) -> list[inspect.FrameInfo]:
     TVM's parser calls that for each function, for the frames alone, and reading takes half a second.
     """
     del context
-    found, frame = [], sys._getframe(1)
+    found = []
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
         found.append(inspect.FrameInfo(frame, code.co_filename, frame.f_lineno, code.co_name, None, None))
