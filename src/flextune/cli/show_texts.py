@@ -37,9 +37,8 @@ def in_short(path: str, models: Sequence[Model], tasks: Sequence[TaskOverview]) 
     targets = sorted({task.first.target_key for task in tasks})
     latest = max((task.latest for task in tasks), default="")
     trials = sum(task.candidates for task in tasks)
-    lines = [
-        f"{path}: {trials} trials of {len(tasks)} workloads" + (f", the last at {moment(latest)}" if latest else "")
-    ]
+    of = "1 workload" if len(tasks) == 1 else f"{len(tasks)} workloads"
+    lines = [f"{path}: {trials} trials of {of}" + (f", the last at {moment(latest)}" if latest else "")]
     lines += [f"on {printable(target)}" for target in targets[:4]]
     if models:
         headers = ("model", "before", "best", "faster", "ships", "trials", "failed", "last", "how sure")

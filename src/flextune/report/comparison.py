@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
 
+from flextune.trial.cost import CostOrigin
 from flextune.trial.evidence import best_record
 from flextune.trial.record import Evidence, TuningRecord
 
@@ -69,6 +70,8 @@ def how_sure(found: Comparison, candidates: int) -> str:
         return "the default was not timed in the same way"
     if found.before.key == found.after.key:
         return "the default is the best"
+    if not found.rounds and found.best.origin is not CostOrigin.MEASURED:
+        return f"{found.best.origin}, which is the same every time"
     if not found.rounds:
         return "each timed alone: could be chance"
     where = f"inside {found.best.model}" if found.best.evidence is Evidence.IN_MODEL else "in turns"

@@ -55,7 +55,7 @@ def test_show_in_short(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("show", "--db", "r.db")
     assert code == 0
     lines = [line.split("  ") for line in out.splitlines()]
-    assert lines[0][0] == "r.db: 5 trials of 1 workloads, the last at 2025-01-31 12:00"
+    assert lines[0][0] == "r.db: 5 trials of 1 workload, the last at 2025-01-31 12:00"
     model = next(line for line in lines if line[0] == "net")
     assert [cell.strip() for cell in model if cell][1:5] == ["2 ms", "1.5 ms", "1.33x", "tuned"]
     gemm = next(line for line in lines if line[0] == "gemm m=64 n=64 k=64")
