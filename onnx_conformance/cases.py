@@ -41,14 +41,17 @@ FLOAT_UNITS = 2.0**-21
 
 
 class Elements(StrEnum):
-    """The element types of a test's inputs and outputs, as far as they matter for what a backend can do."""
+    """The element types of a test's inputs and outputs, as far as they matter for what a backend can do.
+
+    The bytes of an image file are no numbers to compute with, and count as what is none.
+    """
 
     FLOAT32 = "float32"
     WHOLE = "integers and booleans"
     FLOAT64 = "float64"
     HALF = "float16 and bfloat16"
     NARROW = "fewer than 8 bits, or float8"
-    OTHER = "strings, sequences, optionals, maps"
+    OTHER = "strings, sequences, optionals, maps, images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +193,8 @@ def _operator(model: onnx.ModelProto) -> str:
 
 def _elements(model: onnx.ModelProto) -> Elements:
     values = [*model.graph.input, *model.graph.output]
+    if any(node.op_type == "ImageDecoder" for node in model.graph.node):
+        return Elements.OTHER
     if not all(value.type.HasField("tensor_type") for value in values):
         return Elements.OTHER
     found = {onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type) for value in values}

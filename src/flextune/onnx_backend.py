@@ -27,7 +27,7 @@ from flextune.errors import UsageError
 from flextune.importing.binding import bind_inputs, shape_inputs
 from flextune.importing.expansion import expand_functions
 from flextune.importing.model import Model, model_from_proto
-from flextune.importing.operators import all_nodes, check_operators, unsupported_operators
+from flextune.importing.operators import all_nodes, check_operators, foreign_operators
 from flextune.plan.partition import Partition, partition_model
 from flextune.registry import nearest
 from flextune.target.detect import detect
@@ -84,7 +84,7 @@ class PreparedModel(BackendRep):  # type: ignore[misc]
     @property
     def is_own(self) -> bool:
         """Whether all that was built so far runs here, and nothing in another runtime."""
-        return not any(build.signature.parts for build in self._builds.values())
+        return all(build.signature.is_own for build in self._builds.values())
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Outputs in the model's order, by position or name. `inputs`: arrays in the model's order, or by name."""
@@ -201,7 +201,7 @@ def _node_model(node: onnx.NodeProto, arrays: Mapping[str, np.ndarray], opset: i
 
 def _unknown_operators(model: onnx.ModelProto, only_own: bool) -> list[str]:
     """Operators that nothing here runs, or that are not ours."""
-    unknown = unsupported_operators(model)
+    unknown = foreign_operators(model)
     if not unknown or only_own or find_spec("onnxruntime") is None:
         return sorted(unknown)
     compiler = subgraph_compilers.get(HybridOptions().compiler)

@@ -15,14 +15,18 @@ from flextune.apply.hybrid_machine import PartPorts, plain_specs
 from flextune.apply.signature import Runtime, Signature
 from flextune.apply.threads import default_thread_count
 from flextune.compilers import registry
-from flextune.compilers.subgraph_compiler import SubgraphCompiler, SubgraphOptions
+from flextune.compilers.subgraph_compiler import SubgraphCompiler, SubgraphOptions, Types
 from flextune.errors import BuildError, EnvironmentFault, ModelError
 from flextune.importing.model import Model, require_own
 from flextune.importing.values import ValueSpec
 from flextune.plan.partition import Partition
-from flextune.plan.parts.graph import output_specs
+from flextune.plan.parts.graph import Inference, output_specs
 from flextune.plan.parts.parts import Lower, ModelPart, ModelParts, ModelSplitter
+from flextune.target.detect import detect
 from flextune.target.target import Target
+
+PROCEDURES = "procedures"
+"""The compiler of what is ours, but no program over tensors."""
 
 BuildOwn = Callable[[Partition], Build]
 """Builds a part of ours."""
@@ -63,19 +67,42 @@ class SplitModel:
 def split_model(model: Model, lower: Lower, options: HybridOptions | None) -> SplitModel:
     """The model, what is not ours of it for that compiler. Without options all of it must be ours: ModelError.
 
-    A model that is wholly ours asks nobody else, who need not be installed.
+    A model that is wholly ours asks nobody else, who need not be installed; also if it has procedures.
     """
-    asked = options or HybridOptions()
-    splitter = ModelSplitter(model, lower, registry.get(asked.compiler).infer)
+    splitter = ModelSplitter(model, lower, _inference(options), _why_no_procedure)
     try:
         require_own(model)
         whole = ModelParts(model, (ModelPart(model, lower(model)),))
         return SplitModel(whole, splitter, options)
     except ModelError as error:
-        if options is None:
+        parts = splitter.split()
+        if parts.needs_other and options is None:
             raise
-        _require(registry.get(asked.compiler), error)
-    return SplitModel(splitter.split(), splitter, asked)
+        if parts.needs_other and options is not None:
+            _require(registry.get(options.compiler), error)
+    return SplitModel(parts, splitter, options)
+
+
+def _inference(options: HybridOptions | None) -> Inference:
+    """What another runtime knows of types, if it is there and may be asked."""
+    if options is None or not is_there(options):
+        return _nothing_known
+    return registry.get(options.compiler).infer
+
+
+def _nothing_known(model: onnx.ModelProto) -> Types:
+    del model
+    return {}
+
+
+def _why_no_procedure(model: Model) -> str:
+    """Of a model of one node."""
+    compiler = registry.get(PROCEDURES)
+    try:
+        compiler.compile(model, SubgraphOptions(1))
+    except (ModelError, BuildError, EnvironmentFault) as error:
+        return str(error)
+    return "".join(map(compiler.supports, model.proto.graph.node))
 
 
 def other_runtime(model: Model, target: Target, options: HybridOptions, threads: int | None = None) -> Build:
@@ -108,9 +135,16 @@ def assemble_parts(
     """One executable of all parts; `builds` are those of ours, in their order. ModelError for what nobody can run."""
     compiler, count = registry.get(options.compiler), threads or default_thread_count()
     _check_supported(parts, compiler)
+    if any(part.are_procedures for part in parts.parts) and target.kind != detect().kind:
+        raise ModelError(
+            f"model {parts.model.name!r} has procedures, which are compiled for this machine's processor only"
+        )
     asked = SubgraphOptions(count, options.providers, alone=len(parts.parts) == 1)
     own, kept = iter(builds), dict[str, np.ndarray]()
-    built = [_own(part, next(own)) if part.is_own else _other(part, compiler, asked, kept) for part in parts.parts]
+    built = [
+        _own(part, next(own)) if part.is_own else _other(part, _compiler_of(part, compiler), asked, kept)
+        for part in parts.parts
+    ]
     keys = {name: key for build in builds for name, key in build.executable.workload_keys.items()}
     signature = _signature(parts, built, compiler, target, count)
     executable = Executable(HybridCode(tuple(built)), signature, workload_keys=keys)
@@ -137,8 +171,7 @@ def build_split(
         else:
             if split.whole is not None:
                 return split, builds[0]
-            assert split.options is not None  # else it would be wholly ours
-            return split, assemble_parts(split.parts, builds, target, split.options, threads)
+            return split, assemble_parts(split.parts, builds, target, split.options or HybridOptions(), threads)
 
 
 def is_there(options: HybridOptions) -> bool:
@@ -166,6 +199,10 @@ def _trial(splitter: ModelSplitter, target: Target) -> Callable[[Model], str]:
         return ""
 
     return why_not
+
+
+def _compiler_of(part: ModelPart, other: SubgraphCompiler) -> SubgraphCompiler:
+    return registry.get(PROCEDURES) if part.are_procedures else other
 
 
 def _own(part: ModelPart, build: Build) -> OwnPart:

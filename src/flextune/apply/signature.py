@@ -12,6 +12,7 @@ from typing import Any
 from flextune.apply.program import dlpack_type
 from flextune.errors import UsageError
 from flextune.importing.values import UNKNOWN, ValueSpec
+from flextune.plan.parts.words import OURS
 from flextune.workload.dim import Dim
 from flextune.workload.dim_expr import DimExpr
 
@@ -60,6 +61,11 @@ class Signature:
         for spec in (*self.inputs, *self.outputs):
             if missing := sorted({name for size in spec.sizes for name in size.names} - known):
                 raise UsageError(f"{spec} has a size {missing[0]} that no range is given for")
+
+    @property
+    def is_own(self) -> bool:
+        """Whether all of it is ours, and nothing runs in another runtime."""
+        return all(part.startswith(f"{OURS}:") for part in self.parts)
 
     def with_threads(self, threads: int) -> Signature:
         return replace(self, threads=threads)

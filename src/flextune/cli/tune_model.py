@@ -56,11 +56,11 @@ def tune_model(
             symbolic_report(str(path), found.symbolic, db)
         )
         return
-    names = [str(path)] if found.split.whole is not None else [part.model.name for part in found.split.parts.own]
+    names = [str(path)] if found.split.whole is not None else [part.model.name for part in found.split.parts.tuned]
     peaks = peaks_of(target, measure_missing=False)
     results = [
         model_result(name, partition, optimized, request.strategy, peaks, db)
-        for name, partition, optimized in zip(names, found.split.parts.own, found.parts, strict=False)
+        for name, partition, optimized in zip(names, found.split.parts.tuned, found.parts, strict=False)
     ]
     print_json(_facts(str(path), found, results)) if as_json else print(_whole_report(str(path), found, results))
     tasks = [task for part in found.parts for task in part.tasks.tasks]

@@ -10,7 +10,11 @@ from flextune.registry import Registry
 Factory = Callable[[], SubgraphCompiler]
 
 _COMPILERS: Registry[Factory] = Registry(
-    "subgraph compiler", {"onnxruntime": "flextune.compilers.onnxruntime.compiler:OnnxRuntimeCompiler"}
+    "subgraph compiler",
+    {
+        "onnxruntime": "flextune.compilers.onnxruntime.compiler:OnnxRuntimeCompiler",
+        "procedures": "flextune.compilers.procedures.compiler:ProcedureCompiler",
+    },
 )
 
 register = _COMPILERS.register

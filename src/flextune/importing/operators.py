@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import onnx
 from tvm.relax.frontend.onnx import onnx_frontend
@@ -27,6 +27,12 @@ RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 MISREAD = frozenset({"Attention", "SequenceErase", "SequenceInsert"})
 """Operators that the importer takes for something else: another set's of the same name, or of another order."""
 
+PROCEDURES = frozenset(
+    {"Compress", "Multinomial", "NonMaxSuppression", "NonZero", "RandomNormal", "RandomNormalLike", "RandomUniform"}
+    | {"RandomUniformLike", "Unique"}
+)
+"""Ours, but no programs over tensors: functions in C (`flextune.compilers.procedures`). Not inside of other nodes."""
+
 KNOWN = FORMS.keys() | FUSED.keys() | {NBITS}
 """Operators, with their domains, that are written by others before the importer sees them."""
 
@@ -34,8 +40,8 @@ MAX_NODES_LISTED = 8
 
 
 def check_operators(proto: onnx.ModelProto, source: str) -> None:
-    """Raise ModelError naming all operators that cannot be imported, each with the names of its nodes."""
-    nodes_of = unsupported_operators(proto)
+    """Raise ModelError naming all operators that are not ours, each with the names of its nodes."""
+    nodes_of = foreign_operators(proto)
     if not nodes_of:
         return
     lines = [f"  {operator}: {_listed(names)}" for operator, names in sorted(nodes_of.items())]
@@ -45,11 +51,29 @@ def check_operators(proto: onnx.ModelProto, source: str) -> None:
     )
 
 
+def is_procedure(node: onnx.NodeProto) -> bool:
+    """Whether it is a function in C rather than a program over tensors."""
+    return node.domain in ("", "ai.onnx") and node.op_type in PROCEDURES
+
+
+def foreign_operators(proto: onnx.ModelProto) -> dict[str, list[str]]:
+    """As `unsupported_operators`, of those that are no procedures."""
+    return _unsupported(proto.graph, is_procedure)
+
+
 def unsupported_operators(proto: onnx.ModelProto) -> dict[str, list[str]]:
     """Operator (with its domain unless it is the default one) -> names of the nodes that use it."""
+    return _unsupported(proto.graph, lambda _: False)
+
+
+def _unsupported(graph: onnx.GraphProto, is_known: Callable[[onnx.NodeProto], bool]) -> dict[str, list[str]]:
+    """Without those of the graph's own nodes that are known."""
     supported = supported_operators()
     found: dict[str, list[str]] = {}
-    for number, node in enumerate(all_nodes(proto.graph)):
+    nodes = ((each, each is node and is_known(node)) for node in graph.node for each in _with_inner(node))
+    for number, (node, known) in enumerate(nodes):
+        if known:
+            continue
         is_default = node.domain in ("", "ai.onnx")
         if (is_default and node.op_type in supported) or (node.domain, node.op_type) in KNOWN:
             continue
@@ -76,9 +100,14 @@ def state_defaults(graph: onnx.GraphProto) -> None:
 def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     """The nodes of a graph and of all graphs inside of them."""
     for node in graph.node:
-        yield node
-        for inner in nested_graphs(node):
-            yield from all_nodes(inner)
+        yield from _with_inner(node)
+
+
+def _with_inner(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    """A node, and those of all graphs inside of it."""
+    yield node
+    for inner in nested_graphs(node):
+        yield from all_nodes(inner)
 
 
 def refuse_random(proto: onnx.ModelProto, source: str) -> None:

@@ -33,7 +33,7 @@ _HEADERS = (
     "failure.h",
     HEADER,
 )
-_COMPILE = ("-std=gnu11", "-O2", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra")
+_COMPILE = ("-std=gnu11", "-O2", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra")
 _LINK = ("-shared", "-Wl,-Bsymbolic", "-Wl,-z,nodelete")
 """Of two libraries in one process each uses its own functions; threads of the pool outlive `dlclose`."""
 

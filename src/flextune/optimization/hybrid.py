@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from flextune.apply.build import Build, Origin, compile_model
-from flextune.apply.hybrid_build import SplitModel, build_split
+from flextune.apply.hybrid_build import BuildOwn, SplitModel, build_split
 from flextune.apply.model_runner import ModelRunner
 from flextune.apply.threads import default_thread_count
 from flextune.database.database import Database
@@ -149,8 +149,8 @@ def optimize_split(
         tuned, shipped = tuple(each for each, _ in found), [each for _, each in found if each is not None]
         if len(shipped) < len(tuned):
             return OptimizedSplit(split, tuned, None)
-        builds = {id(partition): each.build for partition, each in zip(split.parts.own, shipped, strict=True)}
-        split, build = build_split(split, lambda partition: builds[id(partition)], target)
+        builds = {id(partition): each.build for partition, each in zip(split.parts.tuned, shipped, strict=True)}
+        split, build = build_split(split, _built_before(builds, target), target)
         shipment = combined(build, shipped)
         secs, is_tuned = secs_for_rival(started, minutes), shipment.shipped is Shipped.TUNED
         rivalry = against_rival(split, build, target, database, is_tuned, secs, models, interpreter)
@@ -208,7 +208,7 @@ def _tuned_parts(
     """Each part of ours tuned and built; the last one's shipment is None where the run was interrupted."""
     found: list[tuple[OptimizedModel, Shipment | None]] = []
     began: float | None = run.began
-    for partition, options in _shares(split.parts.own, run.target, run.options):
+    for partition, options in _shares(split.parts.tuned, run.target, run.options):
         found.append(
             optimize_and_ship(
                 partition, run.target, options, run.database, run.callbacks, began, models, run.interpreter
@@ -218,6 +218,16 @@ def _tuned_parts(
             break
         began = None
     return found
+
+
+def _built_before(builds: Mapping[int, Build], target: Target) -> BuildOwn:
+    """Those of tuned parts, by their identities; others, whose sizes come with values, are built as they are."""
+
+    def build(partition: Partition) -> Build:
+        found = builds.get(id(partition))
+        return compile_model(partition, {}, target) if found is None else found
+
+    return build
 
 
 def _that_compiles(split: SplitModel, target: Target) -> SplitModel:

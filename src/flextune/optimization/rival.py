@@ -27,8 +27,9 @@ from flextune.measure.launcher import Interpreter
 from flextune.optimization.ab_test import ABTestResult, Limits
 from flextune.optimization.contender import Contender, Contest, compare, most_error
 from flextune.optimization.sharing import PartBuilder, propose, shared
+from flextune.plan.parts.words import OURS
 from flextune.target.target import Target
-from flextune.trial.runtime_decision import BOTH, OURS, RuntimeDecision
+from flextune.trial.runtime_decision import BOTH, RuntimeDecision
 
 _NO_TIME = "comparing with {}: no time was left of the budget"
 

@@ -27,7 +27,7 @@ from flextune.lowering.kernels import LoweredKernels, fuse_by_default, tvm_error
 from flextune.lowering.lower import relax_operators
 from flextune.lowering.precision.precision import FLOAT32, Precision, with_precision
 from flextune.lowering.regions import kernel_counts
-from flextune.lowering.symbolic_shapes import Sizes, kernel_sizes
+from flextune.lowering.symbolic_shapes import Sizes, kernel_sizes, sizes_for_plans
 from flextune.plan.alternative import Choice
 from flextune.plan.bodies import with_planned_bodies
 from flextune.plan.fusion.switcher import FusionSwitcher
@@ -139,8 +139,10 @@ def partition_model(
     `precision` than float32 the model's inputs and outputs stay what they are. The plan is for the target of the
     `estimator` (`flextune.platforms.estimator.plan_estimator`), by default this machine. `observe` is told what every
     pass left, and of the program in the groups of the plan (as `PLANNED`). `sizes` are representative ones of the
-    model's symbols (`flextune.lowering.symbolic_shapes.generic_sizes`), if it has any.
+    model's symbols, if it has any; by default those of `flextune.lowering.symbolic_shapes.sizes_for_plans`.
     """
+    if sizes is None and model.dims:
+        sizes = sizes_for_plans(model)
     precision = precision.of(model.weight_bytes)
     with tvm_errors():
         operators = relax_operators(model, without, precision, observe)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from flextune.errors import UsageError
+from flextune.plan.parts.words import OURS
 from flextune.trial.decided_seconds import seconds, seconds_if_any
 from flextune.trial.decision import Decision, Option
 
-OURS, BOTH = "flextune", "both"
+BOTH = "both"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from flextune.apply.signature import Runtime
 from flextune.errors import EnvironmentFault, ModelError, UsageError
 from flextune.importing.model import model_from_proto
 from flextune.plan.partition import partition_model
+from flextune.plan.parts.parts import ModelPart
 from flextune.target.target import Target
 from flextune.testing.models import model_of, random_array, value
 
@@ -206,11 +207,15 @@ SIDES = {
     "two_islands": "own other own other own",
     "branch_around_an_island": "own other own",
     "outputs_of_all_sides": "own other own",
-    "data_dependent_tail": "own other",
-    "detection_head": "own other",
+    "data_dependent_tail": "own procedure other",
+    "detection_head": "own procedure other",
     "control_flow": "own other",
     "other_domain": "own other own",
 }
+
+
+def side_of(part: ModelPart) -> str:
+    return "procedure" if part.are_procedures else "own" if part.is_own else "other"
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -240,7 +245,7 @@ def test_a_hybrid_model_gives_what_onnxruntime_gives(
 
 def test_parts_are_as_few_as_they_can_be(case: Case) -> None:
     name, _, found, build = case
-    assert ["own" if part.is_own else "other" for part in found.parts.parts] == SIDES[name].split()
+    assert [side_of(part) for part in found.parts.parts] == SIDES[name].split()
     assert build.executable.signature.runtime is Runtime.HYBRID
     assert len(build.executable.signature.parts) == len(found.parts.parts)
 

@@ -124,9 +124,9 @@ def test_external_data_is_read(tmp_path: Path) -> None:
 def test_all_unsupported_operators_are_listed_with_their_nodes(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Relu", ["x"], ["a"], name="fine"),
-        helper.make_node("RandomNormalLike", ["a"], ["b"], name="first_draw"),
+        helper.make_node("StringNormalizer", ["a"], ["b"], name="first_draw"),
         helper.make_node("Mystery", ["x"], ["c"], name="puzzle", domain="com.example"),
-        helper.make_node("RandomNormalLike", ["c"], ["d"]),
+        helper.make_node("StringNormalizer", ["c"], ["d"]),
     ]
     proto = model_of(nodes, [value("x", [2, 2])], [value("b", []), value("d", [])])
     proto.opset_import.append(helper.make_opsetid("com.example", 1))
@@ -134,7 +134,7 @@ def test_all_unsupported_operators_are_listed_with_their_nodes(tmp_path: Path) -
         load_model(saved(proto, tmp_path))
     text = str(caught.value)
     assert "2 operator(s)" in text
-    assert "RandomNormalLike: first_draw, #3 (writes d)" in text
+    assert "StringNormalizer: first_draw, #3 (writes d)" in text
     assert "com.example::Mystery: puzzle" in text
     assert "fine" not in text
 

@@ -83,7 +83,9 @@ def static_shapes(graph: OnnxGraph) -> dict[str, tuple[int, ...]]:
 
 
 def _is_foldable(node: onnx.NodeProto, graph: OnnxGraph) -> bool:
-    if node.op_type in RANDOM or node.op_type in TENSOR_FREE or node.op_type == QUANTIZED or not node.input:
+    if node.op_type in RANDOM or node.op_type in TENSOR_FREE or node.op_type == QUANTIZED:
+        return False
+    if not node.input and node.op_type != "OptionalHasElement":  # of nothing: no
         return False
     if is_sized(node):
         return False

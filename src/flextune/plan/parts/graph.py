@@ -10,6 +10,7 @@ from onnx import numpy_helper
 
 from flextune.importing.model import Model
 from flextune.importing.onnx_graph import MIN_IR_VERSION, OnnxGraph, names_read
+from flextune.importing.operators import is_procedure
 from flextune.importing.order import sort_nodes
 from flextune.importing.shapes.tracker import track_shapes
 from flextune.importing.simplify.branches import take_branches
@@ -46,7 +47,7 @@ class PartedGraph:
     values: frozenset[str]
     """Names of the inputs and of what nodes write."""
     sizes: KnownSizes | None = None
-    """Of a model with ranges of sizes, what is known of them."""
+    """Of a model with ranges of sizes, or with some that values decide, what is known of them."""
     arithmetic: tuple[onnx.NodeProto, ...] = ()
     """Nodes that compute nothing but sizes, in order: each part that reads such has them as its own."""
 
@@ -145,7 +146,7 @@ def parted_graph(model: Model, inference: Inference) -> PartedGraph:
         for name, array in graph.constants.items()
         if used[name]
     }
-    known = _known_sizes(model, graph) if model.dims else None
+    known = _known_sizes(model, graph)
     plain = [known is None or not known.is_arithmetic(node, model.outputs) for node in graph.nodes]
     nodes = [node for node, computes in zip(graph.nodes, plain, strict=True) if computes]
     sizes = tuple(node for node, computes in zip(graph.nodes, plain, strict=True) if not computes)
@@ -155,8 +156,12 @@ def parted_graph(model: Model, inference: Inference) -> PartedGraph:
     return PartedGraph(model, tuple(nodes), constants, types, opsets, frozenset(values), known, sizes)
 
 
-def _known_sizes(model: Model, graph: OnnxGraph) -> KnownSizes:
-    return KnownSizes(track_shapes(graph.skeleton(LARGE_ELEMENTS), {dim.name: dim for dim in model.dims}))
+def _known_sizes(model: Model, graph: OnnxGraph) -> KnownSizes | None:
+    """Of a model in which sizes may be anything but numbers."""
+    if not model.dims and not any(map(is_procedure, graph.nodes)):
+        return None
+    table = track_shapes(graph.skeleton(LARGE_ELEMENTS), {dim.name: dim for dim in model.dims})
+    return KnownSizes(table) if model.dims or table.decided else None
 
 
 def _in_order(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:

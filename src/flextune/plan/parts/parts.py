@@ -1,4 +1,4 @@
-"""A model as parts that run one after the other: ours as partitions, and what is left for another runtime."""
+"""A model as parts that run one after the other: ours as partitions or procedures, what is left for another runtime."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ import onnx
 
 from flextune.errors import ModelError
 from flextune.importing.model import Model
+from flextune.importing.operators import is_procedure
 from flextune.importing.values import ValueSpec
 from flextune.plan.partition import Partition
-from flextune.plan.parts.cutting import Cut, cuts_of
+from flextune.plan.parts.cutting import Cut, Side, cuts_of
 from flextune.plan.parts.graph import Inference, PartedGraph, parted_graph
 from flextune.plan.parts.operators import PRODUCTS
 from flextune.plan.parts.sections import Section, sections_of
 from flextune.plan.parts.support import Trial, culprits, node_label, static_reasons
+from flextune.plan.parts.words import OURS
 
 Lower = Callable[[Model], Partition]
 """Lowers a model that is wholly ours; ModelError where it is not."""
@@ -37,17 +39,20 @@ class ModelPart:
     model: Model
     """They as a model of their own."""
     partition: Partition | None
-    """They lowered, where they are ours; None where another runtime runs them."""
+    """They lowered, where they are ours and programs over tensors; None else."""
     nodes: tuple[int, ...] = ()
     """Which nodes of the graph they are; none where the model was not cut."""
 
     outputs: tuple[ValueSpec, ...] = ()
-    """What is known of its outputs, where another runtime gives them."""
+    """What is known of its outputs, where no program over tensors gives them."""
     why: str = ""
     """Why another runtime has it, where that is not for its nodes' sake."""
+    are_procedures: bool = False
+    """Whether its nodes are functions in C."""
 
     @property
     def is_own(self) -> bool:
+        """Whether it is one program over tensors."""
         return self.partition is not None
 
 
@@ -73,11 +78,25 @@ class ModelParts:
         """What is ours of it, lowered."""
         return tuple(part.partition for part in self.parts if part.partition is not None)
 
+    @property
+    def tuned(self) -> tuple[Partition, ...]:
+        """Those of ours that are tuned: in a model without ranges not those whose sizes come with values."""
+        return tuple(each for each in self.own if self.model.dims or not each.model.dims)
+
+    @property
+    def needs_other(self) -> bool:
+        """Whether anything is left for another runtime."""
+        return not all(part.is_own or part.are_procedures for part in self.parts)
+
     def described(self, part: ModelPart, other: str) -> str:
         """A part in words: who runs it (`other` is the runtime of what is not ours), how much it is, and why."""
         count = len(part.nodes) or len(self.model.proto.graph.node)
         nodes = f"{count} node{'s' * (count != 1)}"
-        return f"flextune: {nodes}" if part.is_own else f"{other}: {nodes}; {part.why or '; '.join(self.why_not(part))}"
+        if part.is_own:
+            return f"{OURS}: {nodes}"
+        if part.are_procedures:
+            return f"{OURS}: {nodes}; procedures: {_listed(list(map(node_label, part.model.proto.graph.node)))}"
+        return f"{other}: {nodes}; {part.why or '; '.join(self.why_not(part))}"
 
     def why_not(self, part: ModelPart) -> tuple[str, ...]:
         """Why nodes of a part are not ours, one text for each reason."""
@@ -98,12 +117,15 @@ class ModelParts:
 class ModelSplitter:
     """Splits one model, and again when more of it turns out not to be ours; what was lowered once is kept."""
 
-    def __init__(self, model: Model, lower: Lower, inference: Inference) -> None:
+    def __init__(self, model: Model, lower: Lower, inference: Inference, why_no_procedure: Trial) -> None:
+        """`why_no_procedure` says of a model of one procedure why it cannot be had as one; it is empty where it can."""
         self.lower = lower
         self._model = model
         self._inference = inference
+        self._why_no_procedure = why_no_procedure
         self._graph: PartedGraph | None = None
         self._reasons: dict[int, str] = {}
+        self._procedures: frozenset[int] = frozenset()
         self._lowered: dict[tuple[int, ...], Partition] = {}
 
     def give_up(self, part: ModelPart, why: str, trial: Trial) -> ModelParts:
@@ -159,8 +181,16 @@ class ModelSplitter:
     def _parted(self) -> PartedGraph:
         if self._graph is None:
             self._graph = parted_graph(self._model, self._inference)
-            self._reasons = static_reasons(self._graph)
+            found = static_reasons(self._graph)
+            self._procedures = frozenset(index for index in found if self._is_procedure(self._graph, index))
+            self._reasons = {index: why for index, why in found.items() if index not in self._procedures}
         return self._graph
+
+    def _is_procedure(self, graph: PartedGraph, index: int) -> bool:
+        node = graph.nodes[index]
+        if not is_procedure(node) or not all(graph.spec(name).is_numeric for name in graph.inputs_of_node(node)):
+            return False
+        return not self._why_no_procedure(graph.part([index], "node"))
 
     def split(self) -> ModelParts:
         """The model as few parts as its graph allows."""
@@ -173,19 +203,34 @@ class ModelSplitter:
                 return ModelParts(self._model, found, graph, dict(self._reasons))
 
     def _cuts(self, graph: PartedGraph) -> tuple[Cut, ...]:
-        """The parts; those of ours that are too small to be worth it are given up, which may join others."""
+        """The parts; those of ours that are too small to be worth it are given up where they may join others."""
+        reads = graph.reads
         while True:
-            cuts = cuts_of(graph.reads, [index not in self._reasons for index in range(len(graph.nodes))])
-            small = [cut for cut in cuts if cut.is_own and len(cuts) > 1 and not _is_worth_it(graph, cut)]
+            cuts = cuts_of(reads, [self._side(index) for index in range(len(graph.nodes))])
+            asked = [cut for cut in cuts if cut.side is Side.OWN and len(cuts) > 1 and not _is_worth_it(graph, cut)]
+            small = [cut for cut in asked if not self._procedures or self._is_beside_others(reads, cut)]
             if not small:
                 return cuts
             self._reasons |= {index: _TOO_SMALL for cut in small for index in cut.nodes}
 
+    def _side(self, index: int) -> Side:
+        if index in self._reasons:
+            return Side.OTHER
+        return Side.PROCEDURE if index in self._procedures else Side.OWN
+
+    def _is_beside_others(self, reads: Sequence[Collection[int]], cut: Cut) -> bool:
+        """Whether another runtime gives or takes a value of this part."""
+        inside = set(cut.nodes)
+        before = {source for index in cut.nodes for source in reads[index]}
+        after = {index for index, sources in enumerate(reads) if not inside.isdisjoint(sources)}
+        return not self._reasons.keys().isdisjoint(before | after)
+
     def _part(self, graph: PartedGraph, cut: Cut, number: int) -> ModelPart | None:
         """None where a part turns out not to be ours; the reasons say more then."""
         model = graph.part(cut.nodes, f"{self._model.name}_part{number}")
-        if not cut.is_own:
-            return ModelPart(model, None, cut.nodes, tuple(map(graph.spec, model.outputs)))
+        if cut.side is not Side.OWN:
+            outputs = tuple(map(graph.spec, model.outputs))
+            return ModelPart(model, None, cut.nodes, outputs, are_procedures=cut.side is Side.PROCEDURE)
         try:
             lowered = self.lowered(ModelPart(model, None, cut.nodes))
         except ModelError as error:
