@@ -13,6 +13,7 @@ from tvm import relax
 
 from flextune.lowering.kernel_operators import computing, described
 from flextune.lowering.kernel_symbols import NO_SYMBOLS, OwnSymbols, missing_symbols, tensors_with
+from flextune.lowering.merged_rows import MergedRows, over_rows
 from flextune.lowering.operator_graph import Operator, OperatorGraph, is_constant, leaves
 from flextune.lowering.operator_kinds import Kind
 from flextune.tvm_types import RelaxExpr, RelaxType, RelaxVar
@@ -43,19 +44,34 @@ class Emitter:
             return [self.plain(index) for index in operators][-1]
         if instead:
             chosen = [replace(each, value=instead.get(each.index, each.value)) for each in chosen]
-        outer = self._with_sizes(chosen)
+        outer, rows = self._with_sizes(chosen), self._rows(chosen)
         names = [operator.short_name for operator in chosen if operator.kind is not Kind.VIEW]
-        function = computing(primitive(chosen, outer), names)
+        function = computing(primitive(chosen, outer, rows), names)
         name = self.builder.add_func(function, f"fused_{described(names)}" if len(names) > 1 else described(names))
-        arguments = [self.values.get(leaf, leaf) for leaf in outer]
-        value = self.builder.emit(tvm.ir.Call(name, arguments), "" if instead else value_name(chosen[-1]))
+        call = tvm.ir.Call(name, [self._argument(leaf, rows) for leaf in outer])
+        if rows is not None:
+            call = relax.op.reshape(self.builder.emit(call), chosen[-1].variable.ty.shape)
+        value = self.builder.emit(call, "" if instead else value_name(chosen[-1]))
         self.values[chosen[-1].variable] = value
         return value
+
+    def _rows(self, operators: Sequence[Operator]) -> MergedRows | None:
+        """The axes that the kernel of a group has as one; with numbers for sizes the rules choose among them."""
+        return MergedRows.of(operators, outer_leaves(operators)) if self.graph.representative is not None else None
+
+    def _argument(self, leaf: RelaxExpr, rows: MergedRows | None) -> RelaxExpr:
+        """What a kernel reads, in the shape that it has there."""
+        value = self.values.get(leaf, leaf)
+        if rows is None or not rows.is_changed(leaf):
+            return value
+        return self.builder.emit(relax.op.reshape(value, relax.ShapeExpr(list(rows.shape(leaf)))))
 
     def _with_sizes(self, operators: Sequence[Operator]) -> tuple[RelaxExpr, ...]:
         """What a group reads from outside, and tensors that it is told sizes by."""
         outer = outer_leaves(operators)
-        missing = missing_symbols(primitive(operators, outer)) if self.graph.representative is not None else ()
+        if self.graph.representative is None:
+            return outer
+        missing = missing_symbols(primitive(operators, outer, self._rows(operators)))
         return (*outer, *tensors_with(missing, self.graph, operators[0].index)) if missing else outer
 
     def plain(self, index: int) -> RelaxExpr:
@@ -93,22 +109,26 @@ def functions_only(module: tvm.IRModule) -> tvm.IRModule:
     return tvm.IRModule({name: function for name, function in module.functions_items() if name.name_hint != "main"})
 
 
-def primitive(operators: Sequence[Operator], outer: Iterable[RelaxExpr]) -> relax.Function:
-    """The group as a function of what it reads from outside."""
+def primitive(
+    operators: Sequence[Operator], outer: Iterable[RelaxExpr], rows: MergedRows | None = None
+) -> relax.Function:
+    """The group as a function of what it reads from outside; of `rows`, some axes of all tensors are one axis."""
     parameters: list[RelaxVar] = []
     values: dict[RelaxVar, RelaxExpr] = {}
     outer = tuple(outer)
-    symbols = OwnSymbols.of(outer)
-    for number, leaf in enumerate(outer):
-        parameter = relax.Var(f"p{number}", symbols.type(leaf.ty))
+    kinds = [leaf.ty if rows is None else rows.type(leaf) for leaf in outer]
+    symbols = OwnSymbols.of(kinds)
+    written = (lambda value: value) if rows is None else over_rows
+    for number, (leaf, kind) in enumerate(zip(outer, kinds, strict=True)):
+        parameter = relax.Var(f"p{number}", symbols.type(kind))
         parameters.append(parameter)
         values[leaf] = parameter
     builder = relax.BlockBuilder()
     with builder.function("group", parameters, private=True):
         with builder.dataflow():
             for operator in operators[:-1]:
-                values[operator.variable] = builder.emit(substituted(operator.value, values, symbols))
-            result = builder.emit_output(substituted(operators[-1].value, values, symbols))
+                values[operator.variable] = builder.emit(written(substituted(operator.value, values, symbols)))
+            result = builder.emit_output(written(substituted(operators[-1].value, values, symbols)))
         builder.emit_func_output(result)
     return builder.get()["group"].with_attr(PRIMITIVE, True)
 

@@ -29,9 +29,9 @@ class OwnSymbols:
     replaced: tuple[tuple[Expression, Variable], ...] = ()
 
     @classmethod
-    def of(cls, leaves: Iterable[RelaxExpr]) -> OwnSymbols:
-        """For a kernel of these tensors."""
-        extents = [extent for leaf in leaves for extent in _extents(leaf.ty) if is_symbolic(extent)]
+    def of(cls, kinds: Iterable[RelaxType]) -> OwnSymbols:
+        """For a kernel of tensors of these types."""
+        extents = [extent for kind in kinds for extent in _extents(kind) if is_symbolic(extent)]
         plain = [extent for extent in extents if isinstance(extent, tirx.Var)]
         replaced: list[tuple[Expression, Variable]] = []
         for extent in extents:

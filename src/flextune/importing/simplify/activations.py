@@ -52,12 +52,12 @@ def _roots(node: onnx.NodeProto, links: Links, roots: dict[str, list[str]]) -> l
     """Values of the same shape that this node's result is a function of, element by element; the nearest first."""
     if node.op_type not in ELEMENTWISE or node.domain not in ("", "ai.onnx"):
         return []
-    shape = links.shapes.get(node.output[0])
+    shape = links.extents.get(node.output[0])
     found: list[str] | None = None
     for name in node.input:
         if links.scalar(name) is not None:
             continue
-        if links.constant(name) is not None or shape is None or links.shapes.get(name) != shape:
+        if links.constant(name) is not None or shape is None or links.extents.get(name) != shape:
             return []
         chain = [name, *roots.get(name, [])]
         found = chain if found is None else [each for each in found if each in chain]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
@@ -71,15 +72,32 @@ def fold_shapes(graph: OnnxGraph) -> None:
     graph.nodes = kept
 
 
-def static_shapes(graph: OnnxGraph) -> dict[str, tuple[int, ...]]:
-    """The shape of every value where ONNX's inference finds it fully known."""
-    shapes = {name: array.shape for name, array in graph.constants.items()}
+Extents = tuple[int | str, ...]
+"""A shape, with names of sizes where these are known only when the model runs."""
+
+
+def inferred_shapes(graph: OnnxGraph) -> dict[str, Extents]:
+    """The shape of every value of which ONNX's inference finds each extent, as a number or by name."""
+    shapes: dict[str, Extents] = {name: array.shape for name, array in graph.constants.items()}
     inferred = inferred_graph(graph.skeleton())
     for value in [*inferred.input, *inferred.value_info, *inferred.output]:
         tensor = value.type.tensor_type
-        if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim):
-            shapes[value.name] = tuple(dim.dim_value for dim in tensor.shape.dim)
+        if tensor.HasField("shape") and all(dim.WhichOneof("value") for dim in tensor.shape.dim):
+            shapes[value.name] = tuple(
+                dim.dim_value if dim.HasField("dim_value") else dim.dim_param for dim in tensor.shape.dim
+            )
     return shapes
+
+
+def static_shapes(graph: OnnxGraph) -> dict[str, tuple[int, ...]]:
+    """The shape of every value where ONNX's inference finds it fully known."""
+    return only_static(inferred_shapes(graph))
+
+
+def only_static(shapes: Mapping[str, Extents]) -> dict[str, tuple[int, ...]]:
+    """Those whose extents are all numbers."""
+    numbers = {name: tuple(each for each in shape if isinstance(each, int)) for name, shape in shapes.items()}
+    return {name: shape for name, shape in numbers.items() if len(shape) == len(shapes[name])}
 
 
 def _is_foldable(node: onnx.NodeProto, graph: OnnxGraph) -> bool:

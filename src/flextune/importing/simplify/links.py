@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from flextune.importing.onnx_graph import OnnxGraph, names_read
-from flextune.importing.simplify.constants import static_shapes
+from flextune.importing.simplify.constants import Extents, inferred_shapes, only_static
 
 Shape = tuple[int, ...]
 
@@ -28,6 +28,8 @@ class Links:
     """How often each value is read, the model's outputs included."""
     shapes: dict[str, Shape]
     """Those that shape inference finds."""
+    extents: dict[str, Extents]
+    """The same, and shapes some of whose extents are names."""
 
     @classmethod
     def of(cls, graph: OnnxGraph) -> Links:
@@ -36,7 +38,8 @@ class Links:
             for name in dict.fromkeys(names_read(node)):
                 readers.setdefault(name, []).append(node)
         writers = {name: node for node in graph.nodes for name in node.output if name}
-        return cls(graph, writers, readers, graph.use_counts(), static_shapes(graph))
+        extents = inferred_shapes(graph)
+        return cls(graph, writers, readers, graph.use_counts(), only_static(extents), extents)
 
     def constant(self, name: str) -> np.ndarray | None:
         return self.graph.constants.get(name)

@@ -23,11 +23,11 @@ def remove_neutral(graph: OnnxGraph) -> None:
         find = NEUTRAL.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         source = find(node, links) if find is not None else None
         result = node.output[0]
-        if source is None or result not in links.shapes:
+        if source is None or result not in links.extents:
             continue
-        if links.shapes.get(source) == links.shapes[result]:
+        if links.extents.get(source) == links.extents[result]:
             graph.nodes[index] = onnx.helper.make_node("Identity", [source], [result], name=node.name)
-        elif node.op_type == "GatherND":
+        elif node.op_type == "GatherND" and result in links.shapes:
             shape = int64(graph, f"{result}_shape", list(links.shapes[result]))
             graph.nodes[index] = onnx.helper.make_node("Reshape", [source, shape], [result], name=node.name)
     remove_identities(graph)

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from flextune.importing.onnx_graph import OnnxGraph, attribute
+from flextune.importing.simplify.constants import Extents
 from flextune.importing.simplify.links import Links, int64, remove_unused
 
 MODERATE = (2.0**-60, 2.0**60)
@@ -108,7 +109,7 @@ def _bias_of(node: onnx.NodeProto, links: Links) -> tuple[onnx.NodeProto, np.nda
     reader = links.only_reader(node.output[0])
     if reader is None or reader.op_type != "Add":
         return None
-    width = links.shapes.get(node.output[0], (0,))[-1:]
+    width = links.extents.get(node.output[0], (0,))[-1:]
     for name in reader.input:
         constant = links.constant(name)
         if constant is not None and constant.ndim and constant.shape[-1:] == width == (constant.size,):
@@ -118,7 +119,7 @@ def _bias_of(node: onnx.NodeProto, links: Links) -> tuple[onnx.NodeProto, np.nda
 
 def _column_parts(name: str, links: Links) -> list[tuple[str, int, int]]:
     """(value, first column, end) of every slice of a value; empty unless slices of columns are all that is read."""
-    shape = links.shapes.get(name)
+    shape = links.extents.get(name)
     readers = links.readers.get(name, [])
     if not shape or len(readers) != links.uses[name]:
         return []
@@ -131,26 +132,28 @@ def _column_parts(name: str, links: Links) -> list[tuple[str, int, int]]:
     return parts if len(parts) > 1 else []
 
 
-def _split_parts(node: onnx.NodeProto, shape: tuple[int, ...], links: Links) -> list[tuple[str, int, int]]:
+def _split_parts(node: onnx.NodeProto, shape: Extents, links: Links) -> list[tuple[str, int, int]]:
     if attribute(node, "axis", 0) % len(shape) != len(shape) - 1:
         return []
     parts, start = [], 0
     for output in node.output:
-        size = links.shapes.get(output, (0,))[-1]
+        size = links.extents.get(output, (0,))[-1]
+        if not isinstance(size, int):
+            return []
         parts.append((output, start, start + size))
         start += size
     return parts if start == shape[-1] else []
 
 
-def _slice_part(node: onnx.NodeProto, shape: tuple[int, ...], links: Links) -> list[tuple[str, int, int]]:
+def _slice_part(node: onnx.NodeProto, shape: Extents, links: Links) -> list[tuple[str, int, int]]:
     bounds = slice_bounds(node, shape, links)
     if bounds is None or bounds[0] != len(shape) - 1:
         return []
     return [(node.output[0], bounds[1], bounds[2])]
 
 
-def slice_bounds(node: onnx.NodeProto, shape: tuple[int, ...], links: Links) -> tuple[int, int, int] | None:
-    """(axis, start, end) of a slice of one axis by constants with step one."""
+def slice_bounds(node: onnx.NodeProto, shape: Extents, links: Links) -> tuple[int, int, int] | None:
+    """(axis, start, end) of a slice of one axis, whose extent is a number, by constants with step one."""
     if node.op_type != "Slice" or len(node.input) < 4 or not node.input[3]:
         return None
     starts, ends, axes = (links.constant(name) for name in node.input[1:4])
@@ -165,7 +168,10 @@ def slice_bounds(node: onnx.NodeProto, shape: tuple[int, ...], links: Links) -> 
     ):
         return None
     axis = int(axes.reshape(-1)[0]) % len(shape)
-    start, end, _ = slice(int(starts.reshape(-1)[0]), int(ends.reshape(-1)[0])).indices(shape[axis])
+    extent = shape[axis]
+    if not isinstance(extent, int):
+        return None
+    start, end, _ = slice(int(starts.reshape(-1)[0]), int(ends.reshape(-1)[0])).indices(extent)
     return (axis, start, end) if start < end else None
 
 
@@ -190,8 +196,8 @@ def _factor(node: onnx.NodeProto, links: Links) -> tuple[str, float | None]:
     number = links.scalar(right)
     if number is None and node.op_type == "Mul":
         left, right, number = right, left, links.scalar(left)
-    shape = links.shapes.get(left)
-    if number is None or shape is None or shape != links.shapes.get(node.output[0]) or links.constant(left) is not None:
+    shape, result = links.extents.get(left), links.extents.get(node.output[0])
+    if number is None or shape is None or shape != result or links.constant(left) is not None:
         return "", None
     factor = number if node.op_type == "Mul" else 1.0 / number if number else math.inf
     return left, factor if MODERATE[0] <= abs(factor) <= MODERATE[1] else None
