@@ -217,6 +217,8 @@ class Symbolic:
     """Those of one step follow each other."""
     elements: tuple[tuple[int, tuple[Size, ...]], ...] = ()
     """Tensors by number whose elements are sizes, and what these are."""
+    idle: tuple[tuple[int, Size], ...] = ()
+    """Steps by number that are left out where a size is 0: they would write nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ def symbolic_program(code: StraightLine, signature: Signature) -> tuple[Program,
         (*code.equal, *map(_equal, signature.equal)),
         tuple(variants_of(code.steps, [kind for kind, _ in code.tensors], code.functions)),
         elements=tuple(_elements(code)),
+        idle=tuple(_idle_steps(code, signature.dims)),
     )
     tensors = tuple(
         PlacedTensor(
@@ -60,6 +61,26 @@ def _elements(code: StraightLine) -> Iterator[tuple[int, tuple[Size, ...]]]:
     for index, (_, buffer) in enumerate(code.tensors):
         if buffer in sizes:
             yield index, sizes[buffer]
+
+
+def _idle_steps(code: StraightLine, dims: Sequence[Dim]) -> Iterator[tuple[int, Size]]:
+    """Kernels that may have no element to write, with what they write in bytes: they divide by sizes of loops.
+
+    The first step that has a tensor in memory of its own writes it. Markers of loops and branches have tensors too, so
+    that this cannot be told there.
+    """
+    if code.loops or code.branches:
+        return
+    ranges, seen = {dim.name: dim for dim in dims}, {buffer for buffer, _ in code.elements}
+    for number, step in enumerate(code.steps):
+        written = False
+        size = DimExpr.of(0)
+        for kind, buffer in (code.tensors[argument] for argument in step.arguments):
+            if buffer not in seen and buffer.place in (None, Place.OUTPUT):
+                size, written = size + kind.byte_count, True
+            seen.add(buffer)
+        if step.kernel is not None and written and size.bounds(ranges)[0] <= 0:
+            yield number, plain(size)
 
 
 def may_be_empty(code: StraightLine, dims: Sequence[Dim]) -> bool:

@@ -47,6 +47,7 @@ def symbolic_tables(program: Program, kernel_prefix: str) -> Iterator[str]:
         f"{{{tensor}, {numbers.place(sizes, may_be_negative=True, aligned=True)}}}"
         for tensor, sizes in symbolic.elements
     ]
+    idle = [f"{{{step}, {numbers.place([size])}}}" for step, size in symbolic.idle]
     orders = _orders(symbolic)
     yield '#include "symbolic.h"'
     yield table("ft_symbol symbols", _symbols(program, symbolic))
@@ -61,6 +62,7 @@ def symbolic_tables(program: Program, kernel_prefix: str) -> Iterator[str]:
     yield table("ft_scalar scalars", scalars)
     yield table("ft_variant variants", variants)
     yield table("ft_elements elements", elements)
+    yield table("ft_idle idle", idle)
     counts = (
         symbolic.dims,
         numbers.entries,
@@ -72,10 +74,11 @@ def symbolic_tables(program: Program, kernel_prefix: str) -> Iterator[str]:
         scalars,
         variants,
         elements,
+        idle,
     )
     yield (
         "static const ft_symbolic symbolic = {symbols, instructions, entries, numbers, axes, sized, buffers, orders, "
-        f"equalities, scalars, variants, elements, {initializer(map(len, counts))}, ft_open_forms, ft_find_form, "
+        f"equalities, scalars, variants, elements, idle, {initializer(map(len, counts))}, ft_open_forms, ft_find_form, "
         "ft_close_forms};"
     )
 

@@ -118,7 +118,7 @@ def primitive(
     outer = tuple(outer)
     kinds = [leaf.ty if rows is None else rows.type(leaf) for leaf in outer]
     symbols = OwnSymbols.of(kinds)
-    written = (lambda value: value) if rows is None else over_rows
+    written = _as_it_is if rows is None else over_rows
     for number, (leaf, kind) in enumerate(zip(outer, kinds, strict=True)):
         parameter = relax.Var(f"p{number}", symbols.type(kind))
         parameters.append(parameter)
@@ -131,6 +131,10 @@ def primitive(
             result = builder.emit_output(written(substituted(operators[-1].value, values, symbols)))
         builder.emit_func_output(result)
     return builder.get()["group"].with_attr(PRIMITIVE, True)
+
+
+def _as_it_is(value: RelaxExpr) -> RelaxExpr:
+    return value
 
 
 def substituted(value: RelaxExpr, values: dict[RelaxVar, RelaxExpr], symbols: OwnSymbols = NO_SYMBOLS) -> RelaxExpr:

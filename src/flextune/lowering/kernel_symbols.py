@@ -19,7 +19,7 @@ from tvm import relax, tirx
 from flextune.analysis.symbols import is_symbolic
 from flextune.errors import ModelError
 from flextune.lowering.operator_graph import OperatorGraph
-from flextune.tvm_types import Expression, RelaxExpr, RelaxFunction, RelaxType, RelaxVar, Variable
+from flextune.tvm_types import Expression, RelaxFunction, RelaxType, RelaxVar, Variable
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -236,6 +236,19 @@ static void choose_kernels(ft_form *form) {
   }
 }
 
+static void leave_out_idle_steps(ft_form *form) {
+  const ft_symbolic *symbolic = form->program.symbolic;
+  for (int32_t index = 0; index < symbolic->idle_count; ++index) {
+    if (form->numbers[symbolic->idle[index].place] != 0) continue;
+    ft_step *step = &form->steps[symbolic->idle[index].step];
+    step->kind = FT_JUMP;
+    step->target = symbolic->idle[index].step + 1;
+  }
+}
+
+/* Whether steps differ from combination to combination. */
+static int has_steps(const ft_symbolic *symbolic) { return symbolic->variant_count > 0 || symbolic->idle_count > 0; }
+
 static int fill_form(ft_forms *forms, ft_form *form) {
   const ft_program *program = forms->program;
   memcpy(form->symbols, forms->symbols, (size_t)program->symbolic->symbol_count * sizeof *form->symbols);
@@ -249,6 +262,7 @@ static int fill_form(ft_forms *forms, ft_form *form) {
   if (form->steps != NULL) {
     memcpy(form->steps, program->steps, (size_t)program->step_count * sizeof *form->steps);
     choose_kernels(form);
+    leave_out_idle_steps(form);
     form->program.steps = form->steps;
   }
   form->activations = NULL;
@@ -281,9 +295,9 @@ static int allocate_form(const ft_program *program, ft_form *form) {
   form->values = room(program->value_count, sizeof *form->values);
   form->tensors = room(program->value_count, sizeof *form->tensors);
   form->arguments = room(program->argument_count, sizeof *form->arguments);
-  form->steps = symbolic->variant_count > 0 ? room(program->step_count, sizeof *form->steps) : NULL;
+  form->steps = has_steps(symbolic) ? room(program->step_count, sizeof *form->steps) : NULL;
   if (form->symbols != NULL && form->numbers != NULL && form->values != NULL && form->tensors != NULL &&
-      form->arguments != NULL && (form->steps != NULL || symbolic->variant_count == 0))
+      form->arguments != NULL && (form->steps != NULL || !has_steps(symbolic)))
     return 0;
   free_form(form);
   return ft_fail("out of memory");

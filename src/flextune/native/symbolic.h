@@ -72,6 +72,11 @@ typedef struct {
   int32_t value, place;
 } ft_elements;
 
+/* Step number `step` is left out where the number at `place` is 0: it would write nothing. */
+typedef struct {
+  int32_t step, place;
+} ft_idle;
+
 /* A program for one combination of sizes, and the tables of its runs. `activations` is what the tensors were last
  * pointed into. */
 typedef struct {
@@ -105,8 +110,9 @@ struct ft_symbolic {
   const ft_scalar *scalars;
   const ft_variant *variants;
   const ft_elements *elements;
+  const ft_idle *idle;
   int32_t symbol_count, entry_count, size_count, number_count, sized_count, buffer_count, equality_count, scalar_count,
-      variant_count, elements_count;
+      variant_count, elements_count, idle_count;
   ft_forms *(*open)(const ft_program *program);
   ft_form *(*find)(ft_forms *forms, const int64_t *const *shapes);
   void (*close)(ft_forms *forms);
