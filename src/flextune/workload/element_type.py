@@ -70,18 +70,37 @@ class ElementType:
         """The numbers that an array in memory holds, exactly, as `values`; itself where it is one of them."""
         if self.kind is Kind.BOOL:
             return np.ascontiguousarray(stored).view(np.uint8)  # a byte of 2 is no truth value
+        if self.unused_bits:
+            return np.asarray((np.ascontiguousarray(stored).view(np.uint32) & self._used).view(np.float32))
         if self.storage == self.values:
             return stored
         return np.asarray((stored.astype(np.uint32) << np.uint32(16)).view(np.float32))
 
     def encode(self, numbers: np.ndarray) -> np.ndarray:
         """Numbers as they are stored, rounded to the nearest, even on a tie; NaN stays NaN."""
+        if self.unused_bits:
+            return self._rounded(np.ascontiguousarray(numbers, dtype=np.float32))
         if self.storage == self.values:
             return numbers.astype(self.storage, copy=False)
         bits = np.ascontiguousarray(numbers, dtype=np.float32).view(np.uint32)
         upper = bits >> np.uint32(16)
         nearest_even = (bits + (np.uint32(0x7FFF) + (upper & np.uint32(1)))) >> np.uint32(16)
         return np.asarray(np.where(np.isnan(numbers), upper | np.uint32(QUIET), nearest_even).astype(self.storage))
+
+    @property
+    def unused_bits(self) -> int:
+        """How many low bits of a stored float32 are not looked at."""
+        return 13 if self.name == "tf32" else 0
+
+    @property
+    def _used(self) -> np.uint32:
+        return np.uint32(0xFFFFFFFF << self.unused_bits & 0xFFFFFFFF)
+
+    def _rounded(self, numbers: np.ndarray) -> np.ndarray:
+        bits = numbers.view(np.uint32)
+        odd = bits >> np.uint32(self.unused_bits) & np.uint32(1)
+        nearest_even = (bits + (np.uint32((1 << self.unused_bits - 1) - 1) + odd)) & self._used
+        return np.asarray(np.where(np.isnan(numbers), numbers, nearest_even.view(np.float32)), dtype=np.float32)
 
     def random(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """Stored values that fill the type: floats in [-1, 1], integers of 8 bits over their full range.
@@ -129,6 +148,8 @@ def _whole(kind: Kind, bits: int) -> ElementType:
 
 FLOAT32, FLOAT16 = _float(32), _float(16)
 BFLOAT16 = ElementType("bfloat16", Kind.FLOAT, 16, "uint16", "float32", 2.0**-7)
+TF32 = ElementType("tf32", Kind.FLOAT, 19, "float32", "float32", 2.0**-10)
+"""float32 of which operands of tensor cores have the sign, the exponent and 10 bits: what is below them is not read."""
 UINT8 = _whole(Kind.UNSIGNED, 8)
 INT8 = _whole(Kind.SIGNED, 8)
 INT32 = _whole(Kind.SIGNED, 32)
@@ -137,7 +158,7 @@ BOOL = ElementType("bool", Kind.BOOL, 8, "bool", "bool")
 ELEMENT_TYPES: Mapping[str, ElementType] = {
     each.name: each
     for each in (
-        FLOAT32, _float(64), FLOAT16, BFLOAT16, BOOL, UINT8, INT8, INT32,
+        FLOAT32, _float(64), FLOAT16, BFLOAT16, TF32, BOOL, UINT8, INT8, INT32,
         *(_whole(Kind.SIGNED, bits) for bits in (16, 64)),
         *(_whole(Kind.UNSIGNED, bits) for bits in (16, 32, 64)),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flextune.workload.element_type import BFLOAT16, FLOAT16, FLOAT32, INT8, INT32, UINT8, ElementType
+from flextune.workload.element_type import BFLOAT16, FLOAT16, FLOAT32, INT8, INT32, TF32, UINT8, ElementType
 
 # Products of u8 or s8 and s8 are at most 2^15: float32 sums up to 512 of them exactly.
 EXACT_TERMS = 512
@@ -22,12 +22,17 @@ class OperandTypes:
     result: ElementType
 
 
+WIDE_SUMS = "float16_float32"
+"""Operands of float16 whose products are summed in float32, as tensor cores can: no type of elements, but of products."""
+
 OPERAND_TYPES: Mapping[str, OperandTypes] = {
     "float32": OperandTypes(FLOAT32, FLOAT32, FLOAT32),
     "uint8": OperandTypes(UINT8, INT8, INT32),
     "int8": OperandTypes(INT8, INT8, INT32),
     "bfloat16": OperandTypes(BFLOAT16, BFLOAT16, FLOAT32),
     "float16": OperandTypes(FLOAT16, FLOAT16, FLOAT16),
+    WIDE_SUMS: OperandTypes(FLOAT16, FLOAT16, FLOAT32),
+    "tf32": OperandTypes(TF32, TF32, FLOAT32),
 }
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from tvm import te, tirx
 
 from flextune.tvm_types import Annotation, Expression, PrimFunc, Reducer, Tensor
-from flextune.workload.element_type import BFLOAT16, INT32, element_type
+from flextune.workload.element_type import BFLOAT16, FLOAT32, INT32, TF32, element_type
+from flextune.workload.elements import WIDE_SUMS
 from flextune.workload.extremes import LEAST, MOST, Combination, extreme, register_extremes
 from flextune.workload.rounding import bfloat16_of
 from flextune.workload.tensor import TensorSpec
@@ -103,11 +104,16 @@ class TensorBuilder:
         return self.widened(left) * self.widened(right)
 
     def widened(self, value: Expression) -> Expression:
-        """A stored element in the accumulator's type. bfloat16 is the upper half of a float32."""
+        """A stored element in the accumulator's type. bfloat16 and tf32 are the upper 16 and 19 bits of a float32."""
+        if self.dtype == WIDE_SUMS:
+            return value.astype(FLOAT32.storage)
         if element_type(self.dtype).is_whole:
             return value.astype(INT32.storage)
         if self.dtype == BFLOAT16.name:
             return tirx.reinterpret("float32", tirx.shift_left(value.astype("uint32"), tirx.const(16, "uint32")))
+        if self.dtype == TF32.name:
+            used = tirx.const(0xFFFFFFFF << TF32.unused_bits & 0xFFFFFFFF, "uint32")
+            return tirx.reinterpret("float32", tirx.bitwise_and(tirx.reinterpret("uint32", value), used))
         return value
 
     def pad(

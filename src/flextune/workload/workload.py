@@ -85,7 +85,7 @@ class Workload:
 
     @property
     def dtype(self) -> str:
-        """The element type: float32, uint8 (u8 x s8 -> s32) or bfloat16 (-> float32)."""
+        """What is computed with: float32, bfloat16 or tf32 (-> float32), float16, uint8 (u8 x s8 -> s32), int8 (-> s32)."""
         if self.operator == TIR:
             return _program(self).main_dtype
         return str(dict(self.params).get("dtype", "float32"))

@@ -15,7 +15,6 @@ from flextune.platforms.gpu.launch_plan import LaunchPlan
 from flextune.schedule.apply import apply_trace
 from flextune.target.target import Target
 from flextune.trial.artifact import Artifact
-from flextune.trial.measurement import Candidate
 from flextune.workload.parse import parse_workload
 
 A100 = Target.parse("cuda:a100")
@@ -76,20 +75,6 @@ def test_shared_bytes_are_what_the_constraints_say(text):
         assert plan.dynamic_shared == candidate.assignment["shared_bytes"]
         assert plan.launches[0].threads == candidate.assignment["threads"]
         assert candidate.assignment["threads"] % 32 == 0
-
-
-def test_tensor_cores_multiply_what_is_bfloat16_where_there_are_some():
-    workload = parse_workload("gemm:m=256,n=256,k=256,dtype=bfloat16")
-    space = CudaPlatform().search_space(workload, A100)
-    assert space.rules == ("gpu-tensor-tile",)
-    assert CudaPlatform().search_space(workload, Target.parse("cuda:t4")).rules == ("gpu-matrix-tile",)
-    for assignment in space.solutions.sample(np.random.default_rng(0), 5):
-        candidate = Candidate(workload, A100, space.trace, assignment)
-        source, plan = source_of(candidate)
-        assert "nvcuda::wmma::mma_sync" in source
-        assert plan.dynamic_shared == max(assignment["operands_shared_bytes"], assignment["sums_shared_bytes"])
-    shapes = {tuple(each[f"shape_{side}"] for side in ("rows", "columns")) for each in (space.default,)}
-    assert all(rows * columns == 256 for rows, columns in shapes)
 
 
 def test_limits_are_constraints_with_reasons():

@@ -68,3 +68,15 @@ def test_integers_beyond_float64_are_told_apart() -> None:
     assert not Tolerance(0.5, 100.0).accepts(want + 1, want)
     assert Tolerance(0.0, 0.0, 1.0).accepts(want + 1, want)
     assert not Tolerance(0.0, 0.0, 1.0).accepts(want + 2, want)
+
+
+def test_tf32_keeps_ten_bits_of_a_float32():
+    tf32, numbers = element_type("tf32"), np.random.default_rng(0).standard_normal(1000).astype(np.float32) * 1e3
+    stored = tf32.encode(numbers)
+    mantissas, exponents = np.frexp(stored.astype(np.float64))
+    assert np.all(mantissas * 2**11 == np.round(mantissas * 2**11))
+    assert np.all(np.abs(stored - numbers.astype(np.float64)) <= 2.0 ** (exponents - 12))
+    np.testing.assert_array_equal(tf32.decode(stored), stored)
+    np.testing.assert_array_equal(tf32.decode(stored.view(np.uint32) | 0x1FFF), stored)
+    assert np.isnan(tf32.encode(np.array([np.nan], np.float32)))[0]
+    assert np.isinf(tf32.encode(np.array([np.inf], np.float32)))[0]

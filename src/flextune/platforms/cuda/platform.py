@@ -16,7 +16,6 @@ from flextune.platforms.gpu.estimate import gpu_cost
 from flextune.platforms.gpu.launch_plan import LaunchPlan
 from flextune.platforms.gpu.limits import limits_of
 from flextune.platforms.gpu.space import gpu_space
-from flextune.platforms.gpu.wmma import register_wmma
 from flextune.schedule.apply import apply_trace
 from flextune.schedule.space import SearchSpace
 from flextune.target.peaks import Peaks
@@ -31,12 +30,9 @@ KIND = "cubin and launches"
 
 
 class CudaPlatform:
-    """See `flextune.platforms.base.Platform`. Traces may name this folder's intrinsics once there is one."""
+    """See `flextune.platforms.base.Platform`."""
 
     name = "cuda"
-
-    def __init__(self) -> None:
-        register_wmma("cuda")
 
     def search_space(self, workload: Workload, target: Target) -> SearchSpace:
         return gpu_space(workload, target, limits_of(target))

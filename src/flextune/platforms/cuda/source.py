@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from flextune.errors import BuildError
+from flextune.platforms.cuda.fragments import with_fragments
 from flextune.platforms.gpu.launch_plan import LaunchPlan, device_source
-from flextune.platforms.gpu.wmma import with_typed_fragments
+from flextune.platforms.gpu.tensor_instruction import with_typed_fragments
 from flextune.target.target import Target
 from flextune.tvm_types import IRModule
 
@@ -28,14 +29,6 @@ on which the reductions that pass NaN on rely.
 
 HEAD_BEGINS, HEAD_ENDS = "// TVM's own head begins\n", "// TVM's own head ends\n"
 """Around what TVM declares for every source of the kind: what stands for the device may have its own."""
-
-_STORED_FRAGMENTS = """
-template <typename Fragment>
-__device__ __forceinline__ void flextune_load_matrix(Fragment& f, const void* p, unsigned stride) {
-  nvcuda::wmma::load_matrix_sync(f, static_cast<const __nv_bfloat16*>(p), stride);
-}
-"""
-"""bfloat16 is stored as uint16, which `load_matrix_sync` does not take."""
 
 _EXTREME = re.compile(r"(?<![\w])(max|min)\(")
 
@@ -64,6 +57,7 @@ def with_own_prelude(source: str) -> str:
         raise BuildError("TVM's prelude of CUDA source is not the one of TVM 0.27")
     head, kernels, body = replaced.partition('extern "C" __global__')
     head = head.replace("#include <math_constants.h>\n", "")  # its names are defined by the prelude
-    fragments = _STORED_FRAGMENTS if "<mma.h>" in head else ""
-    body = _EXTREME.sub(r"flextune_\1(", body).replace("nvcuda::wmma::load_matrix_sync(", "flextune_load_matrix(")
+    body, fragments = with_fragments(_EXTREME.sub(r"flextune_\1(", body))
+    if "wmma" not in fragments:
+        head = head.replace("#include <mma.h>\n", "")  # takes NVRTC longer than the kernel
     return PRELUDE + HEAD_BEGINS + head + HEAD_ENDS + fragments + kernels + body

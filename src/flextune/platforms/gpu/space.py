@@ -13,7 +13,7 @@ from flextune.platforms.gpu.limits import GpuLimits
 from flextune.platforms.gpu.matrix_form import MatrixAxes
 from flextune.platforms.gpu.rules.contraction import is_cheap, product_axes, tileable
 from flextune.platforms.gpu.rules.matrix import apply_matrix_tile
-from flextune.platforms.gpu.rules.tensor import apply_tensor_tile, fits_tensor_cores
+from flextune.platforms.gpu.rules.tensor import apply_tensor_tile
 from flextune.platforms.gpu.rules.threads import apply_nest, apply_rows, remaining, row_loops
 from flextune.schedule.apply import apply_trace
 from flextune.schedule.space import Draft, SearchSpace
@@ -62,8 +62,7 @@ def products(draft: Draft, limits: GpuLimits) -> None:
 def tensor_products(draft: Draft, limits: GpuLimits) -> None:
     """Products whose operands tensor cores take get tiles of warps."""
     for block, axes in _large_products(draft):
-        if fits_tensor_cores(block, draft.target):
-            apply_tensor_tile(draft, block, axes, limits, _prefix(draft, block))
+        apply_tensor_tile(draft, block, axes, limits, _prefix(draft, block))
 
 
 def _large_products(draft: Draft) -> Iterator[tuple[BlockFacts, MatrixAxes]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from flextune.errors import ScheduleError
 from flextune.platforms.gpu.contraction_step import SHARED, ContractionStep, copy_together
 from flextune.platforms.gpu.matrix_form import matrix_form
-from flextune.platforms.gpu.wmma import SHAPES, Wmma
-from flextune.schedule.instructions import define_intrinsic
+from flextune.platforms.gpu.tensor_instruction import TensorInstruction
+from flextune.platforms.gpu.tensor_types import TensorType, type_of_operands
 from flextune.schedule.step import Program
 from flextune.tvm_types import BlockHandle, LoopHandle
 
@@ -17,7 +18,7 @@ WARP = 32
 
 @dataclass(frozen=True, slots=True)
 class TensorTile(ContractionStep):
-    """Compute a contraction by warps whose tensor cores multiply tiles of `SHAPES[shape]`.
+    """Compute a contraction by warps whose tensor cores multiply tiles of the type's shape of that number.
 
     A block of `warp_rows` x `warp_columns` warps computes `row_tiles` x `column_tiles` such tiles for each of them; it
     copies `depth` steps of both operands into shared memory at a time, as in `MatrixTile`. Sums pass through shared
@@ -47,13 +48,25 @@ class _TensorSchedule:
     def __init__(self, step: TensorTile, program: Program) -> None:
         self.step, self.program, self.schedule = step, program, program.schedule
         self.numbers, axes = step.numbers(program.assignment), step.axes
-        shape = SHAPES[self.numbers["shape"]]
-        self.wmma = Wmma(*shape, axes.left_rows_inside, axes.right_columns_inside, axes.left)
+        operands, kind = self._operands()
+        self.instruction = TensorInstruction(
+            kind.name, kind.shapes[self.numbers["shape"]], operands,
+            axes.left_rows_inside, axes.right_columns_inside, axes.left,
+        )  # fmt: skip
+
+    def _operands(self) -> tuple[tuple[str, str], TensorType]:
+        """How the operands are stored, and what that makes of them."""
+        block = self.schedule.get(self.schedule.get_sblock(self.step.block))
+        first, second = (str(region.source.ty.dtype) for region in block.reads)
+        kind = type_of_operands([first, second], str(block.writes[0].source.ty.dtype))
+        if kind is None:
+            raise ScheduleError(f"tensor cores do not multiply {first} and {second}")
+        return (first, second), kind
 
     def apply(self) -> None:
-        schedule, numbers, wmma = self.schedule, self.numbers, self.wmma
-        warps = (numbers["warp_rows"], numbers["warp_columns"])
-        rows, columns = warps[0] * numbers["row_tiles"] * wmma.rows, warps[1] * numbers["column_tiles"] * wmma.columns
+        schedule, numbers, instruction = self.schedule, self.numbers, self.instruction
+        (m, n, _), warps = instruction.shape, (numbers["warp_rows"], numbers["warp_columns"])
+        rows, columns = warps[0] * numbers["row_tiles"] * m, warps[1] * numbers["column_tiles"] * n
         form = matrix_form(
             schedule, self.step.block, self.step.axes, (rows, columns, numbers["depth"]), self.step.inlined
         )
@@ -64,7 +77,10 @@ class _TensorSchedule:
         schedule.reverse_compute_at(form.store, grid, preserve_unit_loops=True)
         copy_together(schedule, form.store, (*warps, WARP), 1)
         fragments = []
-        for side, operand, shape in (("a", self.step.left, wmma.left_tile), ("b", 1 - self.step.left, wmma.right_tile)):
+        for side, operand, shape in (
+            ("a", self.step.left, instruction.left_tile),
+            ("b", 1 - self.step.left, instruction.right_tile),
+        ):
             fragment = schedule.cache_read(tile, operand, f"wmma.matrix_{side}")
             schedule.compute_at(fragment, inner, preserve_unit_loops=True)
             fragments.append((fragment, shape, f"load_{side}"))
@@ -72,7 +88,7 @@ class _TensorSchedule:
         for each in fragments:  # last: a tensorized block is not moved any more
             self._tensorize(*each)
         initial = schedule.decompose_reduction(tile, steps)
-        self._tensorize(stored, (wmma.rows, wmma.columns), "store")
+        self._tensorize(stored, (m, n), "store")
         self._named(schedule.get_loops(schedule.get_child_blocks(initial)[0])[-2], "fill")
         self._named(schedule.get_loops(form.product)[-3], "multiply")
 
@@ -80,17 +96,17 @@ class _TensorSchedule:
         self, product: BlockHandle, warps: tuple[int, int]
     ) -> tuple[BlockHandle, tuple[LoopHandle, LoopHandle, LoopHandle, LoopHandle]]:
         """The block of one instruction, and the loops that things are computed at."""
-        schedule, numbers, wmma = self.schedule, self.numbers, self.wmma
+        schedule, numbers, shape = self.schedule, self.numbers, self.instruction.shape
         *batch, m, n, k = schedule.get_loops(product)
         (m, own_m), (n, own_n), (k, own_k) = (
             schedule.split(loop, [None, size], preserve_unit_iters=True)
-            for loop, size in ((m, wmma.rows), (n, wmma.columns), (k, wmma.steps))
+            for loop, size in zip((m, n, k), shape, strict=True)
         )
         schedule.reorder(*batch, m, n, k, own_m, own_n, own_k)
         tile = schedule.blockize(own_m)
         grid_m, warp_m, tile_m = schedule.split(m, [None, warps[0], numbers["row_tiles"]], preserve_unit_iters=True)
         grid_n, warp_n, tile_n = schedule.split(n, [None, warps[1], numbers["column_tiles"]], preserve_unit_iters=True)
-        steps, inner = schedule.split(k, [None, numbers["depth"] // wmma.steps], preserve_unit_iters=True)
+        steps, inner = schedule.split(k, [None, numbers["depth"] // shape[2]], preserve_unit_iters=True)
         schedule.reorder(*batch, grid_m, grid_n, warp_m, warp_n, steps, inner, tile_m, tile_n)
         grid = schedule.fuse(*batch, grid_m, grid_n, preserve_unit_iters=True)
         schedule.bind(grid, "blockIdx.x")
@@ -107,8 +123,5 @@ class _TensorSchedule:
         self._named(schedule.blockize(own_i), role)
 
     def _named(self, place: BlockHandle | LoopHandle, role: str) -> None:
-        if self.program.target is None:
-            return
-        name = self.wmma.name(role)
-        define_intrinsic(name, self.program.target)
-        self.schedule.tensorize(place, name)
+        if self.program.target is not None:
+            self.schedule.tensorize(place, self.instruction.define(role, self.program.target))

@@ -126,6 +126,10 @@ EMU_VECTOR(ulonglong, unsigned long long)
 EMU_VECTOR(float, float)
 EMU_VECTOR(double, double)
 #undef EMU_VECTOR
+struct alignas(4) half2 { half x, y; };
+struct alignas(8) half4 { half x, y, z, w; };
+inline half2 make_half2(half x, half y) { return {x, y}; }
+inline half4 make_half4(half x, half y, half z, half w) { return {x, y, z, w}; }
 #define uint unsigned int
 #define uchar unsigned char
 #define ushort unsigned short

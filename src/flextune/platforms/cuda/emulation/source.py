@@ -16,6 +16,10 @@ _SIZES = {
     "float": 4, "half": 2, "nv_bfloat16": 2, "signed char": 1, "uchar": 1, "char": 1, "int": 4, "uint": 4, "short": 2,
     "ushort": 2, "double": 8, "int64_t": 8, "bool": 1,
 }  # fmt: skip
+_MMA_TYPES = {
+    "f16": "half", "bf16": "nv_bfloat16", "tf32": "emu::tf32", "s8": "signed char", "u8": "unsigned char",
+    "f32": "float", "s32": "int",
+}  # fmt: skip
 _ALIGNMENT = 128
 
 _COPY = """
@@ -143,4 +147,13 @@ def _assembly_call(body: str) -> str:
     if code.startswith("cp.async."):
         to, source, size, *valid = values
         return f"emu::cp_async({to}, {source}, {size}, {valid[0] if valid else size})"
+    if matrices := re.match(r"ldmatrix\.sync\.aligned\.m8n8\.x([24])(\.trans)?\.shared\.b16 ", code):
+        *registers, address = values
+        return f"emu::ldmatrix<{matrices[1]}, {str(bool(matrices[2])).lower()}>({address}, {', '.join(registers)})"
+    if product := re.match(r"mma\.sync\.aligned\.m16n8k(\d+)\.row\.col\.(\w+)\.(\w+)\.(\w+)\.\2 ", code):
+        steps, sums, left, right = product.groups()
+        if sums == "f16":
+            return f"emu::mma_m16n8_half<{steps}>({', '.join(values)})"
+        kinds = ", ".join(_MMA_TYPES[each] for each in (left, right, sums))
+        return f"emu::mma_m16n8<{steps}, {kinds}>({', '.join(values)})"
     raise BuildError(f"the emulation knows no instruction {code[:60]!r}")

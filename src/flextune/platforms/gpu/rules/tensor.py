@@ -2,71 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from flextune.analysis.program_facts import BlockFacts
-from flextune.csp import In, Le, Prod, Select, Sum
+from flextune.csp import Divides, In, Le, Prod, Select, Sum
 from flextune.platforms.gpu.limits import GpuLimits
 from flextune.platforms.gpu.matrix_form import MatrixAxes
 from flextune.platforms.gpu.rules.contraction import ContractionRule, tile_extents
 from flextune.platforms.gpu.tensor_tile import WARP, TensorTile
-from flextune.platforms.gpu.wmma import FEATURE, SHAPES
+from flextune.platforms.gpu.tensor_types import TensorType, tensor_type
 from flextune.schedule.space import Columns, Draft
 from flextune.target.target import Target
 
 RULE = "gpu-tensor-tile"
 
-_STORED, _SUM_BYTES = "uint16", 4
 _OTHER_REGISTERS = 48
 """Addresses, copies in flight and the fragments of operands, beside the sums."""
 
 _EXTENTS = (8, 16, 32, 64, 128, 256)
+_WMMA_ALIGNMENT = 32
+"""Bytes at whose multiples wmma's tiles begin."""
 
 
-def fits_tensor_cores(block: BlockFacts, target: Target) -> bool:
-    """Whether a product has operands that are stored as bfloat16, which the target's tensor cores take."""
-    types = {access.buffer.dtype for access in block.reads}
-    return target.has(FEATURE) and types == {_STORED} and block.output.dtype == "float32"
+def apply_tensor_tile(draft: Draft, block: BlockFacts, axes: MatrixAxes, limits: GpuLimits, prefix: str) -> bool:
+    """Add the step, variables and constraints of one contraction, if the target's tensor cores take its operands."""
+    kind = tensor_type(block)
+    shapes = _shapes(kind, axes, draft.target) if kind is not None else ()
+    if kind is None or not shapes:
+        return False
+    _TensorTileRule(RULE, draft, block, axes, limits, prefix).apply(kind, shapes)
+    return True
 
 
-def apply_tensor_tile(draft: Draft, block: BlockFacts, axes: MatrixAxes, limits: GpuLimits, prefix: str) -> None:
-    """Add the step, variables and constraints of one contraction."""
-    _TensorTileRule(RULE, draft, block, axes, limits, prefix).apply()
+def _shapes(kind: TensorType, axes: MatrixAxes, target: Target) -> tuple[int, ...]:
+    """The numbers of the shapes that the target has, whose tiles of operands can begin where the instruction asks."""
+    inside = [axis for axis, is_inside in enumerate((axes.left_rows_inside, axes.right_columns_inside)) if is_inside]
+    return tuple(
+        number
+        for number in kind.available(target)
+        if kind.shapes[number] == kind.mma
+        or all(kind.shapes[number][axis] * kind.bytes % _WMMA_ALIGNMENT == 0 for axis in inside)
+    )
 
 
 class _TensorTileRule(ContractionRule):
     """See `apply_tensor_tile`."""
 
-    def apply(self) -> None:
+    def apply(self, kind: TensorType, shapes: tuple[int, ...]) -> None:
+        self.kind, least = kind, min(kind.shapes[number][2] for number in shapes)
         names = {
-            "shape": self.variable("shape", *self._shapes()),
+            "shape": self.variable("shape", *shapes),
             "warp_rows": self.variable("warp_rows", 1, 2, 4),
             "warp_columns": self.variable("warp_columns", 1, 2, 4),
             "row_tiles": self.variable("row_tiles", 1, 2, 4),
-            "column_tiles": self.variable("column_tiles", 1, 2, 4),
-            "depth": self.variable("depth", *tile_extents(self.steps, (16, 32, 64))),
+            "column_tiles": self.variable("column_tiles", 1, 2, 4, 8),
+            "depth": self.variable("depth", *tile_extents(self.steps, (least, 2 * least, 4 * least, 8 * least))),
             **self.copy_variables(),
         }
+        self._require_depth(names)
         self._require_threads(names)
         rows, columns = self._require_extents(names)
         self._require_shared(names, rows, columns)
         self._estimate(names, rows, columns)
         self.add(TensorTile, names)
 
-    def _shapes(self) -> list[int]:
-        """Shapes whose tiles of operands begin at multiples of the 32 bytes that wmma asks for."""
-        return [
-            index
-            for index, (rows, columns, _) in enumerate(SHAPES)
-            if not (rows == 8 and self.axes.left_rows_inside) and not (columns == 8 and self.axes.right_columns_inside)
+    def _of_shape(self, name: str, values: Sequence[int], names: dict[str, str], reason: str = "") -> str:
+        """A number that the shape decides."""
+        found = self.derived(name)
+        label = self.label(f"{name}_of")
+        self.draft.require(Select(found, names["shape"], tuple(values), name=label, rule=RULE, reason=reason))
+        return found
+
+    def _require_depth(self, names: dict[str, str]) -> None:
+        """Steps are of whole instructions; those of wmma begin where it reads."""
+        axes, kind, most = self.axes, self.kind, 8 * max(shape[2] for shape in self.kind.shapes)
+        steps_inside = not (axes.left_rows_inside and axes.right_columns_inside)
+        single = [
+            steps if steps_inside and number < len(kind.wmma) and steps * kind.bytes % _WMMA_ALIGNMENT else most
+            for number, (_, _, steps) in enumerate(kind.shapes)
         ]
+        each = self._of_shape("shape_steps", [shape[2] for shape in kind.shapes], names)
+        longest = self._of_shape("longest_depth", single, names)
+        self.draft.require(
+            Divides(each, names["depth"], name=self.label("whole_steps"), rule=RULE,
+                    reason="a step is of whole instructions"),
+            Le(names["depth"], longest, name=self.label("steps_aligned"), rule=RULE,
+               reason=f"wmma reads tiles that begin at multiples of {_WMMA_ALIGNMENT} bytes"),
+        )  # fmt: skip
 
     def _require_threads(self, names: dict[str, str]) -> None:
         threads, tiles, sums, registers, block_registers = (
             self.derived(name) for name in ("threads", "warp_tiles", "sums", "thread_registers", "block_registers")
         )
         limits = self.limits
-        each = SHAPES[0][0] * SHAPES[0][1] // WARP
+        each = self._of_shape("shape_sums", [rows * columns // WARP for rows, columns, _ in self.kind.shapes], names)
         self.draft.require(
             Prod(threads, (names["warp_rows"], names["warp_columns"], WARP),
                  name=self.label("threads_count"), rule=RULE),
@@ -88,11 +119,9 @@ class _TensorTileRule(ContractionRule):
             ("rows", 0, self.rows, "warp_rows", "row_tiles"),
             ("columns", 1, self.columns, "warp_columns", "column_tiles"),
         ):
-            own, whole = self.derived(f"shape_{side}"), self.derived(side)
-            options = tuple(shape[axis] for shape in SHAPES)
+            options, whole = [shape[axis] for shape in self.kind.shapes], self.derived(side)
+            own = self._of_shape(f"shape_{side}", options, names, "the shapes that tensor cores multiply")
             self.draft.require(
-                Select(own, names["shape"], options, name=self.label(f"shape_{side}_of"), rule=RULE,
-                       reason="tensor cores multiply tiles with rows * columns * steps = 4096"),
                 Prod(whole, (names[warps], names[tiles], own), name=self.label(f"{side}_count"), rule=RULE),
                 In(whole, tile_extents(extent, _EXTENTS), name=self.label(f"{side}_waste"), rule=RULE,
                    reason=f"a tile is not much larger than the {extent} {side}"),
@@ -110,7 +139,7 @@ class _TensorTileRule(ContractionRule):
             Sum(operands, (left, right), name=self.label("operands_shared_bytes_sum"), rule=RULE),
             Le(operands, self.limits.shared_bytes, name=self.label("shared_limit"), rule=RULE,
                reason=f"both tiles with their padding are no more than {fits}"),
-            Prod(sums, (rows, columns, _SUM_BYTES), name=self.label("sums_shared_bytes_count"), rule=RULE),
+            Prod(sums, (rows, columns, self.kind.sum_bytes), name=self.label("sums_shared_bytes_count"), rule=RULE),
             Le(sums, self.limits.shared_bytes, name=self.label("sums_shared_limit"), rule=RULE,
                reason=f"the sums of a tile on their way to memory are no more than {fits}"),
         )  # fmt: skip

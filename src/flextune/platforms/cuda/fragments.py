@@ -1,0 +1,97 @@
+"""Fragments of tensor cores in CUDA source: TVM writes those of wmma, which stay or become those of `mma.sync`."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+from flextune.platforms.gpu.tensor_types import MMA_SHAPES
+
+_HERE = Path(__file__).parent
+_MULTIPLY = """template <typename LA, typename LB>
+__device__ __forceinline__ void multiply(
+    fragment<accumulator, 16, 8, $K, $C>& d, const fragment<matrix_a, 16, 8, $K, $A, LA>& a,
+    const fragment<matrix_b, 16, 8, $K, $B, LB>& b, const fragment<accumulator, 16, 8, $K, $C>& c) {
+  asm volatile("mma.sync.aligned.m16n8k$K.row.col.$types "
+               "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
+               : "=$r"(d.x[0]), "=$r"(d.x[1]), "=$r"(d.x[2]), "=$r"(d.x[3])
+               : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "r"(b.r[0]), "r"(b.r[1]),
+                 "$r"(c.x[0]), "$r"(c.x[1]), "$r"(c.x[2]), "$r"(c.x[3]));
+}
+"""
+_PRODUCTS_IN_HALF = """template <typename LA, typename LB>
+__device__ __forceinline__ void multiply(
+    fragment<accumulator, 16, 8, 16, half>& d, const fragment<matrix_a, 16, 8, 16, half, LA>& a,
+    const fragment<matrix_b, 16, 8, 16, half, LB>& b, const fragment<accumulator, 16, 8, 16, half>& c) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16 {%0, %1}, {%2, %3, %4, %5}, {%6, %7}, {%8, %9};"
+               : "=r"(d.r[0]), "=r"(d.r[1])
+               : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "r"(b.r[0]), "r"(b.r[1]), "r"(c.r[0]), "r"(c.r[1]));
+}
+template <typename V> __device__ __forceinline__ void fill_fragment(fragment<accumulator, 16, 8, 16, half>& f, V value) {
+  half pair[2] = {half(value), half(value)};
+  for (int i = 0; i < 2; ++i) memcpy(&f.r[i], pair, 4);
+}
+__device__ __forceinline__ void store_matrix(half* p, const fragment<accumulator, 16, 8, 16, half>& f, unsigned stride) {
+  for (int i = 0; i < 2; ++i) memcpy(p + (lane() / 4 + i * 8) * stride + lane() % 4 * 2, &f.r[i], 4);
+}
+"""
+_SUMS_IN_HALF = "template <int K> struct fragment<accumulator, 16, 8, K, half> { unsigned r[2]; };"
+"""Sums in half precision are two in a register."""
+
+_PRODUCTS = (
+    (16, "half", "half", "float", "f32.f16.f16.f32"),
+    (16, "nv_bfloat16", "nv_bfloat16", "float", "f32.bf16.bf16.f32"),
+    (8, "precision::tf32", "precision::tf32", "float", "f32.tf32.tf32.f32"),
+    (32, "signed char", "signed char", "int", "s32.s8.s8.s32"),
+    (32, "uchar", "signed char", "int", "s32.u8.s8.s32"),
+    (32, "signed char", "uchar", "int", "s32.s8.u8.s32"),
+)
+"""Steps, types of both operands and of the sums, and how the instruction names them."""
+
+_MMA_SIZES = "|".join(", ".join(map(str, each)) for each in MMA_SHAPES)
+_MMA_FRAGMENT = re.compile(rf"nvcuda::wmma::fragment<nvcuda::wmma::(?=\w+, (?:{_MMA_SIZES}),)")
+_TF32 = re.compile(r"(nvcuda::wmma::fragment<nvcuda::wmma::matrix_\w, \d+, \d+, 8, )nv_bfloat16,")
+"""TVM has no tf32: its fragments are those with 8 steps."""
+
+_WMMA_CALLS = {
+    "nvcuda::wmma::load_matrix_sync(": "flextune::load_matrix(",
+    "nvcuda::wmma::store_matrix_sync(": "flextune::store_matrix(",
+    "nvcuda::wmma::fill_fragment(": "flextune::fill_fragment(",
+    "nvcuda::wmma::mma_sync(": "flextune::multiply(",
+    ", nvcuda::wmma::mem_row_major": "",
+}
+
+
+def with_fragments(body: str) -> tuple[str, str]:
+    """Kernels with fragments by our names, those of `mma.sync` as our own; and what declares them."""
+    for theirs, ours in _WMMA_CALLS.items():
+        body = body.replace(theirs, ours)
+    body = _TF32.sub(r"\1nvcuda::wmma::precision::tf32,", body)
+    body = _MMA_FRAGMENT.sub("flextune::fragment<flextune::", body)
+    lines = [_own_layout(line) if "flextune::fragment<" in line else line for line in body.splitlines()]
+    body, declared = "\n".join(lines) + "\n", ""
+    if "nvcuda::wmma::fragment<" in body:
+        declared += _HERE.joinpath("wmma.cuh").read_text(encoding="utf-8")
+    if "flextune::fragment<" in body:
+        declared += _mma_fragments(tuple(each for each in _PRODUCTS if f"{each[1]}," in body and f"{each[2]}," in body))
+    return body, declared
+
+
+def _own_layout(line: str) -> str:
+    return line.replace("nvcuda::wmma::", "flextune::")
+
+
+@cache
+def _mma_fragments(needed: tuple[tuple[int, str, str, str, str], ...]) -> str:
+    """Declared with the products that are needed: the types of others may be unknown to the compiler."""
+    products = "".join(
+        _MULTIPLY.replace("$K", str(steps)).replace("$A", left).replace("$B", right).replace("$C", sums)
+        .replace("$types", types).replace("$r", "f" if sums == "float" else "r")
+        for steps, left, right, sums, types in needed
+    )  # fmt: skip
+    in_half = any(left == "half" for _, left, *_ in needed)
+    if in_half:
+        products += _PRODUCTS_IN_HALF
+    text = _HERE.joinpath("mma.cuh").read_text(encoding="utf-8").replace("$multiply", products)
+    return text.replace("$half", _SUMS_IN_HALF if in_half else "")

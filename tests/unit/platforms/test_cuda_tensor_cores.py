@@ -1,0 +1,90 @@
+"""Contractions on tensor cores: which programs take them, and what every instruction computes under emulation."""
+
+import numpy as np
+import pytest
+
+from benchmarks.gpu.members import check
+from flextune.platforms.cuda.emulation.emulator import compiler_fault
+from flextune.platforms.cuda.nvrtc import nvrtc_version
+from flextune.platforms.cuda.platform import CudaPlatform
+from flextune.platforms.cuda.source import cuda_source
+from flextune.platforms.gpu.tensor_types import TENSOR_TYPES
+from flextune.schedule.apply import apply_trace
+from flextune.target.target import Target
+from flextune.trial.measurement import Candidate
+from flextune.workload.parse import parse_workload
+
+A100, T4 = Target.parse("cuda:a100"), Target.parse("cuda:t4")
+PLATFORM = CudaPlatform()
+
+
+@pytest.fixture(scope="module")
+def compiler():
+    if fault := compiler_fault():
+        pytest.skip(fault)
+
+
+@pytest.mark.parametrize("name", TENSOR_TYPES)
+@pytest.mark.parametrize(
+    "text", ["gemm:m=128,n=96,k=64", "bmm:b=2,m=33,n=40,k=50,tb=1", "conv2d:h=8,w=9,ci=16,co=24,kh=3,kw=3,pad=1"]
+)
+def test_products_of_these_types_take_tensor_cores_where_there_are_some(name, text):
+    workload, kind = parse_workload(f"{text},dtype={name}"), TENSOR_TYPES[name]
+    space = PLATFORM.search_space(workload, A100)
+    assert space.rules == ("gpu-tensor-tile",)
+    drawn = space.solutions.sample(np.random.default_rng(0), 60)
+    assert {each["shape"] for each in drawn} <= set(range(len(kind.shapes)))
+    assert len(kind.shapes) - 1 in {each["shape"] for each in drawn}
+    on_t4 = PLATFORM.search_space(workload, T4)
+    if name.startswith("float16") or name == "int8":
+        assert on_t4.rules == ("gpu-tensor-tile",)
+        assert max(each["shape"] for each in on_t4.solutions.sample(np.random.default_rng(0), 20)) < len(kind.wmma)
+    else:
+        assert on_t4.rules == ("gpu-matrix-tile",)
+
+
+def test_wmma_has_the_shapes_of_heron():
+    shapes = {shape for kind in TENSOR_TYPES.values() if kind.name != "tf32" for shape in kind.wmma}
+    assert all(rows * columns * steps == 4096 for rows, columns, steps in shapes)
+    assert all(size in (8, 16, 32) for shape in shapes for size in shape)
+
+
+def test_float32_is_not_computed_in_fewer_bits():
+    assert PLATFORM.search_space(parse_workload("gemm:m=128,n=128,k=128"), A100).rules == ("gpu-matrix-tile",)
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gemm:m=33,n=40,k=40,dtype=float16",
+        "gemm:m=33,n=40,k=40,tb=1,dtype=float16_float32,epilogue=bias+relu",
+        "gemm:m=33,n=40,k=40,ta=1,dtype=bfloat16",
+        "gemm:m=33,n=40,k=40,ta=1,dtype=tf32",
+        "gemm:m=33,n=40,k=40,tb=1,dtype=int8",
+        "gemm:m=33,n=40,k=40,dtype=uint8",
+        "conv2d:h=6,w=6,ci=5,co=9,kh=3,kw=3,pad=1,dtype=bfloat16,epilogue=bias+relu",
+    ],
+)
+def test_every_instruction_computes_the_product(text):
+    workload = parse_workload(text)
+    space = PLATFORM.search_space(workload, A100)
+    kind = TENSOR_TYPES[workload.dtype]
+    drawn = space.solutions.sample(np.random.default_rng(1), 200)
+    for number, shape in enumerate(kind.shapes):
+        found = [each for each in drawn if each["shape"] == number and each["threads"] <= 128]
+        if not found:  # wmma takes no tile that begins where it would have to
+            assert shape != kind.mma
+            continue
+        candidate = Candidate(workload, A100, space.trace, found[0])
+        source, plan = source_of(candidate)
+        assert ("nvcuda::wmma::fragment" in source, "mma.sync" in source) == (shape != kind.mma, shape == kind.mma)
+        assert plan.dynamic_shared == max(found[0]["operands_shared_bytes"], found[0]["sums_shared_bytes"])
+        if number in (0, len(kind.shapes) - 1):
+            said = check(candidate, with_races=False, with_compiler=bool(nvrtc_version()))
+            assert (said.fault, said.spills) == ("", 0), candidate.assignment
+
+
+def source_of(candidate):
+    program = apply_trace(candidate.workload, candidate.trace, candidate.assignment, candidate.target)
+    return cuda_source(program.module, candidate.target)
