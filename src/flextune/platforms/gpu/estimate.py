@@ -8,7 +8,14 @@ from flextune.workload.elements import WIDE_SUMS
 from flextune.workload.work import Work
 
 _LAUNCH_SECS = 3e-6
-_PEAKS = {"bfloat16": "tensor16", "float16": "tensor16", WIDE_SUMS: "tensor16", "tf32": "tf32", "uint8": "tensor8", "int8": "tensor8"}
+_PEAKS = {
+    "bfloat16": "tensor16",
+    "float16": "tensor16",
+    WIDE_SUMS: "tensor16",
+    "tf32": "tf32",
+    "uint8": "tensor8",
+    "int8": "tensor8",
+}
 
 
 def gpu_cost(work: Work, target: Target) -> Cost:
