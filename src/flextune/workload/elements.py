@@ -23,7 +23,7 @@ class OperandTypes:
 
 
 WIDE_SUMS = "float16_float32"
-"""Operands of float16 whose products are summed in float32, as tensor cores can: no type of elements, but of products."""
+"""float16 operands whose products are summed in float32, as tensor cores can: a type of products, not of elements."""
 
 OPERAND_TYPES: Mapping[str, OperandTypes] = {
     "float32": OperandTypes(FLOAT32, FLOAT32, FLOAT32),

@@ -85,7 +85,7 @@ class Workload:
 
     @property
     def dtype(self) -> str:
-        """What is computed with: float32, bfloat16 or tf32 (-> float32), float16, uint8 (u8 x s8 -> s32), int8 (-> s32)."""
+        """The parameter of that name, of which `OPERAND_TYPES` says what it means: float32, uint8, float16, ..."""
         if self.operator == TIR:
             return _program(self).main_dtype
         return str(dict(self.params).get("dtype", "float32"))

@@ -139,7 +139,7 @@ def test_key_stays_the_same() -> None:
         ("gemm:m=1,n=1,k=1,kk=3", "no parameter 'kk'"),
         ("gemm:m=1,n=1,k=1,dtype=float33", "did you mean 'float32'"),
         ("gemm:m=1,n=1,k=1,epilogue=biass", "did you mean 'bias'"),
-        ("gemm:m=1,n=1,k=1,dtype=uint8,epilogue=bias+gelu", "gelu needs a float result"),
+        ("gemm:m=1,n=1,k=1,dtype=uint8,epilogue=bias+gelu", "gelu needs a float32 result"),
         ("gemm:m=1,n=1,k=1,ta=2", "ta expects 0 or 1"),
         ("gemm:m=,n=1,k=1", "expected NAME=VALUE between commas, got 'm='"),
         ("gemm:m=1 n=1 k=1", "between commas"),

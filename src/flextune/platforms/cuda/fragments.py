@@ -9,33 +9,6 @@ from pathlib import Path
 from flextune.platforms.gpu.tensor_types import MMA_SHAPES
 
 _HERE = Path(__file__).parent
-_MULTIPLY = """template <typename LA, typename LB>
-__device__ __forceinline__ void multiply(
-    fragment<accumulator, 16, 8, $K, $C>& d, const fragment<matrix_a, 16, 8, $K, $A, LA>& a,
-    const fragment<matrix_b, 16, 8, $K, $B, LB>& b, const fragment<accumulator, 16, 8, $K, $C>& c) {
-  asm volatile("mma.sync.aligned.m16n8k$K.row.col.$types "
-               "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
-               : "=$r"(d.x[0]), "=$r"(d.x[1]), "=$r"(d.x[2]), "=$r"(d.x[3])
-               : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "r"(b.r[0]), "r"(b.r[1]),
-                 "$r"(c.x[0]), "$r"(c.x[1]), "$r"(c.x[2]), "$r"(c.x[3]));
-}
-"""
-_PRODUCTS_IN_HALF = """template <typename LA, typename LB>
-__device__ __forceinline__ void multiply(
-    fragment<accumulator, 16, 8, 16, half>& d, const fragment<matrix_a, 16, 8, 16, half, LA>& a,
-    const fragment<matrix_b, 16, 8, 16, half, LB>& b, const fragment<accumulator, 16, 8, 16, half>& c) {
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16 {%0, %1}, {%2, %3, %4, %5}, {%6, %7}, {%8, %9};"
-               : "=r"(d.r[0]), "=r"(d.r[1])
-               : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "r"(b.r[0]), "r"(b.r[1]), "r"(c.r[0]), "r"(c.r[1]));
-}
-template <typename V> __device__ __forceinline__ void fill_fragment(fragment<accumulator, 16, 8, 16, half>& f, V value) {
-  half pair[2] = {half(value), half(value)};
-  for (int i = 0; i < 2; ++i) memcpy(&f.r[i], pair, 4);
-}
-__device__ __forceinline__ void store_matrix(half* p, const fragment<accumulator, 16, 8, 16, half>& f, unsigned stride) {
-  for (int i = 0; i < 2; ++i) memcpy(p + (lane() / 4 + i * 8) * stride + lane() % 4 * 2, &f.r[i], 4);
-}
-"""
 _SUMS_IN_HALF = "template <int K> struct fragment<accumulator, 16, 8, K, half> { unsigned r[2]; };"
 """Sums in half precision are two in a register."""
 
@@ -72,7 +45,7 @@ def with_fragments(body: str) -> tuple[str, str]:
     lines = [_own_layout(line) if "flextune::fragment<" in line else line for line in body.splitlines()]
     body, declared = "\n".join(lines) + "\n", ""
     if "nvcuda::wmma::fragment<" in body:
-        declared += _HERE.joinpath("wmma.cuh").read_text(encoding="utf-8")
+        declared += _text("wmma")
     if "flextune::fragment<" in body:
         declared += _mma_fragments(tuple(each for each in _PRODUCTS if f"{each[1]}," in body and f"{each[2]}," in body))
     return body, declared
@@ -86,12 +59,16 @@ def _own_layout(line: str) -> str:
 def _mma_fragments(needed: tuple[tuple[int, str, str, str, str], ...]) -> str:
     """Declared with the products that are needed: the types of others may be unknown to the compiler."""
     products = "".join(
-        _MULTIPLY.replace("$K", str(steps)).replace("$A", left).replace("$B", right).replace("$C", sums)
+        _text("mma_multiply").replace("$K", str(steps)).replace("$A", left).replace("$B", right).replace("$C", sums)
         .replace("$types", types).replace("$r", "f" if sums == "float" else "r")
         for steps, left, right, sums, types in needed
     )  # fmt: skip
     in_half = any(left == "half" for _, left, *_ in needed)
     if in_half:
-        products += _PRODUCTS_IN_HALF
-    text = _HERE.joinpath("mma.cuh").read_text(encoding="utf-8").replace("$multiply", products)
+        products += _text("mma_half")
+    text = _text("mma").replace("$multiply", products)
     return text.replace("$half", _SUMS_IN_HALF if in_half else "")
+
+
+def _text(name: str) -> str:
+    return _HERE.joinpath(f"{name}.cuh").read_text(encoding="utf-8")
