@@ -12,12 +12,13 @@ PY := $(VENV)/bin/python
 SETUP := $(VENV)/.setup-done
 BENCH_SETUP := $(VENV)/.bench-setup-done
 
-.PHONY: help setup demo test test-slow lint bench clean
+.PHONY: help setup demo test test-slow test-emulated lint bench clean
 
 help:
 	@echo "make demo    tune a real model on this machine, with what comes of it (sets itself up)"
 	@echo "make test    all tests but the slow ones (sets itself up)"
 	@echo "make test-slow  those: whole large models, large spaces"
+	@echo "make test-emulated  those of programs for other processors, where an emulator is installed"
 	@echo "make lint    formatting, lint, types, import rules"
 	@echo "make bench   the benchmarks beside PyTorch, ONNX Runtime, NumPy and TVM's own tuner"
 	@echo "make setup   only the virtual environment in $(VENV);  make clean  removes it and all caches"
@@ -36,10 +37,13 @@ demo: $(SETUP)
 	@$(PY) examples/demo.py
 
 test: $(SETUP)
-	@$(PY) -m pytest -n 2 --dist loadgroup -m "not slow"
+	@$(PY) -m pytest -n 2 --dist loadgroup -m "not slow and not emulator"
 
 test-slow: $(SETUP)
-	@$(PY) -m pytest -n 2 --dist loadgroup -m slow
+	@$(PY) -m pytest -n 2 --dist loadgroup -m "slow and not emulator"
+
+test-emulated: $(SETUP)
+	@$(PY) -m pytest -m emulator
 
 lint: $(SETUP)
 	@$(PY) -m ruff format --check --no-cache .

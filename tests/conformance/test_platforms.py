@@ -40,3 +40,9 @@ class TestVta(PlatformSuite):
     name = "vta"
     target = Target.parse("vta")
     workload = "gemm:m=24,n=40,k=16,dtype=int8,weights=constant"
+
+
+@pytest.mark.emulator("riscv")
+class TestRiscv(PlatformSuite):
+    name = "riscv"
+    target = Target.parse("riscv:spacemit-k1")

@@ -18,6 +18,7 @@ from flextune.errors import BuildError, KernelError
 from flextune.lowering.regions import has_regions
 from flextune.native.toolchain import has_compiler
 from flextune.platforms import platform_registry as platforms
+from flextune.platforms.compiler import toolchain_for
 from flextune.target.target import Target
 
 
@@ -51,7 +52,7 @@ def _own(
     model = static_model(module, signature, target, in_place)
     if model is None:
         return "it has sizes that those of its inputs do not tell, or it calls functions that are no kernels"
-    if not has_compiler():
+    if toolchain_for(platforms.compiler(target.kind), target) is None and not has_compiler():
         return "there is no C compiler (gcc, cc, or the Python package ziglang)"
     program = model.program
     signature = replace(

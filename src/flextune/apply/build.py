@@ -100,7 +100,7 @@ def compile_model(
     """
     writer = writer or InProcess()
     candidates = _candidates(partition, schedules, target, variants or {})
-    signature = _signature(partition, target, threads or default_thread_count())
+    signature = _signature(partition, target, threads or default_thread_count(target))
     try:
         executable = assemble(_module(partition, candidates, target), signature, target, in_place, writer)
     except KernelError:  # one group in it cannot be compiled: find it
@@ -122,7 +122,7 @@ def workloads_in_place(partition: Partition) -> frozenset[str]:
 
 def compile_unscheduled(partition: Partition, target: Target, threads: int | None = None) -> Executable:
     """The model with TVM's own fusion and not one schedule step: what the other builds are made of."""
-    signature = _signature(partition, target, threads or default_thread_count())
+    signature = _signature(partition, target, threads or default_thread_count(target))
     return _assembled(partition.module, signature, target, InProcess())
 
 

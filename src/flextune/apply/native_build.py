@@ -12,6 +12,8 @@ from flextune.apply.signature import Signature
 from flextune.apply.static_program import StaticModel
 from flextune.errors import EnvironmentFault
 from flextune.native.toolchain import SOURCES, SYMBOLIC_SOURCES, compile_c, link, runtime_objects
+from flextune.platforms import platform_registry as platforms
+from flextune.platforms.compiler import toolchain_for
 from flextune.target.memory import size_text
 from flextune.target.target import Target
 from flextune.temporary import PrivateFolder
@@ -30,12 +32,13 @@ def build_library(
 
     KernelError when a kernel cannot be compiled; BuildError or EnvironmentFault when the C compiler fails.
     """
+    toolchain = toolchain_for(platforms.compiler(target.kind), target)
     objects = write_objects(model.kernels, target, folder, writer)
     if any(symbol in path.read_bytes() for path in objects for symbol in CALLS_INTO_TVM):
         return None
-    tables = compile_c(program_text(model.program, signature), folder / "program.o")
+    tables = compile_c(program_text(model.program, signature), folder / "program.o", toolchain)
     sources = SOURCES if model.program.symbolic is None else SYMBOLIC_SOURCES
-    return link([*objects, tables, *runtime_objects(sources)], folder / "model.so")
+    return link([*objects, tables, *runtime_objects(sources, toolchain)], folder / "model.so", toolchain)
 
 
 def temporary_folder() -> PrivateFolder:

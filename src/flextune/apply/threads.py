@@ -16,7 +16,9 @@ from typing import TypeVar
 
 import tvm
 
+from flextune.target import kinds
 from flextune.target.host import host, physical_cpus
+from flextune.target.target import Target
 
 Result = TypeVar("Result")
 
@@ -71,6 +73,8 @@ def pool_cpus(count: int) -> list[int]:
     return [cpus[index % len(cpus)] for index in range(count)]
 
 
-def default_thread_count() -> int:
-    """One thread per physical core this process may use."""
+def default_thread_count(target: Target | None = None) -> int:
+    """One thread per physical core this process may use; of a target that is no machine to run on here, its cores."""
+    if target is not None and not kinds.runs_here(target):
+        return target.cores
     return max(1, host().physical_cores)

@@ -69,6 +69,7 @@ def compile_model(
     from flextune.native.toolchain import write_header
     from flextune.optimization.hybrid import Lowering, ship_split
     from flextune.target.detect import detect
+    from flextune.target.kinds import runs_here
 
     path = database_path(db)
     check_output(output, model, path)
@@ -89,7 +90,7 @@ def compile_model(
             model,
             read_shapes(shape),
             lowering,
-            only_own,
+            only_own or not runs_here(chosen),  # another runtime would be this machine's
             provider,
             read_values(value),
             read_dims(dim),

@@ -11,7 +11,7 @@ from flextune.measure.measure_options import MeasureOptions
 from flextune.measure.runner import Runner
 from flextune.measure.services import libraries
 from flextune.measure.worker_pool import WorkerPool
-from flextune.target.kinds import unmeasurable
+from flextune.target.kinds import scale_of, unmeasurable
 from flextune.target.target import Target
 from flextune.temporary import PrivateFolder
 
@@ -39,6 +39,7 @@ def local_runner(options: MeasureOptions, target: Target, interpreter: Interpret
     """
     if fault := unmeasurable(target):
         raise EnvironmentFault(fault)
-    with WorkerPool(options, target.cores, interpreter=interpreter) as pool:
+    patient = options if scale_of(target).is_time else options.patient()
+    with WorkerPool(patient, target.cores, interpreter=interpreter) as pool:
         pool.start(target.kind)
         yield pool

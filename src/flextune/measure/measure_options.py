@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import math
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from flextune.errors import UsageError
 
 MEBIBYTE = 1 << 20
 _LEAST_REPEATS = 3
+_PATIENCE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,11 @@ class MeasureOptions:
 
     def __str__(self) -> str:
         return ",".join(f"{field.name}={_number_text(getattr(self, field.name))}" for field in fields(self))
+
+    def patient(self) -> MeasureOptions:
+        """The same for programs that run slowly here, in an emulator or a simulator, and are measured once."""
+        build, run = self.build_timeout_secs * _PATIENCE, self.run_timeout_secs * _PATIENCE
+        return replace(self, build_timeout_secs=build, run_timeout_secs=run)
 
     def repeats_of(self, repeat_secs: float) -> int:
         """Repeats of a promising candidate whose one repeat takes so long."""

@@ -8,6 +8,7 @@ KINDS = {
     "cuda": "flextune.platforms.cuda.kind:CUDA",
     "arm": "flextune.platforms.arm.kind:ARM",
     "vta": "flextune.platforms.vta.kind:VTA",
+    "riscv": "flextune.platforms.riscv.kind:RISCV",
 }
 """Kinds of targets: `flextune.target.kind.TargetKind`."""
 
@@ -17,10 +18,15 @@ PLATFORMS = {
     "cuda": "flextune.platforms.cuda.platform:CudaPlatform",
     "arm": "flextune.platforms.arm.platform:ArmPlatform",
     "vta": "flextune.platforms.vta.platform:VtaPlatform",
+    "riscv": "flextune.platforms.riscv.platform:RiscvPlatform",
 }
 """`flextune.platforms.base.Platform`: what makes one."""
 
-COMPILERS = {"x86": "flextune.platforms.x86.compiler:X86Compiler"}
+COMPILERS = {
+    "x86": "flextune.platforms.x86.compiler:X86Compiler",
+    "arm": "flextune.platforms.arm.platform:ArmCompiler",
+    "riscv": "flextune.platforms.riscv.platform:RiscvCompiler",
+}
 """`flextune.platforms.compiler.ModuleCompiler`, of those that compile whole models."""
 
 STEPS = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from flextune.native.toolchain import Toolchain
 from flextune.target.target import Target
 
 
@@ -37,3 +38,17 @@ class ModuleCompiler(Protocol):
     def instructions(self, target: Target) -> tuple[str, ...]:
         """Names of the instruction sets that code for the target may use, sorted: what is checked before it is run."""
         ...
+
+
+@runtime_checkable
+class CrossCompiler(Protocol):
+    """What a `ModuleCompiler` has as well whose targets are other machines than this one."""
+
+    def toolchain(self, target: Target) -> Toolchain:
+        """The C compiler and linker for the target. EnvironmentFault, with what installs it, where there is none."""
+        ...
+
+
+def toolchain_for(compiler: ModuleCompiler, target: Target) -> Toolchain | None:
+    """The C compiler for what a compiler makes; None where that is whatever this machine has for itself."""
+    return compiler.toolchain(target) if isinstance(compiler, CrossCompiler) else None

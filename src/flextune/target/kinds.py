@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from flextune.errors import UsageError
 from flextune.quantities import Scale
 from flextune.registry import Registry, nearest
-from flextune.target.kind import HostSupport, TargetKind
+from flextune.target.kind import LOCAL, HostSupport, TargetKind
 
 if TYPE_CHECKING:
     from flextune.target.target import Target
@@ -87,6 +87,11 @@ def runner_of(target: Target, name: str | None = None) -> str:
 def scale_of(target: Target, runner: str | None = None) -> Scale:
     """What the numbers are that programs for a target get from a runner, the usual one where none is named."""
     return get(target.kind).runners[runner_of(target, runner)]
+
+
+def runs_here(target: Target) -> bool:
+    """Whether programs for targets of its kind run in processes of this machine, as far as the kind says."""
+    return LOCAL in get(target.kind).runners
 
 
 def unmeasurable(target: Target) -> str:

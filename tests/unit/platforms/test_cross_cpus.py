@@ -11,6 +11,8 @@ from flextune.native.toolchain import include_folder
 from flextune.platforms import platform_registry
 from flextune.platforms.arm.kind import llvm_attributes
 from flextune.platforms.cpu.cross import toolchain
+from flextune.platforms.cpu.cross.emulated_kernel import EmulatedKernel
+from flextune.platforms.riscv.kind import llvm_attributes as riscv_attributes
 from flextune.quantities import CostOrigin, Unit
 from flextune.schedule.instructions import define_intrinsic
 from flextune.target import kinds
@@ -19,7 +21,9 @@ from flextune.target.target import Target, known_devices
 from flextune.testing.platforms import output_fault
 from flextune.trial.measurement import Candidate, Status
 from flextune.workload.parse import parse_workload
+from flextune.workload.workload import Workload
 
+SPACEMIT = Target.parse("riscv:spacemit-k1")
 RK3588 = Target.parse("arm:rk3588")
 GRAVITON3 = Target.parse("arm:graviton3")
 
@@ -88,6 +92,44 @@ def test_it_loads_no_program_of_another_family() -> None:
         platform_registry.get("arm").load(Artifact("program for RISC-V, generic", b"\x7fELF"))
 
 
+def test_vectors_of_risc_v_have_a_fixed_length() -> None:
+    """`+v` would make scalable loops of many times as many instructions."""
+    attributes = riscv_attributes(SPACEMIT)
+    assert {"-v", "+zve64d", "+zvl256b", "+zvfh"} <= set(attributes)
+    assert SPACEMIT.vector_bits == 256
+    assert "+zve64d" not in riscv_attributes(Target.parse("riscv:cpu=generic-rv64,cores=1"))
+
+
+@pytest.mark.emulator("riscv")
+class TestRiscvKernels:
+    @pytest.mark.parametrize(
+        ("target", "text"),
+        [
+            ("riscv:spacemit-k1", "gemm:m=17,n=33,k=65,epilogue=bias+relu"),
+            ("riscv:sifive-p470", "conv2d:h=9,w=9,ci=3,co=20,kh=3,kw=3,pad=1,weights=constant"),
+            ("riscv:generic-rvv512", "gemm:m=20,n=36,k=44,dtype=int8,weights=constant"),
+            ("riscv:cpu=generic-rv64,cores=1", "gemm:m=9,n=10,k=11"),
+        ],
+    )
+    def test_default_schedules_compute_the_workload(self, target: str, text: str) -> None:
+        kernel, workload = default_kernel(Target.parse(target), text)
+        assert output_fault(kernel, workload) == ""
+
+    def test_products_take_little_more_than_the_least_vector_instructions(self) -> None:
+        kernel, workload = default_kernel(SPACEMIT, "gemm:m=96,n=96,k=128,weights=constant")
+        assert output_fault(kernel, workload) == ""
+        assert workload.flops / 16 <= kernel.parts()["vector"] <= 1.15 * workload.flops / 16
+
+
+def default_kernel(target: Target, text: str) -> tuple[EmulatedKernel, Workload]:
+    workload, platform = parse_workload(text), platform_registry.get(target.kind)
+    space = platform.search_space(workload, target)
+    [artifact] = platform.build([Candidate(workload, target, space.trace, space.default)])
+    kernel = platform.load(artifact)
+    assert isinstance(kernel, EmulatedKernel)
+    return kernel, workload
+
+
 @pytest.mark.emulator("arm")
 class TestArmKernels:
     @pytest.mark.parametrize(
@@ -103,20 +145,13 @@ class TestArmKernels:
         ids=str,
     )
     def test_default_schedules_compute_the_workload(self, target: Target, text: str) -> None:
-        workload, platform = parse_workload(text), platform_registry.get("arm")
-        space = platform.search_space(workload, target)
-        [artifact] = platform.build([Candidate(workload, target, space.trace, space.default)])
-        kernel = platform.load(artifact)
+        kernel, workload = default_kernel(target, text)
         assert output_fault(kernel, workload) == ""
         assert sum(kernel.parts().values()) == kernel.time(3, 2)[0]
 
     def test_products_take_little_more_than_the_least_vector_instructions(self) -> None:
         for text, per_instruction in (("float32", 4), ("float16", 8), ("int8", 16)):
-            workload = parse_workload(f"gemm:m=96,n=96,k=128,weights=constant,dtype={text}")
-            platform = platform_registry.get("arm")
-            space = platform.search_space(workload, RK3588)
-            [artifact] = platform.build([Candidate(workload, RK3588, space.trace, space.default)])
-            kernel = platform.load(artifact)
+            kernel, workload = default_kernel(RK3588, f"gemm:m=96,n=96,k=128,weights=constant,dtype={text}")
             kernel.bind(
                 workload.random_inputs(0), [array * 0 for array in workload.reference(workload.random_inputs(0))]
             )

@@ -7,7 +7,8 @@ from functools import lru_cache
 import tvm
 
 from flextune.platforms.arm.intrinsics import available_intrinsics, register_intrinsics
-from flextune.platforms.arm.kind import MACHINE, VECTOR_REGISTERS, llvm_attributes
+from flextune.platforms.arm.kind import MACHINE, VECTOR_REGISTERS, emulated_cpu, llvm_attributes
+from flextune.platforms.cpu.cross.compiler import CrossModuleCompiler
 from flextune.platforms.cpu.cross.platform import CrossPlatform, Family
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.space import cpu_space
@@ -44,4 +45,11 @@ class ArmPlatform(CrossPlatform):
 
     def __init__(self) -> None:
         register_intrinsics()
-        super().__init__("arm", Family(MACHINE, tvm_target, generate_space))
+        super().__init__("arm", Family(MACHINE, tvm_target, generate_space, emulated_cpu))
+
+
+class ArmCompiler(CrossModuleCompiler):
+    """See `flextune.platforms.compiler.ModuleCompiler`."""
+
+    def __init__(self) -> None:
+        super().__init__(MACHINE, tvm_target)

@@ -25,7 +25,7 @@ class EmulatedKernel:
     """See `flextune.platforms.base.Kernel` and `CountedKernel`. Every run counts; programs use one thread."""
 
     def __init__(self, machine: Machine, cpu: str, artifact: Artifact) -> None:
-        self._machine, self._cpu, self._entry = machine, machine.emulated_cpu(cpu), artifact.entry
+        self._machine, self._cpu, self._entry = machine, cpu, artifact.entry
         self._packs = {pack.index: pack for pack in artifact.packs}
         self._folder = PrivateFolder(kind="emulated")
         self._program = self._folder.path / "program"

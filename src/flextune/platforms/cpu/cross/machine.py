@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from flextune.quantities import CostOrigin, Scale, Unit
 
@@ -28,13 +28,5 @@ class Machine:
     """Zig's target of shared libraries, with the oldest C library that they run on."""
     emulator: str
     """QEMU's program."""
-    usual_cpu: str
-    """The processor that is emulated where QEMU does not know the one in question: one with all features."""
-    known_cpus: Mapping[str, str] = field(default_factory=dict)
-    """QEMU's names by LLVM's, of those that it knows."""
     options: tuple[str, ...] = ()
     """Of Zig's compiler."""
-
-    def emulated_cpu(self, cpu: str) -> str:
-        """QEMU's name for a processor that LLVM calls so."""
-        return self.known_cpus.get(cpu, self.usual_cpu)

@@ -37,6 +37,8 @@ class Family:
     """TVM's form of a target."""
     space: Callable[[Workload, Target], SearchSpace]
     """The rules of all CPUs with this family's limits and intrinsics."""
+    emulated_cpu: Callable[[Target], str]
+    """QEMU's processor for a target."""
     link: Callable[[Machine, Sequence[Path], Sequence[str], Path], Path] = link_program
     """How a program is made of objects and the names of kernels in them."""
 
@@ -68,7 +70,7 @@ class CrossPlatform:
             linked = self._family.link(
                 self._family.machine, [compiled], tuple(programs), folder.path / "program"
             ).read_bytes()
-        kind = f"{self.kind}, {target.word('cpu')}"
+        kind = f"{self.kind}, {self._family.emulated_cpu(target)}"
         return [Artifact(kind, linked, name, tuple(program.packs)) for name, program in programs.items()]
 
     def load(self, artifact: Artifact, device: int = 0) -> Kernel:

@@ -1,0 +1,63 @@
+"""Targets that are 64-bit RISC-V processors with vectors. Needs no TVM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flextune.platforms.cpu.cross.machine import RUNNERS, Machine
+from flextune.platforms.cpu.kind import CPU_ATTRIBUTES, CpuKind
+from flextune.platforms.riscv.devices import DEVICES
+from flextune.target.kind import Attribute, Feature
+from flextune.target.target import Target
+
+FEATURES = (Feature("rvv"), Feature("zvfh", ("rvv",)))
+"""`rvv` is the vector extension 1.0 with elements of up to 64 bits, `zvfh` its arithmetic on half precision."""
+
+VECTOR_REGISTERS = 32
+
+MACHINE = Machine(
+    name="RISC-V (RV64)",
+    triple="riscv64-linux-gnu",
+    program="riscv64-linux-musl",
+    library="riscv64-linux-gnu.2.28",
+    emulator="qemu-riscv64",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RiscvKind(CpuKind):
+    """RV64GC with vectors, or without."""
+
+    def vector_bits(self, target: Target) -> int:
+        """Of one register; 64 without vectors, so that there is a register tile of floats at all."""
+        return target.number("vlen") if target.has("rvv") else 64
+
+
+RISCV = RiscvKind(
+    "riscv",
+    (*CPU_ATTRIBUTES, Attribute("vlen", "a positive number", default=128, least=64, unit="bits")),
+    FEATURES,
+    DEVICES,
+    runners=RUNNERS,
+    host="flextune.platforms.riscv.host:RiscvHost",
+)
+
+
+def llvm_attributes(target: Target) -> tuple[str, ...]:
+    """LLVM's `mattr`: RV64GC, and vectors of exactly this length.
+
+    By the name of the whole extension (`+v`) TVM would make scalable loops, of many times as many instructions; by
+    those of its parts the loops have a fixed length.
+    """
+    base = ("+m", "+a", "+f", "+d", "+c")
+    if not target.has("rvv"):
+        return (*base, "-v")
+    half = ("+zvfh",) if target.has("zvfh") else ()
+    return (*base, "-v", "+zve64d", f"+zvl{target.number('vlen')}b", *half)
+
+
+def emulated_cpu(target: Target) -> str:
+    """QEMU's processor with the same vectors; it has none of half precision arithmetic."""
+    if not target.has("rvv"):
+        return "rv64,v=false"
+    return f"rv64,v=true,vlen={max(128, target.number('vlen'))},elen=64,vext_spec=v1.0"
