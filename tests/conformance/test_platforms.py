@@ -46,3 +46,10 @@ class TestVta(PlatformSuite):
 class TestRiscv(PlatformSuite):
     name = "riscv"
     target = Target.parse("riscv:spacemit-k1")
+
+
+@pytest.mark.emulator("hexagon")
+class TestHexagon(PlatformSuite):
+    name = "hexagon"
+    target = Target.parse("hexagon:v68")
+    workload = "gemm:m=24,n=40,k=16,dtype=uint8,weights=constant"

@@ -97,9 +97,12 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
   for (size_t index = 0; index < qemu_plugin_tb_n_insns(block); ++index) {
     struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(block, index);
     size_t bytes = qemu_plugin_insn_size(instruction);
-    uint32_t word = 0;
-    memcpy(&word, qemu_plugin_insn_data(instruction), bytes < sizeof word ? bytes : sizeof word);
-    qemu_plugin_register_vcpu_insn_exec_inline(instruction, INLINE_ADD_U64, &counts[class_of(word, bytes)], 1);
+    const uint8_t *data = qemu_plugin_insn_data(instruction);
+    for (size_t at = 0; at < bytes; at += sizeof(uint32_t)) { /* several only of Hexagon, where it is a packet */
+      uint32_t word = 0;
+      memcpy(&word, data + at, bytes - at < sizeof word ? bytes - at : sizeof word);
+      qemu_plugin_register_vcpu_insn_exec_inline(instruction, INLINE_ADD_U64, &counts[class_of(word, bytes)], 1);
+    }
   }
 }
 

@@ -122,6 +122,16 @@ def linked_program(
     return path
 
 
+def linked_bare(
+    compiler: Toolchain, linker: Toolchain, sources: Sequence[str], objects: Sequence[Path], table: str, path: Path
+) -> Path:
+    """As `linked_program`, of a program with a beginning of its own and no library, by a linker that is called itself."""
+    own = compile_c(table, path.with_suffix(".table.o"), compiler)
+    compiled = [own, *objects, *runtime_objects(sources, compiler)]
+    _run(linker, ["-static", "--entry=_start", "-o", str(path), *map(str, compiled)])
+    return path
+
+
 def host_plugin(source: str) -> Path:
     """One of the runtime's sources as a shared library for a program that has what it leaves undefined; kept."""
     used = host_toolchain()

@@ -9,6 +9,7 @@ KINDS = {
     "arm": "flextune.platforms.arm.kind:ARM",
     "vta": "flextune.platforms.vta.kind:VTA",
     "riscv": "flextune.platforms.riscv.kind:RISCV",
+    "hexagon": "flextune.platforms.hexagon.kind:HEXAGON",
 }
 """Kinds of targets: `flextune.target.kind.TargetKind`."""
 
@@ -19,6 +20,7 @@ PLATFORMS = {
     "arm": "flextune.platforms.arm.platform:ArmPlatform",
     "vta": "flextune.platforms.vta.platform:VtaPlatform",
     "riscv": "flextune.platforms.riscv.platform:RiscvPlatform",
+    "hexagon": "flextune.platforms.hexagon.platform:HexagonPlatform",
 }
 """`flextune.platforms.base.Platform`: what makes one."""
 

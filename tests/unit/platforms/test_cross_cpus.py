@@ -121,6 +121,28 @@ class TestRiscvKernels:
         assert workload.flops / 16 <= kernel.parts()["vector"] <= 1.15 * workload.flops / 16
 
 
+def test_hexagon_refuses_floating_point() -> None:
+    for text in ("gemm:m=8,n=8,k=8", "softmax:rows=7,cols=50"):
+        with pytest.raises(UsageError, match="dtype=int8"):
+            platform_registry.get("hexagon").search_space(parse_workload(text), Target.parse("hexagon:v68"))
+
+
+@pytest.mark.emulator("hexagon")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gemm:m=20,n=36,k=44,dtype=int8",
+        "gemm:m=32,n=64,k=128,dtype=uint8,weights=constant",
+        "gemm:m=5,n=7,k=3,dtype=uint8,epilogue=bias+relu",
+        "conv2d:h=9,w=9,ci=16,co=32,kh=3,kw=3,pad=1,dtype=int8,layout=nhwc,weights=constant",
+        "conv2d:h=9,w=9,ci=3,co=20,kh=3,kw=3,stride=2,dtype=uint8",
+    ],
+)
+def test_products_of_bytes_are_exact_on_hexagon(text: str) -> None:
+    kernel, workload = default_kernel(Target.parse("hexagon:v66"), text)
+    assert output_fault(kernel, workload) == ""
+
+
 def default_kernel(target: Target, text: str) -> tuple[EmulatedKernel, Workload]:
     workload, platform = parse_workload(text), platform_registry.get(target.kind)
     space = platform.search_space(workload, target)

@@ -10,15 +10,17 @@ from importlib import metadata
 from pathlib import Path
 
 from flextune.errors import EnvironmentFault
-from flextune.native.toolchain import Toolchain, host_plugin, linked_program
+from flextune.native.toolchain import Toolchain, host_plugin, linked_bare, linked_program
 from flextune.platforms.cpu.cross.machine import Machine
 from flextune.settings import cache_folder
 from flextune.target.kind import Need
 
 PROGRAM_SOURCES = ("kernel_program.c", "services.c", "pool.c")
+BARE_SOURCES = ("bare_program.c",)
 PLUGIN_SOURCE = "instruction_counts.c"
 INSTALL_QEMU = "apt-get install qemu-user"
 INSTALL_ZIG = "pip install ziglang"
+_ZIG = (sys.executable, "-m", "ziglang")
 
 
 def zig_version() -> str:
@@ -64,13 +66,20 @@ def _zig(target: str, options: Sequence[str]) -> Toolchain:
         raise EnvironmentFault(f"programs for other processors are linked by the package ziglang: {INSTALL_ZIG}")
     caches = str(cache_folder() / "zig")  # it builds each C library once, which takes a minute
     environment = {"ZIG_GLOBAL_CACHE_DIR": caches, "ZIG_LOCAL_CACHE_DIR": caches}
-    command = (sys.executable, "-m", "ziglang", "cc", "-target", target, "-fno-sanitize=all", *options)
+    command = (*_ZIG, "cc", "-target", target, "-fno-sanitize=all", *options)
     return Toolchain(command, tuple(environment.items()))
 
 
 def link_program(machine: Machine, objects: Sequence[Path], entries: Sequence[str], path: Path) -> Path:
     """A static program that runs any of the kernels in the objects; see `native/kernel_program.c`."""
     return linked_program(program_toolchain(machine), PROGRAM_SOURCES, objects, entry_table(entries), path)
+
+
+def link_bare_program(machine: Machine, objects: Sequence[Path], entries: Sequence[str], path: Path) -> Path:
+    """As `link_program`, without a C library; see `native/bare_program.c`."""
+    compiler = _zig(machine.program, (*machine.options, "-ffreestanding", "-fno-stack-protector"))
+    linker = Toolchain((*_ZIG, "ld.lld"), compiler.environment)
+    return linked_bare(compiler, linker, BARE_SOURCES, objects, entry_table(entries), path)
 
 
 def entry_table(entries: Sequence[str]) -> str:

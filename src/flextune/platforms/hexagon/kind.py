@@ -1,0 +1,59 @@
+"""Targets that are Hexagon DSPs with HVX. Needs no TVM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flextune.platforms.cpu.cross.machine import RUNNERS, Machine
+from flextune.platforms.cpu.kind import CPU_ATTRIBUTES, CpuKind
+from flextune.target.kind import Feature
+from flextune.target.target import Target
+
+FEATURES = (Feature("hvx"),)
+"""`hvx` is Hexagon Vector eXtensions with registers of 128 bytes; of their floating point nothing is used."""
+
+DEVICES = {
+    "v66": "cpu=hexagonv66,cores=1,features=hvx,l1=32768,l2=1048576,l3=1048576",
+    "v68": "cpu=hexagonv68,cores=1,features=hvx,l1=32768,l2=1048576,l3=1048576",
+}
+"""The DSPs of Snapdragon 855 and 888: vectors read from the second cache, which their cores share."""
+
+VECTOR_REGISTERS = 32
+
+MACHINE = Machine(
+    name="Hexagon",
+    triple="hexagon-unknown-linux-musl",
+    program="hexagon-linux-musl",
+    library="hexagon-linux-musl",
+    emulator="qemu-hexagon",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HexagonKind(CpuKind):
+    """Hexagon from v66 on."""
+
+    def vector_bits(self, target: Target) -> int:
+        return 1024 if target.has("hvx") else 64
+
+
+HEXAGON = HexagonKind(
+    "hexagon",
+    CPU_ATTRIBUTES,
+    FEATURES,
+    DEVICES,
+    runners=RUNNERS,
+    host="flextune.platforms.hexagon.host:HexagonHost",
+)
+
+
+def llvm_attributes(target: Target) -> tuple[str, ...]:
+    """LLVM's `mattr`, with the vectors of exactly this version."""
+    version = target.word("cpu").removeprefix("hexagon")
+    return ("+hvx", f"+hvx{version}", "+hvx-length128b") if target.has("hvx") else ("-hvx",)
+
+
+def emulated_cpu(target: Target) -> str:
+    """QEMU's only processor."""
+    del target
+    return "v67"
