@@ -15,9 +15,9 @@ class PlatformCase:
     """What one program costs on one device. All three numbers are of the same unit and origin."""
 
     platform: str
-    """The device, as the text of a target or its short form: `arm:rk3588`."""
+    """The family of devices: `arm`."""
     case: str
-    """The program, and what is counted where it is not the whole cost."""
+    """The device where the family has several, the program, and what is counted where it is not the whole cost."""
     correct: bool
     """Whether the outputs were those of a reference that shares no code with what made them."""
     cost: float

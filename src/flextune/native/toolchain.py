@@ -125,7 +125,7 @@ def linked_program(
 def linked_bare(
     compiler: Toolchain, linker: Toolchain, sources: Sequence[str], objects: Sequence[Path], table: str, path: Path
 ) -> Path:
-    """As `linked_program`, of a program with a beginning of its own and no library, by a linker that is called itself."""
+    """As `linked_program`, of a program with its own beginning and no library, by a linker that is called itself."""
     own = compile_c(table, path.with_suffix(".table.o"), compiler)
     compiled = [own, *objects, *runtime_objects(sources, compiler)]
     _run(linker, ["-static", "--entry=_start", "-o", str(path), *map(str, compiled)])
