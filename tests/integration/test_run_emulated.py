@@ -35,32 +35,44 @@ FAMILIES = [
 def test_a_model_called_from_c_computes_what_onnx_runtime_does(
     target: str, emulator: str, architecture: str, tmp_path: Path
 ) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
-    libraries = Path(f"/usr/{architecture}-linux-gnu")
-    if not libraries.is_dir():
-        pytest.skip(f"no C library for {architecture}: apt-get install libc6-arm64-cross libc6-riscv64-cross")
-    onnx.save(conv_block(16), tmp_path / "block.onnx")
-    device = Target.parse(target)
-    compile_model(partition_model(load_model(tmp_path / "block.onnx")), {}, device).executable.save(
-        tmp_path / "model.so"
-    )
-    write_header(tmp_path)
-    toolchain = toolchain_for(platform_registry.compiler(device.kind), device)
-    assert isinstance(toolchain, Toolchain)
-    _compile(toolchain, tmp_path)
-    command = [*emulator.split(), "-L", str(libraries), "./main", "2", "1"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
-    assert ended.returncode == 0, ended.stderr
-    session = onnxruntime.InferenceSession(tmp_path / "block.onnx")
-    image = np.arange(400, dtype=np.float32).reshape(1, 4, 10, 10) / np.float32(400)
-    want = session.run(None, {"x": image})[0].ravel()[:5]
-    np.testing.assert_allclose(np.array(ended.stdout.splitlines()[2].split(), np.float32), want, rtol=1e-4, atol=1e-6)
+    model = tmp_path / "block.onnx"
+    onnx.save(conv_block(16), model)
+    _check(model, Target.parse(target), emulator, architecture, tmp_path)
     with pytest.raises(EnvironmentFault, match="was compiled for"):
         load_executable(tmp_path / "model.so")
 
 
-def _compile(toolchain: Toolchain, folder: Path) -> None:
+@pytest.mark.emulator("arm")
+def test_squeezenet_on_arm(tmp_path: Path) -> None:
+    model = Path(onnx.__file__).parent / "backend/test/data/light/light_squeezenet.onnx"
+    if not model.exists():
+        pytest.skip("this release of onnx does not ship light_squeezenet.onnx")
+    _check(model, Target.parse("arm:rk3588"), "qemu-aarch64 -cpu cortex-a76", "aarch64", tmp_path)
 
+
+def _check(model: Path, target: Target, emulator: str, architecture: str, folder: Path) -> None:
+    """What `examples/run_from_c` prints of a model's first output, with two threads, beside ONNX Runtime's."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    libraries = Path(f"/usr/{architecture}-linux-gnu")
+    if not libraries.is_dir():
+        pytest.skip(f"no C library for {architecture}: apt-get install libc6-arm64-cross libc6-riscv64-cross")
+    compile_model(partition_model(load_model(model)), {}, target).executable.save(folder / "model.so")
+    write_header(folder)
+    toolchain = toolchain_for(platform_registry.compiler(target.kind), target)
+    assert isinstance(toolchain, Toolchain)
+    _compile(toolchain, folder)
+    command = [*emulator.split(), "-L", str(libraries), "./main", "2", "1"]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
+    assert ended.returncode == 0, ended.stderr
+    session = onnxruntime.InferenceSession(model)
+    given = session.get_inputs()[0]
+    count = int(np.prod(given.shape))
+    image = (np.arange(count, dtype=np.float32) / np.float32(count)).reshape(given.shape)
+    want = session.run(None, {given.name: image})[0].ravel()[:5]
+    np.testing.assert_allclose(np.array(ended.stdout.splitlines()[2].split(), np.float32), want, rtol=1e-4, atol=1e-6)
+
+
+def _compile(toolchain: Toolchain, folder: Path) -> None:
     flags = ["-O2", str(EXAMPLE), "-I.", "-L.", "-l:model.so", "-Wl,-rpath,$ORIGIN", "-lm", "-o", "main"]
     environment = {**os.environ, **dict(toolchain.environment)}
     command = [*toolchain.command, *flags]

@@ -66,6 +66,41 @@ void *memmove(void *to, const void *from, size_t bytes) {
   return to;
 }
 
+/* Division, for which Hexagon has no instruction: one bit at a time. */
+static uint64_t divided(uint64_t number, uint64_t by, uint64_t *rest) {
+  uint64_t quotient = 0, left = 0;
+  for (int bit = 63; bit >= 0; --bit) {
+    left = left << 1 | (number >> bit & 1);
+    if (left >= by) left -= by, quotient |= (uint64_t)1 << bit;
+  }
+  *rest = left;
+  return quotient;
+}
+
+static int64_t divided_signed(int64_t number, int64_t by, int64_t *rest) {
+  uint64_t left, size = number < 0 ? -(uint64_t)number : (uint64_t)number, divisor = by < 0 ? -(uint64_t)by : (uint64_t)by;
+  uint64_t quotient = divided(size, divisor, &left);
+  *rest = (int64_t)(number < 0 ? -left : left);
+  return (int64_t)((number < 0) != (by < 0) ? -quotient : quotient);
+}
+
+#define DIVISION(type, wide, division, quotient, remainder) \
+  type quotient(type number, type by);                      \
+  type remainder(type number, type by);                     \
+  type quotient(type number, type by) {                     \
+    wide rest;                                              \
+    return (type)division((wide)number, (wide)by, &rest);   \
+  }                                                         \
+  type remainder(type number, type by) {                    \
+    wide rest;                                              \
+    division((wide)number, (wide)by, &rest);                \
+    return (type)rest;                                      \
+  }
+DIVISION(int32_t, int64_t, divided_signed, __hexagon_divsi3, __hexagon_modsi3)
+DIVISION(uint32_t, uint64_t, divided, __hexagon_udivsi3, __hexagon_umodsi3)
+DIVISION(int64_t, int64_t, divided_signed, __hexagon_divdi3, __hexagon_moddi3)
+DIVISION(uint64_t, uint64_t, divided, __hexagon_udivdi3, __hexagon_umoddi3)
+
 static void *take(size_t bytes) {
   size_t begin = used;
   if (bytes > ARENA_BYTES - used - 2 * LINE_BYTES) fail("memory", "the program has no more");

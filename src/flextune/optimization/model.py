@@ -33,6 +33,7 @@ from flextune.optimization.verdict import verdict
 from flextune.plan.group_kernels import GroupKernels, group_kernels
 from flextune.plan.partition import Partition
 from flextune.platforms.estimator import TargetEstimator
+from flextune.target.kinds import check_models_run
 from flextune.target.target import Target
 from flextune.trial.decision import Decision, GroupDecision
 from flextune.trial.record import Evidence, TuningRecord
@@ -159,8 +160,9 @@ def optimize_model(
 
     Whole builds are compiled, checked and timed by `models`, kernels by `runner`: processes of this machine, by
     default, which `interpreter` forks (of `local_processes`; of its own where none is given). BuildError where the
-    build with default schedules fails.
+    build with default schedules fails; UsageError for a target that this machine cannot run whole models for.
     """
+    check_models_run(target)
     started = time.perf_counter() if began is None else began
     with ExitStack() as started_here:  # both load what they need while the first build is lowered
         if interpreter is None and (models is None or runner is None):

@@ -94,6 +94,15 @@ def runs_here(target: Target) -> bool:
     return LOCAL in get(target.kind).runners
 
 
+def check_models_run(target: Target) -> None:
+    """Raises `UsageError` where what is to be timed here is for targets that are never this machine."""
+    if not runs_here(target):
+        raise UsageError(
+            f"whole models and ranges of sizes are timed on the machine itself, which {target} is not: tune its "
+            f"workloads (--runner {runner_of(target)}), then compile the model for it with their records"
+        )
+
+
 def unmeasurable(target: Target) -> str:
     """Why nothing can be timed for a target on this machine, and what to do; empty where it is not known to be so."""
     kind = get(target.kind)

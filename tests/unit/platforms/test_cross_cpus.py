@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from flextune.apply.threads import default_thread_count
 from flextune.errors import BuildError, ScheduleError, UsageError
 from flextune.measure.local import local_runner
 from flextune.measure.measure_options import MeasureOptions
@@ -80,6 +82,13 @@ def test_intrinsics_belong_to_their_family_alone() -> None:
         define_intrinsic("flextune.vnni_u8s8", GRAVITON3)
 
 
+def test_models_are_not_timed_for_a_target_that_is_elsewhere() -> None:
+    with pytest.raises(UsageError, match=r"--runner qemu.*compile the model"):
+        kinds.check_models_run(RK3588)
+    kinds.check_models_run(Target.parse("null:cpu=any,cores=1"))
+    assert default_thread_count(RK3588) == 4
+
+
 def test_marks_are_the_same_in_program_and_plugin() -> None:
     texts = [(include_folder() / name).read_text() for name in ("kernel_program.h", "instruction_counts.c")]
     assert all("0x7f01" in text and "0x7f02" in text for text in texts)
@@ -141,6 +150,16 @@ def test_hexagon_refuses_floating_point() -> None:
 def test_products_of_bytes_are_exact_on_hexagon(text: str) -> None:
     kernel, workload = default_kernel(Target.parse("hexagon:v66"), text)
     assert output_fault(kernel, workload) == ""
+
+
+@pytest.mark.emulator("hexagon")
+def test_random_schedules_are_exact_on_hexagon() -> None:
+    target, platform = Target.parse("hexagon:v68"), platform_registry.get("hexagon")
+    workload = parse_workload("gemm:m=20,n=64,k=48,dtype=int8,weights=constant")
+    space = platform.search_space(workload, target)
+    drawn = space.solutions.sample(np.random.default_rng(0), 4)
+    artifacts = platform.build([Candidate(workload, target, space.trace, each) for each in drawn])
+    assert [output_fault(platform.load(each), workload) for each in artifacts] == [""] * 4
 
 
 def default_kernel(target: Target, text: str) -> tuple[EmulatedKernel, Workload]:

@@ -46,9 +46,18 @@ class CpuLimits:
     """That run one kernel together."""
     intrinsics: tuple[DotIntrinsic, ...] = ()
     """The tensor intrinsics that it has."""
+    memory_operands: bool = True
+    """Whether arithmetic takes a vector from memory, which then needs no register."""
 
     @classmethod
-    def of(cls, target: Target, vector_registers: int, intrinsics: tuple[DotIntrinsic, ...] = ()) -> CpuLimits:
+    def of(
+        cls,
+        target: Target,
+        vector_registers: int,
+        intrinsics: tuple[DotIntrinsic, ...] = (),
+        *,
+        memory_operands: bool = True,
+    ) -> CpuLimits:
         """The limits of a target that is a CPU, with what its attributes do not say."""
         return cls(
             target.vector_bits,
@@ -58,6 +67,7 @@ class CpuLimits:
             target.number("l3"),
             target.cores,
             intrinsics,
+            memory_operands,
         )
 
     def lanes(self, dtype: str) -> int:

@@ -26,6 +26,7 @@ MACHINE = Machine(
     program="hexagon-linux-musl",
     library="hexagon-linux-musl",
     emulator="qemu-hexagon",
+    emulator_options=("-R", "512M"),  # else it reserves all addresses of 32 bits, which no trial may have
 )
 
 

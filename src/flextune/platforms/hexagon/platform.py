@@ -43,7 +43,7 @@ def generate_space(workload: Workload, target: Target) -> SearchSpace:
         )
     register_intrinsics()
     intrinsics = (VRMPY_U8S8, VRMPY_S8S8) if target.has("hvx") else ()
-    return cpu_space(workload, target, CpuLimits.of(target, VECTOR_REGISTERS, intrinsics))
+    return cpu_space(workload, target, CpuLimits.of(target, VECTOR_REGISTERS, intrinsics, memory_operands=False))
 
 
 def tvm_target(target: Target) -> tvm.target.Target:

@@ -21,7 +21,7 @@ _KEPT_SPACES = 1024
 @lru_cache(_KEPT_SPACES)
 def generate_space(workload: Workload, target: Target) -> SearchSpace:
     """The space of schedules of `workload` on `target`, kept for the next who asks."""
-    return cpu_space(workload, target, CpuLimits.of(target, VECTOR_REGISTERS))
+    return cpu_space(workload, target, CpuLimits.of(target, VECTOR_REGISTERS, memory_operands=False))
 
 
 def tvm_target(target: Target) -> tvm.target.Target:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from flextune.errors import FlextuneError, ScheduleError
+from flextune.target.kinds import check_models_run
 from flextune.target.target import Target
 from flextune.trial.measurement import Status
 from flextune.trial.variants_decision import Point, VariantsDecision, VariantTimes, Verified
@@ -64,6 +65,7 @@ def tune_group(group: Group, target: Target, options: StudyOptions, deadline: fl
     No measurement begins after the `deadline`, a moment of `time.perf_counter`, but those of the default; a part of the
     time until then is for finding schedules.
     """
+    check_models_run(target)
     points = [group.sizes(point) for point in group.sample.points]
     now = time.perf_counter()
     proposed = proposals(group.function, group.constants, points, target, now + _PROPOSING * (deadline - now))

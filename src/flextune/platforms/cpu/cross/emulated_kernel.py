@@ -76,7 +76,15 @@ class EmulatedKernel:
         counts.unlink(missing_ok=True)
         plugin = f"{counting_plugin()},out={counts}"
         program = [str(self._program), self._entry, "1", "0", "0", str(self._arguments)]
-        command = [self._machine.emulator, "-cpu", self._cpu, "-plugin", plugin, *program]
+        command = [
+            self._machine.emulator,
+            *self._machine.emulator_options,
+            "-cpu",
+            self._cpu,
+            "-plugin",
+            plugin,
+            *program,
+        ]
         try:
             ended = subprocess.run(command, capture_output=True, text=True, check=False)
         except OSError as error:

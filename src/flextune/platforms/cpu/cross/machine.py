@@ -28,5 +28,7 @@ class Machine:
     """Zig's target of shared libraries, with the oldest C library that they run on."""
     emulator: str
     """QEMU's program."""
+    emulator_options: tuple[str, ...] = ()
+    """Of QEMU."""
     options: tuple[str, ...] = ()
     """Of Zig's compiler."""

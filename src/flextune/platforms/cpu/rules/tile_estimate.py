@@ -166,13 +166,15 @@ class TileEstimate:
     def _unspilled(self, columns: Columns, accumulators: Floats, loaded: Floats) -> Floats:
         """Less where the `loaded` vectors do not fit the registers beside the accumulators, but have to stay there.
 
-        A whole vector is an operand in memory of each of its multiply-adds. One that may reach past the end of its row
-        is loaded under a condition, once for all of them. The power is that of measured times (float32, AVX-512).
+        A whole vector is an operand in memory of each of its multiply-adds, where the processor has such. One that may
+        reach past the end of its row is loaded under a condition, once for all of them. The power is that of measured
+        times (float32, AVX-512).
         """
         if self.tile.anchor.packed is not None:  # padded
             return np.ones(1)
         panel = self._column(columns, "vectors") * self._column(columns, "lanes")
-        stay = (self.tile.extent(self.tile.vector) % panel != 0) & (accumulators > loaded)
+        held = (self.tile.extent(self.tile.vector) % panel != 0) | (not self.tile.limits.memory_operands)
+        stay = held & (accumulators > loaded)
         fits = np.minimum(1.0, self.tile.limits.vector_registers / (accumulators + loaded + 1))
         return np.where(stay, fits**_SPILLING, 1.0)
 
