@@ -209,7 +209,7 @@ __attribute__((used, noreturn)) static void start(const long *stack) {
   if (entry->name == NULL) fail(word[1], "is no kernel of this program");
   provide_services();
   read_all(word[5]);
-  ft_any result = {0, 0, {NULL}};
+  ft_any result = {0, 0, NULL};
   system_call(FT_COUNT_FROM, 0, 0, 0, 0);
   int status = entry->kernel(NULL, given, count, &result);
   system_call(FT_COUNT_TO, 0, 0, 0, 0);

@@ -28,10 +28,7 @@ typedef struct {
 typedef struct {
   int32_t type;
   uint32_t padding;
-  union {
-    void *pointer;
-    uint64_t bits; /* so that it has 16 bytes on processors with short addresses too */
-  };
+  _Alignas(8) void *pointer; /* so that it has 16 bytes on processors with short addresses too */
 } ft_any;
 
 typedef int (*ft_kernel)(void *self, const ft_any *arguments, int32_t count, ft_any *result);
