@@ -18,7 +18,7 @@ from typing import Any
 
 from flextune.apply.executable import Executable
 from flextune.apply.hybrid_build import HybridOptions, SplitModel, split_model
-from flextune.compat.any_model import Shapes, Values, model_of
+from flextune.compat.any_model import Dims, Shapes, Values, model_of
 from flextune.database.database import Database
 from flextune.database.store import database_text, open_database
 from flextune.errors import UsageError
@@ -78,6 +78,7 @@ def optimize(
     *,
     example_inputs: Any = None,
     dynamic_shapes: Any = None,
+    dims: Dims | None = None,
     database: DatabaseLike = None,
     trials: int | None = None,
     precision: str = "float32",
@@ -95,12 +96,14 @@ def optimize(
     `model` is the path of an ONNX file, an `onnx.ModelProto`, a `torch.nn.Module` (with `example_inputs`, the arguments
     of one call, and perhaps `dynamic_shapes`, as in `flextune.from_torch`), or a networkx graph. Tuning takes `minutes`
     of wall time, or `trials` in all; with `minutes=0` nothing is tuned, and what the `database` knows is used. Every
-    trial is recorded there, and later calls go on from there. A model whose sizes have ranges is not tuned.
-    `precision` is what to compute in (`float32` or `bfloat16`), `shapes` fixes dynamic inputs by name, `values` makes
-    constants of inputs (`{"sr": 16000}`), `without` names passes to do without, `target` another description of this
-    machine. `on_progress` is called with every event of the run (`flextune.tuning.events`). What cannot be compiled of
-    an ONNX model runs in ONNX Runtime, on these of its execution `providers` (by default its CPU's); with `only_own`
-    such a model is refused. Ctrl-C raises KeyboardInterrupt; all finished trials stay recorded.
+    trial is recorded there, and later calls go on from there. `precision` is what to compute in (`float32` or
+    `bfloat16`), `shapes` fixes dynamic inputs by name, `values` makes constants of inputs (`{"sr": 16000}`), `without`
+    names passes to do without, `target` another description of this machine. `on_progress` is called with every event
+    of the run (`flextune.tuning.events`). What cannot be compiled of an ONNX model runs in ONNX Runtime, on these of
+    its execution `providers` (by default its CPU's); with `only_own` such a model is refused. `dims` gives a size or a
+    range to dimensions by name (`{"batch": 1, "seq": (1, 512)}`), and the executable takes all sizes of the ranges;
+    such a model is tuned in minutes, and only where all of it is ours. Ctrl-C raises KeyboardInterrupt; all finished
+    trials stay recorded.
 
     ModelError for a model that cannot be read or imported, UsageError for other bad input, BuildError where the
     machine's compiler fails, EnvironmentFault where the machine lacks something.
@@ -116,9 +119,17 @@ def optimize(
     computed.check(chosen)
     check_passes(without)
     with nullcontext() if budget is None else local_processes(chosen) as interpreter:
-        read = model_of(model, shapes, example_inputs, only_own=only_own, values=values, dynamic_shapes=dynamic_shapes)
-        budget = None if read.dims else budget
+        read = model_of(
+            model,
+            shapes,
+            example_inputs,
+            only_own=only_own,
+            values=values,
+            dynamic_shapes=dynamic_shapes,
+            dims=dims,
+        )
         split = split_model(read, Lowering(chosen, tuple(without), computed), options)
+        budget = None if read.dims and split.whole is None and trials is None else budget
         found = optimize_parts(split, chosen, budget, database, given_search, callbacks, began, interpreter)
     if found.shipment is None:
         raise KeyboardInterrupt

@@ -45,6 +45,13 @@ def small_model() -> ModelProto:
         ({"shapes": [1]}, "shapes by the names of inputs"),
         ({"shapes": {"x": 4}}, "shapes by the names of inputs"),
         ({"shapes": {"x": ("4", 4)}}, "shapes by the names of inputs"),
+        ({"dims": 5}, "sizes or ranges by the names of dimensions"),
+        ({"dims": "n=1..3"}, "sizes or ranges by the names of dimensions"),
+        ({"dims": {"n": (1, 2, 3)}}, "sizes or ranges by the names of dimensions"),
+        ({"dims": {"n": 1.5}}, "sizes or ranges by the names of dimensions"),
+        ({"dims": {"n": (3, 1)}}, "the range 3..1 is not one of sizes"),
+        ({"dims": ["n=1", "n=2"]}, "'n' is given twice"),
+        ({"dims": {"n": 3}}, "has no dimension 'n'"),
         ({"example_inputs": (1,)}, "example_inputs are for PyTorch modules"),
         ({"target": 5}, "expected a target or its text"),
         ({"search": {"strategy": "random"}}, "search takes a flextune.SearchOptions, got dict"),
@@ -101,6 +108,17 @@ def test_without_minutes_a_model_is_built_and_nothing_written(folder: Path) -> N
     inputs = executable.random_inputs(0)
     np.testing.assert_array_equal(executable.run(inputs)["y"], np.maximum(inputs["x"], 0))
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("dims", [{"n": (1, 5)}, {"n": "1..5"}, ["n=1..5"]])
+def test_a_build_for_a_range_takes_all_sizes_in_it(dims: Any) -> None:
+    model = model_of([helper.make_node("Relu", ["x"], ["y"])], [value("x", ["n", 4])], [value("y", ["n", 4])], {})
+    built = flextune.optimize(model, minutes=0, dims=dims, only_own=True)
+    for rows in (1, 3, 5):
+        x = np.linspace(-1, 1, 4 * rows, dtype=np.float32).reshape(rows, 4)
+        np.testing.assert_array_equal(built.run({"x": x})["y"], np.maximum(x, 0))
+    with pytest.raises(UsageError, match=r"6 is out of the range n=1..5"):
+        built.run({"x": np.zeros((6, 4), np.float32)})
 
 
 def test_a_model_that_is_given_stays_as_it_was() -> None:

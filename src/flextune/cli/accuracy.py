@@ -14,6 +14,8 @@ from flextune.errors import UsageError
 if TYPE_CHECKING:
     from flextune.apply.accuracy import Accuracy
     from flextune.apply.build import Build
+    from flextune.importing.model import Model
+    from flextune.lowering.precision.precision import Precision
     from flextune.plan.partition import Partition
     from flextune.target.target import Target
 
@@ -38,6 +40,7 @@ def accuracy(
 ) -> None:
     """Compare a model in bfloat16 with itself in float32: per output, error, cosine and top-1 agreement.
 
+    With ranges of sizes (--dim seq=1..512) they are compared at several, the ends among them.
     With --max-error, prints the --precision to give `tune` and `compile`, with the layers that it keeps in float32.
     """
     from flextune.apply.accuracy import compared, read_samples
@@ -46,14 +49,21 @@ def accuracy(
     from flextune.cli.inputs import read_dims, read_shapes, read_target
     from flextune.cli.models import read_partition
     from flextune.cli.working import working
+    from flextune.importing.model import load_model
     from flextune.lowering.precision.precision import Precision
 
     wanted, chosen = Precision.parse(precision), read_target(target)
     wanted.check(chosen)
     if wanted.is_float32:
         raise UsageError("flextune accuracy compares with float32: give another --precision, such as bf16")
+    dims, shapes = read_dims(dim), read_shapes(shape)
+    if any(each.fixed is None for each in dims):
+        if inputs is not None or max_error is not None:
+            raise UsageError("--inputs and --max-error are for one size of each dimension, such as --dim NAME=SIZE")
+        _over_ranges(str(model), load_model(model, shapes, dims=dims), wanted, chosen, as_json)
+        return
     with working(f"importing {model}") as work:
-        partition = read_partition(model, read_shapes(shape), chosen, dims=read_dims(dim))
+        partition = read_partition(model, shapes, chosen, dims=dims)
         samples = read_samples(inputs, partition.model.inputs)
         work.now(f"building {model} in both precisions")
         layerwise = LayerwiseModel(partition, chosen)
@@ -76,6 +86,34 @@ def accuracy(
             print(
                 f"  no choice of layers brings the error down to {max_error}: what is stored between them is bfloat16"
             )
+
+
+def _over_ranges(path: str, model: Model, wanted: Precision, target: Target, as_json: bool) -> None:
+    """Prints the accuracy of a model with ranges at several combinations of sizes, the ends among them."""
+    from flextune.apply.accuracy import accuracy_of
+    from flextune.apply.build import compile_model
+    from flextune.importing.values import random_values
+    from flextune.optimization.hybrid import Lowering
+    from flextune.optimization.symbolic import compared_sizes
+
+    narrow, wide = (
+        compile_model(lowering(model), {}, target).executable
+        for lowering in (Lowering(target, precision=wanted), Lowering(target))
+    )
+    found = [
+        (sizes, accuracy_of(narrow.run, wide.run, [random_values([spec.bind(sizes) for spec in model.inputs], 0)]))
+        for sizes in compared_sizes(model.dims)
+    ]
+    if as_json:
+        rows: list[JsonValue] = [{"sizes": {**sizes}, **accuracy_json(each)} for sizes, each in found]
+        worst = max(each.max_relative_error for _, each in found)
+        print_json({"max_relative_error": worst, "precision": str(wanted), "at": rows})
+        return
+    print(path)
+    for sizes, each in found:
+        print(f"  at {', '.join(f'{name}={size}' for name, size in sizes.items())}")
+        print("\n".join(accuracy_lines(each)))
+    print(f"  --precision {wanted}")
 
 
 def accuracy_of_build(partition: Partition, built: Build, target: Target) -> Accuracy:

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 
 from flextune.apply.hybrid_build import HybridOptions, SplitModel, split_model
 from flextune.cli.output import seconds
-from flextune.errors import UsageError
 from flextune.importing.model import load_model
 from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.optimization.hybrid import Lowering
@@ -45,7 +44,6 @@ def read_partition(
     from flextune.plan.pass_list import check_passes
 
     check_passes(without)
-    check_one_size(dims)
     return Lowering(target, tuple(without), precision)(load_model(path, shapes, dims=dims))
 
 
@@ -69,12 +67,3 @@ def read_split(
     options = None if only_own else HybridOptions(providers=tuple(providers or ()))
     model = load_model(path, shapes, only_own=only_own, values=values, dims=dims, usual_ranges=usual_ranges)
     return split_model(model, lowering, options)
-
-
-def check_one_size(dims: Sequence[Dim]) -> None:
-    """UsageError for a range, by a verb that works with one size at a time."""
-    for dim in dims:
-        if dim.fixed is None:
-            raise UsageError(
-                f"--dim {dim}: give one size, such as --dim {dim.name}={dim.hi}; ranges are for compile, inspect, tune"
-            )

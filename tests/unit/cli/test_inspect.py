@@ -76,6 +76,6 @@ def test_ranges_that_are_wrong_are_told(run: Run) -> None:
         code, _, err = run("inspect", model, "--dim", dims)
         assert code == 2
         assert words in err
-    code, _, err = run("accuracy", model, "--dim", "w=8..16", "--dim", "h=8")
+    code, _, err = run("accuracy", model, "--dim", "w=8..16", "--dim", "h=64", "--dim", "batch=1", "--max-error", "0.1")
     assert code == 2
-    assert "give one size, such as --dim w=16" in err
+    assert "--max-error are for one size of each dimension" in err
