@@ -152,14 +152,13 @@ def _factor(loads: Sequence[Access]) -> Access | None:
 
 
 def _loads(value: Expression, variables: Mapping[Variable, str], scope: _Scope, exclude: Buffer = None) -> list[Access]:
-    found: list[Access] = []
-
-    def visit(load: BufferLoad) -> None:
-        if exclude is None or not load.source.same_as(exclude):
-            found.append(_access(load.source, load.indices, variables, scope))
-
-    tvm_ffi.structural_walk(value, (TensorLoad, visit))
-    return found
+    found: list[BufferLoad] = []
+    tvm_ffi.structural_walk(value, (TensorLoad, found.append))  # what it calls must not raise: TVM changes the type
+    return [
+        _access(load.source, load.indices, variables, scope)
+        for load in found
+        if exclude is None or not load.source.same_as(exclude)
+    ]
 
 
 def _access(buffer: Buffer, indices: Sequence[Expression], variables: Mapping[Variable, str], scope: _Scope) -> Access:

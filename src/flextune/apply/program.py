@@ -154,16 +154,16 @@ class Move:
     """The tensor or slot that it is in turns, or comes from."""
     result: int = -1
     """What it is copied to when the loop ends; -1: nothing."""
-    start: int = 0
+    start: Size = 0
     """Of a slice, in bytes."""
-    step: int = 0
+    step: Size = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
     """A loop of the program, between its markers: tensors by number, -1 for those that do not exist."""
 
-    limit: int
+    limit: Size
     """The most iterations there are."""
     count: int = -1
     """How many there are at most in a run: an int64 scalar."""

@@ -131,7 +131,7 @@ def _loop_tables(program: Program) -> Iterable[str]:
         yield table(f"int32_t moved_{number}", map(str, moved))
         body, end = (places[Marker(control, number)] + 1 for control in (Control.LOOP, Control.NEXT))
         rows.append(
-            f"{{INT64_C({loop.limit}), {body}, {end}, {loop.count}, {loop.enter}, {loop.again}, {len(loop.moves)}, "
+            f"{{{_number(loop.limit)}, {body}, {end}, {loop.count}, {loop.enter}, {loop.again}, {len(loop.moves)}, "
             f"{len(moved)}, moves_{number}, moved_{number}}}"
         )
     yield table("ft_loop loops", rows)
@@ -151,9 +151,14 @@ def _slot_count(program: Program) -> int:
 
 def _move(move: Move) -> str:
     return (
-        f"{{{int(move.change)}, {move.slot}, {move.value}, {move.other}, {move.result}, INT64_C({move.start}), "
-        f"INT64_C({move.step})}}"
+        f"{{{int(move.change)}, {move.slot}, {move.value}, {move.other}, {move.result}, {_number(move.start)}, "
+        f"{_number(move.step)}}}"
     )
+
+
+def _number(size: Size) -> str:
+    """What is known only when the model runs is filled in then."""
+    return f"INT64_C({size if isinstance(size, int) else 0})"
 
 
 def _ports(ports: Iterable[tuple[Port, str]]) -> list[str]:

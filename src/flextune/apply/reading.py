@@ -29,7 +29,7 @@ def read_straight_line(module: tvm.IRModule, inputs: Sequence[ValueSpec]) -> Str
         for variable, function in module.functions_items()
         if isinstance(function, tirx.PrimFunc)
     }
-    reader = _Reader(module, StraightLine(functions))
+    reader = _Reader(module, StraightLine(functions, any(spec.sizes for spec in inputs)))
     try:
         reader.read(inputs)
     except _NotStatic:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import gcd
+from math import gcd, prod
 
 from flextune.aligned import ALIGNMENT_BYTES
+from flextune.analysis.sizes_of_shapes import plain
 from flextune.apply.program import Change, Control, Loop, Marker, Move, Place, Step, TensorType
 from flextune.apply.straight_line import Buffer, StraightLine
 from flextune.importing.regions import LoopForm
 from flextune.schedule.strided import indexed_parameters
+from flextune.workload.dim_expr import DimExpr
 
 Body = Callable[[Sequence[int]], Sequence[int]]
 """Adds the code of a body for tensors (by number) as its parameters; returns its results."""
@@ -83,7 +85,11 @@ class Enclosed:
             return True
         return all(
             step.kernel is None
-            or (not step.scalars and position in indexed_parameters(self.code.functions[step.kernel]))
+            or (
+                not step.scalars
+                and not self.code.is_symbolic
+                and position in indexed_parameters(self.code.functions[step.kernel])
+            )
             for step in self.code.steps[self.first_step :]
             for position, tensor in enumerate(step.arguments)
             if self.code.tensors[tensor][1] is buffer
@@ -179,7 +185,7 @@ class _LoopWriter:
     def _scan(self, enclosed: Enclosed, tensor: int, whole: int, reverse: bool) -> None:
         """Let the body read a slice where it lies, or a copy where its kernels cannot."""
         kind, buffer = self._code.tensors[tensor]
-        alignment = gcd(self._code.tensors[whole][1].alignment, kind.nbytes)
+        alignment = gcd(self._code.tensors[whole][1].alignment, _divisor(kind))
         if enclosed.may_lie(buffer, alignment):
             buffer.alignment = alignment
         else:
@@ -192,7 +198,7 @@ class _LoopWriter:
         """The tensor of all slices; the body writes its slice where it belongs, or it is copied there."""
         code, tensor = self._code, enclosed.claimed(tensor)
         kind, buffer = code.tensors[tensor]
-        slot, alignment = code.new_slot(), gcd(ALIGNMENT_BYTES, kind.nbytes)
+        slot, alignment = code.new_slot(), gcd(ALIGNMENT_BYTES, _divisor(kind))
         whole = self._memory(TensorType((self._form.limit, *kind.shape), kind.dtype))
         if enclosed.may_lie(buffer, alignment):
             buffer.place, buffer.port, buffer.alignment = Place.SLOT, slot, alignment
@@ -204,9 +210,9 @@ class _LoopWriter:
         return whole
 
     def _slice(self, whole: int, slot: int, kind: TensorType, reverse: bool) -> None:
-        last = (self._form.limit - 1) * kind.nbytes
-        start, step = (last, -kind.nbytes) if reverse else (0, kind.nbytes)
-        self._moves.append(Move(Change.SLICE, whole, slot, start=start, step=step))
+        step = DimExpr.of(kind.byte_count)
+        start, step = ((DimExpr.of(self._form.limit) - 1) * step, -step) if reverse else (DimExpr.of(0), step)
+        self._moves.append(Move(Change.SLICE, whole, slot, start=plain(start), step=plain(step)))
 
     def _carry(self, enclosed: Enclosed, parameter: int, initial: int, tensor: int) -> int:
         """Hand `tensor` on to the next iteration's `parameter`; returns where its last value ends up."""
@@ -228,3 +234,8 @@ class _LoopWriter:
         buffer.place, buffer.port = Place.SLOT, slot
         self._moves.append(Move(Change.TURN, self._memory(kind), slot, self._memory(kind)))
         return buffer
+
+
+def _divisor(kind: TensorType) -> int:
+    """What divides the bytes of a tensor, whatever its sizes turn out to be."""
+    return prod((kind.itemsize, *(size for size in kind.shape if isinstance(size, int))))

@@ -35,6 +35,8 @@ class StraightLine:
 
     functions: Mapping[str, Any]
     """TIR functions by the names that steps call."""
+    is_symbolic: bool = False
+    """Whether some sizes are known only when it runs. Kernels are not made for where their arguments lie then."""
     tensors: list[tuple[TensorType, Buffer]] = field(default_factory=list)
     """Every tensor's type, and the buffer it lies in."""
     steps: list[Step] = field(default_factory=list)

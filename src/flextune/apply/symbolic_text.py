@@ -37,6 +37,11 @@ def symbolic_tables(program: Program, kernel_prefix: str) -> Iterator[str]:
     sized = list(_sized(program, symbolic, numbers))
     buffers = [f"{{{numbers.place([each.byte_count])}, {each.first}, {each.last}}}" for each in symbolic.buffers]
     equalities = [f"{{{numbers.place([one])}, {numbers.place([other])}}}" for one, other in symbolic.equal]
+    limits = [
+        f"{{{number}, {numbers.place([loop.limit])}}}"
+        for number, loop in enumerate(program.loops)
+        if not isinstance(loop.limit, int)
+    ]
     size_count = len(numbers.entries)
     scalars = list(_scalars(program, numbers))
     variants = [
@@ -48,6 +53,7 @@ def symbolic_tables(program: Program, kernel_prefix: str) -> Iterator[str]:
         for tensor, sizes in symbolic.elements
     ]
     idle = [f"{{{step}, {numbers.place([size])}}}" for step, size in symbolic.idle]
+    slices = list(_slices(program, numbers))
     orders = _orders(symbolic)
     yield '#include "symbolic.h"'
     yield table("ft_symbol symbols", _symbols(program, symbolic))
@@ -63,6 +69,8 @@ def symbolic_tables(program: Program, kernel_prefix: str) -> Iterator[str]:
     yield table("ft_variant variants", variants)
     yield table("ft_elements elements", elements)
     yield table("ft_idle idle", idle)
+    yield table("ft_limit limits", limits)
+    yield table("ft_slice slices", slices)
     counts = (
         symbolic.dims,
         numbers.entries,
@@ -75,11 +83,13 @@ def symbolic_tables(program: Program, kernel_prefix: str) -> Iterator[str]:
         variants,
         elements,
         idle,
+        limits,
+        slices,
     )
     yield (
         "static const ft_symbolic symbolic = {symbols, instructions, entries, numbers, axes, sized, buffers, orders, "
-        f"equalities, scalars, variants, elements, idle, {initializer(map(len, counts))}, ft_open_forms, ft_find_form, "
-        "ft_close_forms};"
+        f"equalities, scalars, variants, elements, idle, limits, slices, {initializer(map(len, counts))}, "
+        "ft_open_forms, ft_find_form, ft_close_forms};"
     )
 
 
@@ -142,6 +152,14 @@ def _scalars(program: Program, numbers: _Numbers) -> Iterator[str]:
     for argument, each in enumerate(parameters):
         if isinstance(each, Scalar):
             yield f"{{{argument}, {numbers.place([each.size], may_be_negative=True)}}}"
+
+
+def _slices(program: Program, numbers: _Numbers) -> Iterator[str]:
+    moves = (move for loop in program.loops for move in loop.moves)
+    for number, move in enumerate(moves):
+        if not (isinstance(move.start, int) and isinstance(move.step, int)):
+            start, step = (numbers.place([size], may_be_negative=True) for size in (move.start, move.step))
+            yield f"{{{number}, {start}, {step}}}"
 
 
 def _symbols(program: Program, symbolic: Symbolic) -> Iterator[str]:

@@ -7,10 +7,12 @@ node, so that no rule needs to look into it.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import onnx
+
+from flextune.workload.dim_expr import DimExpr, Size
 
 if TYPE_CHECKING:
     from flextune.importing.onnx_graph import OnnxGraph
@@ -34,7 +36,7 @@ class LoopForm:
     (True,)
     """
 
-    limit: int
+    limit: Size
     """The most iterations; with `scanned` or `collected` it is their number."""
     counted: bool = False
     guarded: bool = False
@@ -47,13 +49,15 @@ class LoopForm:
     """For each collected tensor, whether the last slice is written first."""
 
     def __str__(self) -> str:
-        return json.dumps(asdict(self))
+        limit = self.limit if isinstance(self.limit, int) else str(self.limit)
+        return json.dumps(asdict(replace(self, limit=0)) | {"limit": limit})
 
     @classmethod
     def parse(cls, text: str) -> LoopForm:
         """Inverse of `str`."""
         raw = json.loads(text)
-        return cls(**raw | {name: tuple(raw[name]) for name in ("scanned", "collected")})
+        limit = raw["limit"] if isinstance(raw["limit"], int) else DimExpr.parse(raw["limit"])
+        return cls(**raw | {"limit": limit} | {name: tuple(raw[name]) for name in ("scanned", "collected")})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

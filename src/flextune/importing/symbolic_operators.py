@@ -7,6 +7,7 @@ import onnx
 
 from flextune.errors import ModelError
 from flextune.importing.onnx_graph import OnnxGraph
+from flextune.importing.regions import region_name
 from flextune.importing.simplify.constants import static_shapes
 from flextune.importing.sized.nodes import is_sized
 
@@ -16,10 +17,11 @@ def _names(text: str) -> frozenset[str]:
 
 
 ELEMENTWISE = _names(
-    """Abs Acos Acosh Add And Asin Asinh Atan Atanh BatchNormalization Cast Ceil Celu Clip Cos Cosh Div Elu Equal Erf
-    Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Less LessOrEqual Log Max
-    Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round Selu Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub
-    Sum Tan Tanh ThresholdedRelu Where Xor"""
+    """Abs Acos Acosh Add And Asin Asinh Atan Atanh BatchNormalization BitShift BitwiseAnd BitwiseNot BitwiseOr
+    BitwiseXor Cast Ceil Celu Clip Cos Cosh Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid
+    HardSwish Identity IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow
+    Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Tan Tanh
+    ThresholdedRelu Where Xor"""
 )
 MOVES = _names(
     """Concat DepthToSpace Dropout Expand Flatten Gather Pad Reshape Shape Size Slice SpaceToDepth Split Squeeze Tile
@@ -27,10 +29,10 @@ MOVES = _names(
 )
 REDUCTIONS = _names(
     """ArgMax ArgMin GlobalAveragePool GlobalMaxPool GroupNormalization InstanceNormalization LayerNormalization
-    LogSoftmax ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum
-    ReduceSumSquare Softmax"""
+    LogSoftmax ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin
+    ReduceProd ReduceSum ReduceSumSquare Softmax"""
 )
-PRODUCTS = _names("AveragePool Conv ConvTranspose Einsum Gemm MatMul MaxPool")
+PRODUCTS = _names("AveragePool Conv ConvTranspose Einsum Gemm LRN LpPool MatMul MaxPool")
 
 SUPPORTED = ELEMENTWISE | MOVES | REDUCTIONS | PRODUCTS
 """Operators of each form were compared with ONNX Runtime at many sizes (tests/unit/apply/test_symbolic_models.py)."""
@@ -53,4 +55,4 @@ def check_symbolic(graph: OnnxGraph) -> None:
 
 
 def _is_supported(node: onnx.NodeProto) -> bool:
-    return is_sized(node) or (node.op_type in SUPPORTED and node.domain in ("", "ai.onnx"))
+    return is_sized(node) or bool(region_name(node)) or (node.op_type in SUPPORTED and node.domain in ("", "ai.onnx"))

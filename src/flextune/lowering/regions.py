@@ -52,7 +52,7 @@ def iterations_of(form: LoopForm | None) -> int:
     """How often a body is taken to run where its region runs once."""
     if form is None:
         return 1
-    return UNKNOWN_ITERATIONS if form.limit == UNLIMITED else form.limit
+    return form.limit if isinstance(form.limit, int) and form.limit != UNLIMITED else UNKNOWN_ITERATIONS
 
 
 def body_names(module: IRModule) -> tuple[str, ...]:

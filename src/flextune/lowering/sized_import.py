@@ -86,6 +86,14 @@ def _take_at(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:
     return relax.op.take(importer.input(node), importer.input(node, 1), axis=attribute(node, "axis", 0))
 
 
+def _take_elements_at(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:
+    return relax.op.gather_elements(importer.input(node), importer.input(node, 1), axis=attribute(node, "axis", 0))
+
+
+def _take_slices_at(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:
+    return relax.op.gather_nd(importer.input(node), importer.input(node, 1), batch_dims=attribute(node, "batch", 0))
+
+
 def _pad_to(importer: _SizedImporter, node: onnx.NodeProto) -> RelaxExpr:
     dtype, rank = _dtype(importer, node), len(sizes_of(node))
     mode, value = attribute(node, "mode", "constant"), attribute(node, "value", "0")
@@ -109,5 +117,7 @@ _CONVERSIONS: Mapping[str, Conversion] = {
     "Sizes": _sizes,
     "SliceTo": _slice_to,
     "TakeAt": _take_at,
+    "TakeElementsAt": _take_elements_at,
+    "TakeSlicesAt": _take_slices_at,
     "TileTo": _tile_to,
 }

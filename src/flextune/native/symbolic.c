@@ -249,6 +249,26 @@ static void leave_out_idle_steps(ft_form *form) {
 /* Whether steps differ from combination to combination. */
 static int has_steps(const ft_symbolic *symbolic) { return symbolic->variant_count > 0 || symbolic->idle_count > 0; }
 
+/* The loops of the program, with moves of their own. */
+static void fill_loops(const ft_program *program, ft_form *form) {
+  const ft_symbolic *symbolic = program->symbolic;
+  ft_move *moves = form->moves;
+  for (int32_t index = 0; index < program->loop_count; ++index) {
+    form->loops[index] = program->loops[index];
+    form->loops[index].moves = moves;
+    memcpy(moves, program->loops[index].moves, (size_t)program->loops[index].move_count * sizeof *moves);
+    moves += program->loops[index].move_count;
+  }
+  for (int32_t index = 0; index < symbolic->limit_count; ++index)
+    form->loops[symbolic->limits[index].loop].limit = form->numbers[symbolic->limits[index].place];
+  for (int32_t index = 0; index < symbolic->slice_count; ++index) {
+    ft_move *move = &form->moves[symbolic->slices[index].move];
+    move->start = form->numbers[symbolic->slices[index].start];
+    move->stride = form->numbers[symbolic->slices[index].stride];
+  }
+  form->program.loops = form->loops;
+}
+
 static int fill_form(ft_forms *forms, ft_form *form) {
   const ft_program *program = forms->program;
   memcpy(form->symbols, forms->symbols, (size_t)program->symbolic->symbol_count * sizeof *form->symbols);
@@ -265,6 +285,7 @@ static int fill_form(ft_forms *forms, ft_form *form) {
     leave_out_idle_steps(form);
     form->program.steps = form->steps;
   }
+  fill_loops(program, form);
   form->activations = NULL;
   return 0;
 }
@@ -276,6 +297,8 @@ static void free_form(ft_form *form) {
   free(form->tensors);
   free(form->arguments);
   free(form->steps);
+  free(form->loops);
+  free(form->moves);
   memset(form, 0, sizeof *form);
 }
 
@@ -288,6 +311,12 @@ static int64_t *room_for_numbers(int32_t count) {
   return numbers;
 }
 
+static int32_t moves_of(const ft_program *program) {
+  int32_t count = 0;
+  for (int32_t index = 0; index < program->loop_count; ++index) count += program->loops[index].move_count;
+  return count;
+}
+
 static int allocate_form(const ft_program *program, ft_form *form) {
   const ft_symbolic *symbolic = program->symbolic;
   form->symbols = room(symbolic->symbol_count, sizeof *form->symbols);
@@ -296,8 +325,11 @@ static int allocate_form(const ft_program *program, ft_form *form) {
   form->tensors = room(program->value_count, sizeof *form->tensors);
   form->arguments = room(program->argument_count, sizeof *form->arguments);
   form->steps = has_steps(symbolic) ? room(program->step_count, sizeof *form->steps) : NULL;
+  form->loops = room(program->loop_count, sizeof *form->loops);
+  form->moves = room(moves_of(program), sizeof *form->moves);
   if (form->symbols != NULL && form->numbers != NULL && form->values != NULL && form->tensors != NULL &&
-      form->arguments != NULL && (form->steps != NULL || !has_steps(symbolic)))
+      form->arguments != NULL && form->loops != NULL && form->moves != NULL &&
+      (form->steps != NULL || !has_steps(symbolic)))
     return 0;
   free_form(form);
   return ft_fail("out of memory");

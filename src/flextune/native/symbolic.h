@@ -77,6 +77,16 @@ typedef struct {
   int32_t step, place;
 } ft_idle;
 
+/* Loop number `loop` has at most as many iterations as the number at `place`. */
+typedef struct {
+  int32_t loop, place;
+} ft_limit;
+
+/* Of move number `move`, counted through the loops, start and stride are the numbers at these places. */
+typedef struct {
+  int32_t move, start, stride;
+} ft_slice;
+
 /* A program for one combination of sizes, and the tables of its runs. `activations` is what the tensors were last
  * pointed into. */
 typedef struct {
@@ -88,6 +98,8 @@ typedef struct {
   int64_t *numbers;
   ft_value *values;
   ft_step *steps;
+  ft_loop *loops;
+  ft_move *moves;
   uint64_t used; /* when; 0: it is of no sizes */
 } ft_form;
 
@@ -111,8 +123,10 @@ struct ft_symbolic {
   const ft_variant *variants;
   const ft_elements *elements;
   const ft_idle *idle;
+  const ft_limit *limits;
+  const ft_slice *slices;
   int32_t symbol_count, entry_count, size_count, number_count, sized_count, buffer_count, equality_count, scalar_count,
-      variant_count, elements_count, idle_count;
+      variant_count, elements_count, idle_count, limit_count, slice_count;
   ft_forms *(*open)(const ft_program *program);
   ft_form *(*find)(ft_forms *forms, const int64_t *const *shapes);
   void (*close)(ft_forms *forms);

@@ -38,16 +38,18 @@ class Case:
     dims: Sequence[str]
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
     outputs: Sequence[str] = ("y",)
+    opset: int = 17
 
     def proto(self) -> onnx.ModelProto:
         inputs = [helper.make_tensor_value_info(name, _kind(name), shape) for name, shape in self.inputs.items()]
         outputs = [helper.make_value_info(name, onnx.TypeProto()) for name in self.outputs]
         constants = [numpy_helper.from_array(np.asarray(array), name) for name, array in self.constants.items()]
         graph = helper.make_graph(list(self.nodes), "g", inputs, outputs, constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
         found = onnx.shape_inference.infer_shapes(model)
         for output in found.graph.output:
             output.type.tensor_type.ClearField("shape")
+            output.type.tensor_type.elem_type = output.type.tensor_type.elem_type or TensorProto.FLOAT
         return found
 
     def arrays(self, sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:

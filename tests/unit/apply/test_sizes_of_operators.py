@@ -187,6 +187,41 @@ CASES = {
         {**NUMBERS, "W": real(8, 8), "off_on": np.array([0, 1], np.float32)},
         ("a", "c", "d", "y1"),
     ),
+    "places in tensors, sums up to each, and few of the largest": Case(
+        [
+            node("Gather", ["x", "three"], ["a"], axis=1),
+            node("Gather", ["x", "three"], ["c"], axis=2),
+            node("GatherElements", ["x", "eight"], ["d"], axis=1),
+            node("GatherND", ["x", "pairs"], ["e"]),
+            node("CumSum", ["x", "first"], ["f"]),
+            node("CumSum", ["ids", "first"], ["g"], exclusive=1, reverse=1),
+            node("TopK", ["x", "count"], ["h", "i"], axis=-1),
+            node("TopK", ["x", "count"], ["j", "k"], axis=2, largest=0),
+        ],
+        {**ROWS, "ids": ("b", "s")},
+        ("b=2..3", "s=5..20"),
+        {"three": whole(1, -2, 0), "eight": whole(*range(-4, 4)).reshape(1, 4, 2),
+         "pairs": whole(0, 1, 1, -1).reshape(2, 2), "first": np.array(1), "count": whole(3)},
+        tuple("acdefghijk"),
+        opset=18,
+    ),
+    "normalised over sizes, and what takes others' types": Case(
+        [
+            node("LayerNormalization", ["x", "row", "row"], ["a", "c", "d"], axis=-1),
+            node("LayerNormalization", ["x", "one"], ["e"], axis=1),
+            node("RMSNormalization", ["x", "row"], ["f"]),
+            node("Cast", ["x"], ["n"], to=TensorProto.INT32),
+            node("BitwiseXor", ["n", "n"], ["g"]),
+            node("CastLike", ["n", "x"], ["h"]),
+            node("Mean", ["x", "row"], ["i"]),
+            node("Shrink", ["x"], ["j"], lambd=0.3, bias=0.1),
+        ],
+        ROWS,
+        ("b=1..3", "s=1..20"),
+        {"row": real(16), "one": real(1)},
+        tuple("acdefghij"),
+        opset=23,
+    ),
 }  # fmt: skip
 
 

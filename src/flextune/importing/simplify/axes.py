@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from flextune.importing.onnx_graph import OnnxGraph
-from flextune.importing.simplify.constants import static_shapes
+from flextune.importing.simplify.constants import partial_shapes
 
 BY_ATTRIBUTE = frozenset(
     {"ArgMax", "ArgMin", "Concat", "Flatten", "Gather", "GatherElements", "Hardmax", "LayerNormalization"}
@@ -27,7 +27,7 @@ def positive_axes(graph: OnnxGraph) -> None:
 
     before: y = ReduceMean(x[1,8,4,4], axes=[-1,-2])   -->   after: y = ReduceMean(x, axes=[3,2])
     """
-    shapes = static_shapes(graph) if any(_has_negative(node, graph) for node in graph.nodes) else {}
+    shapes = partial_shapes(graph) if any(_has_negative(node, graph) for node in graph.nodes) else {}
     for node in graph.nodes:
         rank = len(shapes.get(node.input[0], ())) if node.input else 0
         if rank == 0 or not _has_negative(node, graph):

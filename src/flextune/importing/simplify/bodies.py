@@ -10,6 +10,8 @@ import onnx
 
 from flextune.importing.onnx_graph import OnnxGraph
 from flextune.importing.regions import Region, region_node
+from flextune.importing.sized.nodes import sized_node
+from flextune.workload.dim_expr import DimExpr, Size
 
 Simplifier = Callable[[OnnxGraph], None]
 """Applies all passes to the graph of a body."""
@@ -53,14 +55,24 @@ class NodeWriter:
         """The same elements in another shape."""
         return self.node("Reshape", source, self.constant(np.array(shape, np.int64)), output=output)
 
+    def sized(
+        self, operator: str, inputs: Sequence[str], shape: Sequence[Size], kind: int, result: str = "", **given: int
+    ) -> str:
+        """Write a node that says sizes (`flextune.importing.sized.nodes`), whose result has this shape and type."""
+        name = result or self._fresh(operator.lower())
+        self.nodes.append(sized_node(operator, inputs, name, map(DimExpr.of, shape), **given))
+        self.graph.known[name] = tensor_value(name, kind, shape)
+        return name
+
     def _fresh(self, what: str) -> str:
         self._count += 1
         return f"{self.stem}_{what}_{self._count}"
 
 
-def tensor_value(name: str, kind: int, shape: Sequence[int]) -> onnx.ValueInfoProto:
-    """A value of an element type and a static shape."""
-    return onnx.helper.make_tensor_value_info(name, kind, list(shape))
+def tensor_value(name: str, kind: int, shape: Sequence[Size]) -> onnx.ValueInfoProto:
+    """A value of an element type and a shape."""
+    dims = [size if isinstance(size, int) else str(size) for size in shape]
+    return onnx.helper.make_tensor_value_info(name, kind, dims)
 
 
 def add_region(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -14,6 +14,9 @@ from flextune.importing.inference import inferred_graph
 from flextune.importing.onnx_graph import OnnxGraph, attribute, nested_graphs
 from flextune.importing.sized.nodes import is_sized
 from flextune.importing.tensors import tensor_array
+
+PartialShape = tuple[int | None, ...]
+"""None for a size that is not known."""
 
 RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
@@ -79,14 +82,25 @@ Extents = tuple[int | str, ...]
 def inferred_shapes(graph: OnnxGraph) -> dict[str, Extents]:
     """The shape of every value of which ONNX's inference finds each extent, as a number or by name."""
     shapes: dict[str, Extents] = {name: array.shape for name, array in graph.constants.items()}
+    for name, dims in _inferred_dims(graph):
+        if all(dim.WhichOneof("value") for dim in dims):
+            shapes[name] = tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param for dim in dims)
+    return shapes
+
+
+def partial_shapes(graph: OnnxGraph) -> dict[str, PartialShape]:
+    """The shape of every value whose rank ONNX's inference finds, with None for sizes that are no numbers."""
+    shapes: dict[str, PartialShape] = {name: array.shape for name, array in graph.constants.items()}
+    for name, dims in _inferred_dims(graph):
+        shapes[name] = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+    return shapes
+
+
+def _inferred_dims(graph: OnnxGraph) -> Iterator[tuple[str, Sequence[onnx.TensorShapeProto.Dimension]]]:
     inferred = inferred_graph(graph.skeleton())
     for value in [*inferred.input, *inferred.value_info, *inferred.output]:
-        tensor = value.type.tensor_type
-        if tensor.HasField("shape") and all(dim.WhichOneof("value") for dim in tensor.shape.dim):
-            shapes[value.name] = tuple(
-                dim.dim_value if dim.HasField("dim_value") else dim.dim_param for dim in tensor.shape.dim
-            )
-    return shapes
+        if value.type.tensor_type.HasField("shape"):
+            yield value.name, value.type.tensor_type.shape.dim
 
 
 def static_shapes(graph: OnnxGraph) -> dict[str, tuple[int, ...]]:
@@ -94,7 +108,7 @@ def static_shapes(graph: OnnxGraph) -> dict[str, tuple[int, ...]]:
     return only_static(inferred_shapes(graph))
 
 
-def only_static(shapes: Mapping[str, Extents]) -> dict[str, tuple[int, ...]]:
+def only_static(shapes: Mapping[str, Extents | PartialShape]) -> dict[str, tuple[int, ...]]:
     """Those whose extents are all numbers."""
     numbers = {name: tuple(each for each in shape if isinstance(each, int)) for name, shape in shapes.items()}
     return {name: shape for name, shape in numbers.items() if len(shape) == len(shapes[name])}

@@ -129,31 +129,39 @@ def top_k(write: Writer) -> None:
 
 
 def _are_few(write: Writer) -> bool:
-    shape, count = write.shapes.get(write.input(0)), write.value(write.input(1))
+    shape, count = write.partial_shape(write.input(0)), write.value(write.input(1))
     if shape is None or count is None or not shape or write.value(write.input(0)) is not None:
         return False
     if write.kind(write.input(0)) == TensorProto.UINT32:  # TVM mixes indices of 32 and 64 bits in its kernel
         return False
-    return 0 < int(count.ravel()[0]) <= shape[attribute(write.node, "axis", -1)] <= _FEW
+    size = shape[attribute(write.node, "axis", -1)]
+    return size is not None and 0 < int(count.ravel()[0]) <= size <= _FEW
 
 
 def _top_by_ranks(write: Writer) -> None:
     """Each element has the rank of how many are larger, or as large and before it; the k-th result has the rank k."""
     number, axis = write.input(0), attribute(write.node, "axis", -1)
-    shape, count = write.shape(number), int(write.known(1, "numbers of elements").ravel()[0])
-    last = len(shape) - 1
+    shape, count = write.partial_shape(number) or (), int(write.known(1, "numbers of elements").ravel()[0])
+    last, size = len(shape) - 1, shape[axis] or 0  # which is known
     order = list(range(len(shape)))
     order[axis], order[last] = order[last], order[axis]
     moved = number if axis in (-1, last) else write.transposed(number, order)
-    lead, size = [shape[place] for place in order[:-1]], shape[axis]
     kind = write.kind(number)
     compared = write.cast(moved, WIDER[kind]) if kind in WIDER else moved
-    this, other = write.shaped(compared, (*lead, size, 1)), write.shaped(compared, (*lead, 1, size))
+    lead = tuple(known for place in order[:-1] if (known := shape[place]) is not None)
+    if len(lead) == last:
+        this, other = write.shaped(compared, (*lead, size, 1)), write.shaped(compared, (*lead, 1, size))
+    else:
+        this, other = (write.emit("Unsqueeze", [compared, write.integers([place])]) for place in (last + 1, last))
     wins = write.emit("Greater" if attribute(write.node, "largest", 1) else "Less", [other, this])
     before = write.constant(np.tril(np.ones((size, size), bool), -1), np.bool_)
     ties = write.emit("And", [write.emit("Equal", [other, this]), before])
     better = write.cast(write.emit("Or", [wins, ties]), TensorProto.INT32)
-    ranks = write.shaped(write.reduced("ReduceSum", better, [len(shape)]), (*lead, 1, size))
+    counted = write.reduced("ReduceSum", better, [len(shape)])
+    if len(lead) == last:
+        ranks = write.shaped(counted, (*lead, 1, size))
+    else:
+        ranks = write.transposed(counted, [*range(last), last + 1, last])
     wanted = write.constant(np.arange(count).reshape(count, 1), np.int32)
     hits = write.emit("Equal", [ranks, wanted])
     places = write.emit("Where", [hits, write.integers(np.arange(size)), write.integers(0)])

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from flextune.importing.onnx_graph import OnnxGraph, attribute
-from flextune.importing.simplify.constants import static_shapes
+from flextune.importing.simplify.constants import partial_shapes, static_shapes
 from flextune.importing.simplify.element_types import element_types
 from flextune.importing.simplify.links import Shape, int64
 
@@ -58,29 +58,54 @@ def _over_rows(node: onnx.NodeProto, axis: int, shape: Shape, graph: OnnxGraph) 
 
 def spell_out_layer_norms(graph: OnnxGraph) -> None:
     """Write `LayerNormalization` by its definition where mean or deviation are read, the scale is broadcast,
-    or elements are float64.
+    elements are float64, or sizes that it normalises over are no numbers; `RMSNormalization` where any size is none.
 
     before: y, mean = LayerNormalization(x, s, b)
     after: d = x - ReduceMean(x); y = d / Sqrt(ReduceMean(d * d)) ...
     """
-    if not any(node.op_type == "LayerNormalization" for node in graph.nodes):
+    if not any(node.op_type in NORMS for node in graph.nodes):
         return
-    shapes, types, uses = static_shapes(graph), element_types(graph), graph.use_counts()
+    shapes, types, uses = partial_shapes(graph), element_types(graph), graph.use_counts()
     rewritten = []
     for node in graph.nodes:
         shape = shapes.get(node.input[0])
-        if node.op_type != "LayerNormalization" or shape is None:
+        if node.op_type not in NORMS or shape is None:
             rewritten.append(node)
             continue
-        axis = attribute(node, "axis", -1) % len(shape)
+        axis, is_symbolic = attribute(node, "axis", -1) % len(shape), None in shape
+        kind = types.get(node.input[0], onnx.TensorProto.FLOAT)
+        if node.op_type == "RMSNormalization":
+            rewritten += _rms_spelt_out(node, axis, len(shape), kind, graph) if is_symbolic else [node]
+            continue
         is_read = any(uses[name] > 0 for name in node.output[1:] if name)
         is_broadcast = any(shapes.get(name, ()) != shape[axis:] for name in node.input[1:] if name)
-        kind = types.get(node.input[0], onnx.TensorProto.FLOAT)
         is_wide = kind == onnx.TensorProto.DOUBLE
-        rewritten.extend(
-            _spelt_out(node, axis, len(shape), kind, graph) if is_read or is_broadcast or is_wide else [node]
+        is_plain = not (is_read or is_broadcast or is_wide or (is_symbolic and len(shape) - axis > 1))
+        rewritten += (
+            [node] if is_plain and None not in shape[axis:] else _spelt_out(node, axis, len(shape), kind, graph)
         )
     graph.nodes = rewritten
+
+
+def _rms_spelt_out(node: onnx.NodeProto, axis: int, rank: int, kind: int, graph: OnnxGraph) -> list[onnx.NodeProto]:
+    name = node.output[0]
+    square, mean, shifted, root, normal = (
+        graph.fresh_name(f"{name}_{role}") for role in ("square", "mean", "shifted", "root", "normal")
+    )
+    return [
+        onnx.helper.make_node("Mul", [node.input[0], node.input[0]], [square]),
+        _mean(square, mean, list(range(axis, rank)), graph),
+        onnx.helper.make_node("Add", [mean, _epsilon(node, kind, graph)], [shifted]),
+        onnx.helper.make_node("Sqrt", [shifted], [root]),
+        onnx.helper.make_node("Div", [node.input[0], root], [normal]),
+        onnx.helper.make_node("Mul", [normal, node.input[1]], [name]),
+    ]
+
+
+def _epsilon(node: onnx.NodeProto, kind: int, graph: OnnxGraph) -> str:
+    name = graph.fresh_name(f"{node.output[0]}_epsilon")
+    graph.constants[name] = np.array(attribute(node, "epsilon", 1e-5), onnx.helper.tensor_dtype_to_np_dtype(kind))
+    return name
 
 
 def _spelt_out(node: onnx.NodeProto, axis: int, rank: int, kind: int, graph: OnnxGraph) -> list[onnx.NodeProto]:
@@ -90,8 +115,6 @@ def _spelt_out(node: onnx.NodeProto, axis: int, rank: int, kind: int, graph: Onn
     centred, square, variance, shifted, root, normal = (
         graph.fresh_name(f"{name}_{role}") for role in ("centred", "square", "variance", "shifted", "root", "normal")
     )
-    epsilon = graph.fresh_name(f"{name}_epsilon")
-    graph.constants[epsilon] = np.array(attribute(node, "epsilon", 1e-5), onnx.helper.tensor_dtype_to_np_dtype(kind))
     axes = list(range(axis, rank))
     bias = node.input[2] if len(node.input) > 2 else ""
     scaled = graph.fresh_name(f"{name}_scaled") if bias else name
@@ -100,7 +123,7 @@ def _spelt_out(node: onnx.NodeProto, axis: int, rank: int, kind: int, graph: Onn
         onnx.helper.make_node("Sub", [node.input[0], mean], [centred]),
         onnx.helper.make_node("Mul", [centred, centred], [square]),
         _mean(square, variance, axes, graph),
-        onnx.helper.make_node("Add", [variance, epsilon], [shifted]),
+        onnx.helper.make_node("Add", [variance, _epsilon(node, kind, graph)], [shifted]),
         onnx.helper.make_node("Sqrt", [shifted], [root]),
         onnx.helper.make_node("Reciprocal", [root], [inverse]),
         onnx.helper.make_node("Mul", [centred, inverse], [normal]),

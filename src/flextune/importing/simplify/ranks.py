@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 
 from flextune.importing.onnx_graph import OnnxGraph
-from flextune.importing.simplify.constants import static_shapes
+from flextune.importing.simplify.constants import partial_shapes
 
 BROADCASTING = frozenset(
     {"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu", "Less", "Greater", "Equal", "Where"}
@@ -17,7 +17,7 @@ def full_rank_constants(graph: OnnxGraph) -> None:
 
     before: y = Mul(x[1,8,4,4], c[8,1,1])   -->   after: y = Mul(x[1,8,4,4], c'[1,8,1,1])
     """
-    shapes = static_shapes(graph)
+    shapes = partial_shapes(graph)
     for node in graph.nodes:
         if node.op_type not in BROADCASTING:
             continue

@@ -28,6 +28,8 @@ from flextune.importing.simplify.cells import (
 from flextune.importing.simplify.constants import static_shapes
 from flextune.importing.simplify.element_types import element_types
 from flextune.importing.simplify.links import Shape
+from flextune.importing.sized.nodes import sizes_of
+from flextune.workload.dim_expr import Size
 
 OLDEST_OPSET = 13
 """The sizes of `Split` are an input from here on."""
@@ -44,7 +46,7 @@ def recurrent_loops(graph: OnnxGraph, simplify: Simplifier) -> None:
     for node in [each for each in nodes if each.op_type in STEPS]:
         shape = static_shapes(graph).get(node.input[0], ())
         if not why_no_loop(node, graph, shape):
-            written = _Layer.of(node, graph, shape).written(simplify)
+            written = _Layer.of(node, graph, *_steps_and_batch(node, shape)).written(simplify)
             place = graph.nodes.index(node)
             graph.nodes = [*graph.nodes[:place], *written, *graph.nodes[place + 1 :]]
 
@@ -53,11 +55,19 @@ def why_no_loop(node: onnx.NodeProto, graph: OnnxGraph, shape: Shape) -> str:
     """What is not supported about a recurrent node whose input has this shape; empty if nothing."""
     if graph.opset < OLDEST_OPSET:
         return f"is not supported in operator set {graph.opset}; convert the model to a newer one"
-    if len(shape) != 3 or 0 in shape:
+    if (len(shape) != 3 or 0 in shape) and not sizes_of(node):
         return "is not supported here: the shape of its input is not known, or is empty"
     if unknown := unknown_activations(node):
         return f"with the activation {unknown[0]} is not supported"
     return ""
+
+
+def _steps_and_batch(node: onnx.NodeProto, shape: Shape) -> tuple[Size, Size]:
+    """Of the input; sizes that are no numbers are written on the node."""
+    if stated := sizes_of(node):
+        steps, batch = (size if size.value is None else size.value for size in stated)
+        return steps, batch
+    return (shape[1], shape[0]) if attribute(node, "layout", 0) else (shape[0], shape[1])
 
 
 @dataclass(slots=True, eq=False)
@@ -72,9 +82,9 @@ class _Layer:
     """Of what takes its place."""
     inputs: Mapping[int, str]
     """Those that are there, by their positions."""
-    steps: int
+    steps: Size
     """Of the sequence."""
-    batch: int
+    batch: Size
     """Sequences."""
     hidden: int
     """Units."""
@@ -84,10 +94,9 @@ class _Layer:
     """Whether the first axis is the batch (ONNX: `layout`)."""
 
     @classmethod
-    def of(cls, node: onnx.NodeProto, graph: OnnxGraph, shape: Shape) -> _Layer:
+    def of(cls, node: onnx.NodeProto, graph: OnnxGraph, steps: Size, batch: Size) -> _Layer:
         inputs = {place: name for place, name in enumerate(node.input) if name}
         batch_first = bool(attribute(node, "layout", 0))
-        steps, batch = (shape[1], shape[0]) if batch_first else (shape[0], shape[1])
         hidden = static_shapes(graph)[inputs[2]][2]
         kind = element_types(graph)[inputs[0]]
         stem = graph.fresh_name(next(filter(None, node.output)))
@@ -101,7 +110,7 @@ class _Layer:
         source = self.inputs[0]
         if self.batch_first:
             source = self.writer.node("Transpose", source, perm=[1, 0, 2])
-        flat = self.writer.reshape(source, [self.steps * self.batch, -1])
+        flat = source if self.is_symbolic else self.shaped(source, [self.steps * self.batch, -1])
         found = [
             self._direction(place, reverse, flat, mask, functions[place], simplify)
             for place, reverse in enumerate(reverses)
@@ -110,6 +119,18 @@ class _Layer:
             if name:
                 self._put_together([results[place] for results in found], place, name)
         return self.writer.nodes
+
+    @property
+    def is_symbolic(self) -> bool:
+        """Whether steps or sequences are no number."""
+        return not (isinstance(self.steps, int) and isinstance(self.batch, int))
+
+    def shaped(self, name: str, sizes: Sequence[Size], result: str = "", kind: int | None = None) -> str:
+        """The same elements in another shape."""
+        numbers = [size for size in sizes if isinstance(size, int)]
+        if len(numbers) == len(sizes):
+            return self.writer.reshape(name, numbers, result)
+        return self.writer.sized("ReshapeTo", [name], sizes, self.kind if kind is None else kind, result)
 
     @property
     def _dtype(self) -> np.dtype:
@@ -121,19 +142,31 @@ class _Layer:
         lengths = self.graph.constants.get(self.inputs.get(4, ""))
         if 4 not in self.inputs or (lengths is not None and np.all(lengths == self.steps)):
             return ""
-        steps = np.arange(self.steps, dtype=np.int32)[:, None]
-        present = self.writer.node("Less", self.writer.constant(steps), self.inputs[4])
-        return self.writer.reshape(present, [self.steps, self.batch, 1])
+        present = self.writer.node("Less", self._numbers_of_steps(), self.inputs[4])
+        return self.shaped(present, [self.steps, self.batch, 1], kind=onnx.TensorProto.BOOL)
 
-    def _of_direction(self, position: int, place: int, shape: list[int]) -> str:
+    def _numbers_of_steps(self) -> str:
+        """0, 1, 2, ... [steps, 1]."""
+        if isinstance(self.steps, int):
+            return self.writer.constant(np.arange(self.steps, dtype=np.int32)[:, None])
+        numbers = self.writer.sized("Iota", [], [self.steps], onnx.TensorProto.INT64)
+        column = self.shaped(numbers, [self.steps, 1], kind=onnx.TensorProto.INT64)
+        return self.writer.node("Cast", column, to=onnx.TensorProto.INT32)
+
+    def _of_direction(self, position: int, place: int, shape: Sequence[Size]) -> str:
         """The part of an input that is one direction's, in this shape."""
         name = self.inputs[position]
         constant = self.graph.constants.get(name)
         axis = 1 if self.batch_first and position in (5, 6) else 0
         if constant is not None:
-            return self.writer.constant(np.ascontiguousarray(constant.take(place, axis)).reshape(shape))
-        index = self.writer.constant(np.array(place, np.int64))
-        return self.writer.reshape(self.writer.node("Gather", name, index, axis=axis), shape)
+            numbers = [int(size) for size in shape if isinstance(size, int)]  # all of them are, of a constant
+            return self.writer.constant(np.ascontiguousarray(constant.take(place, axis)).reshape(numbers))
+        if all(isinstance(size, int) for size in shape):
+            index = self.writer.constant(np.array(place, np.int64))
+            return self.shaped(self.writer.node("Gather", name, index, axis=axis), shape)
+        index = self.writer.constant(np.array([place], np.int64))
+        taken = self.writer.sized("TakeAt", [name, index], [*shape[:axis], 1, *shape[axis:]], self.kind, axis=axis)
+        return self.shaped(taken, shape)
 
     def _transposed(self, name: str) -> str:
         if name in self.graph.constants:
@@ -157,7 +190,7 @@ class _Layer:
         weights = self._transposed(self._of_direction(1, place, [width, -1]))
         products = self.writer.node("MatMul", flat, weights)
         products = self.writer.node("Add", products, bias) if bias else products
-        scanned = self.writer.reshape(products, [self.steps, self.batch, width])
+        scanned = products if self.is_symbolic else self.shaped(products, [self.steps, self.batch, width])
         state_weights = self._of_direction(2, place, [width, self.hidden])
         parts = [state_weights]
         if self.node.op_type == "GRU" and not resets_product:
@@ -211,15 +244,20 @@ class _Layer:
         """The state before the first step: zeros where none is given."""
         shape = [self.batch, self.hidden]
         positions = (5, 6) if self.node.op_type == "LSTM" else (5,)
-        zeros = np.zeros(shape, self._dtype)
         return [
-            self._of_direction(position, place, shape) if position in self.inputs else self.writer.constant(zeros)
+            self._of_direction(position, place, shape) if position in self.inputs else self._zeros(shape)
             for position in positions
         ]
 
+    def _zeros(self, shape: Sequence[Size]) -> str:
+        if isinstance(self.batch, int):
+            return self.writer.constant(np.zeros((self.batch, self.hidden), self._dtype))
+        return self.writer.sized("ExpandTo", [self.writer.constant(np.zeros((1, 1), self._dtype))], shape, self.kind)
+
     def _put_together(self, parts: list[str], place: int, result: str) -> None:
         """One output of all directions side by side, the batch where it belongs."""
-        state = [self.batch, self.hidden]
+        state: list[Size] = [self.batch, self.hidden]
+        shape: list[Size]
         if place:
             axis, shape = (1, [self.batch, 1, self.hidden]) if self.batch_first else (0, [1, *state])
         elif self.batch_first:
@@ -228,9 +266,9 @@ class _Layer:
         else:
             axis, shape = 1, [self.steps, 1, *state]
         if len(parts) == 1:
-            self.writer.reshape(parts[0], shape, result)
+            self.shaped(parts[0], shape, result)
         else:
-            self.writer.node("Concat", *(self.writer.reshape(part, shape) for part in parts), output=result, axis=axis)
+            self.writer.node("Concat", *(self.shaped(part, shape) for part in parts), output=result, axis=axis)
 
 
 class _Loop:
@@ -270,7 +308,7 @@ class _Loop:
         results = [*after, *([output] if wants_all else [])]
         if layer.steps == 1:
             given = [*first, self._only(scanned, [layer.batch, width])]
-            given += [self._only(self._mask, [layer.batch, 1])] if self._mask else []
+            given += [self._only(self._mask, [layer.batch, 1], onnx.TensorProto.BOOL)] if self._mask else []
             return self._without_loop(dict(zip((*state, products, present), given, strict=False)), after, output)
         results = [writer.node("Identity", result) if result in state else result for result in results]
         self._body.nodes = writer.nodes
@@ -298,9 +336,9 @@ class _Loop:
         layer.writer.nodes.append(add_region(layer.graph, "loop", Region(form, (self._body,)), inputs, kinds))
         return (collected, *finals)
 
-    def _only(self, scanned: str, shape: list[int]) -> str:
+    def _only(self, scanned: str, shape: list[Size], kind: int | None = None) -> str:
         """The one slice of what a loop would read in slices."""
-        return self._layer.writer.reshape(scanned, shape)
+        return self._layer.shaped(scanned, shape, kind=kind)
 
     def _without_loop(self, given: Mapping[str, str], state: Sequence[str], output: str) -> tuple[str, ...]:
         """One step is no loop: what it computes from a state that is known is folded like any other nodes."""
@@ -309,4 +347,4 @@ class _Loop:
         for name, source in given.items():
             layer.writer.node("Identity", source, output=name)
         layer.writer.nodes += self.writer.nodes
-        return layer.writer.reshape(output, [1, layer.batch, layer.hidden]), *state
+        return layer.shaped(output, [1, layer.batch, layer.hidden]), *state

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import onnx
 
 from flextune.importing.onnx_graph import OnnxGraph, attribute
-from flextune.importing.simplify.constants import static_shapes
+from flextune.importing.simplify.constants import only_static, partial_shapes
 from flextune.importing.simplify.element_types import element_types
 from flextune.importing.simplify.elements import (
     bit_cast,
@@ -82,14 +82,15 @@ def spell_out_operators(graph: OnnxGraph) -> None:
 
 def write_forms(graph: OnnxGraph, form_of: Callable[[onnx.NodeProto], Form | None], waits: bool = False) -> None:
     """Put what forms write in the place of the nodes that have one; `waits` leaves those that need unknown shapes."""
-    shapes, types = static_shapes(graph), element_types(graph)
+    partial, types = partial_shapes(graph), element_types(graph)
+    shapes = only_static(partial)
     nodes: list[onnx.NodeProto] = []
     for node in graph.nodes:
         form = form_of(node)
         if form is None:
             nodes.append(node)
             continue
-        writer = Writer(graph, node, shapes, types)
+        writer = Writer(graph, node, shapes, types, partial=partial)
         try:
             form(writer)
         except UnknownValueError:

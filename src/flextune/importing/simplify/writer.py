@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from flextune.errors import ModelError
 from flextune.importing.kernels import kernel_node
 from flextune.importing.onnx_graph import OnnxGraph
+from flextune.importing.simplify.constants import PartialShape
 from flextune.importing.simplify.links import Shape
 
 MICROSOFT = "com.microsoft"
@@ -37,6 +38,8 @@ class Writer:
     """Element types (`TensorProto.DataType`) of the values that have a known one."""
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     """Written so far."""
+    partial: Mapping[str, PartialShape] = field(default_factory=dict)
+    """Shapes of all values that have a known rank."""
 
     def input(self, place: int) -> str:
         """The name of an input, empty where it is left out."""
@@ -94,6 +97,10 @@ class Writer:
         if shape is None:
             raise UnknownValueError(f"{self.title}: the shape of {name!r} is not known")
         return shape
+
+    def partial_shape(self, name: str) -> PartialShape | None:
+        """The shape of a value as far as it is known; None where not even its rank is."""
+        return self.partial.get(name, self.shapes.get(name))
 
     def kind(self, name: str) -> int:
         """The element type of a value, which has to be known."""

@@ -10,6 +10,7 @@ import onnx
 
 from flextune.importing.onnx_graph import attribute
 from flextune.importing.shapes.tracked import Shape
+from flextune.importing.simplify.elements import FLOATS
 from flextune.importing.sized.making import is_symbolic, shape_of
 from flextune.importing.sized.writer import FLOAT, INT64, SizedWriter
 from flextune.workload.dim_expr import DimExpr, ceil_div, maximum, minimum
@@ -49,6 +50,8 @@ def resize(node: onnx.NodeProto, writer: SizedWriter) -> bool:
     if mode == "nearest" and axes and all(_is_repeated(node, axis) for axis in axes):
         writer.emit("Identity", [_repeated(name, shape, axes, dtype, writer)], node.output[0])
         return True
+    if mode != "nearest" and dtype not in FLOATS:
+        return False  # what is between two whole numbers is rounded as each runtime computes it
     if mode != "nearest" and dtype != FLOAT:
         name = writer.emit("Cast", [name], to=FLOAT)
     for axis in axes:
@@ -94,12 +97,14 @@ def _scales(node: onnx.NodeProto, rank: int, writer: SizedWriter) -> list[float 
     if len(node.input) > 3 and node.input[3]:
         return [None] * rank
     position = 1 if len(node.input) == 2 else 2
-    if position >= len(node.input):
-        return None  # Upsample with an attribute, of version 7
+    if position >= len(node.input):  # Upsample of version 7
+        return list(attribute(node, "scales", ())) or None
     values = writer.constant_values(node.input[position])
-    if values is None or attribute(node, "axes", ()):
+    if values is None:
         return None
-    return [float(np.float32(value)) for value in values.reshape(-1)]
+    axes = attribute(node, "axes", ()) or range(rank)
+    given = dict(zip((axis % rank for axis in axes), values.reshape(-1), strict=True))
+    return [float(np.float32(given.get(axis, 1.0))) for axis in range(rank)]
 
 
 def _is_repeated(node: onnx.NodeProto, axis: _Axis) -> bool:

@@ -7,6 +7,7 @@ import onnx
 
 from flextune.importing.onnx_graph import attribute
 from flextune.importing.shapes.tracked import INTEGERS, Shape
+from flextune.importing.sized.nodes import state_sizes
 from flextune.importing.sized.writer import INT64, SizedWriter
 from flextune.importing.tensors import tensor_array
 from flextune.workload.dim_expr import DimExpr
@@ -146,4 +147,56 @@ def one_hot(node: onnx.NodeProto, writer: SizedWriter) -> bool:
     dtype = onnx.helper.tensor_dtype_to_np_dtype(writer.dtype(node.output[0]))
     off, on = (writer.constant(value.astype(dtype)) for value in values.reshape(-1))
     writer.emit("Where", [writer.emit("Equal", [spread, classes]), on, off], node.output[0])
+    return True
+
+
+def cumulative_sum(node: onnx.NodeProto, writer: SizedWriter) -> bool:
+    """For each place of an axis the sum of the elements that are not behind it; there are not many."""
+    shape, dtype = shape_of(node.input[0], writer), writer.dtype(node.input[0])
+    axis = writer.constant_values(node.input[1])
+    if not is_symbolic(shape) or axis is None or writer.opset < _AXES_AS_INPUTS or dtype not in _SUMMED:
+        return False
+    place = int(axis.reshape(-1)[0]) % len(shape)
+    if shape[place].bounds(writer.table.dims)[1] > _MOST_SUMMED:
+        return False
+    before, behind = shape[:place], shape[place + 1 :]
+    compare = "Less" if attribute(node, "exclusive", 0) else "LessOrEqual"
+    distance = _distance((shape[place], shape[place]), writer)
+    if attribute(node, "reverse", 0):
+        distance = writer.emit("Neg", [distance])
+    inside = writer.emit(compare, [distance, writer.constant(np.array(0, np.int64))])
+    inside = writer.reshaped(inside, (shape[place], shape[place], *(_ONE,) * len(behind)), onnx.TensorProto.BOOL)
+    source = writer.reshaped(node.input[0], (*before, _ONE, shape[place], *behind), dtype)
+    zero = writer.constant(np.zeros((), onnx.helper.tensor_dtype_to_np_dtype(dtype)))
+    chosen = writer.emit("Where", [inside, source, zero])
+    writer.emit("ReduceSum", [chosen, writer.constant(np.array([place + 1]))], node.output[0], keepdims=0)
+    return True
+
+
+_AXES_AS_INPUTS = 13
+"""From this operator set on."""
+_MOST_SUMMED = 1024
+"""Elements of an axis of which every one is added to every sum."""
+_SUMMED = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.INT32, INT64)
+
+
+def cast_like(node: onnx.NodeProto, writer: SizedWriter) -> bool:
+    """A cast to the element type of another tensor."""
+    writer.emit("Cast", [node.input[0]], node.output[0], to=writer.dtype(node.input[1]))
+    return True
+
+
+def recurrent(node: onnx.NodeProto, writer: SizedWriter) -> bool:
+    """A layer over steps, which says how many there are and how many sequences: `sizes=["seq", "batch"]`."""
+    source = shape_of(node.input[0], writer)
+    if not is_symbolic(source[:2]) or source[2].value is None:
+        return False
+    steps, batch = source[:2] if not attribute(node, "layout", 0) else reversed(source[:2])
+    if batch.value is None and batch.name is None:
+        return False  # loops are compiled as functions of what they read, and read no part of such a size
+    along = 0 if attribute(node, "layout", 0) else 1
+    if any(shape_of(name, writer)[along] != batch for name in node.input[5:7] if name):
+        return False
+    writer.nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
+    state_sizes(writer.nodes[-1], (steps, batch))
     return True

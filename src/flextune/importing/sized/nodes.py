@@ -6,6 +6,8 @@ y = ReshapeTo(x, sizes=["batch", "seq", "64"])   # a reshape to these sizes
 y = ExpandTo(x, sizes=[...])                     # stretched to them
 y = SliceTo(x, begins, sizes=[...], steps=[...]) # element i of an axis is begins + i * steps of x
 y = TakeAt(x, places, sizes=[...], axis=...)     # slices of an axis, at places that are counted from its front
+y = TakeElementsAt(x, places, sizes=[...], axis=...)  # elements of an axis
+y = TakeSlicesAt(x, places, sizes=[...], batch=...)   # slices at places along as many axes as `places` is long
 y = PadTo(x, befores, sizes=[...], mode=..., value="0")  # element i of an axis is i - befores of x, or padding
 y = TileTo(x, sizes=[...])                       # repeated until it has these sizes
 """
@@ -26,10 +28,15 @@ def sized_node(
     operator: str, inputs: Iterable[str], output: str, sizes: Iterable[DimExpr], **attributes: object
 ) -> onnx.NodeProto:
     """A node of one of these operators; one that reads nothing has an input without a name, as rules expect a first."""
-    texts = [str(size) for size in sizes]
     node = onnx.helper.make_node(operator, list(inputs) or [""], [output], name=output, domain=DOMAIN, **attributes)
-    node.attribute.append(onnx.helper.make_attribute("sizes", texts, attr_type=onnx.AttributeProto.STRINGS))
+    state_sizes(node, sizes)
     return node
+
+
+def state_sizes(node: onnx.NodeProto, sizes: Iterable[DimExpr]) -> None:
+    """Write sizes on a node."""
+    texts = [str(size) for size in sizes]
+    node.attribute.append(onnx.helper.make_attribute("sizes", texts, attr_type=onnx.AttributeProto.STRINGS))
 
 
 def sizes_of(node: onnx.NodeProto) -> tuple[DimExpr, ...]:

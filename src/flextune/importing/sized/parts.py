@@ -14,7 +14,7 @@ from flextune.importing.sized.making import is_symbolic, shape_of
 from flextune.importing.sized.writer import INT64, SizedWriter
 from flextune.workload.dim_expr import DimExpr
 
-_ZERO = DimExpr.of(0)
+_ZERO, _ONE = DimExpr.of(0), DimExpr.of(1)
 MODES = ("constant", "edge", "reflect", "wrap")
 
 
@@ -23,16 +23,16 @@ def slice_(node: onnx.NodeProto, writer: SizedWriter) -> bool:
 
     TVM would call the first one of an axis `min(1, size)` elements, and not stretch it where it is broadcast.
     """
-    if len(node.input) < 3:
-        return False
     source, result = shape_of(node.input[0], writer), shape_of(node.output[0], writer)
-    starts = writer.table.elements(node.input[1])
-    if not is_symbolic((*source, *result)) or starts is None:
+    if not is_symbolic((*source, *result)):
+        return False
+    starts, axes, steps = _bounds(node, writer)
+    if starts is None:
         return False
     if _is_constant(node.input[1:], writer) and not _takes_a_number(source, result):
         return False
-    axes = _integers(node, 3, writer) or list(range(len(starts)))
-    steps = _integers(node, 4, writer) or [1] * len(starts)
+    axes = axes or list(range(len(starts)))
+    steps = steps or [1] * len(starts)
     begins, strides = [_ZERO] * len(source), [1] * len(source)
     for axis, start, step in zip(axes, starts, steps, strict=True):
         first = first_element(start, source[axis % len(source)], step, writer.table.dims)
@@ -41,6 +41,15 @@ def slice_(node: onnx.NodeProto, writer: SizedWriter) -> bool:
         begins[axis % len(source)], strides[axis % len(source)] = first, step
     _write_slice(node.input[0], begins, strides, node.output[0], writer)
     return True
+
+
+def _bounds(
+    node: onnx.NodeProto, writer: SizedWriter
+) -> tuple[Sequence[DimExpr] | None, list[int] | None, list[int] | None]:
+    """Where a slice starts, on which axes, with which steps; attributes before operator set 10."""
+    if len(node.input) < 3:
+        return [DimExpr.of(start) for start in attribute(node, "starts", ())], list(attribute(node, "axes", ())), None
+    return writer.table.elements(node.input[1]), _integers(node, 3, writer), _integers(node, 4, writer)
 
 
 def _takes_a_number(source: Shape, result: Shape) -> bool:
@@ -66,23 +75,53 @@ def _write_slice(
 
 
 def gather(node: onnx.NodeProto, writer: SizedWriter) -> bool:
-    """Slices of an axis of symbolic size at places that are not constant; negative ones count from its end."""
+    """Slices of a tensor of symbolic size at several places, or at one that is not constant.
+
+    TVM would compute from its shape what negative places are.
+    """
     source, places = shape_of(node.input[0], writer), node.input[1]
     axis = attribute(node, "axis", 0) % len(source)
-    if source[axis].value is not None or writer.constant_values(places) is not None:
+    is_one = shape_of(places, writer) in ((), (_ONE,)) and writer.constant_values(places) is not None
+    if not is_symbolic(source) or is_one:
         return False
-    known = writer.table.elements(places)
-    if known is None or any(size.bounds(writer.table.dims)[0] < 0 for size in known):
-        places = _from_front(places, source[axis], writer)
+    places = _from_front(places, [source[axis]], writer)
     shape, dtype = shape_of(node.output[0], writer), writer.dtype(node.input[0])
     writer.sized("TakeAt", [node.input[0], places], shape, dtype, node.output[0], axis=axis)
     return True
 
 
-def _from_front(places: str, size: DimExpr, writer: SizedWriter) -> str:
+def gather_elements(node: onnx.NodeProto, writer: SizedWriter) -> bool:
+    """As `gather`, of elements."""
+    source, shape = shape_of(node.input[0], writer), shape_of(node.output[0], writer)
+    axis = attribute(node, "axis", 0) % len(source)
+    if not is_symbolic((*source, *shape)):
+        return False
+    inputs = [node.input[0], _from_front(node.input[1], [source[axis]], writer)]
+    writer.sized("TakeElementsAt", inputs, shape, writer.dtype(node.input[0]), node.output[0], axis=axis)
+    return True
+
+
+def gather_nd(node: onnx.NodeProto, writer: SizedWriter) -> bool:
+    """As `gather`, of slices whose places along several axes are given."""
+    source, places = shape_of(node.input[0], writer), shape_of(node.input[1], writer)
+    batch, depth = attribute(node, "batch_dims", 0), places[-1].value
+    shape = shape_of(node.output[0], writer)
+    if depth is None or not is_symbolic((*source, *shape)):
+        return False
+    inputs = [node.input[0], _from_front(node.input[1], source[batch : batch + depth], writer)]
+    writer.sized("TakeSlicesAt", inputs, shape, writer.dtype(node.input[0]), node.output[0], batch=batch)
+    return True
+
+
+def _from_front(places: str, sizes: Sequence[DimExpr], writer: SizedWriter) -> str:
+    """Places along axes of these sizes, without those that count from the end; one axis, or one for each last index."""
+    known = writer.table.elements(places)
+    if known is not None and all(place.bounds(writer.table.dims)[0] >= 0 for place in known):
+        return places
     whole = writer.emit("Cast", [places], to=INT64)
     below = writer.emit("Less", [whole, writer.constant(np.array(0, np.int64))])
-    return writer.emit("Where", [below, writer.emit("Add", [whole, writer.sizes([size], [])]), whole])
+    shifted = writer.emit("Add", [whole, writer.sizes(sizes, [] if len(sizes) == 1 else None)])
+    return writer.emit("Where", [below, shifted, whole])
 
 
 def split(node: onnx.NodeProto, writer: SizedWriter) -> bool:

@@ -16,8 +16,20 @@ from flextune.importing.shapes.table import ShapeTable
 from flextune.importing.shapes.tracked import Elements
 from flextune.importing.sized.fitting import fit_operands
 from flextune.importing.sized.images import resize, same_padding
-from flextune.importing.sized.making import constant_of_shape, expand, eye_like, one_hot, range_, reshape, tile, trilu
-from flextune.importing.sized.parts import gather, pad, slice_, split
+from flextune.importing.sized.making import (
+    cast_like,
+    constant_of_shape,
+    cumulative_sum,
+    expand,
+    eye_like,
+    one_hot,
+    range_,
+    recurrent,
+    reshape,
+    tile,
+    trilu,
+)
+from flextune.importing.sized.parts import gather, gather_elements, gather_nd, pad, slice_, split
 from flextune.importing.sized.writer import INT64, SizedWriter
 
 Rewrite = Callable[[onnx.NodeProto, SizedWriter], bool]
@@ -25,14 +37,21 @@ Rewrite = Callable[[onnx.NodeProto, SizedWriter], bool]
 
 _REWRITES: Mapping[str, Rewrite] = {
     "AveragePool": same_padding,
+    "CastLike": cast_like,
     "ConstantOfShape": constant_of_shape,
     "Conv": same_padding,
+    "CumSum": cumulative_sum,
     "Expand": expand,
     "EyeLike": eye_like,
     "Gather": gather,
+    "GatherElements": gather_elements,
+    "GRU": recurrent,
+    "GatherND": gather_nd,
+    "LSTM": recurrent,
     "MaxPool": same_padding,
     "OneHot": one_hot,
     "Pad": pad,
+    "RNN": recurrent,
     "Range": range_,
     "Reshape": reshape,
     "Resize": resize,
