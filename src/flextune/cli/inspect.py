@@ -212,12 +212,12 @@ class _Contents:
 
 
 def _contents(partition: Partition) -> _Contents:
-    from flextune.importing.onnx_graph import OnnxGraph
     from flextune.importing.simplify import simplify
+    from flextune.lowering.lower import graph_of
     from flextune.report.view import parameter_count
 
-    graph = OnnxGraph.of(partition.model.proto)
-    operators = Counter(node.op_type for node in graph.nodes)
+    graph = graph_of(partition.model)
+    operators = Counter(node.op_type for node in partition.model.proto.graph.node)
     simplify(graph, partition.without)
     used = graph.use_counts()
     constants = {name: array for name, array in graph.constants.items() if used[name]}

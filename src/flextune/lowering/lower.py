@@ -65,7 +65,7 @@ def relax_operators(
     `observe` is told what every pass of either kind left. `precision` is what the model is going to be computed in.
     """
     with invalid_models(model):
-        graph = _graph_of(model)
+        graph = graph_of(model)
         simplify(graph, without, observe)
     passes = PASSES if precision.is_float32 else (*PASSES, *BFLOAT16_PASSES)
     if not model.dims:
@@ -76,7 +76,7 @@ def relax_operators(
     return module
 
 
-def _graph_of(model: Model) -> OnnxGraph:
+def graph_of(model: Model) -> OnnxGraph:
     """The model as passes change it; of ranges of sizes, without shape arithmetic."""
     if not model.dims:
         return OnnxGraph.of(model.proto)

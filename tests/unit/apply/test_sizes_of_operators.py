@@ -218,7 +218,7 @@ CASES = {
         ],
         ROWS,
         ("b=1..3", "s=1..20"),
-        {"row": real(16), "one": real(1)},
+        {"row": real(8), "one": real(1)},
         tuple("acdefghij"),
         opset=23,
     ),

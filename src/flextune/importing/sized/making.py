@@ -44,7 +44,10 @@ def expand(node: onnx.NodeProto, writer: SizedWriter) -> bool:
     shape = shape_of(node.output[0], writer)
     if not is_symbolic(shape) or not _stretches(shape_of(node.input[0], writer), shape):
         return False
-    writer.sized("ExpandTo", [node.input[0]], shape, writer.dtype(node.input[0]), node.output[0])
+    source, dtype = node.input[0], writer.dtype(node.input[0])
+    if not shape_of(source, writer):  # a constant without axes would become part of the kernel, and no kernel has one
+        source = writer.reshaped(source, (_ONE,) * len(shape), dtype)
+    writer.sized("ExpandTo", [source], shape, dtype, node.output[0])
     return True
 
 
