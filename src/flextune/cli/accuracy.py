@@ -92,18 +92,21 @@ def _over_ranges(path: str, model: Model, wanted: Precision, target: Target, as_
     """Prints the accuracy of a model with ranges at several combinations of sizes, the ends among them."""
     from flextune.apply.accuracy import accuracy_of
     from flextune.apply.build import compile_model
+    from flextune.cli.working import working
     from flextune.importing.values import random_values
     from flextune.optimization.hybrid import Lowering
     from flextune.optimization.symbolic import compared_sizes
 
-    narrow, wide = (
-        compile_model(lowering(model), {}, target).executable
-        for lowering in (Lowering(target, precision=wanted), Lowering(target))
-    )
-    found = [
-        (sizes, accuracy_of(narrow.run, wide.run, [random_values([spec.bind(sizes) for spec in model.inputs], 0)]))
-        for sizes in compared_sizes(model.dims)
-    ]
+    with working(f"building {path} in both precisions") as work:
+        narrow, wide = (
+            compile_model(lowering(model), {}, target).executable
+            for lowering in (Lowering(target, precision=wanted), Lowering(target))
+        )
+        work.now("running at several sizes in both precisions")
+        found = [
+            (sizes, accuracy_of(narrow.run, wide.run, [random_values([spec.bind(sizes) for spec in model.inputs], 0)]))
+            for sizes in compared_sizes(model.dims)
+        ]
     if as_json:
         rows: list[JsonValue] = [{"sizes": {**sizes}, **accuracy_json(each)} for sizes, each in found]
         worst = max(each.max_relative_error for _, each in found)
