@@ -19,6 +19,7 @@ from flextune.importing.simplify.bodies import NodeWriter, Simplifier, add_regio
 from flextune.importing.simplify.constants import fold_constants, fold_shapes, static_shapes
 from flextune.importing.simplify.element_types import element_types
 from flextune.importing.tensors import tensor_array
+from flextune.workload.dim_expr import Size
 
 CONTROL = ("If", "Loop", "Scan")
 OLDEST_SCAN = 9
@@ -172,8 +173,12 @@ class _Control:
         axes: Sequence[int] = (),
     ) -> None:
         """Write the loop's node, and transposes behind it where slices are not along the first axis."""
-        carried = [_kind(each) for each in body.results[self._first_carried :][: form.carried]]
-        wholes = [(kind, [form.limit, *shape]) for kind, shape in map(_kind, collected)]
+        carried: list[tuple[int, Sequence[Size]]] = [
+            _kind(each) for each in body.results[self._first_carried :][: form.carried]
+        ]
+        wholes: list[tuple[int, Sequence[Size]]] = [
+            (kind, [form.limit, *shape]) for kind, shape in map(_kind, collected)
+        ]
         results, behind = [], []
         for place, (name, kind) in enumerate(zip(self._names(), [*carried, *wholes], strict=True)):
             axis = axes[place - form.carried] if axes and place >= form.carried else 0
