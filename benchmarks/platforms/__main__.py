@@ -68,9 +68,12 @@ def case_table(cases: Sequence[PlatformCase]) -> str:
         (each.platform, each.case, _verdict(each), f"{each.cost:.6g}", f"{each.unit}, {each.origin}", *_ratios([each]))
         for each in cases
     ]
-    for platform in dict.fromkeys(case.platform for case in cases):
-        own = [case for case in cases if case.platform == platform]
-        rows.append((platform, f"geometric mean of {len(own)}", "", "", "", *_ratios(own)))
+    groups: dict[tuple[str, str], list[PlatformCase]] = {}
+    for case in cases:
+        groups.setdefault((case.platform, case.counted), []).append(case)
+    for (platform, counted), own in groups.items():
+        what = f"geometric mean of {len(own)}" + (f": {counted}" if counted else "")
+        rows.append((platform, what, "", "", "", *_ratios(own)))
     return table(("platform", "case", "outputs", "cost", "unit", "x ideal", "x default"), rows)
 
 

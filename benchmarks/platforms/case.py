@@ -17,7 +17,7 @@ class PlatformCase:
     platform: str
     """The family of devices: `arm`."""
     case: str
-    """The device where the family has several, the program, and what is counted where it is not the whole cost."""
+    """The device where the family has several, the program, and after a colon and a space what of it is counted."""
     correct: bool
     """Whether the outputs were those of a reference that shares no code with what made them."""
     cost: float
@@ -35,6 +35,11 @@ class PlatformCase:
         for name in ("cost", "ideal", "default"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{self.platform}, {self.case}: expected a positive {name}, got {getattr(self, name)}")
+
+    @property
+    def counted(self) -> str:
+        """What of the cost is counted; empty where all of it is."""
+        return self.case.partition(": ")[2]
 
     @property
     def over_ideal(self) -> float:

@@ -64,13 +64,21 @@ def _of_device(device: Device, trials: int) -> Iterator[PlatformCase]:
 def _rows(
     device: Device, workload: Workload, tuned: Mapping[str, float], default: Mapping[str, float], correct: bool
 ) -> Iterator[PlatformCase]:
-    scale = scale_of(Target.parse(device.target))
-    ideal, name = workload.flops / 2 / device.products[workload.dtype], f"{device.target} {workload}"
+    scale, name = scale_of(Target.parse(device.target)), f"{device.target} {workload}"
+    ideal = least_instructions(workload, device)
     for what, cost, usual in (
         ("all instructions", sum(tuned.values()), sum(default.values())),
         ("vector instructions", tuned[VECTOR], default[VECTOR]),
     ):
         yield PlatformCase(device.platform, f"{name}: {what}", correct, cost, scale.unit, scale.origin, ideal, usual)
+
+
+def least_instructions(workload: Workload, device: Device) -> float:
+    """Full vectors of multiply-adds, and of whatever else is done to each element of the result."""
+    plain = Workload(workload.operator, tuple((name, value) for name, value in workload.params if name != "epilogue"))
+    [result] = workload.outputs
+    lanes = Target.parse(device.target).vector_lanes(result.element.bits)
+    return plain.flops / 2 / device.products[workload.dtype] + (workload.flops - plain.flops) / lanes
 
 
 def _counted(space: SearchSpace, candidate: Candidate) -> tuple[Mapping[str, float], str]:

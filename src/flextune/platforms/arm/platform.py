@@ -23,7 +23,8 @@ _KEPT_SPACES = 1024
 def generate_space(workload: Workload, target: Target) -> SearchSpace:
     """The space of schedules of `workload` on `target`, kept for the next who asks."""
     register_intrinsics()
-    limits = CpuLimits.of(target, VECTOR_REGISTERS, available_intrinsics(target), memory_operands=False)
+    intrinsics = available_intrinsics(target)
+    limits = CpuLimits.of(target, VECTOR_REGISTERS, intrinsics, memory_operands=False, interleaved_stores=True)
     return cpu_space(workload, target, limits)
 
 

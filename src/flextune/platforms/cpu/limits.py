@@ -48,6 +48,8 @@ class CpuLimits:
     """The tensor intrinsics that it has."""
     memory_operands: bool = True
     """Whether arithmetic takes a vector from memory, which then needs no register."""
+    interleaved_stores: bool = False
+    """Whether one instruction stores several vectors element by element in turns."""
 
     @classmethod
     def of(
@@ -57,6 +59,7 @@ class CpuLimits:
         intrinsics: tuple[DotIntrinsic, ...] = (),
         *,
         memory_operands: bool = True,
+        interleaved_stores: bool = False,
     ) -> CpuLimits:
         """The limits of a target that is a CPU, with what its attributes do not say."""
         return cls(
@@ -68,6 +71,7 @@ class CpuLimits:
             target.cores,
             intrinsics,
             memory_operands,
+            interleaved_stores,
         )
 
     def lanes(self, dtype: str) -> int:

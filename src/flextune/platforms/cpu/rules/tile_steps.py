@@ -251,4 +251,6 @@ def _copy_vectors(tile: TileGeometry, block: str, tail: Sequence[str]) -> list[S
     split = Split(tail[0], (None, tile.name("lanes")), (vectors, lanes))
     if tile.group == 1:
         return [split, Mark(lanes, "vectorize")]
+    if tile.limits.interleaved_stores:  # of the rows of a group: LLVM finds that
+        return [Mark(tail[1], "unroll")]
     return [split, Fuse((lanes, tail[1]), copied), Mark(copied, "vectorize")]
