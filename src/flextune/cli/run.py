@@ -10,7 +10,7 @@ import typer
 
 from flextune.cli.arguments import Json, StrategyOptionTexts
 from flextune.cli.output import JsonValue, amount, print_json, rate
-from flextune.errors import FlextuneError
+from flextune.errors import EnvironmentFault, FlextuneError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,11 +25,15 @@ if TYPE_CHECKING:
     from flextune.tuning.tune_options import TuneOptions
     from flextune.workload.workload import Workload
 
+_BUILT_FOR = "cuda:a100"
+"""What candidates are built for where this machine has no GPU."""
+
 
 def run(
     config: Annotated[Path, typer.Option("-c", "--config", help="Heron's JSON configuration.")],
     platform: Annotated[
-        str, typer.Option("-p", "--platform", help="dlboost (int8 on x86) or vta (simulated).")
+        str,
+        typer.Option("-p", "--platform", help="dlboost (int8 on x86), vta (simulated) or tensorcore (NVIDIA GPUs)."),
     ] = "dlboost",
     tuned: Annotated[
         Path | None, typer.Option("-t", "--tuned", help="Replay the best of this records file instead of searching.")
@@ -38,6 +42,10 @@ def run(
         int | None, typer.Option("-m", "--max-trials", min=1, help="At most so many trials per case.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    compile_only: Annotated[
+        int | None,
+        typer.Option("--compile", min=1, help="Build so many candidates per case, and measure none: needs no GPU."),
+    ] = None,
     strategy_option: StrategyOptionTexts = None,
     as_json: Json = False,
 ) -> None:
@@ -53,6 +61,8 @@ def run(
     workloads = {case.name: case_workload(case, checked) for case in checked.cases}
     if tuned is not None:
         cases = _replay(workloads, tuned)
+    elif compile_only is not None:
+        cases = _compile(workloads, checked, compile_only, seed)
     else:
         trials = min(checked.max_trials, max_trials or checked.max_trials)
         cases = _tune(workloads, checked, trials, seed, options)
@@ -98,10 +108,37 @@ def _tune(
 
 
 def _target(config: HeronConfig) -> Target:
+    from flextune.target import kinds
     from flextune.target.detect import detect
     from flextune.target.target import Target
 
-    return Target.parse(config.platform.target) if config.platform.target else detect()
+    platform = config.platform
+    if platform.target:
+        return Target.parse(platform.target)
+    if not platform.device:
+        return detect()
+    if found := kinds.host_support(kinds.get(platform.device)).detect():
+        return found
+    reason = kinds.unmeasurable(Target.parse(_BUILT_FOR))
+    raise EnvironmentFault(
+        f"-p {platform.name} measures on a GPU of this machine: {reason}; --compile 20 builds candidates without one"
+    )
+
+
+def _compile(workloads: Mapping[str, Workload], config: HeronConfig, count: int, seed: int) -> list[JsonValue]:
+    from flextune.compat.heron_compiled import compile_case
+    from flextune.target import kinds
+    from flextune.target.target import Target
+
+    device = config.platform.device
+    target = kinds.host_support(kinds.get(device)).detect() if device else _target(config)
+    target = target or Target.parse(_BUILT_FOR)
+    cases: list[JsonValue] = []
+    for name, workload in workloads.items():
+        case = compile_case(Path(config.out_name) / name, workload, target, count, seed)
+        print(f"{name}: {case}", file=sys.stderr)
+        cases.append({"case": name, **case.to_dict()})
+    return cases
 
 
 def _tune_case(

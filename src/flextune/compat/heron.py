@@ -14,6 +14,7 @@ from pathlib import Path
 
 from flextune.errors import UsageError
 from flextune.printable import json_values
+from flextune.workload.elements import WIDE_SUMS
 from flextune.workload.named import heron_workload
 from flextune.workload.workload import Workload
 
@@ -23,20 +24,33 @@ class HeronPlatform:
     """One of Heron's platforms as it is here."""
 
     name: str
-    dtypes: Mapping[str, str]
-    """What `in_dtype` may be, and the workloads' dtype for it."""
-    channels_last: bool
+    dtypes: Mapping[tuple[str, str], str]
+    """What `in_dtype` and `out_dtype` may be together, and the workloads' dtype for them."""
+    channels_last: bool = False
     """Whether images are."""
-    target: str
+    target: str = ""
     """Its text; empty for this machine."""
+    device: str = ""
+    """The kind of target of this machine's device, where it is not the processor."""
 
 
 PLATFORMS: Mapping[str, HeronPlatform] = {
     # u8 x s8 -> s32, which Heron's files call uint8 or int8
-    "dlboost": HeronPlatform("dlboost", {"uint8": "uint8", "int8": "uint8"}, channels_last=True, target=""),
-    "vta": HeronPlatform("vta", {"int8": "int8"}, channels_last=False, target="vta"),
+    "dlboost": HeronPlatform("dlboost", {("uint8", "int32"): "uint8", ("int8", "int32"): "uint8"}, channels_last=True),
+    "vta": HeronPlatform("vta", {("int8", "int32"): "int8"}, target="vta"),
+    "tensorcore": HeronPlatform(
+        "tensorcore",
+        {
+            ("float16", "float32"): WIDE_SUMS,
+            ("float16", "float16"): "float16",
+            ("bfloat16", "float32"): "bfloat16",
+            ("tf32", "float32"): "tf32",
+            ("int8", "int32"): "int8",
+            ("uint8", "int32"): "uint8",
+        },
+        device="cuda",
+    ),
 }
-_KNOWN = (*PLATFORMS, "tensorcore")
 
 METHODS: Mapping[str, tuple[str, str]] = {
     "CGA": ("cga", "trees"),
@@ -113,18 +127,14 @@ class HeronConfig:
     @property
     def dtype(self) -> str:
         """The workloads' dtype."""
-        return self.platform.dtypes[self.in_dtype]
+        return self.platform.dtypes[self.in_dtype, self.out_dtype]
 
 
 def heron_platform(name: str) -> HeronPlatform:
     """The platform that Heron calls so. Raises `UsageError` for one that is not supported, or no name at all."""
     if name in PLATFORMS:
         return PLATFORMS[name]
-    if name in _KNOWN:
-        raise UsageError(
-            f"platform {name!r} is not supported yet; what works is -p dlboost (int8 on x86) and -p vta (simulated)"
-        )
-    raise UsageError(f"unknown platform {name!r}{_nearest(name, _KNOWN)}; expected {', '.join(_KNOWN)}")
+    raise UsageError(f"unknown platform {name!r}{_nearest(name, [*PLATFORMS])}; expected {', '.join(PLATFORMS)}")
 
 
 def read_config(path: Path, platform: str = "dlboost") -> HeronConfig:
@@ -215,11 +225,13 @@ def _check_values(config: HeronConfig, where: str) -> None:
         hint = _nearest(config.method, [*METHODS])
         raise UsageError(f"{where}: unknown method {config.method!r}{hint}; use one of {', '.join(METHODS)}")
     name, dtypes = config.platform.name, config.platform.dtypes
-    if config.in_dtype not in dtypes:
-        usable = " or ".join(map(repr, dtypes))
+    sums = {given: [out for other, out in dtypes if other == given] for given, _ in dtypes}
+    if config.in_dtype not in sums:
+        usable = " or ".join(map(repr, sums))
         raise UsageError(f"{where}: in_dtype {config.in_dtype!r} does not run on {name}; use {usable}")
-    if config.out_dtype != "int32":
-        raise UsageError(f"{where}: out_dtype {config.out_dtype!r} does not run on {name}; use 'int32'")
+    if config.out_dtype not in sums[config.in_dtype]:
+        usable = " or ".join(map(repr, sums[config.in_dtype]))
+        raise UsageError(f"{where}: out_dtype {config.out_dtype!r} does not run on {name}; use {usable}")
 
 
 def case_workload(case: HeronCase, config: HeronConfig) -> Workload:

@@ -83,6 +83,17 @@ def test_the_shipped_example_for_vta_has_its_operators() -> None:
     assert workloads[2].param("layout") == "nchw"
 
 
+def test_tensor_cores_take_pairs_of_types() -> None:
+    config = read_config(Path(__file__).parents[3] / "examples/heron/tensorcore.json", "tensorcore")
+    assert [str(case_workload(case, config)) for case in config.cases] == [
+        "gemm:m=1024,n=1024,k=1024,tb=1,dtype=float16_float32"
+    ]
+    same = parse_config(config_text(in_dtype="float16", out_dtype="float16"), platform="tensorcore")
+    assert same.dtype == "float16"
+    with pytest.raises(UsageError, match="out_dtype 'int32' does not run on tensorcore; use 'float32' or 'float16'"):
+        parse_config(config_text(in_dtype="float16"), platform="tensorcore")
+
+
 def test_vta_takes_signed_bytes_alone() -> None:
     with pytest.raises(UsageError, match="in_dtype 'uint8' does not run on vta; use 'int8'"):
         parse_config(config_text(), platform="vta")
@@ -150,7 +161,6 @@ def test_a_case_that_is_no_workload_is_named(case: list[object], part: str) -> N
 @pytest.mark.parametrize(
     ("act", "part"),
     [
-        (lambda: heron_platform("tensorcore"), "not supported yet"),
         (lambda: heron_platform("dlbost"), "did you mean 'dlboost'"),
         (lambda: read_config(Path("no/such.json")), "no configuration file"),
     ],
