@@ -28,12 +28,12 @@ def test_a_name_taken_twice_raises() -> None:
 
 
 def test_unknown_name_says_the_nearest() -> None:
-    with pytest.raises(UsageError, match="unknown platform 'x68': expected one of cuda, null, x86; did you mean 'x86'"):
+    with pytest.raises(UsageError, match=r"unknown platform 'x68': expected one of .*; did you mean 'x86'"):
         platform_registry.get("x68")
 
 
 def test_a_platform_without_a_compiler_says_so() -> None:
-    with pytest.raises(UsageError, match="unknown compiler of whole modules 'null': expected x86"):
+    with pytest.raises(UsageError, match="unknown compiler of whole modules 'null': expected one of arm, riscv, x86"):
         platform_registry.compiler("null")
 
 
@@ -44,7 +44,7 @@ def test_a_factory_may_be_a_dotted_name() -> None:
 
 
 def test_the_platforms_that_ship() -> None:
-    assert platform_registry.names() == ("cuda", "null", "x86")
+    assert platform_registry.names() == ("arm", "cuda", "hexagon", "null", "riscv", "vta", "x86")
     assert platform_registry.get("null").name == "null"
 
 

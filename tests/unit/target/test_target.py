@@ -82,7 +82,7 @@ def test_every_known_device_parses_and_round_trips(name: str) -> None:
     target = Target.parse(name)
     assert Target.parse(str(target)) == target
     sizes = [cache.size_bytes for cache in kinds.get(target.kind).caches(target)]
-    assert sizes == sorted(set(sizes))
+    assert sizes == sorted(sizes)  # the last two are equal where there is no third level
 
 
 def test_device_with_changes() -> None:
