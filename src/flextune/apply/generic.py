@@ -12,8 +12,9 @@ from typing import Any
 
 from tvm import s_tir, tirx
 
-from flextune.analysis.symbols import is_symbolic
+from flextune.analysis.symbols import is_symbolic, symbols_of
 from flextune.schedule.empty_reductions import set_before_reducing
+from flextune.schedule.masked_vectors import has_masked_stores
 from flextune.schedule.vector_tails import split_vector_tails
 from flextune.target.target import Target
 
@@ -33,7 +34,8 @@ def generic_schedule(function: tirx.PrimFunc, target: Target) -> tirx.PrimFunc:
     for block in _blocks(schedule):
         schedule = _attempt(schedule, partial(_parallel_and_vector, name=block, lanes=lanes))
     set_before_reducing(schedule)
-    return split_vector_tails(schedule.mod["main"])
+    masked = bool(symbols_of(function)) and has_masked_stores(target)
+    return split_vector_tails(schedule.mod["main"], masked=masked)
 
 
 def _attempt(schedule: s_tir.Schedule, change: Callable[[s_tir.Schedule], None]) -> s_tir.Schedule:

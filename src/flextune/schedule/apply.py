@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flextune.analysis.symbols import has_sizes, without_sizes
 from flextune.errors import ScheduleError
 from flextune.schedule.empty_reductions import set_before_reducing
+from flextune.schedule.masked_vectors import has_masked_stores
 from flextune.schedule.packing import PackedInput
 from flextune.schedule.step import Program
 from flextune.schedule.trace import Trace
@@ -61,7 +62,8 @@ def apply_steps(
     if symbolic:
         _finish_reductions(program)
     module = program.schedule.mod
-    module.update_func(module.get_global_var("main"), split_vector_tails(without_sizes(module["main"])))
+    masked = symbolic and target is not None and has_masked_stores(target)
+    module.update_func(module.get_global_var("main"), split_vector_tails(without_sizes(module["main"]), masked=masked))
     return ScheduledProgram(module, tuple(program.packs))
 
 

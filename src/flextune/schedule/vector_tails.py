@@ -7,6 +7,7 @@ after:   for l in vectorized(16): if base + 15 < n: store(base + l)
          or, where 16 divides base, and n % 16 is 12 (from accumulators; nothing where it is 0):
          for l in vectorized(8): if base + 11 < n and not base + 15 < n: store(base + l)
          for l in vectorized(4): if base + 11 < n and not base + 15 < n: store(base + 8 + l)
+         or, with masked stores: if not base + 15 < n: store(base .. base + 15) under a mask (`masked_vectors`)
          or: for l in unrolled(16): if base + l < n and not base + 15 < n: store(base + l)
 
 All tests are guards of the blocks: from a branch around the loops TVM narrows the region of the accumulators to what
@@ -22,19 +23,23 @@ import tvm_ffi
 from tvm import tirx
 from tvm.s_tir import SBlock, SBlockRealize
 
+from flextune.schedule.masked_vectors import masked_vector
 from flextune.tvm_types import Block, Buffer, Expression, ForKind, PrimFunc, Statement, TirTree, Variable
 
 
-def split_vector_tails(function: PrimFunc) -> PrimFunc:
-    """The scheduled function with every guarded vector loop as the module text shows; the same where there is none."""
+def split_vector_tails(function: PrimFunc, *, masked: bool = False) -> PrimFunc:
+    """The scheduled function with every guarded vector loop as the module text shows; the same where there is none.
+
+    Where the processor has `masked` stores they take the place of storing lane by lane.
+    """
     parameters = list(function.params)
-    body = tvm_ffi.structural_map(function.body, (tirx.For, lambda loop: _split(loop, parameters)))
+    body = tvm_ffi.structural_map(function.body, (tirx.For, lambda loop: _split(loop, parameters, masked)))
     if body.same_as(function.body):
         return function
     return tirx.PrimFunc(list(function.params), body, function.ret_type, attrs=function.attrs)
 
 
-def _split(loop: Statement, parameters: list[Buffer]) -> Statement:
+def _split(loop: Statement, parameters: list[Buffer], masked: bool) -> Statement:
     if loop.kind != tirx.ForKind.VECTORIZED or not isinstance(loop.body, SBlockRealize):
         return loop
     guards = list(_conjuncts(loop.body.predicate))
@@ -50,6 +55,8 @@ def _split(loop: Statement, parameters: list[Buffer]) -> Statement:
     parts = _last_vector(loop, of_lanes, plain, beyond, parameters)
     if parts is None:
         parts = _shorter_vectors(loop, of_lanes, [*plain, *beyond])
+    if parts is None and masked and len(of_lanes) == 1:
+        parts = masked_vector(loop, of_lanes[0], _all([*plain, *beyond]))
     rest = parts if parts is not None else [_lane_by_lane(loop, beyond)]
     return tirx.SeqStmt([vector, *rest]) if rest else vector
 
