@@ -5,7 +5,6 @@ The C runtime checks the same again, for programs in C; both say it in the same 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -81,12 +80,7 @@ def read_sizes(signature: Signature, shapes: Sequence[tuple[int, ...]]) -> dict[
 
 def typical_sizes(dims: Sequence[Dim]) -> dict[str, int]:
     """A size of each dimension in the middle of its range, where sizes twice as large are as far as half as large."""
-    return {dim.name: _middle(dim) for dim in dims}
-
-
-def _middle(dim: Dim) -> int:
-    wanted = math.isqrt(max(dim.sizes[0], 1) * max(dim.sizes[-1], 1))
-    return dim.sizes[min(max(wanted - dim.sizes[0], 0) // dim.multiple, len(dim.sizes) - 1)]
+    return {dim.name: dim.middle for dim in dims}
 
 
 def _check_size(dim: Dim, size: int, where: str) -> None:

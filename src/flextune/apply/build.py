@@ -211,7 +211,7 @@ def _program(partition: Partition, task: ModelTask, schedule: Schedule | None, t
         return _applied(task.workload, trace, tuple(assignment.items()), target)
     function, constants = _plain(partition, task), task.workload.constants
     if schedule is None:
-        return scheduled_by_default(function, dict(task.sizes), constants, target)[1]
+        return scheduled_by_default(function, dict(task.typical), constants, target)[1]
     return applied(function, dict(task.sizes), *schedule, constants, target)
 
 

@@ -35,6 +35,7 @@ from flextune.plan.layouts.layout_assignment import ALL_NHWC, LayoutAssignment
 from flextune.plan.layouts.rewriting import with_layouts
 from flextune.plan.pass_list import float32_only
 from flextune.tvm_types import IRModule, PrimFunc
+from flextune.workload.dim import Dim
 from flextune.workload.tir import from_prim_func
 from flextune.workload.workload import Workload
 
@@ -57,6 +58,8 @@ class ModelTask:
     flops_share: float
     sizes: tuple[tuple[str, int], ...] = ()
     """Representative sizes of the symbols of its functions, by name; none where there are none."""
+    typical: tuple[tuple[str, int], ...] = ()
+    """The same in the middle of the model's ranges, where default schedules are made."""
 
     @property
     def name(self) -> str:
@@ -193,11 +196,12 @@ def partition_module(
     check_element_types(module, sites, model.name)
     functions: dict[_Kernel, list[str]] = {}
     fallbacks = []
+    typical = {**(sizes or {}), **{dim.name: _several(dim) for dim in model.dims}}
     for name in counts:
         function = module[name]
         if relax.analysis.has_reshape_pattern(function):
             continue
-        kernel = _kernel(name, function, sites, sizes or {})
+        kernel = _kernel(name, function, sites, sizes or {}, typical)
         if kernel is None:
             fallbacks.append(name)
         else:
@@ -211,6 +215,7 @@ class _Kernel:
 
     workload: Workload
     sizes: tuple[tuple[str, int], ...] = ()
+    typical: tuple[tuple[str, int], ...] = ()
     form: int = 0
     """Of a function with symbolic sizes a hash of its structure: others may be equal at representative sizes only."""
 
@@ -220,13 +225,18 @@ def _tasks(functions: dict[_Kernel, list[str]], counts: Counter[str]) -> tuple[M
     flops = {kernel: kernel.workload.flops * calls[kernel] for kernel in functions}
     total = max(sum(flops.values()), 1)
     tasks = [
-        ModelTask(kernel.workload, calls[kernel], tuple(names), flops[kernel] / total, kernel.sizes)
+        ModelTask(kernel.workload, calls[kernel], tuple(names), flops[kernel] / total, kernel.sizes, kernel.typical)
         for kernel, names in functions.items()
     ]
     return tuple(sorted(tasks, key=lambda task: (-task.flops_share, task.name)))
 
 
-def _kernel(name: str, function: PrimFunc, sites: tuple[CallSite, ...], sizes: Sizes) -> _Kernel | None:
+def _several(dim: Dim) -> int:
+    """A usual size, but not 1 where others are possible: what a schedule is like does not show on an axis of 1."""
+    return dim.middle if dim.middle != 1 else next((size for size in dim.sizes if size > 1), 1)
+
+
+def _kernel(name: str, function: PrimFunc, sites: tuple[CallSite, ...], sizes: Sizes, typical: Sizes) -> _Kernel | None:
     calls = [site for site in sites if site.function == name]
     constants = tuple(sorted(frozenset.intersection(*(site.constants for site in calls))))
     called = described(operators_of(function))
@@ -238,7 +248,8 @@ def _kernel(name: str, function: PrimFunc, sites: tuple[CallSite, ...], sizes: S
     own = kernel_sizes(function, calls[0], sizes)
     workload = _workload_of(bound(function, own), called, constants)
     form = tvm_ffi.structural_hash(function.without_attr("global_symbol"), map_free_vars=True)
-    return None if workload is None else _Kernel(workload, tuple(own.items()), form)
+    usual = kernel_sizes(function, calls[0], typical)
+    return None if workload is None else _Kernel(workload, tuple(own.items()), tuple(usual.items()), form)
 
 
 @lru_cache(maxsize=1024)

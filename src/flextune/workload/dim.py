@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -85,6 +86,12 @@ class Dim:
             raise UsageError(f"cannot read the dimension {text!r}: {_EXPECTED}")
         name, lo, hi, multiple, weights = found.groups()
         return cls(name, int(lo), int(hi or lo), int(multiple or 1), _parse_weights(weights or LOG, text))
+
+    @property
+    def middle(self) -> int:
+        """A size in the middle of its range, where sizes twice as large are as far as half as large."""
+        wanted = math.isqrt(max(self.sizes[0], 1) * max(self.sizes[-1], 1))
+        return self.sizes[min(max(wanted - self.sizes[0], 0) // self.multiple, len(self.sizes) - 1)]
 
     @property
     def sizes(self) -> range:
