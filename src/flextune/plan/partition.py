@@ -59,7 +59,8 @@ class ModelTask:
     sizes: tuple[tuple[str, int], ...] = ()
     """Representative sizes of the symbols of its functions, by name; none where there are none."""
     typical: tuple[tuple[str, int], ...] = ()
-    """The same in the middle of the model's ranges, where default schedules are made."""
+    """The same where default schedules are made: in the middle of the range of a symbol of the model. Where sizes are
+    multiplied it is best to be above: tasks of few rows read the other operand again and again."""
 
     @property
     def name(self) -> str:
@@ -248,7 +249,7 @@ def _kernel(name: str, function: PrimFunc, sites: tuple[CallSite, ...], sizes: S
     own = kernel_sizes(function, calls[0], sizes)
     workload = _workload_of(bound(function, own), called, constants)
     form = tvm_ffi.structural_hash(function.without_attr("global_symbol"), map_free_vars=True)
-    usual = kernel_sizes(function, calls[0], typical)
+    usual = {**own, **{name: size for name, size in typical.items() if name in own}}
     return None if workload is None else _Kernel(workload, tuple(own.items()), tuple(usual.items()), form)
 
 
