@@ -100,6 +100,10 @@ def prepare(machine: Machine) -> None:
     counting_plugin()
     if marker.exists():
         return
+    try:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot make {marker.parent}: {error.strerror}; set FLEXTUNE_CACHE") from error
     print(f"flextune: building a C library for {machine.name}, once: it takes a minute", file=sys.stderr, flush=True)  # noqa: T201
     linked_program(program_toolchain(machine), (), (), "int main(void) { return 0; }", marker.with_suffix(".out"))
     marker.touch()
