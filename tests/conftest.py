@@ -12,14 +12,18 @@ import gc
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from flextune.errors import EnvironmentFault
+
+if TYPE_CHECKING:
+    from flextune.testing.postgres import PostgresServer
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small matrices in parallel tests: threads would only spin
 gc.disable()  # until all tests are collected
@@ -47,12 +51,24 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     return check
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of these tests alone; skips where none can be started."""
+    from flextune.testing.postgres import PostgresServer, why_no_server
+
+    if missing := why_no_server():
+        pytest.skip(missing)
+    with PostgresServer() as server:
+        yield server
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One of the processes that share the tests runs all that need PyTorch, which takes seconds to load."""
+    """One of the processes that share the tests runs all that need PyTorch, or a server: these take seconds."""
     for item in items:
-        if "torch" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("torch"))
+        for name in ("torch", "postgres"):
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(name))
 
 
 def pytest_collection_finish() -> None:

@@ -70,5 +70,9 @@ class DamagedError(DatabaseError):
     exit_code = 2
 
 
+class UnreachableError(DatabaseError):
+    """The server that holds the records does not answer, or takes nothing just now: later it may."""
+
+
 class WorkerError(FlextuneError):
     """A measuring worker could not be started or keeps dying before it takes any work."""

@@ -19,8 +19,9 @@ from typing import Any
 from flextune.apply.executable import Executable
 from flextune.apply.hybrid_build import HybridOptions, SplitModel, split_model
 from flextune.compat.any_model import Dims, Shapes, Values, model_of
+from flextune.database.address import DatabaseAddress
 from flextune.database.database import Database
-from flextune.database.store import database_text, open_database
+from flextune.database.store import open_database
 from flextune.errors import UsageError
 from flextune.lowering.precision.precision import Precision
 from flextune.measure.launcher import Interpreter
@@ -31,7 +32,7 @@ from flextune.optimization.model import OptimizedModel
 from flextune.optimization.shipping import Shipment, optimize_and_ship, ship
 from flextune.plan.partition import Partition
 from flextune.plan.pass_list import check_passes
-from flextune.settings import default_database_path
+from flextune.settings import default_database
 from flextune.target.detect import detect
 from flextune.target.peaks import Peaks, peaks_of, peaks_within
 from flextune.target.target import Target
@@ -231,8 +232,8 @@ def tune_ranges(
     options = search_of(search).tune_options(budget)
     check_range_options(options, str(given))
     deadline = time.perf_counter() + budget.secs_left(0.0)
-    found = tune_group(group_of_workload(given, options.seed), target_of(target), TUNING, deadline)
     with opened(database) as records:
+        found = tune_group(group_of_workload(given, options.seed), target_of(target), TUNING, deadline)
         records.decide([found])
     return found
 
@@ -249,7 +250,7 @@ def tune_within(
     """As `tune`, with a budget, several callbacks, and perhaps a `runner` that measures, which stays open."""
     options = (search or SearchOptions()).tune_options(budget)
     with opened(database) as records:
-        result = tune_workload(workload, target, options, records, tuple(callbacks), name_of(database), runner)
+        result = tune_workload(workload, target, options, records, tuple(callbacks), records.name, runner)
     # After the run: measuring the peaks for the first time takes seconds, in which a killed run would have nothing.
     if result.interrupted or budget.minutes is None:
         peaks = peaks_of(target, measure_missing=not result.interrupted)
@@ -273,18 +274,17 @@ def existing(database: DatabaseLike) -> AbstractContextManager[Database | None]:
 
     A file that was named has to be there: DatabaseError.
     """
-    if database is None and not default_database_path().exists():
-        return nullcontext(None)
-    return (
-        nullcontext(database) if isinstance(database, Database) else open_database(name_of(database), must_exist=True)
-    )
-
-
-def name_of(database: DatabaseLike) -> str:
-    """What to call the records in messages: their path or URL."""
     if isinstance(database, Database):
-        return database.name
-    return str(default_database_path()) if database is None else database_text(database)
+        return nullcontext(database)
+    address = name_of(database)
+    if database is None and not address.exists:
+        return nullcontext(None)
+    return open_database(address, must_exist=True)
+
+
+def name_of(database: str | Path | None) -> DatabaseAddress:
+    """What to call records that nobody has opened yet: their path or URL, which shows no password."""
+    return DatabaseAddress.of(default_database() if database is None else database)
 
 
 def target_of(given: Target | str | None) -> Target:

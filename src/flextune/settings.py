@@ -14,6 +14,15 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "flextune"
 
 
-def default_database_path() -> Path:
-    """The records file used when `--db` is not given: `$FLEXTUNE_DB`, else `flextune.db` in the current folder."""
-    return Path(os.environ.get("FLEXTUNE_DB") or "flextune.db")
+def default_database() -> str:
+    """The records used when `--db` is not given: `$FLEXTUNE_DB`, else `flextune.db` in the current folder."""
+    return os.environ.get("FLEXTUNE_DB") or "flextune.db"
+
+
+def journal_folder() -> Path:
+    """Where records wait for a server: `$FLEXTUNE_JOURNAL`, else `flextune/journal` in `$XDG_STATE_HOME` or
+    `~/.local/state`, which nobody clears as they do a cache."""
+    if own := os.environ.get("FLEXTUNE_JOURNAL"):
+        return Path(own)
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "flextune" / "journal"

@@ -22,7 +22,12 @@ WorkloadOrModel = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 DatabasePath = Annotated[
-    Path | None, typer.Option("--db", help="Records file (default: $FLEXTUNE_DB, else flextune.db here).")
+    str | None,
+    typer.Option(
+        "--db",
+        metavar="FILE|URL",
+        help="Records: a file or postgresql://user@host/name (default: $FLEXTUNE_DB, else flextune.db here).",
+    ),
 ]
 TargetText = Annotated[
     str | None, typer.Option("--target", help="Target text as printed by doctor (default: this machine).")

@@ -97,9 +97,7 @@ def compile_model(
             usual_ranges=True,
         )
         work.now(f"building {model}")
-        with (
-            open_database(path, must_exist=True) if db is not None or Path(path).exists() else nullcontext() as database
-        ):
+        with open_database(path, must_exist=True) if db is not None or path.exists else nullcontext() as database:
             split, shipment = ship_split(split, chosen, database)
     if for_target is not None and not shipment.recorded:
         raise UsageError(f"{path} holds records of {chosen}, but none of this model's; tune {model} on that machine")
@@ -154,5 +152,5 @@ def compile_model(
         print(f"note: {note}")
     if found is not None:
         print("\n".join(("accuracy", *accuracy_lines(found))))
-    for path in headers:
-        print(path)
+    for written_header in headers:
+        print(written_header)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from flextune.database.address import DatabaseAddress
 from flextune.errors import UsageError
 from flextune.registry import nearest
-from flextune.settings import default_database_path
+from flextune.settings import default_database
 from flextune.target.detect import detect
 from flextune.target.target import Target
 from flextune.workload.dim import Dim, parse_dims
@@ -85,8 +86,9 @@ def _read_options(flag: str, texts: Sequence[str] | None) -> tuple[tuple[str, st
     return tuple(options.items())
 
 
-def database_path(given: Path | None) -> str:
-    return str(given or default_database_path())
+def database_path(given: str | None) -> DatabaseAddress:
+    """A file name or a server's address; printed, it shows no password."""
+    return DatabaseAddress.of(given or default_database())
 
 
 def check_output(file: Path, *read: str | Path) -> None:

@@ -53,12 +53,13 @@ def inspect(
     and why, then the same of each part that is compiled; --svg and --dump write those into NAME-part0.svg and so on.
     With --dim and a range (seq=1..512), the shape of each tensor as expressions over the sizes, too.
     """
-    from flextune.cli.inputs import check_output, read_dims, read_shapes, read_target, read_values
+    from flextune.cli.inputs import check_output, database_path, read_dims, read_shapes, read_target, read_values
     from flextune.cli.models import read_split
     from flextune.cli.working import working
     from flextune.lowering.precision.precision import Precision
     from flextune.optimization.hybrid import Lowering
 
+    db = None if db is None else database_path(db)
     if svg is not None:
         check_output(svg, model, *([db] if db else []))
     chosen = read_target(target)
@@ -111,7 +112,7 @@ def _tracked(
     return TrackedModel.read(model, shapes, dims, values) if any(each.fixed is None for each in dims) else None
 
 
-def _as_recorded(split: SplitModel, target: Target, db: Path | None) -> tuple[SplitModel, str]:
+def _as_recorded(split: SplitModel, target: Target, db: str | None) -> tuple[SplitModel, str]:
     """The model split as the records say, and what they say of who runs it, as a line."""
     from flextune.cli.models import runtime_line
     from flextune.database.store import open_database
@@ -119,7 +120,7 @@ def _as_recorded(split: SplitModel, target: Target, db: Path | None) -> tuple[Sp
 
     if db is None:
         return split, ""
-    with open_database(str(db), must_exist=True) as database:
+    with open_database(db, must_exist=True) as database:
         found = recorded_runtime(split, target, database)
         return as_recorded(split, target, database), "" if found is None else f"\n{runtime_line(found)}"
 
@@ -164,7 +165,7 @@ class _Inspection:
         model: str,
         partition: Partition,
         target: Target,
-        db: Path | None,
+        db: str | None,
         spaces: bool,
         svg: Path | None,
         dump: Path | None,
@@ -193,11 +194,11 @@ class _Inspection:
         return _report(self.model, self.svg, self.partition, self.view, self.contents, self.sizes)
 
 
-def _decided(partition: Partition, db: Path, target: Target) -> Partition:
+def _decided(partition: Partition, db: str, target: Target) -> Partition:
     from flextune.database.store import open_database
     from flextune.optimization.recorded import from_records
 
-    with open_database(str(db), must_exist=True) as database:
+    with open_database(db, must_exist=True) as database:
         return from_records(partition, database, target)[0]
 
 

@@ -75,7 +75,7 @@ def _minimize(
     strategy_options: dict[str, str],
     seed: int,
     resume: bool,
-    db: Path | None,
+    db: str | None,
     as_json: bool,
 ) -> None:
     from flextune.cli.inputs import database_path

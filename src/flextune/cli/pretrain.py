@@ -13,6 +13,7 @@ from flextune.cli.output import print_json, table
 
 if TYPE_CHECKING:
     from flextune.cost.pretrained import PretrainedModel
+    from flextune.database.address import DatabaseAddress
 
 
 def pretrain(
@@ -69,9 +70,9 @@ def pretrain(
         print(_report(model, file, recorded.left_out, correlation))
 
 
-def default_file(db: str) -> Path:
+def default_file(db: DatabaseAddress) -> Path:
     """`records.db` -> `records.cost-model.json`; in this folder where the records are on a server."""
-    return Path("flextune.cost-model.json") if "://" in db else Path(db).with_suffix(".cost-model.json")
+    return Path("flextune.cost-model.json") if db.is_server else Path(db).with_suffix(".cost-model.json")
 
 
 def _report(model: PretrainedModel, file: Path, left_out: int, correlation: float) -> str:

@@ -49,7 +49,7 @@ def replay(
         raise FlextuneError(f"record {record.key} of {record.workload}: {measurement.status}: {measurement.error}")
 
 
-def read_records(file: Path | None, db: Path | None) -> list[TuningRecord]:
+def read_records(file: Path | None, db: str | None) -> list[TuningRecord]:
     """All records of a JSON Lines file (damaged lines reported and skipped), or of the database."""
     from flextune.cli.inputs import database_path
     from flextune.database.jsonl import import_jsonl

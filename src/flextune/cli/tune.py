@@ -135,7 +135,7 @@ class Request:
     """Whether recorded trials are taken for known."""
     target: str | None
     """Its text; None for this machine."""
-    db: Path | None
+    db: str | None
     """Where records are kept."""
     strategy_options: tuple[tuple[str, str], ...] = ()
     """Names and texts."""

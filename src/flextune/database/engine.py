@@ -19,7 +19,8 @@ from flextune.database.schema import (
     records_table,
     trials_table,
 )
-from flextune.errors import DamagedError, DatabaseError, NoDatabaseError
+from flextune.database.server import lock_writing
+from flextune.errors import DamagedError, NoDatabaseError
 
 BUSY_SECS: Final = 30.0
 """How long a writer waits for another process before it gives up."""
@@ -59,18 +60,6 @@ def _read_any_text(connection: sqlite3.Connection, _record: object = None) -> No
     connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
 
 
-def server_engine(url: str) -> sql.Engine:
-    """For a PostgreSQL server. `DatabaseError` where its driver is not installed."""
-    shown = sql.make_url(url.replace("postgres://", "postgresql://", 1))
-    try:
-        return sql.create_engine(shown)
-    except ModuleNotFoundError as error:
-        raise DatabaseError(
-            f"records database {shown.render_as_string()}: the PostgreSQL driver {error.name!r} is not installed; "
-            f"pip install {error.name}, or name another driver as in postgresql+pg8000://"
-        ) from error
-
-
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     """Write-ahead log (readers never block writers) and a flush to disk per commit."""
     _read_any_text(connection)
@@ -95,11 +84,16 @@ def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
             return
 
 
-def checked_version(engine: sql.Engine, name: str) -> int:
-    """The version of the database, which is created where there is none; `DatabaseError` for one that is not read."""
+def checked_version(engine: sql.Engine, name: str, must_exist: bool = False) -> int:
+    """The version of the database, which is created where there is none; `DatabaseError` for one that is not read.
+
+    With `must_exist` nothing is created on a server: who may only read could not.
+    """
     tables = set(sql.inspect(engine).get_table_names())
     if tables and about_table.name not in tables:
-        raise DamagedError(f"records database {name}: it belongs to another program; choose another file with --db")
+        raise DamagedError(f"records database {name}: it belongs to another program; choose another one with --db")
+    if must_exist and not tables and engine.dialect.name != "sqlite":
+        raise NoDatabaseError(f"records database {name}: it is empty; `flextune tune` with this --db begins it")
     found = _version(engine) if about_table.name in tables and tables & _WITH_RECORDS else None
     if found is None:
         _create_schema(engine)
@@ -108,7 +102,7 @@ def checked_version(engine: sql.Engine, name: str) -> int:
     if version is None:
         raise DamagedError(
             f"records database {name}: it is of version {found}, this flextune reads versions up to {VERSION}; use the "
-            "newer flextune that wrote it, or choose another file with --db"
+            "newer flextune that wrote it, or choose another one with --db"
         )
     return version
 
@@ -125,6 +119,7 @@ def _create_schema(engine: sql.Engine) -> None:
     """Every statement may be repeated: others may be at it, or may have died in the middle; the version comes last."""
     insert = insert_unless_there(engine, about_table)
     with engine.begin() as connection:
+        lock_writing(connection)
         _create_tables(connection)
         connection.execute(insert.values(name="version", value=str(VERSION)))
 
@@ -142,6 +137,7 @@ def upgrade(connection: sql.Connection) -> None:
     older = [str(version) for version in READABLE if version < VERSION]
     old = (about_table.c.name == "version") & about_table.c.value.in_(older)
     connection.execute(sql.update(about_table).where(old).values(value=str(VERSION)))
+    lock_writing(connection)
     _create_tables(connection)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flextune.database.database import Database
+from flextune.database.merging import add_newer
 from flextune.errors import DatabaseError, FlextuneError, UsageError
 from flextune.trial.decision import Decision
 from flextune.trial.record import TuningRecord
@@ -84,29 +85,24 @@ def import_jsonl(database: Database, path: Path | str) -> ImportReport:
         if not line.strip():
             continue
         try:
-            text = line.decode("utf-8")
-            if text.lstrip().startswith(_DECISION):
-                decisions.append(Decision.from_json(text))
-            else:
-                batch.append(TuningRecord.from_json(text))
-        except (FlextuneError, UnicodeDecodeError) as error:
+            read = parsed_line(line)
+        except FlextuneError as error:
             damaged.append(DamagedLine(number, str(error)))
+        else:
+            decisions.append(read) if isinstance(read, Decision) else batch.append(read)
         if len(batch) >= _BATCH:
             flush()
     flush()
-    return ImportReport(imported, duplicates, tuple(damaged), _decide(database, decisions))
+    return ImportReport(imported, duplicates, tuple(damaged), add_newer(database, decisions))
 
 
-def _decide(database: Database, decisions: Sequence[Decision]) -> int:
-    """Store those that are newer than what the database holds on their key and target; returns how many."""
-    known = {_subject(each): each.created for each in database.decisions(Decision)}
-    newer = [each for each in decisions if each.created > known.get(_subject(each), "")]
-    database.decide(sorted(newer, key=lambda each: each.created))
-    return len(newer)
-
-
-def _subject(decision: Decision) -> tuple[type[Decision], str, str]:
-    return type(decision), decision.key, decision.target_key
+def parsed_line(line: bytes) -> TuningRecord | Decision:
+    """What one line says; UsageError where that is neither."""
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(str(error)) from error
+    return Decision.from_json(text) if text.lstrip().startswith(_DECISION) else TuningRecord.from_json(text)
 
 
 def _lines(path: Path | str) -> list[bytes]:

@@ -10,7 +10,15 @@ from typing import Any, TypeVar
 import sqlalchemy as sql
 
 from flextune.database.engine import insert_unless_there
-from flextune.database.schema import context_row, contexts_table, records_table, trial_row, trials_table
+from flextune.database.schema import (
+    context_row,
+    contexts_table,
+    decisions_table,
+    records_table,
+    trial_row,
+    trials_table,
+)
+from flextune.database.server import lock_writing
 from flextune.errors import DamagedError, DatabaseError, FlextuneError, UsageError
 from flextune.trial.evidence import preferred_scale
 from flextune.trial.record import TuningRecord
@@ -42,25 +50,29 @@ class RowWriter:
 
     def __init__(self, engine: sql.Engine, has_whole: bool) -> None:
         self._insert_context = insert_unless_there(engine, contexts_table)
-        self._insert_trial = insert_unless_there(engine, trials_table)
+        self._insert_trial = insert_unless_there(engine, trials_table).execution_options(preserve_rowcount=True)
         self._has_whole = has_whole
         self._stored: dict[object, int] = {}
         self._inserted: dict[object, int] = {}
 
     def insert(self, connection: sql.Connection, rows: Sequence[RecordRows]) -> int:
         """Insert within a transaction what is not there; returns how many records were not. `committed` ends it."""
-        self._inserted = {}
         known = self._whole(connection, [row.trial["identity"] for row in rows]) if self._has_whole else ()
-        count = 0
-        for row in rows:
-            if row.trial["identity"] not in known:
-                trial = {**row.trial, "context": self._context(connection, row.context)}
-                count += connection.execute(self._insert_trial, trial).rowcount
-        return count
+        new = [row for row in rows if row.trial["identity"] not in known]
+        trials = [{**row.trial, "context": self._context(connection, row.context)} for row in new]
+        return connection.execute(self._insert_trial, trials).rowcount if trials else 0
+
+    def begin(self) -> None:
+        """What an earlier transaction that failed has inserted is not there."""
+        self._inserted = {}
 
     def committed(self) -> None:
-        """What was inserted last is stored."""
+        """What was inserted since `begin` is stored."""
         self._stored |= self._inserted
+
+    def forget(self) -> None:
+        """What is stored is not sure any more: a server that took over for another may lack the last of it."""
+        self._stored.clear()
 
     def _context(self, connection: sql.Connection, row: dict[str, object]) -> int:
         identity = row["identity"]
@@ -79,6 +91,17 @@ class RowWriter:
             query = sql.select(records_table.c.identity).where(records_table.c.identity.in_(some))
             found.update(connection.execute(query).scalars())
         return found
+
+
+def insert_decisions_once(connection: sql.Connection, rows: Sequence[dict[str, object]]) -> None:
+    """Insert those that are not there, letter by letter."""
+    table = decisions_table
+    if rows:
+        lock_writing(connection)
+    for row in rows:
+        same = sql.select(table.c.id).where(*(table.c[name] == value for name, value in row.items()))
+        values = sql.select(*(sql.literal(value, sql.Text) for value in row.values())).where(~same.exists())
+        connection.execute(sql.insert(table).from_select(list(row), values))
 
 
 class RowReader:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sql
 
+from flextune.database.address import DatabaseAddress
 from flextune.database.database import D, Database
-from flextune.database.engine import checked_version, file_engine, server_engine, upgrade
+from flextune.database.engine import checked_version, file_engine, upgrade
 from flextune.database.faults import storage_faults
+from flextune.database.journal import Journal, Step
 from flextune.database.overview import TaskOverview
 from flextune.database.overview_reader import OverviewReader
-from flextune.database.rows import RowReader, RowWriter, record_rows
+from flextune.database.rows import RowReader, RowWriter, insert_decisions_once, record_rows
 from flextune.database.schema import VERSION, decisions_table, records_table, trials_table
-from flextune.errors import DatabaseError, NoDatabaseError, UsageError
+from flextune.database.server import check_server, server_engine, when_restarted
+from flextune.database.server_database import RepeatableDatabase, ServerDatabase
+from flextune.errors import DatabaseError
 from flextune.garbage import collection_put_off
+from flextune.settings import journal_folder
 from flextune.trial.decision import Decision
 from flextune.trial.record import TuningRecord
 
@@ -24,25 +29,23 @@ from flextune.trial.record import TuningRecord
 def open_database(path: str | Path, must_exist: bool = False) -> Database:
     """Open the records at `path`, a file name or a `postgresql://` URL, and create them when they are not there.
 
-    With `must_exist` a missing file is a `DatabaseError` instead: reading commands never make an empty database.
+    With `must_exist` a missing file is a `DatabaseError` instead: reading commands never make an empty database. What
+    is written to a server while it does not answer waits on this machine (`ServerDatabase`).
     """
-    text = database_text(path)
-    if text.startswith(("postgresql://", "postgresql+", "postgres://")):
-        engine = server_engine(text)
-        return _checked(engine, engine.url.render_as_string())
-    if "://" in text:
-        raise NoDatabaseError(f"records database {text!r}: expected a file name or a postgresql:// URL")
-    return _checked(file_engine(Path(text), must_exist), text)
+    address = DatabaseAddress.of(path)
+    if not address.is_server:
+        return _checked(file_engine(Path(address), must_exist), address, must_exist)
+    journal = Journal(address.journal, journal_folder())
+    try:
+        database = when_restarted(lambda: _checked(server_engine(address), address, must_exist))
+    except DatabaseError as error:
+        if waiting := journal.left():
+            raise type(error)(f"{error}; records for it wait in {waiting[0].parent}") from error
+        raise
+    return ServerDatabase(database, journal)
 
 
-def database_text(path: str | Path) -> str:
-    """A file name or URL as text. UsageError for what is neither, of which a file of that name would be made."""
-    if not isinstance(path, str | Path) or not str(path).strip():
-        raise UsageError(f"expected the file name or postgresql:// URL of a records database, got {path!r:.80}")
-    return str(path)
-
-
-class SqlDatabase(Database):
+class SqlDatabase(RepeatableDatabase):
     """Records behind an SQLAlchemy engine whose schema has been checked; made by `open_database`.
 
     A database of an older version is read as it is, row by row. What is first written to it, in one step with that,
@@ -61,9 +64,14 @@ class SqlDatabase(Database):
     def commit_all(self, records: Iterable[TuningRecord]) -> int:
         rows = [record_rows(record) for record in records]
         with self._writing() as connection:
-            count = self._writer.insert(connection, rows)
-        self._writer.committed()
-        return count
+            return self._writer.insert(connection, rows)
+
+    def store_once(self, steps: Sequence[Step]) -> None:
+        with self._writing() as connection:
+            for step in steps:
+                records = [record_rows(each) for each in step if isinstance(each, TuningRecord)]
+                self._writer.insert(connection, records)
+                insert_decisions_once(connection, [_decision_row(each) for each in step if isinstance(each, Decision)])
 
     def records(self, workload_key: str | None = None, target_key: str | None = None) -> list[TuningRecord]:
         with storage_faults(self.name), collection_put_off(), self._engine.connect() as connection:
@@ -82,7 +90,7 @@ class SqlDatabase(Database):
             return self._reader.best(connection, workload_key, target_key, self._has(trials_table))
 
     def decide(self, decisions: Iterable[Decision]) -> None:
-        rows = [{"key": each.key, "target_key": each.target_key, "decision": each.to_json()} for each in decisions]
+        rows = [_decision_row(each) for each in decisions]
         if rows:
             with self._writing() as connection:
                 connection.execute(sql.insert(decisions_table), rows)
@@ -108,10 +116,16 @@ class SqlDatabase(Database):
     @contextmanager
     def _writing(self) -> Iterator[sql.Connection]:
         """One step of writing, with the step to this version where that is still to be made."""
-        with storage_faults(self.name), self._engine.begin() as connection:
-            if self._version < VERSION:
-                upgrade(connection)
-            yield connection
+        self._writer.begin()
+        try:
+            with storage_faults(self.name), self._engine.begin() as connection:
+                if self._version < VERSION:
+                    upgrade(connection)
+                yield connection
+        except DatabaseError:
+            self._writer.forget()
+            raise
+        self._writer.committed()
         self._version = VERSION
 
     @property
@@ -123,11 +137,17 @@ class SqlDatabase(Database):
         return self._version == VERSION or table.name in self._tables
 
 
-def _checked(engine: sql.Engine, name: str) -> Database:
+def _decision_row(decision: Decision) -> dict[str, object]:
+    return {"key": decision.key, "target_key": decision.target_key, "decision": decision.to_json()}
+
+
+def _checked(engine: sql.Engine, address: DatabaseAddress, must_exist: bool) -> SqlDatabase:
     try:
-        with storage_faults(name):
-            version = checked_version(engine, name)
-        return SqlDatabase(engine, name, version)
+        with storage_faults(address):
+            version = checked_version(engine, address, must_exist)
+            if address.is_server:
+                check_server(engine, address)
+        return SqlDatabase(engine, address, version)
     except DatabaseError:
         engine.dispose()
         raise

@@ -71,7 +71,7 @@ def _say_what_a_mode_does(mode: str | None) -> None:
 
 
 def _say_that_records_are_missing(options: BackendOptions) -> None:
-    if options.db is not None and not options.minutes and not options.database.exists():
+    if options.db is not None and not options.minutes and not options.database.exists:
         warnings.warn(f"flextune: there is no {options.database}; graphs get default schedules", stacklevel=3)
 
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
+from flextune.database.address import DatabaseAddress
 from flextune.errors import UsageError
 from flextune.registry import nearest
-from flextune.settings import default_database_path
+from flextune.settings import default_database
 
 
 @dataclass(frozen=True, slots=True)
 class BackendOptions:
     """Options of the backend.
 
-    `minutes` of tuning before a graph is built (0: none); the records file `db` (default: `$FLEXTUNE_DB`, else
-    `flextune.db` in the current folder); `threads` of a run (0: as many as PyTorch uses, at most one per core);
-    `frozen`: weights never change once a graph is built, so their contents are not looked at again; `strict`: what
-    cannot be compiled is an error instead of a warning.
+    `minutes` of tuning before a graph is built (0: none); the records `db`, a file or a server's `postgresql://` URL
+    (default: `$FLEXTUNE_DB`, else `flextune.db` in the current folder); `threads` of a run (0: as many as PyTorch uses,
+    at most one per core); `frozen`: weights never change once a graph is built, so their contents are not looked at
+    again; `strict`: what cannot be compiled is an error instead of a warning.
     """
 
     minutes: float = 0.0
@@ -32,6 +32,8 @@ class BackendOptions:
     def __post_init__(self) -> None:
         _check("minutes", self.minutes, _is_number(self.minutes) and 0 <= self.minutes < float("inf"), "a number >= 0")
         _check("db", self.db, self.db is None or isinstance(self.db, str | os.PathLike), "the path of a records file")
+        if self.db is not None:  # whoever prints the options sees no password
+            object.__setattr__(self, "db", DatabaseAddress.of(os.fspath(self.db)))
         _check("threads", self.threads, _is_number(self.threads, int) and self.threads >= 0, "a whole number >= 0")
         _check("frozen", self.frozen, isinstance(self.frozen, bool), "True or False")
         _check("strict", self.strict, isinstance(self.strict, bool), "True or False")
@@ -49,8 +51,8 @@ class BackendOptions:
         return cls(**(given or {}))
 
     @property
-    def database(self) -> Path:
-        return Path(self.db) if self.db is not None else default_database_path()
+    def database(self) -> DatabaseAddress:
+        return DatabaseAddress.of(os.fspath(default_database() if self.db is None else self.db))
 
 
 def _check(name: str, value: object, is_right: bool, expected: str) -> None:

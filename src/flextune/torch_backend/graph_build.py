@@ -21,7 +21,7 @@ def build(model: Model, options: BackendOptions, examples: Mapping[str, Any]) ->
     One with ranges of sizes gets default schedules, planned near the sizes of the examples, which are inputs by name.
     """
     budget = Budget(minutes=options.minutes) if options.minutes and not model.dims else None
-    database = options.database if budget or options.database.exists() else None
+    database = options.database if budget or options.database.exists else None
     partition = partition_model(model, sizes=_plan_sizes(model, examples) if model.dims else None)
     found = optimize_partition(partition, detect(), budget, database)
     if found.shipment is None:

@@ -13,6 +13,7 @@ import numpy as np
 from flextune.cost.cost_model_registry import create_cost_model
 from flextune.csp.parameters import Parameters, Value
 from flextune.csp.python_rule import Rule
+from flextune.database.address import DatabaseAddress
 from flextune.database.database import Database
 from flextune.errors import UsageError
 from flextune.measure.command import Command, CommandObjective
@@ -111,7 +112,7 @@ def minimize(
                 _warn_of_unknown(measured)
                 run.recall()
             run.spend()
-            return run.result(strategy, str(db) if isinstance(db, str | Path) else "")
+            return run.result(strategy, DatabaseAddress.of(db) if isinstance(db, str | Path) else "")
 
 
 def _objective(

@@ -281,7 +281,7 @@ def test_all_or_nothing_of_a_group(tmp_path):
 def test_postgresql_without_its_driver():
     if any(__import__("importlib.util").util.find_spec(name) for name in ("psycopg", "psycopg2")):
         pytest.skip("a PostgreSQL driver is installed")
-    with pytest.raises(DatabaseError, match=r"driver 'psycopg2?' is not installed; pip install psycopg") as caught:
+    with pytest.raises(DatabaseError, match=r"driver 'psycopg2?' is not installed; pip install 'flextune") as caught:
         open_database("postgresql://user:secret@localhost/records")
     assert "secret" not in str(caught.value)
 

@@ -13,7 +13,7 @@ from flextune.torch_backend.backend_options import BackendOptions
 def test_what_is_given_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLEXTUNE_DB", "records.db")
     assert BackendOptions.of(None) == BackendOptions() == BackendOptions.of({})
-    assert BackendOptions().database == Path("records.db")
+    assert BackendOptions().database == "records.db"
     given = {"minutes": 1, "db": Path("x.db"), "threads": 2, "frozen": True, "strict": True}
     assert BackendOptions.of(given) == BackendOptions(1, Path("x.db"), 2, True, True)
 
