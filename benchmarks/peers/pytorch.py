@@ -15,6 +15,7 @@ from torch.nn import functional
 from benchmarks.peers.call import BFLOAT16_ROUNDING, Call, Job, UnsupportedError
 from flextune.measure.data import KernelData
 from flextune.platforms.base import Array
+from flextune.workload.element_type import BFLOAT16
 from flextune.workload.windows import Window, read_window
 from flextune.workload.workload import Workload
 
@@ -53,7 +54,10 @@ def _array(workload: Workload, tensor: Any) -> Array:
     """The output in the workload's layout and type."""
     if _channels_last(workload):
         tensor = tensor.movedim(1, -1)
-    found: Array = tensor.to(getattr(torch, workload.outputs[0].dtype)).contiguous().numpy()
+    output = workload.outputs[0]
+    if output.element == BFLOAT16:
+        tensor = tensor.to(torch.bfloat16).view(torch.uint16)
+    found: Array = tensor.to(getattr(torch, output.dtype)).contiguous().numpy()
     return found
 
 

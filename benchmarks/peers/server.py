@@ -78,6 +78,8 @@ class Server:
         got, want = call.output(), self._data.references[0]
         if got.shape != want.shape or got.dtype != want.dtype:
             return {"error": f"{got.dtype}{list(got.shape)} instead of {want.dtype}{list(want.shape)}"}
+        element = workload.outputs[0].element
+        got, want = element.decode(got), element.decode(want)
         excess = allowed.excess(got, want)
         error = f"an element is off by {excess:.3g} times what is allowed" if not excess <= 1 else ""
         return {"error": error, "max_error": float(abs(got.astype("float64") - want).max(initial=0.0))}

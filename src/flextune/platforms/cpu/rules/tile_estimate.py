@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from flextune.analysis.footprint import dtype_bits
 from flextune.analysis.program_facts import Access
 from flextune.platforms.cpu.rules.cache_rates import L2_BYTES_PER_CYCLE, L3_BYTES_PER_CYCLE, Floats, load_rate
 from flextune.platforms.cpu.rules.sharing import LAUNCH_CYCLES
@@ -22,6 +23,7 @@ _HIDDEN_LATENCY = 10.0  # a step takes at least as long, because it waits for th
 _TASK_CYCLES = 200.0
 _LEAST_PACKED_REUSE = 32
 _SPILLING = 4
+_SHARED_BYTES_PER_CYCLE = 5.0  # measured: 1 MiB of results in rows of 1 KiB, halves of which two cores write
 _PAGE_BYTES, _LINE_BYTES = 4096, 64
 
 
@@ -53,7 +55,7 @@ class TileEstimate:
         useful = self._true_share(columns) * lanes / max(self.tile.lanes)
         chosen = self._choices(columns) * self._unconflicted(columns)
         chosen = chosen * self._unspilled(columns, multiply, bytes_loaded / (lanes * self.tile.element_bytes))
-        share = self._with_stages(columns, share * useful * chosen)
+        share = self._with_stages(columns, self._with_stores(columns, share * useful * chosen))
         return np.asarray(share * busy * overhead, dtype=np.float64)
 
     def _with_stages(self, columns: Columns, share: Floats) -> Floats:
@@ -62,6 +64,25 @@ class TileEstimate:
         cycles = self.tile.facts.trips / (full * self.tile.group)
         stages: Floats = sum((stage_cycles(self.tile, stage, columns) for stage in self.tile.stages), np.zeros(1))
         return np.asarray(cycles / (cycles / np.maximum(share, 1e-9) + stages), dtype=np.float64)
+
+    def _with_stores(self, columns: Columns, share: Floats) -> Floats:
+        """The share of peak where several cores write into the same pages.
+
+        Each core's prefetcher then takes lines that another core writes: where sums are too short to hide that, stores
+        come at a fraction of the cache's rate.
+        """
+        output, cores = self.tile.facts.output, self.tile.limits.cores
+        element = dtype_bits(output.dtype) // 8
+        full = self.tile.limits.lanes(output.dtype)
+        cycles = self.tile.facts.trips / (full * self.tile.group)
+        late = max(0.0, math.prod(output.shape) * element / _SHARED_BYTES_PER_CYCLE - cycles)
+        piece = self.tile.extent(self.tile.vector) * element / cores
+        rows = np.ones(len(share))
+        for axis in self.tile.outer_axes:
+            rows = rows * self._column(columns, f"grid_{axis}")
+        apart = (rows % cores == 0) & (self._column(columns, "grid_order") == 0)
+        beside = (self._column(columns, f"grid_{self.tile.vector}") > 1) & ~apart & (cores > 1) & (piece < _PAGE_BYTES)
+        return np.asarray(cycles / (cycles / np.maximum(share, 1e-9) + np.where(beside, late, 0.0)), dtype=np.float64)
 
     def _loads(self, columns: Columns) -> tuple[Floats, Floats]:
         """What one step of the reduction loads: elements for all lanes, and bytes of vectors."""

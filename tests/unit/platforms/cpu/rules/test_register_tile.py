@@ -156,3 +156,13 @@ def test_the_default_uses_registers_and_cores() -> None:
     assert rows * space.default["vectors"] >= 8
     assert space.default["lanes"] == 8
     assert math.prod(space.default[f"grid_{axis}"] for axis in (*tile.outer_axes, tile.vector)) % LIMITS.cores == 0
+
+
+@pytest.mark.parametrize("text", ["gemm:m=1024,n=256,k=3", "gemm:m=1000,n=250,k=3", "gemm:m=4096,n=96,k=2"])
+def test_by_default_cores_write_rows_of_their_own_where_sums_are_short(text: str) -> None:
+    """Where two cores wrote into the same pages, this took three to four times as long."""
+    limits = CpuLimits(512, 32, 49152, 2 << 20, 480 << 20, 2, ())
+    space, tile = space_of(text, limits)
+    rows = math.prod(space.default[f"grid_{axis}"] for axis in tile.outer_axes)
+    assert rows % limits.cores == 0
+    assert space.default[f"grid_{tile.vector}"] == 1 or space.default["grid_order"] == 0
