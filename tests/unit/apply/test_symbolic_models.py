@@ -244,10 +244,17 @@ def test_names_of_one_size_without_a_common_one_are_refused(target: Target) -> N
         compiled(case, target)
 
 
+SUM = helper.make_graph(
+    [node("Add", ["total", "row"], ["sum"])],
+    "sum",
+    [helper.make_tensor_value_info(name, TensorProto.FLOAT, [5]) for name in ("total", "row")],
+    [helper.make_tensor_value_info("sum", TensorProto.FLOAT, [5])],
+)
+
 REFUSED = {
     "an operator that is not known to be right": (
-        Case([node("CumSum", ["x", "axis"], ["y"])], {"x": ("n",)}, ("n=1..5",), {"axis": whole(0)}),
-        "CumSum y",
+        Case([node("Hardmax", ["x"], ["y"])], {"x": ("n", 4)}, ("n=1..5",)),
+        "Hardmax y",
     ),
     "a place that a small size does not have": (
         Case([node("Gather", ["x", "place"], ["y"])], {"x": ("n", 4)}, ("n=2..9",), {"place": whole(2)}),
@@ -255,12 +262,12 @@ REFUSED = {
     ),
     "a loop over a size": (
         Case(
-            [node("LSTM", ["x", "W", "R"], ["y"], hidden_size=4)],
-            {"x": ("s", 2, 5)},
+            [node("Scan", ["start", "x"], ["y"], num_scan_inputs=1, body=SUM)],
+            {"x": ("s", 5)},
             ("s=1..9",),
-            {"W": real(1, 16, 5), "R": real(1, 16, 4)},
+            {"start": real(5)},
         ),
-        "LSTM",
+        "Scan 'y' reads",
     ),
 }
 

@@ -9,7 +9,6 @@ import onnx
 
 from flextune.importing.onnx_graph import attribute
 from flextune.importing.shapes.rules.slicing import first_element
-from flextune.importing.shapes.tracked import Shape
 from flextune.importing.sized.making import is_symbolic, shape_of
 from flextune.importing.sized.writer import INT64, SizedWriter
 from flextune.workload.dim_expr import DimExpr
@@ -19,9 +18,10 @@ MODES = ("constant", "edge", "reflect", "wrap")
 
 
 def slice_(node: onnx.NodeProto, writer: SizedWriter) -> bool:
-    """One whose ends depend on sizes, or that takes so many elements of an axis of symbolic size.
+    """One whose ends depend on sizes, or that is of an axis of symbolic size.
 
-    TVM would call the first one of an axis `min(1, size)` elements, and not stretch it where it is broadcast.
+    TVM would call what is left of an axis behind its first element `min(2**62, size) - min(1, size)` elements, which is
+    equal to nothing.
     """
     source, result = shape_of(node.input[0], writer), shape_of(node.output[0], writer)
     if not is_symbolic((*source, *result)):
@@ -29,17 +29,20 @@ def slice_(node: onnx.NodeProto, writer: SizedWriter) -> bool:
     starts, axes, steps = _bounds(node, writer)
     if starts is None:
         return False
-    if _is_constant(node.input[1:], writer) and not _takes_a_number(source, result):
-        return False
     axes = axes or list(range(len(starts)))
+    if _is_constant(node.input[1:], writer) and all(source[axis].value is not None for axis in axes):
+        return False
     steps = steps or [1] * len(starts)
     begins, strides = [_ZERO] * len(source), [1] * len(source)
     for axis, start, step in zip(axes, starts, steps, strict=True):
-        first = first_element(start, source[axis % len(source)], step, writer.table.dims)
+        first = first_element(start, source[axis], step, writer.table.dims)
         if first is None:
             return False
-        begins[axis % len(source)], strides[axis % len(source)] = first, step
-    _write_slice(node.input[0], begins, strides, node.output[0], writer)
+        begins[axis], strides[axis] = first, step
+    if result == source and not any(step < 0 for step in strides):
+        writer.emit("Identity", [node.input[0]], node.output[0])
+    else:
+        _write_slice(node.input[0], begins, strides, node.output[0], writer)
     return True
 
 
@@ -50,10 +53,6 @@ def _bounds(
     if len(node.input) < 3:
         return [DimExpr.of(start) for start in attribute(node, "starts", ())], list(attribute(node, "axes", ())), None
     return writer.table.elements(node.input[1]), _integers(node, 3, writer), _integers(node, 4, writer)
-
-
-def _takes_a_number(source: Shape, result: Shape) -> bool:
-    return any(size.value is None and taken.value is not None for size, taken in zip(source, result, strict=True))
 
 
 def _is_constant(names: Sequence[str], writer: SizedWriter) -> bool:
