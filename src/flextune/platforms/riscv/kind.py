@@ -10,8 +10,8 @@ from flextune.platforms.riscv.devices import DEVICES
 from flextune.target.kind import Attribute, Feature
 from flextune.target.target import Target
 
-FEATURES = (Feature("rvv"), Feature("zvfh", ("rvv",)))
-"""`rvv` is the vector extension 1.0 with elements of up to 64 bits, `zvfh` its arithmetic on half precision."""
+FEATURES = (Feature("rvv"),)
+"""`rvv` is the vector extension 1.0 with elements of up to 64 bits."""
 
 VECTOR_REGISTERS = 32
 
@@ -52,12 +52,11 @@ def llvm_attributes(target: Target) -> tuple[str, ...]:
     base = ("+m", "+a", "+f", "+d", "+c")
     if not target.has("rvv"):
         return (*base, "-v")
-    half = ("+zvfh",) if target.has("zvfh") else ()
-    return (*base, "-v", "+zve64d", f"+zvl{target.number('vlen')}b", *half)
+    return (*base, "-v", "+zve64d", f"+zvl{target.number('vlen')}b")
 
 
 def emulated_cpu(target: Target) -> str:
-    """QEMU's processor with the same vectors; it has none of half precision arithmetic."""
+    """QEMU's processor with the same vectors."""
     if not target.has("rvv"):
         return "rv64,v=false"
     return f"rv64,v=true,vlen={max(128, target.number('vlen'))},elen=64,vext_spec=v1.0"
