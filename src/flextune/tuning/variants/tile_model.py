@@ -73,8 +73,8 @@ def measured_winners(
     """
     secs = np.full(counts.shape, np.nan)
     made = 0
-    for point in first:
-        for variant in range(len(counts)):
+    for variant in range(len(counts)):  # one after the other: where time runs out, some are known rather than none
+        for point in first:
             if made < most:
                 secs[variant, point] = measure(variant, point)
                 made += 1
