@@ -8,6 +8,7 @@ KINDS = {
     "cuda": "flextune.platforms.cuda.kind:CUDA",
     "arm": "flextune.platforms.arm.kind:ARM",
     "vta": "flextune.platforms.vta.kind:VTA",
+    "fpga": "flextune.platforms.fpga.kind:FPGA",
     "riscv": "flextune.platforms.riscv.kind:RISCV",
     "hexagon": "flextune.platforms.hexagon.kind:HEXAGON",
 }
@@ -19,6 +20,7 @@ PLATFORMS = {
     "cuda": "flextune.platforms.cuda.platform:CudaPlatform",
     "arm": "flextune.platforms.arm.platform:ArmPlatform",
     "vta": "flextune.platforms.vta.platform:VtaPlatform",
+    "fpga": "flextune.platforms.fpga.platform:FpgaPlatform",
     "riscv": "flextune.platforms.riscv.platform:RiscvPlatform",
     "hexagon": "flextune.platforms.hexagon.platform:HexagonPlatform",
 }
