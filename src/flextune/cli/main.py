@@ -39,6 +39,7 @@ from flextune.cli import (
     space,
     strategies,
     tune,
+    watch,
 )
 from flextune.errors import FlextuneError
 from flextune.printable import printable
@@ -120,6 +121,7 @@ app.command("minimize")(minimize.minimize)
 app.command("accuracy")(accuracy.accuracy)
 app.command("show")(show.show)
 app.command("report")(report.report)
+app.command("watch")(watch.watch)
 app.command("compile")(compile_model.compile_model)
 app.command("replay")(replay.replay)
 app.command("run")(run.run)

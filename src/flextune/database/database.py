@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -13,6 +14,24 @@ from flextune.trial.decision import Decision
 from flextune.trial.record import TuningRecord
 
 D = TypeVar("D", bound=Decision)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far somebody has read: numbers that grow with every record and every decision. `Position()` is nowhere."""
+
+    record: int = -1
+    decision: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What came after a position."""
+
+    records: tuple[TuningRecord, ...]
+    """In the order of their commits."""
+    position: Position
+    """Up to which they were read; that of decisions is another one where any were made."""
 
 
 class Database(ABC):
@@ -71,6 +90,11 @@ class Database(ABC):
         A storage that can tell without reading all of them does so.
         """
         return overviews_of(self.records(workload_key, target_key), causes)
+
+    def news(self, since: Position) -> News:
+        """The records after a position."""
+        records = self.records()
+        return News(tuple(records[max(0, since.record) :]), Position(len(records), len(self.decisions(Decision))))
 
     def commit(self, record: TuningRecord) -> bool:
         """Store one record; False when this very record is stored already."""

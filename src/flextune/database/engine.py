@@ -29,7 +29,7 @@ _WAITING: Final = {"timeout": BUSY_SECS}
 _WITH_RECORDS: Final = {records_table.name, trials_table.name}
 
 
-def file_engine(path: Path, must_exist: bool) -> sql.Engine:
+def file_engine(path: Path, must_exist: bool, only_read: bool = False) -> sql.Engine:
     """For an SQLite file, which may be missing unless it `must_exist`. `DatabaseError` for what cannot be one."""
     if path.is_dir():
         raise NoDatabaseError(f"records database {path}: it is a folder; name a file in it with --db")
@@ -44,6 +44,8 @@ def file_engine(path: Path, must_exist: bool) -> sql.Engine:
         return _engine_for_reading(path)
     engine = sql.create_engine(sql.URL.create("sqlite", database=str(path.absolute())), connect_args=_WAITING)
     sql.event.listen(engine, "connect", _prepare_sqlite)
+    if only_read:
+        sql.event.listen(engine, "connect", _refuse_to_write)
     return engine
 
 
@@ -58,6 +60,10 @@ def _engine_for_reading(path: Path) -> sql.Engine:
 def _read_any_text(connection: sqlite3.Connection, _record: object = None) -> None:
     """A text that is not UTF-8 damages its own row, and not all that is read with it."""
     connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+
+
+def _refuse_to_write(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA query_only = ON")
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -112,10 +112,18 @@ class RowReader:
         self._has_whole = has_whole
 
     def records(
-        self, connection: sql.Connection, workload_key: str | None, target_key: str | None, has_trials: bool
+        self,
+        connection: sql.Connection,
+        workload_key: str | None,
+        target_key: str | None,
+        has_trials: bool,
+        only: range | None = None,
     ) -> list[TuningRecord]:
-        """Those of this workload and target (None: any), in the order they were stored."""
-        stored = self._stored(workload_key, target_key, has_trials)
+        """Those of this workload and target (None: any), in the order they were stored.
+
+        `only` are rows in two parts after its start, its stop being the last one; whole ones come before row 0.
+        """
+        stored = self._stored(workload_key, target_key, has_trials, only)
         rows = connection.execute(sql.select(stored).order_by(stored.c.era, stored.c.id)).all()
         return list(self._readable(connection, rows))
 
@@ -140,10 +148,12 @@ class RowReader:
         """What a text in a row says. `DamagedError` naming the row."""
         return self._checked(parse, table, row_id, text, table, "id")
 
-    def _stored(self, workload_key: str | None, target_key: str | None, has_trials: bool) -> sql.Subquery:
+    def _stored(
+        self, workload_key: str | None, target_key: str | None, has_trials: bool, only: range | None = None
+    ) -> sql.Subquery:
         """All rows of a task in one form; `context` is NULL in a whole one, and those are of an earlier `era`."""
         forms: list[sql.Select[Any, Any]] = []
-        if self._has_whole:
+        if self._has_whole and (only is None or only.start < 0):
             whole = records_table.c
             columns = (whole.id, whole.candidate, whole.status, whole.secs, whole.record.label("text"))
             query = sql.select(sql.literal(0).label("era"), sql.null().label("context"), *columns)
@@ -154,7 +164,8 @@ class RowReader:
             query = sql.select(sql.literal(1).label("era"), trial.context, *columns)
             asked = of_task(contexts_table, workload_key, target_key)
             contexts = sql.select(contexts_table.c.id).where(*asked)
-            forms.append(query.where(trial.context.in_(contexts)) if asked else query)
+            query = query.where(trial.context.in_(contexts)) if asked else query
+            forms.append(query if only is None else query.where(trial.id > only.start, trial.id <= only.stop))
         return sql.union_all(*forms).subquery()
 
     def common(self, number: int, text: object) -> CommonPart | None:

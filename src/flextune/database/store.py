@@ -9,7 +9,7 @@ from pathlib import Path
 import sqlalchemy as sql
 
 from flextune.database.address import DatabaseAddress
-from flextune.database.database import D, Database
+from flextune.database.database import D, Database, News, Position
 from flextune.database.engine import checked_version, file_engine, upgrade
 from flextune.database.faults import storage_faults
 from flextune.database.journal import Journal, Step
@@ -26,15 +26,18 @@ from flextune.trial.decision import Decision
 from flextune.trial.record import TuningRecord
 
 
-def open_database(path: str | Path, must_exist: bool = False) -> Database:
+def open_database(path: str | Path, must_exist: bool = False, only_read: bool = False) -> Database:
     """Open the records at `path`, a file name or a `postgresql://` URL, and create them when they are not there.
 
     With `must_exist` a missing file is a `DatabaseError` instead: reading commands never make an empty database. What
-    is written to a server while it does not answer waits on this machine (`ServerDatabase`).
+    is written to a server while it does not answer waits on this machine (`ServerDatabase`). With `only_read` the
+    storage itself refuses to write, and a missing file is an error too.
     """
-    address = DatabaseAddress.of(path)
+    address, must_exist = DatabaseAddress.of(path), must_exist or only_read
     if not address.is_server:
-        return _checked(file_engine(Path(address), must_exist), address, must_exist)
+        return _checked(file_engine(Path(address), must_exist, only_read), address, must_exist)
+    if only_read:
+        return _checked(server_engine(address).execution_options(postgresql_readonly=True), address, must_exist)
     journal = Journal(address.journal, journal_folder())
     try:
         database = when_restarted(lambda: _checked(server_engine(address), address, must_exist))
@@ -84,6 +87,17 @@ class SqlDatabase(RepeatableDatabase):
             return super().overviews(workload_key, target_key, causes)
         with storage_faults(self.name), collection_put_off(), self._engine.connect() as connection:
             return OverviewReader(self._reader, connection).overviews(workload_key, target_key, causes)
+
+    def news(self, since: Position) -> News:
+        with storage_faults(self.name), collection_put_off(), self._engine.connect() as connection:
+            has_trials = self._has(trials_table)
+            record = _last(connection, trials_table) if has_trials else 0
+            decision = _last(connection, decisions_table) if self._has(decisions_table) else 0
+            position = Position(record, decision)
+            if record == since.record:
+                return News((), position)
+            rows = range(since.record, record)
+            return News(tuple(self._reader.records(connection, None, None, has_trials, rows)), position)
 
     def best(self, workload_key: str, target_key: str) -> TuningRecord | None:
         with storage_faults(self.name), self._engine.connect() as connection:
@@ -135,6 +149,10 @@ class SqlDatabase(RepeatableDatabase):
     def _has(self, table: sql.Table) -> bool:
         """A database of an older version gets its new tables when it is next written to, perhaps by others."""
         return self._version == VERSION or table.name in self._tables
+
+
+def _last(connection: sql.Connection, table: sql.Table) -> int:
+    return int(connection.execute(sql.select(sql.func.max(table.c.id))).scalar() or 0)
 
 
 def _decision_row(decision: Decision) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flextune.database.database import Database
@@ -32,12 +33,19 @@ def read_contents(database: Database, about: str | None = None) -> Contents:
     tasks, decisions = task_histories(database.records()), database.decisions(Decision)
     if not tasks and not decisions:
         raise UsageError(f"{database.name} holds no records yet; `flextune tune` makes and records them")
+    return contents_about(about, database.name, tasks, decisions)
+
+
+def contents_about(
+    about: str | None, name: str, tasks: Sequence[TaskHistory], decisions: Sequence[Decision]
+) -> Contents:
+    """Of what was read from the database of this name; UsageError where nothing in it is what was asked for."""
     if about is None:
-        return Contents(database.name, "", tuple(tasks), tuple(decisions))
+        return Contents(name, "", tuple(tasks), tuple(decisions))
     found = find(about, tasks, decisions)
     if found is None:
         raise UsageError(
-            f"no records of {about!r} in {database.name}: neither a model, a workload nor a key there; `flextune show` "
+            f"no records of {about!r} in {name}: neither a model, a workload nor a key there; `flextune show` "
             "and `flextune show --fusion` list what is recorded"
         )
-    return Contents(database.name, about, found.tasks, found.decisions)
+    return Contents(name, about, found.tasks, found.decisions)

@@ -133,8 +133,13 @@ def task_histories(records: Sequence[TuningRecord]) -> list[TaskHistory]:
     """Of all workloads, targets and units, in the order of their first record."""
     groups: dict[tuple[object, ...], list[TuningRecord]] = {}
     for record in records:
-        groups.setdefault((record.workload_key, record.target_key, record.scale), []).append(record)
+        groups.setdefault(task_of(record), []).append(record)
     return [TaskHistory.of(group) for group in groups.values()]
+
+
+def task_of(record: TuningRecord) -> tuple[object, ...]:
+    """What it has in common with those that it may be compared with."""
+    return record.workload_key, record.target_key, record.scale
 
 
 def _points(records: Sequence[TuningRecord]) -> Iterator[TrialPoint]:

@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from flextune.csp.assignment import Assignment
-from flextune.database.database import Database
+from flextune.database.database import Database, News, Position
 from flextune.database.overview import overviews_of
 from flextune.database.store import open_database
 from flextune.plan.alternative import FUSED, PARTS, Alternative
@@ -236,6 +236,22 @@ class DatabaseSuite(ABC):
                     assert each.failed == sum(not last.measurement.ok for last in {r.key: r for r in own}.values())
                     assert each in database.overviews(each.workload_key, TARGET, causes=True)
             assert database.overviews("unknown") == []
+
+    def test_news_are_what_came_since(self, tmp_path: Path) -> None:
+        with self.open(tmp_path) as database, self.open(tmp_path) as other:
+            empty = database.news(Position())
+            assert (empty.records, database.news(empty.position)) == ((), empty)
+            other.commit_all([example_record(1), example_record(2)])
+            first = database.news(empty.position)
+            assert first.records == (example_record(1), example_record(2))
+            assert database.news(first.position) == News((), first.position)
+            other.decide([example_verdict("v")])
+            decided = database.news(first.position)
+            assert (decided.records, decided.position.record) == ((), first.position.record)
+            assert decided.position.decision != first.position.decision
+            other.commit(example_record(3, None))
+            assert database.news(decided.position).records == (example_record(3, None),)
+            assert database.news(Position()).records == tuple(database.records())
 
     def test_several_processes_write_at_once(self, tmp_path: Path) -> None:
         writers = [_Writer(self, tmp_path, seed, self.records_per_writer) for seed in range(self.writers)]
