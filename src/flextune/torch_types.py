@@ -11,7 +11,6 @@ TorchModule: TypeAlias = Any  # torch.nn.Module: a model with its weights
 TorchTensor: TypeAlias = Any  # torch.Tensor
 ExportedProgram: TypeAlias = Any  # torch.export.ExportedProgram: a module's graph for inputs of given shapes
 GraphModule: TypeAlias = Any  # torch.fx.GraphModule: a module that runs a graph of calls
-Graph: TypeAlias = Any  # torch.fx.Graph: the calls of such a module
 GraphNode: TypeAlias = Any  # torch.fx.Node: one call, input or output of such a graph
 SymbolicSize: TypeAlias = Any  # torch.SymInt: a size that differs from call to call
 SizeCondition: TypeAlias = Any  # sympy.Basic: what holds of the symbols that sizes are made of

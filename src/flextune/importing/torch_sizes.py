@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -16,7 +16,7 @@ from flextune.errors import ModelError, UsageError
 from flextune.importing.shapes.names import unused_name
 from flextune.importing.shapes.tracked import Shape
 from flextune.importing.shapes.tracker import MOST_BY_DEFAULT
-from flextune.torch_types import ExportedProgram, Graph, SizeCondition, SymbolicSize, Torch, TorchModule
+from flextune.torch_types import ExportedProgram, SizeCondition, SymbolicSize, Torch, TorchModule
 from flextune.workload.dim import Dim
 from flextune.workload.dim_expr import DimExpr
 
@@ -97,29 +97,21 @@ def chosen_names(
     return found
 
 
-def check_conditions(
-    torch: Torch,
-    program: ExportedProgram,
-    sizes: ExportedSizes,
-    model: str,
-    is_possible: Callable[[Mapping[str, int]], bool] = lambda _: True,
-) -> None:
+def check_conditions(torch: Torch, program: ExportedProgram, sizes: ExportedSizes, model: str) -> None:
     """ModelError where the program is not for all sizes in range: `if x.shape[0] == 7` was traced one way only.
 
-    PyTorch's conditions on sizes are tried at the smallest sizes of each dimension, the largest, and some between, but
-    for those that are not possible. It has them of tracing, and of writing ONNX: there, pooling to a fixed size gets
-    windows of a fixed size.
+    PyTorch's conditions on sizes are tried at the smallest sizes of each dimension, the largest, and some between. It
+    has them of tracing, and of writing ONNX: there, pooling to a fixed size gets windows of a fixed size.
     """
     if not sizes.dims:
         return
-    tried = [values for values in _tried_sizes(sizes.dims) if is_possible(values)]
-    _check_traced(torch, program, sizes, model, tried)
-    conditions = conditions_of(torch, program.graph, "val")
+    _check_traced(torch, program, sizes, model)
+    conditions = _written_conditions(torch, program)
     traced = _input_shapes(torch, program).values()
-    for values in tried if conditions else ():
+    for values in _tried_sizes(sizes.dims) if conditions else ():
         symbols = _symbols_at(traced, sizes.shapes, values)
         for condition in conditions:
-            if not may_hold(condition, symbols):
+            if not _may_hold(condition, symbols):
                 raise _for_some_sizes(model, str(condition), symbols)
 
 
@@ -136,14 +128,12 @@ def _symbols_at(traced: Iterable[Shape], shapes: Iterable[Shape], values: Mappin
     return found
 
 
-def _check_traced(
-    torch: Torch, program: ExportedProgram, sizes: ExportedSizes, model: str, tried: Iterable[Mapping[str, int]]
-) -> None:
+def _check_traced(torch: Torch, program: ExportedProgram, sizes: ExportedSizes, model: str) -> None:
     conditions = getattr(program.module(), "_guards_fn", None)
     if conditions is None:
         return
     shapes = dict(zip(_input_shapes(torch, program), sizes.shapes, strict=True))
-    for values in tried:
+    for values in _tried_sizes(sizes.dims):
         given = [
             torch.empty([size.bind(values) for size in shapes[name]], device="meta") if name in shapes else name
             for name in program.graph_signature.user_inputs
@@ -162,16 +152,16 @@ def _for_some_sizes(model: str, condition: str, values: Mapping[str, int]) -> Mo
     )
 
 
-def may_hold(condition: SizeCondition, values: Mapping[str, int]) -> bool:
+def _may_hold(condition: SizeCondition, values: Mapping[str, int]) -> bool:
     """Whether it does, or is also of symbols that have become others or are decided by data."""
     known = {symbol: values[str(symbol)] for symbol in condition.free_symbols if str(symbol) in values}
     return len(known) < len(condition.free_symbols) or bool(condition.subs(known))
 
 
-def conditions_of(torch: Torch, graph: Graph, value_name: str) -> list[SizeCondition]:
-    """What PyTorch has taken for true of the symbols of a graph whose nodes have their values under that name."""
-    for node in graph.nodes:
-        value = node.meta.get(value_name)
+def _written_conditions(torch: Torch, program: ExportedProgram) -> list[SizeCondition]:
+    """What PyTorch has taken for true of the symbols of a program that was written as ONNX."""
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
         for size in value.shape if isinstance(value, torch.Tensor) else ():
             if isinstance(size, torch.SymInt):
                 return [guard.expr for guard in size.node.shape_env.guards]

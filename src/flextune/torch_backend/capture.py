@@ -15,8 +15,6 @@ from flextune.importing.binding import bind_inputs
 from flextune.importing.model import Model, model_from_proto
 from flextune.importing.torch_export import exported_proto, trace
 from flextune.importing.torch_fused import spelled_out
-from flextune.importing.torch_sizes import check_conditions
-from flextune.torch_backend.graph_conditions import GraphConditions
 from flextune.torch_backend.graph_inputs import GraphInputs
 from flextune.torch_backend.graph_sizes import GraphSizes, SizePlace, is_size, output_values
 from flextune.torch_backend.tensor_arrays import array_of
@@ -79,8 +77,6 @@ def capture(
         names = [input_name(position) for position in tensors]
         outputs = [f"output{position}" for position in computed]
         exported = exported_proto(torch, program, NAME, names, outputs)
-        known = GraphConditions.of(torch, graph, sizes, dict(zip(tensors, exported.sizes.shapes, strict=False)))
-        check_conditions(torch, program, exported.sizes, NAME, known.hold)
     proto = exported.proto
     if random := sorted({node.op_type for node in proto.graph.node} & set(RANDOM)):
         raise ModelError(f"it draws random numbers ({', '.join(random)}); set the module to evaluation mode")
