@@ -52,8 +52,8 @@ class PlatformCase:
         return self.cost / self.default
 
     def to_dict(self) -> dict[str, object]:
-        """As JSON holds it."""
-        return asdict(self)
+        """As JSON holds it: the family by itself, and the device as a target."""
+        return {**asdict(self), "platform": self.platform.partition(":")[0], "target": self.platform}
 
 
 Cases = Callable[[], Iterable[PlatformCase]]

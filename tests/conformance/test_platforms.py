@@ -1,5 +1,6 @@
 """Every platform that ships passes the suite."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -53,3 +54,10 @@ class TestHexagon(PlatformSuite):
     name = "hexagon"
     target = Target.parse("hexagon:v68")
     workload = "gemm:m=24,n=40,k=16,dtype=uint8,weights=constant"
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="executing Ascend C needs g++")
+class TestAscend(PlatformSuite):
+    name = "ascend"
+    target = Target.parse("ascend:910b")
+    workload = "gemm:m=24,n=40,k=16,dtype=float16"

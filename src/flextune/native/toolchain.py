@@ -104,6 +104,16 @@ def compile_c(text: str, path: Path, toolchain: Toolchain | None = None) -> Path
     return path
 
 
+def compile_cpp(arguments: Sequence[str], purpose: str) -> None:
+    """Run g++. BuildError with what it says, EnvironmentFault where there is none, which `purpose` needs."""
+    found = shutil.which("g++")
+    if found is None:
+        raise EnvironmentFault(f"{purpose} needs g++: install it with the system's package manager")
+    ended = subprocess.run([found, *arguments], capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise BuildError(f"g++ failed at {purpose}: {ended.stderr.strip()[:1500]}")
+
+
 def link(objects: Sequence[Path], path: Path, toolchain: Toolchain | None = None) -> Path:
     """Link objects into a shared library at `path`; where the compiler has a C library, nothing may stay undefined."""
     used = toolchain or host_toolchain()

@@ -11,6 +11,7 @@ KINDS = {
     "fpga": "flextune.platforms.fpga.kind:FPGA",
     "riscv": "flextune.platforms.riscv.kind:RISCV",
     "hexagon": "flextune.platforms.hexagon.kind:HEXAGON",
+    "ascend": "flextune.platforms.ascend.kind:ASCEND",
 }
 """Kinds of targets: `flextune.target.kind.TargetKind`."""
 
@@ -23,6 +24,7 @@ PLATFORMS = {
     "fpga": "flextune.platforms.fpga.platform:FpgaPlatform",
     "riscv": "flextune.platforms.riscv.platform:RiscvPlatform",
     "hexagon": "flextune.platforms.hexagon.platform:HexagonPlatform",
+    "ascend": "flextune.platforms.ascend.platform:AscendPlatform",
 }
 """`flextune.platforms.base.Platform`: what makes one."""
 

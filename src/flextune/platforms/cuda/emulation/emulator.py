@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flextune.errors import BuildError, EnvironmentFault, FlextuneError
+from flextune.errors import FlextuneError
+from flextune.native.toolchain import compile_cpp
 from flextune.platforms.base import Array
 from flextune.platforms.cuda.emulation.source import emulated_source
 from flextune.platforms.gpu.launch_plan import LaunchPlan
@@ -127,10 +128,4 @@ _KEPT: list[PrivateFolder] = []
 
 
 def _compile(arguments: Sequence[str]) -> None:
-    command = ["g++", "-std=c++20", "-O1", "-w", "-ffp-contract=off", f"-I{_HERE}", *arguments]
-    try:
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise EnvironmentFault("emulating CUDA needs g++: install it with the system's package manager") from None
-    if ended.returncode:
-        raise BuildError(f"g++ refused the emulated kernel: {ended.stderr.strip()[:1500]}")
+    compile_cpp(["-std=c++20", "-O1", "-w", "-ffp-contract=off", f"-I{_HERE}", *arguments], "emulating CUDA")
