@@ -1,4 +1,4 @@
-"""`flextune records export|import`: records as JSON Lines, Kernel Tuner caches or T4 files, to share or to keep."""
+"""`flextune records`: export and import as JSON Lines, Kernel Tuner caches or T4 files; the rest is in `sharing.py`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flextune.cli import sharing
 from flextune.cli.arguments import DatabasePath, Json
 from flextune.cli.output import JsonValue, print_json
 from flextune.errors import UsageError
@@ -15,7 +16,9 @@ from flextune.errors import UsageError
 if TYPE_CHECKING:
     from flextune.database.database import Database
 
-app = typer.Typer(help="Export records to a file, or import them.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Records to and from files, other databases, and sets to share.", no_args_is_help=True, rich_markup_mode=None
+)
 
 _JSONL = "jsonl"
 _File = Annotated[Path, typer.Argument(help="The file; the formats of other tuners may end in .json or .json.gz.")]
@@ -83,6 +86,11 @@ def import_records(file: _File, format: _Format = _JSONL, db: DatabasePath = Non
     else:
         counted = f"{report.duplicates} known, {len(report.damaged)} damaged"
         print(f"{report.imported} records and {report.decisions} decisions added to {path}, {counted}")
+
+
+app.command("sync")(sharing.sync_records)
+app.command("publish")(sharing.publish_records)
+app.command("fetch")(sharing.fetch_records)
 
 
 def _need_format(name: str) -> None:

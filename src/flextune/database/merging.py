@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TypeAlias
 
+from flextune.database.address import DatabaseAddress
 from flextune.database.database import Database
 from flextune.errors import UsageError
 from flextune.trial.decision import Decision
@@ -26,14 +28,18 @@ class Added:
     decisions: int
 
 
+def check_two(first: DatabaseAddress, second: DatabaseAddress) -> None:
+    """UsageError for two names of one database."""
+    files = not first.is_server and not second.is_server and first.exists and second.exists
+    if first == second or (files and Path(first).samefile(second)):
+        raise UsageError(f"{first} and {second} are the same database: name two")
+
+
 def merge(first: Database, second: Database) -> tuple[Added, Added]:
     """Each gets what only the other has; returns what the first got and what the second got.
 
     What arrives stands after what was there. Doing it again, also after it was interrupted, adds nothing twice.
-    UsageError for two names of one database.
     """
-    if first.name == second.name:
-        raise UsageError(f"{first.name} and {second.name} are the same database: name two")
     records = (first.records(), second.records())
     decisions = (first.decisions(Decision), second.decisions(Decision))
     return (
