@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flextune.cli.arguments import DatabasePath, Json
-from flextune.cli.output import print_json
+from flextune.cli.output import JsonValue, print_json
 
 if TYPE_CHECKING:
     from flextune.database.record_set import RecordSet
@@ -36,7 +36,7 @@ def sync_records(first: _Database, second: _Database, as_json: Json = False) -> 
     ):
         got = merge(left, right)
     if as_json:
-        told = [
+        told: list[JsonValue] = [
             {"db": name, "records": each.records, "decisions": each.decisions}
             for name, each in zip((one, other), got, strict=True)
         ]

@@ -20,8 +20,8 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 from flextune.database.database import Database
 from flextune.database.jsonl import parsed_line
@@ -71,9 +71,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """Several lines, for people to read."""
-        facts = {key: _named(each, TargetFacts) for key, each in self.targets.items()}
-        values = {"format": _FORMAT, **_named(self, Manifest), "targets": facts}
-        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps({"format": _FORMAT, **asdict(self)}, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
@@ -117,7 +115,8 @@ def publish(
     records, decisions = database.records(target_key=target_key), database.decisions(Decision, target_key)
     if not records:
         raise UsageError(f"{database.name} holds no records" + (f" of target {target_key}" if target_key else ""))
-    text = "".join(each.to_json() + "\n" for each in (*records, *decisions)).encode()
+    lines = [*(each.to_json() for each in records), *(each.to_json() for each in decisions)]
+    text = "".join(line + "\n" for line in lines).encode()
     manifest = Manifest(name, licence, len(records), len(decisions), len(text), _facts(records))
     files = {_RECORDS: gzip.compress(text, mtime=0), _MANIFEST: manifest.to_json().encode()}
     sums = "".join(f"{_digest(content)}  {file}\n" for file, content in files.items()).encode()
@@ -228,11 +227,7 @@ def _facts_of(records: Sequence[TuningRecord]) -> TargetFacts:
     )
 
 
-def _named(value: object, kind: type) -> dict[str, object]:
-    return {name: getattr(value, name) for name in kind.__slots__}
-
-
-def _tuples(values: Mapping[str, object]) -> dict[str, object]:
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(each) if isinstance(each, list) else each for name, each in values.items()}
 
 
