@@ -25,7 +25,8 @@ def test_cases_are_written_with_unit_and_origin(monkeypatch, tmp_path, capsys):
     code, found = run(monkeypatch, tmp_path, lambda: [case(), case(cost=27.5)])
     assert code == 0
     assert found["cases"][0] == {
-        "platform": "null:any",
+        "platform": "null",
+        "target": "null:any",
         "case": "gemm",
         "correct": True,
         "cost": 110.0,
