@@ -14,7 +14,6 @@ _PRODUCTS = {"float32": 4, "float16": 8, "int8": 16}
 
 DEVICES = (
     Device(
-        "arm",
         "arm:rk3588",
         (
             "gemm:m=128,n=128,k=128,dtype=float32",
@@ -28,7 +27,6 @@ DEVICES = (
         _PRODUCTS,
     ),
     Device(
-        "arm",
         "arm:graviton2",
         (
             "gemm:m=96,n=160,k=128,dtype=float32",

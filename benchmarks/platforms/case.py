@@ -15,9 +15,9 @@ class PlatformCase:
     """What one program costs on one device. All three numbers are of the same unit and origin."""
 
     platform: str
-    """The family of devices: `arm`."""
+    """The device: the text of a target, or the family alone."""
     case: str
-    """The device where the family has several, the program, and after a colon and a space what of it is counted."""
+    """The program, and after a colon and a space what of it is counted, where that is not the whole cost."""
     correct: bool
     """Whether the outputs were those of a reference that shares no code with what made them."""
     cost: float

@@ -31,8 +31,6 @@ VECTOR = "vector"
 class Device:
     """One device, and what is compared on it."""
 
-    platform: str
-    """What the family is called."""
     target: str
     """The target's text."""
     workloads: Sequence[str]
@@ -64,13 +62,12 @@ def _of_device(device: Device, trials: int) -> Iterator[PlatformCase]:
 def _rows(
     device: Device, workload: Workload, tuned: Mapping[str, float], default: Mapping[str, float], correct: bool
 ) -> Iterator[PlatformCase]:
-    scale, name = scale_of(Target.parse(device.target)), f"{device.target} {workload}"
-    ideal = least_instructions(workload, device)
+    scale, ideal = scale_of(Target.parse(device.target)), least_instructions(workload, device)
     for what, cost, usual in (
         ("all instructions", sum(tuned.values()), sum(default.values())),
         ("vector instructions", tuned[VECTOR], default[VECTOR]),
     ):
-        yield PlatformCase(device.platform, f"{name}: {what}", correct, cost, scale.unit, scale.origin, ideal, usual)
+        yield PlatformCase(device.target, f"{workload}: {what}", correct, cost, scale.unit, scale.origin, ideal, usual)
 
 
 def least_instructions(workload: Workload, device: Device) -> float:

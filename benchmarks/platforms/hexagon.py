@@ -11,7 +11,6 @@ from benchmarks.platforms.emulated import cases as emulated
 TRIALS = 16
 DEVICES = (
     Device(
-        "hexagon",
         "hexagon:v68",
         (
             "gemm:m=128,n=128,k=128,dtype=uint8,weights=constant",

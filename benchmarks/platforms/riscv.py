@@ -11,7 +11,6 @@ from benchmarks.platforms.emulated import cases as emulated
 TRIALS = 16
 DEVICES = (
     Device(
-        "riscv",
         "riscv:spacemit-k1",
         (
             "gemm:m=96,n=96,k=128,dtype=float32",
