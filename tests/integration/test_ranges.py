@@ -54,7 +54,7 @@ def test_a_model_is_tuned_over_ranges_and_compiled_by_its_records(tmp_path: Path
     origins = {task["origin"] for task in json.loads(compiled.stdout)["tasks"]}
     assert ("tuned" in origins) == (facts["shipped"] == "tuned"), "what is recorded is what is compiled"
     shown = runner.invoke(app, ["show", "--db", db])
-    assert "over batch=1..2, seq=1..24" in shown.stdout
+    assert "over size0=1..48 (that is batch*seq)" in shown.stdout
     listed = json.loads(runner.invoke(app, ["show", "--db", db, "--json"]).stdout)["ranges"]
     assert {each["key"] for each in listed} == {each["key"] for each in facts["groups"]}
     executable, session = flextune.load(library), onnxruntime_session(str(model), 1)

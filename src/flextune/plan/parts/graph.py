@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import onnx
 from onnx import numpy_helper
@@ -50,6 +50,12 @@ class PartedGraph:
     """Of a model with ranges of sizes, or with some that values decide, what is known of them."""
     arithmetic: tuple[onnx.NodeProto, ...] = ()
     """Nodes that compute nothing but sizes, in order: each part that reads such has them as its own."""
+    _size_writers: Mapping[str, int] = field(init=False, repr=False)
+    """By the names of what these write, their places among them."""
+
+    def __post_init__(self) -> None:
+        writers = {name: place for place, node in enumerate(self.arithmetic) for name in node.output if name}
+        object.__setattr__(self, "_size_writers", writers)
 
     def spec(self, name: str) -> ValueSpec:
         """What is known of a value; one of which nothing is known has the type `unknown()`."""
@@ -69,13 +75,14 @@ class PartedGraph:
 
     def _arithmetic_for(self, nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
         """The nodes that compute the sizes which nodes read, in order."""
-        needed = {name for node in nodes for name in names_read(node)}
-        found: list[onnx.NodeProto] = []
-        for node in reversed(self.arithmetic):
-            if needed.intersection(node.output):
-                found.append(node)
-                needed.update(names_read(node))
-        return found[::-1]
+        waiting = [name for node in nodes for name in names_read(node)]
+        places: set[int] = set()
+        while waiting:
+            place = self._size_writers.get(waiting.pop())
+            if place is not None and place not in places:
+                places.add(place)
+                waiting += names_read(self.arithmetic[place])
+        return [self.arithmetic[place] for place in sorted(places)]
 
     @property
     def reads(self) -> list[set[int]]:
