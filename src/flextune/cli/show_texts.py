@@ -37,8 +37,8 @@ def in_short(path: str, models: Sequence[Model], tasks: Sequence[TaskOverview]) 
     targets = sorted({task.first.target_key for task in tasks})
     latest = max((task.latest for task in tasks), default="")
     trials = sum(task.candidates for task in tasks)
-    of = "1 workload" if len(tasks) == 1 else f"{len(tasks)} workloads"
-    lines = [f"{path}: {trials} trials of {of}" + (f", the last at {moment(latest)}" if latest else "")]
+    counts = f"{_counted(trials, 'trial')} of {_counted(len(tasks), 'workload')}"
+    lines = [f"{path}: {counts}" + (f", the last at {moment(latest)}" if latest else "")]
     lines += [f"on {printable(target)}" for target in targets[:4]]
     if models:
         headers = ("model", "before", "best", "faster", "ships", "trials", "failed", "last", "how sure")
@@ -46,6 +46,10 @@ def in_short(path: str, models: Sequence[Model], tasks: Sequence[TaskOverview]) 
     if tasks:
         lines += ["", tasks_table(tasks)]
     return [*lines, "", "`flextune show NAME` says more of one, by its name or its key; `flextune report` makes a page"]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count} {what}s"
 
 
 def tasks_table(tasks: Sequence[TaskOverview], indent: str = "") -> str:
