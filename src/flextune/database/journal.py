@@ -104,7 +104,8 @@ class Journal:
             return
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield _read(descriptor) if path.exists() and path.samefile(f"/proc/self/fd/{descriptor}") else None
+            is_there = path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor))
+            yield _read(descriptor) if is_there else None
         except BlockingIOError:
             yield None
         finally:
