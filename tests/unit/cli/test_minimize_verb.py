@@ -53,7 +53,7 @@ def test_a_command(run, spec):
 def test_its_records_are_shown_and_exchanged(run, spec):
     run("minimize", "spec.json", "--strategy", "random", "--trials", "6")
     title, _, shown = run("show")[1].partition("\n")
-    assert "6 trials of 1 workloads" in title
+    assert "6 trials of 1 workload," in title
     assert shown.splitlines()[3].startswith("app ")
     best = json.loads(run("show", "--json")[1])["workloads"][0]["best"]
     assert set(best["values"]) == {"x", "do"}
