@@ -129,14 +129,23 @@ def compress(case: Draw) -> None:
     case.apply("Compress", case.operand(condition), **more)
 
 
+_NON_ZERO_TYPES = ("bool", "uint8", "int32", "int64", "float32")
+_UNIQUE_TYPES = ("int8", "int64", "float32", "float64")
+"""Of ONNX Runtime. ONNX's evaluator gives [0, n] for scalars, and sorts where `sorted` is 0."""
+
+
 def non_zero(case: Draw) -> None:
-    case.node("NonZero", case.input(case.rng.integers(0, 2, case.shape).astype(case.dtype)))
+    shape = case.shape if case.dtype in _NON_ZERO_TYPES else case.shape or (1,)
+    case.node("NonZero", case.input(case.rng.integers(0, 2, shape).astype(case.dtype)))
 
 
 def unique(case: Draw) -> None:
     more = {"axis": case.axis()} if case.chance() else {}
+    if 0 in case.shape:
+        more = {}  # ONNX Runtime ends the process
     values = case.input(case.rng.integers(0, 3, case.shape).astype(case.dtype))
-    case.node("Unique", values, outputs=1 + case.below(4), sorted=case.below(2), **more)
+    outputs, is_sorted = 1 + case.below(4), case.below(2)
+    case.node("Unique", values, outputs=outputs, sorted=is_sorted if case.dtype in _UNIQUE_TYPES else 1, **more)
 
 
 def non_max_suppression(case: Draw) -> None:
