@@ -13,9 +13,9 @@ from flextune.report.html import Html, element
 from flextune.report.page import PageContent, page_content
 from flextune.watch.follower import Follower, now
 
-LEAST_PAUSE_SECS = 0.3
-_SHARE = 0.1
-"""Of a core that following may take: what it takes is missing where kernels are timed."""
+_LEAST_REST_SECS, _MOST_REST_SECS = 0.3, 1.0
+_SHARE = 0.25
+"""Of the time that making states may take, unless the longest rest is over: it is missing where kernels are timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,8 @@ class States:
             if began >= self._rest_until or about not in self._states:
                 self._states[about] = self._made(about)
                 ended = self._clock()
-                self._rest_until = ended + max(LEAST_PAUSE_SECS, (ended - began) * (1 / _SHARE - 1))
+                rest = (ended - began) * (1 / _SHARE - 1)
+                self._rest_until = ended + min(_MOST_REST_SECS, max(_LEAST_REST_SECS, rest))
             return self._states[about]
 
     def lately(self) -> str:

@@ -96,14 +96,16 @@ def test_what_goes_on_is_said(tmp_path: Path) -> None:
 
 
 def test_a_state_is_made_once_and_followed_with_rests(tmp_path: Path) -> None:
-    """Making a state takes 0.1 s by this clock: nine times as long nothing is read."""
+    """Making the first state takes 0.2 s: three times as long nothing is read. The second takes 60: then it is 1 s."""
     with open_database(tmp_path / "r.db") as database:
         database.commit(example_record(1))
-        moments = iter((0.0, 0.1, 0.9, 1.1, 1.2, 3.0, 3.1))
+        moments = iter((0.0, 0.2, 0.7, 0.9, 60.9, 61.8, 62.0, 62.1))
         states = States(Follower(str(tmp_path / "r.db")), lambda: next(moments))
         first = states.latest(None)
         database.commit(example_record(2))
         assert states.latest(None) is first
         second = states.latest(None)
         assert second.version > first.version
+        database.commit(example_record(3))
         assert states.latest(None) is second
+        assert states.latest(None).version > second.version
