@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.gpu.members import check
-from flextune.platforms.cuda.emulation.emulator import compiler_fault
+from benchmarks.gpu.members import check, emulated
+from flextune.platforms.cuda.emulation.emulator import compiler_fault, sanitizer_fault
 from flextune.platforms.cuda.nvrtc import nvrtc_version
 from flextune.platforms.cuda.platform import CudaPlatform
 from flextune.platforms.cuda.source import cuda_source
@@ -21,6 +21,12 @@ PLATFORM = CudaPlatform()
 @pytest.fixture(scope="module")
 def compiler():
     if fault := compiler_fault():
+        pytest.skip(fault)
+
+
+@pytest.fixture(scope="module")
+def sanitizer():
+    if fault := sanitizer_fault():
         pytest.skip(fault)
 
 
@@ -88,3 +94,23 @@ def test_every_instruction_computes_the_product(text):
 def source_of(candidate):
     program = apply_trace(candidate.workload, candidate.trace, candidate.assignment, candidate.target)
     return cuda_source(program.module, candidate.target)
+
+
+@pytest.mark.usefixtures("sanitizer")
+def test_copies_under_way_are_waited_for():
+    workload = parse_workload("gemm:m=33,n=40,k=80,dtype=float16_float32")
+    space = PLATFORM.search_space(workload, A100)
+    drawn = space.solutions.sample(np.random.default_rng(2), 600)
+    [chosen, *_] = [each for each in drawn if each["stages"] == 3 and each["threads"] == 64]
+    candidate = Candidate(workload, A100, space.trace, chosen)
+    source, plan = source_of(candidate)
+    inputs = workload.random_inputs(0)
+    assert plan.dynamic_shared == max(3 * chosen["step_bytes"], chosen["sums_shared_bytes"])
+    assert emulated(workload, source, plan, inputs, with_races=True) == ("", 0)
+    if nvrtc_version():
+        assert PLATFORM.build([candidate])[0].report.spills == 0
+    for number in range(1, 3):
+        wait, shorter = (f"flextune::wait_for_copies<{each}>()" for each in (number, number + 1))
+        assert wait in source
+        wrong, races = emulated(workload, source.replace(wait, shorter), plan, inputs, with_races=True)
+        assert wrong or races

@@ -1,4 +1,7 @@
-"""Fragments of tensor cores in CUDA source: TVM writes those of wmma, which stay or become those of `mma.sync`."""
+"""Fragments of tensor cores in CUDA source: TVM writes those of wmma, which stay or become those of `mma.sync`.
+
+So are asynchronous copies: TVM's own for what lies past the end are not asynchronous where they write zeros.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,27 @@ _WMMA_CALLS = {
     "nvcuda::wmma::mma_sync(": "flextune::multiply(",
     ", nvcuda::wmma::mem_row_major": "",
 }
+
+
+_COPY = re.compile(r"ptx_cp_async_legacy_(?:pred_)?c[ag]_(\d+)_(\d+)_(\d+)\(")
+_DECLARED = re.compile(
+    r"\n__forceinline__ __device__ void (?:ptx_cp_async_legacy|tvm_builtin_ptx_cp_async)\w*\([^)]*\) \{\n.*?\n\}\n",
+    re.DOTALL,
+)
+_COMMIT = re.compile(r"tvm_builtin_ptx_cp_async_commit_group\w*\(\)")
+_WAIT = re.compile(r"tvm_builtin_ptx_cp_async_wait_group\w*_(\d+)\(\)")
+
+
+def without_copies(head: str) -> str:
+    """TVM's declarations without those of asynchronous copies, some of which NVRTC refuses."""
+    return _DECLARED.sub("\n", head)
+
+
+def with_copies(body: str) -> tuple[str, str]:
+    """Kernels with our asynchronous copies in place of TVM's; and what declares them."""
+    body, count = _COPY.subn(r"flextune::copy_async<\1, \2, \3>(", body)
+    body = _WAIT.sub(r"flextune::wait_for_copies<\1>()", _COMMIT.sub("flextune::commit_copies()", body))
+    return body, _text("copies") if count or "flextune::wait_for_copies<" in body else ""
 
 
 def with_fragments(body: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from flextune.errors import BuildError
-from flextune.platforms.cuda.fragments import with_fragments
+from flextune.platforms.cuda.fragments import with_copies, with_fragments, without_copies
 from flextune.platforms.gpu.launch_plan import LaunchPlan, device_source
 from flextune.platforms.gpu.tensor_instruction import with_typed_fragments
 from flextune.target.target import Target
@@ -34,7 +34,7 @@ _EXTREME = re.compile(r"(?<![\w])(max|min)\(")
 
 _RTC_PART = re.compile(r"#ifdef __CUDACC_RTC__\n.*?#else\n(.*?)#endif\n", re.DOTALL)
 
-_OPTIONS = {"tirx.disable_cse_tir": True, "tirx.disable_storage_rewrite": True}
+_OPTIONS = {"tirx.disable_cse_tir": True, "tirx.disable_storage_rewrite": True, "tirx.use_async_copy": True}
 """Common subexpressions are left to the compiler: TVM's elimination hides lanes from other passes."""
 
 
@@ -57,7 +57,9 @@ def with_own_prelude(source: str) -> str:
         raise BuildError("TVM's prelude of CUDA source is not the one of TVM 0.27")
     head, kernels, body = replaced.partition('extern "C" __global__')
     head = head.replace("#include <math_constants.h>\n", "")  # its names are defined by the prelude
-    body, fragments = with_fragments(_EXTREME.sub(r"flextune_\1(", body))
+    head = without_copies(head)
+    body, copies = with_copies(_EXTREME.sub(r"flextune_\1(", body))
+    body, fragments = with_fragments(body)
     if "wmma" not in fragments:
         head = head.replace("#include <mma.h>\n", "")  # takes NVRTC longer than the kernel
-    return PRELUDE + HEAD_BEGINS + head + HEAD_ENDS + fragments + kernels + body
+    return PRELUDE + HEAD_BEGINS + head + HEAD_ENDS + copies + fragments + kernels + body

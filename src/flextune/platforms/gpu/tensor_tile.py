@@ -37,6 +37,8 @@ class TensorTile(ContractionStep):
     right_vector: int | str = 1
     left_pad: int | str = 0
     right_pad: int | str = 0
+    stages: int | str = 1
+    """How many steps' operands are in shared memory at once: with several, copies of later ones are under way."""
 
     def apply(self, program: Program) -> None:
         _TensorSchedule(self, program).apply()
@@ -88,6 +90,8 @@ class _TensorSchedule:
         for each in fragments:  # last: a tensorized block is not moved any more
             self._tensorize(*each)
         initial = schedule.decompose_reduction(tile, steps)
+        if numbers["stages"] > 1 and self.program.target is not None:
+            self._pipeline(steps)
         self._tensorize(stored, (m, n), "store")
         self._named(schedule.get_loops(schedule.get_child_blocks(initial)[0])[-2], "fill")
         self._named(schedule.get_loops(form.product)[-3], "multiply")
@@ -113,6 +117,13 @@ class _TensorSchedule:
         schedule.bind(warp_m, "threadIdx.z")
         schedule.bind(warp_n, "threadIdx.y")
         return tile, (grid, warp_n, steps, inner)
+
+    def _pipeline(self, steps: LoopHandle) -> None:
+        """Both operands of a step are copied, asynchronously, while `stages - 1` steps before it are computed."""
+        schedule, copies, computed = self.schedule, [0, 0], self.numbers["stages"] - 1
+        schedule.annotate(steps, "software_pipeline_stage", [*copies, computed])
+        schedule.annotate(steps, "software_pipeline_order", [0, 1, 2])
+        schedule.annotate(steps, "software_pipeline_async_stages", [0])
 
     def _tensorize(self, block: BlockHandle, tile: tuple[int, int], role: str) -> None:
         schedule = self.schedule

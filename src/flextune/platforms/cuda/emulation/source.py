@@ -138,8 +138,8 @@ def _assembly_call(body: str) -> str:
     outputs, inputs = ([each for each in _split(part, ",") if each] for part in (*sections, "", "")[:2])
     values = [re.sub(r'^"[^"]*"\s*', "", operand) for operand in (*outputs, *inputs)]
     code = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', template)).replace("\\n", " ").strip().strip("{} ")
-    if wait := re.match(r"cp\.async\.wait_group (\d+)", code):
-        return f"emu::wait_group({wait[1]})"
+    if code.startswith("cp.async.wait_group %0"):
+        return f"emu::wait_group({values[0]})"
     if code.startswith("cp.async.wait_all"):
         return "(emu::commit_group(), emu::wait_group(0))"
     if code.startswith("cp.async.commit_group"):

@@ -22,6 +22,7 @@ _OTHER_REGISTERS = 48
 """Addresses, copies in flight and the fragments of operands, beside the sums."""
 
 _EXTENTS = (8, 16, 32, 64, 128, 256)
+_LEAST_COPY = 4
 _WMMA_ALIGNMENT = 32
 """Bytes at whose multiples wmma's tiles begin."""
 
@@ -60,11 +61,13 @@ class _TensorTileRule(ContractionRule):
             "column_tiles": self.variable("column_tiles", 1, 2, 4, 8),
             "depth": self.variable("depth", *tile_extents(self.steps, (least, 2 * least, 4 * least, 8 * least))),
             **self.copy_variables(),
+            "stages": self.variable("stages", *self._stages()),
         }
         self._require_depth(names)
         self._require_threads(names)
         rows, columns = self._require_extents(names)
         self._require_shared(names, rows, columns)
+        self._require_stages(names)
         self._estimate(names, rows, columns)
         self.add(TensorTile, names)
 
@@ -134,15 +137,40 @@ class _TensorTileRule(ContractionRule):
         left = self.tile_bytes("left", rows, names)
         right = self.tile_bytes("right", columns, names)
         operands, sums = self.derived("operands_shared_bytes"), self.derived("sums_shared_bytes")
-        fits = f"of a block's {self.limits.shared_bytes} bytes"
+        step, fits = self.derived("step_bytes"), f"of a block's {self.limits.shared_bytes} bytes"
         self.draft.require(
-            Sum(operands, (left, right), name=self.label("operands_shared_bytes_sum"), rule=RULE),
+            Sum(step, (left, right), name=self.label("step_shared_bytes_sum"), rule=RULE),
+            Prod(operands, (step, names["stages"]), name=self.label("operands_shared_bytes_count"), rule=RULE),
             Le(operands, self.limits.shared_bytes, name=self.label("shared_limit"), rule=RULE,
-               reason=f"both tiles with their padding are no more than {fits}"),
+               reason=f"both tiles of all stages with their padding are no more than {fits}"),
             Prod(sums, (rows, columns, self.kind.sum_bytes), name=self.label("sums_shared_bytes_count"), rule=RULE),
             Le(sums, self.limits.shared_bytes, name=self.label("sums_shared_limit"), rule=RULE,
                reason=f"the sums of a tile on their way to memory are no more than {fits}"),
         )  # fmt: skip
+
+    def _stages(self) -> tuple[int, ...]:
+        """Several where copies can be asynchronous at all."""
+        return (1, 2, 3, 4) if self.draft.target.has("cp_async") and self.steps > 1 else (1,)
+
+    def _require_stages(self, names: dict[str, str]) -> None:
+        """Asynchronous copies are of 4 bytes or more, and there are steps to be ahead of."""
+        ahead, products = self.derived("stages_ahead"), self.derived("products_ahead")
+        least = self.derived("least_copy")
+        self.draft.require(
+            Select(ahead, names["stages"], (0, 0, 1, 2, 3), name=self.label("stages_ahead_of"), rule=RULE),
+            Prod(products, (ahead, names["depth"]), name=self.label("products_ahead_count"), rule=RULE),
+            Le(products, self.steps - 1, name=self.label("stages_limit"), rule=RULE,
+               reason=f"the {self.steps} products of an element are of more steps than are copied ahead"),
+            Select(least, names["stages"], (0, 0, *[_LEAST_COPY] * 3), name=self.label("least_copy_of"), rule=RULE),
+        )  # fmt: skip
+        for side in ("left", "right"):
+            copied = self.derived(f"{side}_copy_bytes")
+            self.draft.require(
+                Prod(copied, (names[f"{side}_vector"], self.bytes[side]), name=self.label(f"{side}_copy_bytes_count"),
+                     rule=RULE),
+                Le(least, copied, name=self.label(f"{side}_copies_asynchronous"), rule=RULE,
+                   reason=f"asynchronous copies are of {_LEAST_COPY} bytes or more"),
+            )  # fmt: skip
 
     def _estimate(self, names: dict[str, str], rows: str, columns: str) -> None:
         """Reuse of what is copied, and enough blocks to fill the processors."""
@@ -155,6 +183,7 @@ class _TensorTileRule(ContractionRule):
             useful = extents[0] * extents[1] / (blocks * r * c)
             wide = columns_of[names["left_vector"]] * columns_of[names["right_vector"]]
             padded = (columns_of[names["left_pad"]] > 0) + (columns_of[names["right_pad"]] > 0) + 1.0
-            return np.asarray(useful * filled * (r * c / (r + c)) ** 0.7 * wide**0.2 * padded**0.3)
+            ahead = np.minimum(columns_of[names["stages"]], 3)
+            return np.asarray(useful * filled * (r * c / (r + c)) ** 0.7 * wide**0.2 * padded**0.3 * ahead**0.3)
 
         self.draft.estimates.append(estimate)
