@@ -15,19 +15,9 @@ template <int K, typename T, typename Layout> struct fragment<matrix_b, 16, 8, K
 template <int K, typename T> struct fragment<accumulator, 16, 8, K, T> { T x[4]; };
 $half
 
-// A place in shared memory whose rows have permuted chunks of 16 bytes: threads of a warp that read a column of chunks
-// meet different banks. What the stores did (see platforms/gpu/swizzle.py): chunk ^= row / rows of 128 bytes % chunks.
-template <typename T> struct Swizzled { const T* base; int offset; };
-template <typename T> __device__ __forceinline__ Swizzled<T> swizzled(const T* base, int offset) { return {base, offset}; }
 template <typename T> __device__ __forceinline__ const T* at(const T* p, unsigned stride, int row, int column) {
   return p + row * stride + column;
 }
-template <typename T> __device__ __forceinline__ const T* at(Swizzled<T> p, unsigned stride, int row, int column) {
-  const unsigned chunk = 16 / sizeof(T), chunks = stride / chunk < 8 ? stride / chunk : 8, rows = 8 / chunks;
-  const unsigned whole = p.offset + column, r = row + whole / stride, c = whole % stride;
-  return p.base + r * stride + (c ^ (r / rows % chunks * chunk));
-}
-
 __device__ __forceinline__ unsigned bits_of(const float* p) { return __float_as_uint(*p) & 0xffffe000u; }
 __device__ __forceinline__ unsigned bits_of(const signed char* p) { return static_cast<unsigned char>(*p); }
 __device__ __forceinline__ unsigned bits_of(const unsigned char* p) { return *p; }

@@ -41,8 +41,6 @@ class TensorInstruction:
     right_columns_inside: bool
     left: int
     """Which operand of the product, as it is written, holds the rows."""
-    swizzled: bool = False
-    """Whether chunks of the tiles' rows in shared memory are permuted."""
 
     @property
     def sums(self) -> str:
@@ -84,8 +82,7 @@ def _defined(instruction: TensorInstruction, role: str) -> str:
     lies = "".join(str(int(each)) for each in (instruction.left_rows_inside, instruction.right_columns_inside))
     shape = ".".join(map(str, instruction.shape))
     types = "-".join((instruction.type_name, *instruction.operands))
-    place = f"{lies}{instruction.left}{'s' if instruction.swizzled else ''}"
-    name = f"flextune.tensor.{role}.{types}.{shape}.{place}"
+    name = f"flextune.tensor.{role}.{types}.{shape}.{lies}{instruction.left}"
     TensorIntrin.register(name, *makers[role](instruction))
     return name
 
@@ -215,18 +212,11 @@ def _load(
 
     def code(source: Buffer, destination: Buffer) -> None:
         index = _fragment(destination, shape)
-        at = _swizzled_place(source) if of.swizzled else _pointer(source, "r")
+        at = _pointer(source, "r")
         T.evaluate(T.tvm_load_matrix_sync(destination.data, m, n, k, index, at, source.strides[0], layout))
 
     reads = (memory,)
     return _function(reads, fragment, _copied, strided=False), _function(reads, fragment, code, strided=True)
-
-
-def _swizzled_place(source: Buffer) -> Expression:
-    """Where the tile starts, as the start of the array and a distance from it: rows are told by the distance."""
-    reach = source.elem_offset + source.strides[0] * source.shape[0]
-    whole = T.tvm_access_ptr(T.type_annotation(source.dtype), source.data, 0, reach, 1)
-    return tirx.call_extern("handle", "flextune::swizzled", whole, source.elem_offset)
 
 
 def _store(of: TensorInstruction) -> tuple[PrimFunc, PrimFunc]:
