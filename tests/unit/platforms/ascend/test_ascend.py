@@ -162,6 +162,19 @@ def test_a_file_that_is_no_kernel_is_refused() -> None:
         AscendKernel(form_of(parse_workload(SOFTMAX)), TARGET, b"no library")
 
 
+def test_what_comes_after_a_wait_of_the_scalar_unit_begins_after_it() -> None:
+    """Rows that are asked for when the sums of those before are known cannot come meanwhile, with two slots neither."""
+    form = form_of(parse_workload(SOFTMAX))
+    source = emulated_source(form, Assignment.parse("at_once=1,depth=2"))
+    late = source.replace("coming <= group + (DEPTH - 1) * GetBlockNum()", "coming <= group")
+    cycles = []
+    for text in (source, late):
+        kernel = AscendKernel(form, Target.parse("ascend:vector_cores=1"), compiled(text))
+        assert not output_fault(kernel, parse_workload(SOFTMAX), 0)
+        cycles.append(kernel.time(1, 1)[0])
+    assert cycles[1] - cycles[0] > 10 * 30  # of 19 copies that start 30 cycles before their bytes come
+
+
 def test_cores_share_what_memory_moves() -> None:
     text, assignment = "softmax:rows=48,cols=512", "at_once=1,depth=2"
     form = form_of(parse_workload(text))

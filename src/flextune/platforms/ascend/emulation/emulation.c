@@ -76,6 +76,8 @@ API int64_t ascend_blocks(void) { return run.blocks; }
 static void issue(int pipe, const char *operation, double cycles) {
   run.operation = operation;
   run.known[pipe].done[pipe] = ++run.issued[pipe];
+  if (run.known[pipe].cycle < run.known[SCALAR].cycle) /* it hands out all instructions, in order */
+    run.known[pipe].cycle = run.known[SCALAR].cycle;
   run.known[pipe].cycle += cycles;
   run.report->busy[pipe] += cycles;
 }

@@ -10,6 +10,11 @@ using namespace AscendC;
 constexpr uint32_t GROUPS = (ROWS + AT_ONCE - 1) / AT_ONCE, ROW_BYTES = PITCH * sizeof(float);
 constexpr uint32_t WORK_BYTES = (COLUMNS + 63) / 64 * 32;
 
+// Rows of a group: the last one may have fewer.
+__aicore__ inline uint32_t Count(uint32_t group) {
+  return ROWS - group * AT_ONCE < AT_ONCE ? ROWS - group * AT_ONCE : AT_ONCE;
+}
+
 extern "C" __global__ __vector__ void flextune_rows(GM_ADDR x, GM_ADDR gamma, GM_ADDR beta, GM_ADDR out) {
   TPipe pipe;
   TQue<TPosition::VECIN, DEPTH> arriving;
@@ -38,11 +43,16 @@ extern "C" __global__ __vector__ void flextune_rows(GM_ADDR x, GM_ADDR gamma, GM
     DataCopyPad(scale, gammaGM, DataCopyExtParams{1, row, 0, 0, 0}, zeros);
     DataCopyPad(shift, betaGM, DataCopyExtParams{1, row, 0, 0, 0}, zeros);
   }
-  for (uint32_t group = GetBlockIdx(); group < GROUPS; group += GetBlockNum()) {
-    const uint32_t first = group * AT_ONCE, count = ROWS - first < AT_ONCE ? ROWS - first : AT_ONCE;
-    LocalTensor<float> incoming = arriving.AllocTensor<float>();
-    DataCopyPad(incoming, xGM[uint64_t(first) * COLUMNS], DataCopyExtParams{uint16_t(count), row, 0, 0, 0}, zeros);
-    arriving.EnQue(incoming);
+  uint32_t coming = GetBlockIdx();
+  for (uint32_t group = coming; group < GROUPS; group += GetBlockNum()) {
+    // The scalar unit waits for sums below, so the rows after these must be on their way before.
+    for (; coming < GROUPS && coming <= group + (DEPTH - 1) * GetBlockNum(); coming += GetBlockNum()) {
+      LocalTensor<float> incoming = arriving.AllocTensor<float>();
+      const DataCopyExtParams rows{uint16_t(Count(coming)), row, 0, 0, 0};
+      DataCopyPad(incoming, xGM[uint64_t(coming) * AT_ONCE * COLUMNS], rows, zeros);
+      arriving.EnQue(incoming);
+    }
+    const uint32_t count = Count(group);
     LocalTensor<float> in = arriving.DeQue<float>(), result = leaving.AllocTensor<float>();
     for (uint32_t each = 0; each < count; ++each) {
       LocalTensor<float> v = in[each * PITCH], y = result[each * PITCH];
@@ -80,7 +90,7 @@ extern "C" __global__ __vector__ void flextune_rows(GM_ADDR x, GM_ADDR gamma, GM
     arriving.FreeTensor(in);
     leaving.EnQue(result);
     LocalTensor<float> outgoing = leaving.DeQue<float>();
-    DataCopyPad(outGM[uint64_t(first) * COLUMNS], outgoing, DataCopyExtParams{uint16_t(count), row, 0, 0, 0});
+    DataCopyPad(outGM[uint64_t(group) * AT_ONCE * COLUMNS], outgoing, DataCopyExtParams{uint16_t(count), row, 0, 0, 0});
     leaving.FreeTensor(outgoing);
   }
 }
