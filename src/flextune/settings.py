@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from flextune.errors import EnvironmentFault
+
 
 def cache_folder() -> Path:
     """Where facts about the host are kept: `$FLEXTUNE_CACHE`, else `$XDG_CACHE_HOME/flextune`, `~/.cache/flextune`."""
@@ -12,6 +14,18 @@ def cache_folder() -> Path:
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "flextune"
+
+
+def made_cache_folder(name: str) -> Path:
+    """A folder of this name in the cache folder, made if it is not there. Raises `EnvironmentFault` if it cannot be."""
+    folder = cache_folder() / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"cannot make {folder}: {error.strerror}; set FLEXTUNE_CACHE to a writable folder"
+        ) from error
+    return folder
 
 
 def default_database() -> str:

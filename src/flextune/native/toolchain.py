@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from flextune.errors import BuildError, EnvironmentFault
-from flextune.settings import cache_folder
+from flextune.settings import made_cache_folder
 from flextune.temporary import partial_file
 
 HEADER = "flextune_model.h"
@@ -189,14 +189,7 @@ def _cached(source: str, toolchain: Toolchain, exported: bool = False) -> Path:
 
 
 def _cache_path(source: str, toolchain: Toolchain, ending: str) -> Path:
-    folder = cache_folder() / "native"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EnvironmentFault(
-            f"cannot make {folder}: {error.strerror}; set FLEXTUNE_CACHE to a writable folder"
-        ) from error
-    return folder / f"{Path(source).stem}-{_digest(source, toolchain.command)}{ending}"
+    return made_cache_folder("native") / f"{Path(source).stem}-{_digest(source, toolchain.command)}{ending}"
 
 
 @lru_cache

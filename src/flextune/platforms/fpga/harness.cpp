@@ -66,7 +66,7 @@ int main() {
       results.insert(results.end(), sums, sums + RESULTS);
     }
     if (load_accepted || step_accepted || top.data_valid || top.result_valid) moved = cycle;
-    if (cycle - moved > 200000) return 3;
+    if (cycle - moved > 200000 + uint64_t(head[3])) return 3;
   }
   fwrite(&cycle, sizeof cycle, 1, stdout);
   fwrite(results.data(), sizeof(int32_t), results.size(), stdout);

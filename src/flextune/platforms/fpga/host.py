@@ -10,7 +10,7 @@ from flextune.target.kind import Need
 from flextune.target.peak_loops import PeakLoops
 from flextune.target.target import Target
 
-_INSTALL = "apt-get install verilator g++ make yosys berkeley-abc"
+INSTALL = "apt-get install verilator g++ make yosys berkeley-abc"
 
 
 class FpgaHost:
@@ -29,7 +29,7 @@ class FpgaHost:
     def unmeasurable(self, target: Target) -> str:
         del target
         missing = [need.name for need in self.needs() if not need.found and need.name != "yosys"]
-        return f"{' and '.join(missing)} not installed: {_INSTALL}" if missing else ""
+        return f"{' and '.join(missing)} not installed: {INSTALL}" if missing else ""
 
     def needs(self) -> Sequence[Need]:
         """Yosys only counts cells."""
@@ -39,4 +39,4 @@ class FpgaHost:
             "make": "builds what Verilator makes",
             "yosys": "counts the cells of overlays",
         }
-        return [Need(name, purpose, shutil.which(name) or "", _INSTALL) for name, purpose in purposes.items()]
+        return [Need(name, purpose, shutil.which(name) or "", INSTALL) for name, purpose in purposes.items()]

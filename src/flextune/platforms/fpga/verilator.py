@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -13,9 +12,11 @@ import numpy as np
 
 from flextune.errors import BuildError, EnvironmentFault, FlextuneError
 from flextune.platforms.base import Array
+from flextune.platforms.fpga.host import INSTALL
 from flextune.platforms.fpga.overlay import Overlay
 from flextune.platforms.fpga.schedule import Commands
-from flextune.settings import cache_folder
+from flextune.settings import made_cache_folder
+from flextune.temporary import PrivateFolder
 
 _HERE = Path(__file__).parent
 VERILOG, HARNESS = _HERE / "overlay.v", _HERE / "harness.cpp"
@@ -30,19 +31,18 @@ def find_tool(name: str) -> str:
     """Where a tool is. Raises `EnvironmentFault` with the line that installs it."""
     found = shutil.which(name)
     if found is None:
-        raise EnvironmentFault(f"{name} is not installed: `apt install verilator yosys berkeley-abc g++`")
+        raise EnvironmentFault(f"{name} is not installed: {INSTALL}")
     return found
 
 
 def program_of(overlay: Overlay) -> Path:
     """The simulator of an overlay, built where it is not there yet (seconds). Raises `BuildError` if it cannot be."""
-    tool, folder = find_tool("verilator"), cache_folder() / "fpga"
+    tool, folder = find_tool("verilator"), made_cache_folder("fpga")
     path = folder / f"overlay-{_digest(overlay, tool)}"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as made:
-            _build(tool, overlay, Path(made))
-            (Path(made) / "run").replace(path)
+        with PrivateFolder(folder, kind="fpga") as made:
+            _build(tool, overlay, made.path / "built")
+            (made.path / "built" / "run").replace(path)
     return path
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from flextune.errors import BuildError
 from flextune.platforms.fpga.overlay import Overlay
 from flextune.platforms.fpga.verilator import VERILOG, find_tool
+from flextune.temporary import PrivateFolder
 
 _COUNT = re.compile(r"^\s+(\S+)\s+(\d+)\s*$", re.MULTILINE)
 
@@ -27,8 +26,8 @@ class Cells:
 
 def cells_of(overlay: Overlay) -> Cells:
     """Synthesises (10 seconds and more). Raises `EnvironmentFault` without yosys, `BuildError` where it fails."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "stat.txt"
+    with PrivateFolder(kind="fpga") as folder:
+        report = folder.path / "stat.txt"
         parameters = " ".join(f"-set {name} {value}" for name, value in overlay.parameters.items())
         script = (
             f"read_verilog -sv {VERILOG}; chparam {parameters} overlay; "

@@ -123,6 +123,13 @@ def test_a_slot_that_is_never_free_or_freed_too_early_is_found():
 
 
 @pytest.mark.emulator("fpga")
+def test_memory_that_is_slow_is_no_slot_that_never_comes():
+    cycles, result, expected = product(Schedule(SMALL, 1, 4, 4, 16, 16, 0), latency=250_000)
+    assert np.array_equal(result, expected)
+    assert cycles > 250_000
+
+
+@pytest.mark.emulator("fpga")
 @pytest.mark.parametrize("text", ["gemm:m=20,n=9,k=40,dtype=int8,ta=1,tb=1", "bmm:b=2,m=9,n=20,k=33,dtype=int8"])
 def test_members_on_one_overlay_compute_the_workload(text):
     workload, platform = parse_workload(text), FpgaPlatform()

@@ -12,7 +12,7 @@ from pathlib import Path
 from flextune.errors import EnvironmentFault
 from flextune.native.toolchain import Toolchain, host_plugin, linked_bare, linked_program
 from flextune.platforms.cpu.cross.machine import Machine
-from flextune.settings import cache_folder
+from flextune.settings import cache_folder, made_cache_folder
 from flextune.target.kind import Need
 
 PROGRAM_SOURCES = ("kernel_program.c", "services.c", "pool.c")
@@ -96,14 +96,10 @@ def counting_plugin() -> Path:
 
 def prepare(machine: Machine) -> None:
     """Make what all programs for these processors share: it takes a minute the first time, and no trial's time."""
-    marker = cache_folder() / "zig" / f"{machine.program}-{zig_version()}.made"
+    marker = made_cache_folder("zig") / f"{machine.program}-{zig_version()}.made"
     counting_plugin()
     if marker.exists():
         return
-    try:
-        marker.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot make {marker.parent}: {error.strerror}; set FLEXTUNE_CACHE") from error
     print(f"flextune: building a C library for {machine.name}, once: it takes a minute", file=sys.stderr, flush=True)  # noqa: T201
     linked_program(program_toolchain(machine), (), (), "int main(void) { return 0; }", marker.with_suffix(".out"))
     marker.touch()
