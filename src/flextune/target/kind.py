@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -86,6 +87,8 @@ class TargetKind:
     """The device that messages name."""
     runners: Mapping[str, Scale] = field(default_factory=lambda: {LOCAL: MEASURED_SECONDS})
     """What measures programs for these targets, by name, and what its numbers are; the first where none is named."""
+    most: int = sys.maxsize
+    """That any number of its targets can be: what the fields of its simulator or emulation hold."""
     host: str = ""
     """Where its `HostSupport` is, as `module:attribute`; empty where this machine never is a target of this kind."""
 

@@ -157,16 +157,18 @@ def _values(kind: TargetKind, given: dict[str, Value], where: str) -> Iterator[t
             raise UsageError(f"target {where!r} lacks {attribute.key}")
         if attribute.key == FEATURES:
             value = _completed(kind, tuple(value) if not isinstance(value, int) else (), where)
-        _check_value(attribute, value, where)
+        _check_value(attribute, value, kind.most, where)
         yield attribute.key, value
 
 
-def _check_value(attribute: Attribute, value: Value, where: str) -> None:
+def _check_value(attribute: Attribute, value: Value, most: int, where: str) -> None:
     wanted = f"expected {attribute.meaning} for {attribute.key}, got {value!r} in target {where}"
     if isinstance(value, str) and (attribute.numeric or not _NAME.fullmatch(value)):
         raise UsageError(wanted)
     if isinstance(value, int) and (not attribute.numeric or value < attribute.least):
         raise UsageError(wanted)
+    if isinstance(value, int) and value > most:
+        raise UsageError(f"expected at most {most} for {attribute.key}, got {value} in target {where}")
 
 
 def _completed(kind: TargetKind, given: tuple[str, ...], where: str) -> tuple[str, ...]:

@@ -27,5 +27,6 @@ FPGA = TargetKind(
         "vu9p": "dsp=6840,lut=1182240,bram=2160,bus=64",
     },
     runners={"verilator": Scale(Unit.CYCLES, CostOrigin.SIMULATED)},
+    most=(1 << 31) - 1,
     host="flextune.platforms.fpga.host:FpgaHost",
 )

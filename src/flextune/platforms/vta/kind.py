@@ -37,4 +37,5 @@ VTA = TargetKind(
     ATTRIBUTES,
     devices={"pynq": "output_bits=8,bus=8", "ultra96": "output_bits=8,bus=16"},
     runners={"simulator": Scale(Unit.CYCLES, CostOrigin.SIMULATED)},
+    most=(1 << 31) - 1,
 )

@@ -116,6 +116,7 @@ def test_what_it_does_not_compute_is_refused(text, said):
         ("vta:input=65536", "an index has 11 bits"),
         ("vta:weight=100", "256 to 262144 bytes for weight"),
         ("vta:inputs=1", "did you mean input"),
+        ("vta:latency=4294967360", "at most 2147483647 for latency"),
     ],
 )
 def test_hardware_that_instructions_cannot_address_is_refused(text, said):
