@@ -145,6 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     if arguments is not None:
         _run(arguments)
+    if sys.stderr is None:  # closed from the start: `print` would take stdout, and the next file its number
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     hide_torch()
     gc.set_threshold(*_COLLECTED_EVERY)
     warnings.showwarning = _warn  # type: ignore[assignment]

@@ -51,7 +51,7 @@ class Working:
         self._clock = clock
         self._began = clock()
         self._said = False
-        self.is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self.is_terminal = sys.stderr.isatty()
 
     def now(self, what: str) -> None:
         """The work goes over to something else."""
@@ -59,8 +59,6 @@ class Working:
 
     def say(self) -> None:
         """Once more what is being done."""
-        if sys.stderr is None:  # closed from the start: `print` would take the other one
-            return
         self._said = True
         text = f"{self._what} ... {self._clock() - self._began:.0f} s"
         if self.is_terminal:

@@ -156,6 +156,12 @@ def test_a_closed_pipe_is_no_traceback() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_what_is_said_on_a_closed_stderr_does_not_go_to_stdout() -> None:
+    command = f'"{sys.executable}" -m flextune show --db none.db 2>&-'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", b"")
+
+
 def test_letters_that_the_terminal_cannot_show_are_replaced(tmp_path: Path) -> None:
     with open_database(tmp_path / "r.db") as database:
         database.commit(example_record(1, 2.5e-6))
