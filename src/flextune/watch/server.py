@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import threading
 from contextlib import suppress
@@ -12,8 +13,6 @@ from flextune.errors import UsageError
 from flextune.watch.application import application
 from flextune.watch.follower import Follower
 from flextune.watch.states import States
-
-LOOPBACK = "127.0.0.1"
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -30,10 +29,17 @@ def serve(database: str, source: socket.socket, host: str) -> None:
     follower = Follower(database)
     states = States(follower)
     threading.Thread(target=states.latest, args=(None,), daemon=True).start()  # so that the first view is quick
-    hosts = ("localhost", host) if host == LOOPBACK else ("*",)
     config = uvicorn.Config(
-        application(states, hosts), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
+        application(states, _hosts(source, host)), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
     )
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[source])
     follower.close()
+
+
+def _hosts(source: socket.socket, host: str) -> tuple[str, ...]:
+    """The names by which a browser may ask: any, where others than this machine are let in."""
+    address = source.getsockname()[0]
+    if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+        return ("*",)
+    return "localhost", host, f"[{address}]" if ":" in address else address

@@ -33,9 +33,9 @@ _TUNED = ("gemm:m=64,n=64,k=64", "--target", "null:cpu=none,cores=1", "--trials"
 
 
 @contextmanager
-def watching(folder: Path, port: int = 0) -> Iterator[str]:
+def watching(folder: Path, port: int = 0, host: str = "127.0.0.1") -> Iterator[str]:
     """The address at which it answers."""
-    command = [sys.executable, "-m", "flextune", "watch", "--db", "r.db", "--port", str(port)]
+    command = [sys.executable, "-m", "flextune", "watch", "--db", "r.db", "--port", str(port), "--host", host]
     process = subprocess.Popen(command, cwd=folder, env=_ENVIRONMENT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -107,6 +107,8 @@ def test_what_it_refuses(tmp_path: Path) -> None:
             assert get(address, method)[0] == 405
         assert get(address, host="elsewhere.example")[0] == 400  # a page of another site, by a name that leads here
         assert get(f"{address}r.db")[0] == 404
+        with watching(tmp_path, host="localhost") as other:
+            assert (get(other)[0], get(other, host="elsewhere.example")[0]) == (200, 400)
         port = int(address.rstrip("/").rpartition(":")[2])
         taken = subprocess.run(
             [sys.executable, "-m", "flextune", "watch", "--db", "r.db", "--port", str(port)],
