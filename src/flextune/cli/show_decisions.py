@@ -38,15 +38,15 @@ def show_these(path: str, decisions: Sequence[Decision], as_json: bool, names: M
         return
     for each in decisions:
         rows = [(it.name, _measured(it.predicted_secs), _measured(it.measured_secs)) for it in each.options]
-        lines = decision_lines(each, names or {})
-        print("\n".join((*map(printable, lines), table(("option", "predicted", "measured"), rows, "    "))))
+        lines = decision_lines(each, names)
+        print("\n".join((*lines, table(("option", "predicted", "measured"), rows, "    "))))
 
 
 def decision_lines(each: Decision, names: Mapping[str, str] | None = None) -> Sequence[str]:
     """What was decided, why, and what else there is to say of it."""
     subject = _subject(each, names or {})
     head = (f"{subject}  ({each.key}, from {each.model})", f"  {each.answer}: {each.reason}")
-    return (*head, *(f"    {line}" for line in each.details))
+    return [printable(line) for line in (*head, *(f"    {line}" for line in each.details))]
 
 
 def facts(each: Decision) -> JsonValue:
