@@ -143,7 +143,6 @@ def upgrade(connection: sql.Connection) -> None:
     older = [str(version) for version in READABLE if version < VERSION]
     old = (about_table.c.name == "version") & about_table.c.value.in_(older)
     connection.execute(sql.update(about_table).where(old).values(value=str(VERSION)))
-    lock_writing(connection)
     _create_tables(connection)
 
 

@@ -44,6 +44,7 @@ _SERVER_ADVICE: Final = (
     ("too many", "the server has no connection left: try again later, or raise its max_connections"),
     ("refused", "nothing answers there: check host and port, and that the server runs and listens to other hosts"),
     ("resolve host", "there is no host of this name: check the address"),
+    ("lock timeout", "another process has held it for too long: end that process and run again"),
     ("timeout|timed out", "nothing answers there in time: check host and port, and that the network lets it through"),
     ("no such file", "nothing answers there: check the folder of its socket, and that the server runs"),
     ("starting up", "the server is just starting: try again"),
@@ -51,9 +52,9 @@ _SERVER_ADVICE: Final = (
     ("no space left", "the server's disk is full: its owner has to free some space"),
 )
 
-_LATER: Final = ("08", "53", "55P03", "57P", "25006", "40001", "40P01", "58")
+_LATER: Final = ("08", "53", "55P03", "57P", "25006", "25P03", "40001", "40P01", "58")
 """How codes of PostgreSQL begin where the same may succeed later: connections, resources, locks, restarts, standbys,
-transactions that met, the system around it."""
+transactions that met or took too long, the system around it."""
 
 _DAMAGED = ("not a database", "malformed", "no such table", "no such column")
 

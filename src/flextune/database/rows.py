@@ -18,7 +18,6 @@ from flextune.database.schema import (
     trial_row,
     trials_table,
 )
-from flextune.database.server import lock_writing
 from flextune.errors import DamagedError, DatabaseError, FlextuneError, UsageError
 from flextune.trial.evidence import preferred_scale
 from flextune.trial.record import TuningRecord
@@ -94,10 +93,8 @@ class RowWriter:
 
 
 def insert_decisions_once(connection: sql.Connection, rows: Sequence[dict[str, object]]) -> None:
-    """Insert those that are not there, letter by letter."""
+    """Insert those that are not there, letter by letter, within a transaction that nobody else writes beside."""
     table = decisions_table
-    if rows:
-        lock_writing(connection)
     for row in rows:
         same = sql.select(table.c.id).where(*(table.c[name] == value for name, value in row.items()))
         values = sql.select(*(sql.literal(value, sql.Text) for value in row.values())).where(~same.exists())

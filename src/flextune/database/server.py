@@ -118,6 +118,10 @@ def _readable(ahead: timedelta) -> str:
 
 
 def lock_writing(connection: sql.Connection) -> None:
-    """Until the transaction ends others wait here, who look first and then write; SQLite does the same by itself."""
+    """Until the transaction ends others who write wait here, so that rows are numbered in the order of commits.
+
+    SQLite does the same by itself. A server ends the transaction of a host that was unplugged in its middle.
+    """
     if connection.dialect.name == "postgresql":
-        connection.execute(sql.select(sql.func.pg_advisory_xact_lock(_LOCK)))
+        idle = sql.func.set_config("idle_in_transaction_session_timeout", str(_LOCK_MILLISECONDS), True)
+        connection.execute(sql.select(idle, sql.func.pg_advisory_xact_lock(_LOCK)))

@@ -161,7 +161,7 @@ class ServerDatabase(Database):
         _attempted(lambda: self._database.store_once(waiting.steps))
         if waiting.damaged:
             kept = path.with_suffix(".damaged")
-            kept.write_bytes(path.read_bytes())
+            path.replace(kept)
             self._tell(f"lacks {waiting.damaged} records whose lines in {kept} are damaged")
         if count := waiting_count(waiting.steps):
             self._tell(f"has got the {count} records and decisions that waited on this machine")

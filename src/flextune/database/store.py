@@ -17,7 +17,7 @@ from flextune.database.overview import TaskOverview
 from flextune.database.overview_reader import OverviewReader
 from flextune.database.rows import RowReader, RowWriter, insert_decisions_once, record_rows
 from flextune.database.schema import VERSION, decisions_table, records_table, trials_table
-from flextune.database.server import check_server, server_engine, when_restarted
+from flextune.database.server import check_server, lock_writing, server_engine, when_restarted
 from flextune.database.server_database import RepeatableDatabase, ServerDatabase
 from flextune.errors import DatabaseError
 from flextune.garbage import collection_put_off
@@ -133,6 +133,7 @@ class SqlDatabase(RepeatableDatabase):
         self._writer.begin()
         try:
             with storage_faults(self.name), self._engine.begin() as connection:
+                lock_writing(connection)
                 if self._version < VERSION:
                     upgrade(connection)
                 yield connection

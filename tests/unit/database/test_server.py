@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -17,9 +18,12 @@ import pytest
 import sqlalchemy as sql
 
 from flextune.database.address import DatabaseAddress
+from flextune.database.database import Position
+from flextune.database.journal import Step
 from flextune.database.rows import record_rows
 from flextune.database.schema import VERSION, about_table, old_metadata, records_table
-from flextune.database.store import open_database
+from flextune.database.server import server_engine
+from flextune.database.store import SqlDatabase, open_database
 from flextune.errors import DamagedError, DatabaseError, EnvironmentFault, NoDatabaseError, UnreachableError
 from flextune.testing.databases import TARGET, WORKLOAD, example_decision, example_record
 from flextune.testing.postgres import PostgresServer
@@ -27,6 +31,7 @@ from flextune.trial.decision import Decision
 
 WRITERS = 8
 COMMITS = 30
+KILLED = 3
 
 
 @pytest.fixture
@@ -226,16 +231,53 @@ def test_what_waits_is_kept_where_it_may_not_be_written(postgres, address: str, 
     assert len(waiting(journals)) == 1
 
 
-def _commit(address: str, seed: int, journal: Path, report: Connection, done: Event) -> None:
-    """One writer of a host, which has a journal of its own."""
+def test_who_follows_misses_nothing_that_is_committed_late(address: str, engine: sql.Engine) -> None:
+    """Rows are numbered as they are inserted: of two transactions at once, the one that began first could end last."""
+    with open_database(address) as database:
+        database.commit(example_record(3))  # with all that the others share, for which they would wait anyway
+    name = DatabaseAddress.of(address)
+    slow, follower = SqlDatabase(server_engine(name), name), open_database(address, only_read=True)
+    found, position = [], Position()
+
+    def follow() -> None:
+        nonlocal position
+        news = follower.news(position)
+        position = news.position
+        found.extend(news.records)
+
+    def commit() -> None:
+        with open_database(address) as other:
+            other.commit(example_record(2))
+
+    def in_the_middle_of_it() -> Iterator[Step]:
+        yield (example_record(1),)
+        quick.start()
+        locks = sql.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        with engine.connect() as connection:
+            while quick.is_alive() and not connection.execute(locks).scalar_one():
+                time.sleep(0.01)
+        follow()
+
+    quick = threading.Thread(target=commit, daemon=True)
+    with slow, follower:
+        slow.store_once(in_the_middle_of_it())
+        quick.join(60)
+        follow()
+        assert found == follower.records() == [example_record(tile) for tile in (3, 1, 2)]
+
+
+def _commit(address: str, seed: int, journal: Path, report: Connection, away: Event, done: Event) -> None:
+    """One writer of a host, which has a journal of its own; the one that is killed has the half left by then."""
     os.environ["FLEXTUNE_JOURNAL"] = str(journal)
     warnings.simplefilter("ignore")
     with open_database(address) as database:
         for number in range(COMMITS):
+            if (seed, number) == (KILLED, COMMITS // 2):
+                away.wait(120)
             database.commit(example_record(number + 1, seed=seed))
             report.send(number)
             time.sleep(0.05)
-        done.wait(60)
+        done.wait(120)
 
 
 @pytest.mark.filterwarnings("ignore:records database")
@@ -245,21 +287,20 @@ def test_writers_of_two_hosts_lose_nothing_over_a_restart_and_a_kill(
     """The server dies without warning while all write, and one writer, whose records wait, while it is away."""
     open_database(address).close()
     processes = multiprocessing.get_context("fork")
-    done, writers, pipes = processes.Event(), [], []
+    away, done, writers, pipes = processes.Event(), processes.Event(), [], []
     for seed in range(WRITERS):
         reports, report = processes.Pipe(duplex=False)
-        arguments = (address, seed, journals / f"host{seed % 2}", report, done)
+        arguments = (address, seed, journals / f"host{seed % 2}", report, away, done)
         writers.append(processes.Process(target=_commit, args=arguments, daemon=True))
         writers[-1].start()
         report.close()
         pipes.append(reports)
     told = [pipe.recv() + 1 for pipe in pipes]
     postgres.stop()
-    killed = 3
-    while pipes[killed].poll():
-        told[killed] = pipes[killed].recv() + 1
-    told[killed] = [pipes[killed].recv() for _ in range(3)][-1] + 1  # the last two at least wait
-    os.kill(writers[killed].pid, signal.SIGKILL)
+    away.set()
+    while told[KILLED] < COMMITS // 2 + 3:
+        told[KILLED] = pipes[KILLED].recv() + 1
+    os.kill(writers[KILLED].pid, signal.SIGKILL)
     assert waiting(journals / "host1")
     postgres.start()
     done.set()
@@ -274,8 +315,8 @@ def test_writers_of_two_hosts_lose_nothing_over_a_restart_and_a_kill(
     stored = [[record.assignment for record in found if record.seed == seed] for seed in range(WRITERS)]
     assert stored == [[example_record(n + 1).assignment for n in range(len(each))] for each in stored]
     assert all(told[seed] <= len(stored[seed]) <= told[seed] + 1 for seed in range(WRITERS))
-    assert [count for seed, count in enumerate(told) if seed != killed] == [COMMITS] * (WRITERS - 1)
-    assert told[killed] < COMMITS
+    assert [count for seed, count in enumerate(told) if seed != KILLED] == [COMMITS] * (WRITERS - 1)
+    assert told[KILLED] < COMMITS
     assert count(engine, "trials") == len(found)
 
 
