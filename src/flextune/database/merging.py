@@ -15,6 +15,7 @@ from flextune.trial.decision import Decision
 from flextune.trial.record import TuningRecord
 
 Subject: TypeAlias = tuple[type[Decision], str, str]
+Age: TypeAlias = tuple[datetime, str]
 
 _BATCH = 1000
 _CLOCK_TOLERANCE = timedelta(hours=1)
@@ -67,7 +68,7 @@ def subject(decision: Decision) -> Subject:
     return type(decision), decision.key, decision.target_key
 
 
-def age_of(decision: Decision) -> tuple[datetime, str]:
+def age_of(decision: Decision) -> Age:
     """What decisions are ordered by. One from the future, made by a clock that is wrong, is older than any other."""
     try:
         moment = datetime.fromisoformat(decision.created)

@@ -6,12 +6,13 @@ import threading
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from flextune.database.database import D, Database
 from flextune.database.journal import Journal, Step, Waiting, waiting_count
+from flextune.database.merging import Age, Subject, age_of, subject
 from flextune.database.overview import TaskOverview
 from flextune.errors import DatabaseError, UnreachableError
 from flextune.trial.decision import Decision
@@ -158,19 +159,33 @@ class ServerDatabase(Database):
                     return
 
     def _send(self, waiting: Waiting, path: Path) -> None:
-        _attempted(lambda: self._database.store_once(waiting.steps))
+        steps = _attempted(lambda: self._stored(waiting.steps))
         if waiting.damaged:
             kept = path.with_suffix(".damaged")
             path.replace(kept)
             self._tell(f"lacks {waiting.damaged} records whose lines in {kept} are damaged")
-        if count := waiting_count(waiting.steps):
+        if count := waiting_count(steps):
             self._tell(f"has got the {count} records and decisions that waited on this machine")
+
+    def _stored(self, steps: Sequence[Step]) -> Sequence[Step]:
+        """These without decisions that somebody has made anew while they waited, which would count again."""
+        if any(isinstance(each, Decision) for step in steps for each in step):
+            known = {subject(each): age_of(each) for each in self._database.decisions(Decision)}
+            steps = [tuple(each for each in step if not _is_outdated(each, known)) for step in steps]
+        self._database.store_once(steps)
+        return steps
 
     def _reason(self, error: DatabaseError) -> str:
         return str(error).removeprefix(f"records database {self.name}: ")
 
     def _tell(self, what: str) -> None:
         warnings.warn(f"records database {self.name} {what}", stacklevel=2)
+
+
+def _is_outdated(waiting: TuningRecord | Decision, known: Mapping[Subject, Age]) -> bool:
+    if not isinstance(waiting, Decision) or subject(waiting) not in known:
+        return False
+    return age_of(waiting)[0] < known[subject(waiting)][0]
 
 
 def _attempted(action: Callable[[], Answer]) -> Answer:

@@ -25,8 +25,6 @@ class State:
     version: int
     """Of what was read."""
     content: PageContent
-    problem: str
-    """What is wrong with the database; empty otherwise."""
 
     def to_json(self) -> str:
         """One line, for the page's program."""
@@ -77,7 +75,7 @@ class States:
         if known is not None and known.version == self._follower.version:
             return known
         content = page_content(self._follower.subject(about), now())
-        return State(self._follower.version, content, self._follower.problem)
+        return State(self._follower.version, content)
 
 
 def _link(model: str | None, about: str | None) -> Html:

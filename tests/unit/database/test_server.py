@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
@@ -32,6 +33,7 @@ from flextune.trial.decision import Decision
 WRITERS = 8
 COMMITS = 30
 KILLED = 3
+LATER = "2026-02-01T00:00:00+00:00"
 
 
 @pytest.fixture
@@ -199,6 +201,21 @@ def test_what_had_arrived_is_not_repeated(address: str, journals: Path, engine: 
         assert database.decisions(Decision) == [later]
         assert database.records() == [example_record(4), example_record(5)]
     assert count(engine, "decisions") == 2
+    assert waiting(journals) == []
+
+
+def test_a_decision_that_waited_does_not_count_before_one_made_later(address: str, journals: Path) -> None:
+    """One that was left by a process that was killed may arrive after days."""
+    earlier, later = example_decision("a", "fused"), replace(example_decision("a", "parts"), created=LATER)
+    with open_database(address) as database:
+        database.decide([later])
+    folder = journals / DatabaseAddress.of(address).journal
+    folder.mkdir(parents=True)
+    (folder / "left.jsonl").write_text(f"{earlier.to_json()}\n\n{example_decision('b', 'fused').to_json()}\n\n")
+    with pytest.warns(UserWarning, match="has got the 1 records and decisions"):
+        database = open_database(address)
+    with database:
+        assert database.decisions(Decision) == [later, example_decision("b", "fused")]
     assert waiting(journals) == []
 
 
