@@ -135,6 +135,27 @@ def test_faults_of_rows_are_found(text: str, search: str, replacement: str, foun
     assert re.search(found, tried(text, ROWS, search, replacement))
 
 
+@pytest.mark.parametrize(
+    ("text", "assignment", "target", "found"),
+    [
+        ("softmax:rows=4096,cols=1", "at_once=4096,depth=1", "ascend:ub=1048576", "copies 4096 rows"),
+        (
+            "gemm:m=4112,n=16,k=16,dtype=float16",
+            "tile_m=4112,tile_n=16,part_k=16,parts=1,sum_slots=1",
+            "ascend:l1=4194304,l0a=1048576,l0c=1048576",
+            "4112 x 16 x 16 is more than 4095",
+        ),
+    ],
+)
+def test_more_than_instructions_can_say_is_found_where_memories_hold_it(
+    text: str, assignment: str, target: str, found: str
+) -> None:
+    form = form_of(parse_workload(text))
+    kernel = AscendKernel(form, Target.parse(target), compiled(emulated_source(form, Assignment.parse(assignment))))
+    with pytest.raises(EmulationError, match=found):
+        output_fault(kernel, parse_workload(text))
+
+
 def test_what_was_changed_is_right_as_it_was() -> None:
     assert [tried(PRODUCT, TILES), tried(SHORT, PANEL), tried(NORM, ROWS), tried(SOFTMAX, ROWS)] == [""] * 4
 

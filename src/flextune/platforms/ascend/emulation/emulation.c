@@ -10,6 +10,8 @@
 
 #define API __attribute__((visibility("default")))
 
+/* What the interface says that Mmad and one copy take. */
+enum { MOST_PRODUCT = 4095, MOST_COPIED_ROWS = 4095, MOST_COPIED_BYTES = 2097151, MOST_FRACTAL_ROWS = 16384 };
 enum { LINE = 32, EVENTS = 8, FRACTAL = 16, FRACTAL_BYTES = 512, FEW_FRACTALS = 10 };
 
 typedef _Float16 half;
@@ -240,9 +242,16 @@ static void aligned(struct ascend_local of, uint32_t bytes) {
     fault("begins at byte %u of %s, which is no multiple of %u", of.offset, PLACE_NAMES[of.place], bytes);
 }
 
+static void copyable(uint32_t rows, uint64_t bytes) {
+  if (!rows || rows > MOST_COPIED_ROWS || !bytes || bytes > MOST_COPIED_BYTES)
+    fault("copies %u rows of %llu bytes; 1 to %d rows of 1 to %d go", rows, (unsigned long long)bytes, MOST_COPIED_ROWS,
+          MOST_COPIED_BYTES);
+}
+
 API void ascend_copy_in(struct ascend_local to, const uint8_t *from, uint32_t rows, uint64_t bytes, uint64_t gap,
                         uint32_t pitch) {
   issue(MTE2, "DataCopyPad", outside(rows * bytes));
+  copyable(rows, bytes);
   aligned(to, LINE);
   global(from, (rows - 1) * (bytes + gap) + bytes, 0);
   uint64_t padded = (bytes + LINE - 1) / LINE * LINE;
@@ -256,6 +265,7 @@ API void ascend_copy_in(struct ascend_local to, const uint8_t *from, uint32_t ro
 API void ascend_copy_out(uint8_t *to, struct ascend_local from, uint32_t rows, uint64_t bytes, uint64_t gap,
                          uint32_t pitch) {
   issue(MTE3, "DataCopyPad", outside(rows * bytes));
+  copyable(rows, bytes);
   aligned(from, LINE);
   global(to, (rows - 1) * (bytes + gap) + bytes, 1);
   for (uint32_t row = 0; row < rows; ++row)
@@ -287,6 +297,8 @@ API void ascend_fractals_in(struct ascend_local to, const uint8_t *from, uint32_
   aligned(to, LINE);
   if (to.place != L1)
     fault("matrices go to L1");
+  if (!rows || !columns || rows > MOST_FRACTAL_ROWS)
+    fault("copies %u rows of %u; 1 to %d rows go", rows, columns, MOST_FRACTAL_ROWS);
   global(from, ((rows - 1) * row + columns) * sizeof(half), 0);
   for (uint32_t column = 0; column < columns; column += FRACTAL) {
     uint32_t here = columns - column < FRACTAL ? columns - column : FRACTAL;
@@ -328,6 +340,8 @@ API void ascend_product(struct ascend_local sums, struct ascend_local a, struct 
     fault("multiplies what is in L0A and L0B into L0C, with biases in the bias table");
   if (!m || !n || !k || m % FRACTAL || n % FRACTAL || k % FRACTAL)
     fault("%u x %u x %u are no multiples of %d", m, n, k, FRACTAL);
+  if (m > MOST_PRODUCT || n > MOST_PRODUCT || k > MOST_PRODUCT)
+    fault("%u x %u x %u is more than %d", m, n, k, MOST_PRODUCT);
   const half *left = (const half *)reads(CUBE, a, 0, (uint64_t)m * k * sizeof *left);
   const half *right = (const half *)reads(CUBE, b, 0, (uint64_t)k * n * sizeof *right);
   uint64_t bytes = (uint64_t)m * n * sizeof(float);
