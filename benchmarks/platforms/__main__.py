@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def family_names() -> tuple[str, ...]:
     """The files of this folder that are families of platforms."""
-    others = ("__main__", "case", "emulated")
+    others = ("__main__", "case", "emulated", "tuned")
     return tuple(each.name for each in pkgutil.iter_modules(benchmarks.platforms.__path__) if each.name not in others)
 
 

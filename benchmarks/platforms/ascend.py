@@ -17,20 +17,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from benchmarks.platforms.case import PlatformCase
-from flextune.database.store import open_database
-from flextune.errors import FlextuneError, InfeasibleError
-from flextune.measure.local import local_runner
-from flextune.measure.measure_options import MeasureOptions
+from benchmarks.platforms.tuned import fault_of, tuned_cases
+from flextune.errors import InfeasibleError
 from flextune.platforms import platform_registry
 from flextune.schedule.space import SearchSpace
-from flextune.target.kinds import scale_of
 from flextune.target.target import Target
-from flextune.temporary import PrivateFolder
-from flextune.testing.platforms import output_fault
 from flextune.trial.measurement import Candidate
-from flextune.tuning.budget import Budget
-from flextune.tuning.loop import tune_workload
-from flextune.tuning.search_options import SearchOptions
 from flextune.workload.parse import parse_workload
 from flextune.workload.workload import Workload
 
@@ -46,22 +38,7 @@ WORKLOADS = (
 
 
 def cases() -> Iterator[PlatformCase]:
-    """Each workload tuned, with the outputs of the winner compared once more on other inputs."""
-    target = Target.parse(TARGET)
-    scale = scale_of(target)
-    with (
-        PrivateFolder() as folder,
-        local_runner(MeasureOptions(), target) as runner,
-        open_database(folder.path / "records.db") as database,
-    ):
-        for text in WORKLOADS:
-            workload, options = parse_workload(text), SearchOptions().tune_options(Budget(TRIALS))
-            found = tune_workload(workload, target, options, database, runner=runner)
-            assert found.best is not None
-            space = platform_registry.get(target.kind).search_space(workload, target)
-            wrong = fault_of(Candidate(workload, target, space.trace, found.best), seed=1)
-            costs = (found.best_secs, scale.unit, scale.origin, ideal_cycles(workload, target), found.default_secs)
-            yield PlatformCase(TARGET, text, not wrong, *costs)
+    return tuned_cases(TARGET, WORKLOADS, TRIALS, ideal_cycles)
 
 
 def ideal_cycles(workload: Workload, target: Target) -> float:
@@ -71,16 +48,6 @@ def ideal_cycles(workload: Workload, target: Target) -> float:
         return moved
     m, n, k = workload.checked_params.integers("m", "n", "k")
     return max(moved, m * n * k / (16**3 * target.number("cores")))
-
-
-def fault_of(candidate: Candidate, seed: int) -> str:
-    """What is wrong with a schedule, its outputs or its waiting; empty when nothing is."""
-    platform = platform_registry.get(candidate.target.kind)
-    try:
-        [artifact] = platform.build([candidate])
-        return output_fault(platform.load(artifact), candidate.workload, seed)
-    except FlextuneError as error:
-        return f"{type(error).__name__}: {error}"
 
 
 def random_faults(count: int, seed: int) -> Iterator[tuple[Candidate, str]]:

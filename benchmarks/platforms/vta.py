@@ -17,20 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.platforms.case import PlatformCase
-from flextune.database.store import open_database
-from flextune.errors import FlextuneError, InfeasibleError
-from flextune.measure.local import local_runner
-from flextune.measure.measure_options import MeasureOptions
+from benchmarks.platforms.tuned import fault_of, tuned_cases
+from flextune.errors import InfeasibleError
 from flextune.platforms import platform_registry
 from flextune.schedule.space import SearchSpace
-from flextune.target.kinds import scale_of
 from flextune.target.target import Target
-from flextune.temporary import PrivateFolder
-from flextune.testing.platforms import output_fault
 from flextune.trial.measurement import Candidate
-from flextune.tuning.budget import Budget
-from flextune.tuning.loop import tune_workload
-from flextune.tuning.search_options import SearchOptions
 from flextune.workload.parse import parse_workload
 from flextune.workload.workload import Workload
 
@@ -49,35 +41,14 @@ WORKLOADS = (
 
 
 def cases() -> Iterator[PlatformCase]:
-    """Each workload tuned, with the outputs of the winner compared once more on other inputs."""
-    target, folder = Target.parse(TARGET), PrivateFolder()
-    scale = scale_of(target)
-    with local_runner(MeasureOptions(), target) as runner, open_database(folder.path / "records.db") as database:
-        for text in WORKLOADS:
-            workload, options = parse_workload(text), SearchOptions().tune_options(Budget(TRIALS))
-            found = tune_workload(workload, target, options, database, runner=runner)
-            assert found.best is not None
-            space = platform_registry.get(target.kind).search_space(workload, target)
-            wrong = fault_of(Candidate(workload, target, space.trace, found.best), seed=1)
-            ideal = _products(workload) / OPERATIONS_A_CYCLE
-            costs = (found.best_secs, scale.unit, scale.origin, ideal, found.default_secs)
-            yield PlatformCase(TARGET, text, not wrong, *costs)
-    folder.close()
+    return tuned_cases(TARGET, WORKLOADS, TRIALS, ideal_cycles)
 
 
-def _products(workload: Workload) -> int:
+def ideal_cycles(workload: Workload, target: Target) -> float:
+    """One for each product of a vector by a block."""
+    del target
     plain = {name: value for name, value in workload.params if name != "epilogue"}
-    return Workload(workload.operator, tuple(plain.items())).flops
-
-
-def fault_of(candidate: Candidate, seed: int) -> str:
-    """What is wrong with a schedule, its outputs or its instructions; empty when nothing is."""
-    platform = platform_registry.get(candidate.target.kind)
-    try:
-        [artifact] = platform.build([candidate])
-        return output_fault(platform.load(artifact), candidate.workload, seed)
-    except FlextuneError as error:
-        return f"{type(error).__name__}: {error}"
+    return Workload(workload.operator, tuple(plain.items())).flops / OPERATIONS_A_CYCLE
 
 
 @dataclass(frozen=True, slots=True)
