@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 from flextune.errors import NoDatabaseError, UsageError
 
 _SCHEMES: Final = ("postgresql", "postgres")
+_NEARLY_SERVER: Final = re.compile(r"\s*postgres(ql)?(\+\w*)?:", re.IGNORECASE)
+"""An address in which slashes were forgotten is no file's name, which messages would show."""
 _SECRET_SETTINGS: Final = ("password", "sslpassword")
 _SHOWN_SETTINGS: Final = ("host", "port", "user", "dbname", "sslmode", "options", "target_session_attrs")
 """Others are not shown: with an & in a password, a part of it would pass for a setting."""
@@ -40,10 +42,10 @@ class DatabaseAddress(str):
             raise UsageError(f"expected the file name or postgresql:// URL of a records database, got {given!r:.80}")
         text = str(given)
         shown, secrets = _shown(text) if is_server(text) else (text, ())
-        if "://" in text and not is_server(text):
+        if not is_server(text) and ("://" in text or _NEARLY_SERVER.match(text)):
             raise NoDatabaseError(
-                f"records database {text.partition('://')[0]}://{_HIDDEN}: expected a file name or a postgresql:// URL "
-                "such as postgresql://user@host/name"
+                f"records database {text.partition(':')[0].strip()}:{_HIDDEN}: expected a file name or a "
+                "postgresql:// URL such as postgresql://user@host/name"
             )
         address = cls(shown)
         address.full, address.secrets = text, secrets

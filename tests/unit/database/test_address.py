@@ -48,6 +48,9 @@ def test_an_address_is_shown_without_its_password(given: str) -> None:
         "postgresql://me:hush@host:port/name",
         "postgresql+none://me:hush@host/name",
         "mysql://me:hush@host/name",
+        "postgresql:/me:hush@host/name",
+        " postgres:me:hush@host/name",
+        "me:hush@host://name",
         "https://me:hush@hush@host/name",
     ],
 )
