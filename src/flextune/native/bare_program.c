@@ -103,7 +103,7 @@ DIVISION(uint64_t, uint64_t, divided, __hexagon_udivdi3, __hexagon_umoddi3)
 
 static void *take(size_t bytes) {
   size_t begin = used;
-  if (bytes > ARENA_BYTES - used - 2 * LINE_BYTES) fail("memory", "the program has no more");
+  if (bytes > ARENA_BYTES || bytes + 2 * LINE_BYTES > ARENA_BYTES - used) fail("memory", "the program has no more");
   used += (bytes + 2 * LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
   return arena + begin;
 }
