@@ -70,19 +70,20 @@ static int class_of_riscv(uint32_t word, size_t bytes) {
     if (function == 4) return (word >> 2 & 31) == 0 ? BRANCH : OTHER;
     return function != 0 ? LOAD_STORE : OTHER;
   }
-  if (opcode == 0x57 || opcode == 0x53 || (opcode & 0x73) == 0x43) return VECTOR; /* OP-V, OP-FP, fused products */
+  if (opcode == 0x57 || opcode == 0x53 || (opcode & 0x73) == 0x43) return VECTOR; /* OP-V with vsetvl, OP-FP, fused products */
   if (opcode == 0x03 || opcode == 0x07 || opcode == 0x23 || opcode == 0x27) return LOAD_STORE;
   return opcode == 0x63 || opcode == 0x67 || opcode == 0x6f ? BRANCH : OTHER;
 }
 
-/* Qualcomm Hexagon V66 Programmer's Reference Manual, 10.1 to 10.9: classes by bits 31 to 28; HVX is 1, but for its loads and
- * stores, which are 2. Two instructions in one word (parse bits 0) are loads and stores for the most part. */
+/* Qualcomm Hexagon V66 Programmer's Reference Manual, 10.1 to 10.9: classes by bits 31 to 28. 1 and 2 are compare and jump in
+ * one, but with bit 27 HVX, and its loads and stores. Two instructions in one word (parse bits 0) are loads and stores for the
+ * most part. */
 static int class_of_hexagon(uint32_t word, size_t bytes) {
   (void)bytes;
   unsigned group = word >> 28;
   if ((word >> 14 & 3) == 0) return LOAD_STORE;
-  if (group == 1 && (word >> 27 & 1)) return VECTOR;
-  if (group == 2 && (word >> 27 & 1)) return LOAD_STORE;
+  if (group == 1) return word >> 27 & 1 ? VECTOR : BRANCH;
+  if (group == 2) return word >> 27 & 1 ? LOAD_STORE : BRANCH;
   if (group == 3 || group == 4 || group == 9 || group == 10) return LOAD_STORE;
   return group == 5 ? BRANCH : OTHER;
 }

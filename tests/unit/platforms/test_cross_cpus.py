@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from flextune.apply.threads import default_thread_count
 from flextune.errors import BuildError, ScheduleError, UsageError
 from flextune.measure.local import local_runner
 from flextune.measure.measure_options import MeasureOptions
-from flextune.native.toolchain import include_folder
+from flextune.native.toolchain import compile_c, include_folder, link
 from flextune.platforms import platform_registry
 from flextune.platforms.arm.kind import llvm_attributes
 from flextune.platforms.cpu.cross import toolchain
@@ -95,6 +96,43 @@ def test_models_are_not_timed_for_a_target_that_is_elsewhere() -> None:
 def test_marks_are_the_same_in_program_and_plugin() -> None:
     texts = [(include_folder() / name).read_text() for name in ("kernel_program.h", "instruction_counts.c")]
     assert all("0x7f01" in text and "0x7f02" in text for text in texts)
+
+
+_OF_QEMU = """
+#include "instruction_counts.c"
+void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t a, translation_callback b) { (void)a, (void)b; }
+void qemu_plugin_register_vcpu_syscall_cb(qemu_plugin_id_t a, syscall_callback b) { (void)a, (void)b; }
+void qemu_plugin_register_atexit_cb(qemu_plugin_id_t a, void (*b)(qemu_plugin_id_t, void *), void *c) {
+  (void)a, (void)b, (void)c;
+}
+void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *a, int b, void *c, uint64_t d) {
+  (void)a, (void)b, (void)c, (void)d;
+}
+size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *a) { return a == NULL; }
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *a, size_t b) {
+  return (void)a, (void)b, NULL;
+}
+const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *a) { return a; }
+size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *a) { return a == NULL; }
+EXPORTED const char *class_of_word(uint32_t word) { return NAMES[class_of_hexagon(word, 4)]; }
+"""
+
+
+def test_words_of_hexagon_are_of_the_class_of_what_they_do(tmp_path: Path) -> None:
+    """As LLVM's assembler writes them; those that compare and jump are of the groups of HVX."""
+    words = {
+        0x1001C424: "branch",  # p0 = cmp.eq(r1,#4); if (p0.new) jump
+        0x2402C328: "branch",  # if (cmp.eq(r2.new,#3)) jump
+        0x5800C020: "branch",  # jump
+        0x1C02E140: "vector",  # v0.w += vrmpy(v1.ub,v2.b)
+        0x19A1C020: "vector",  # v0 = vsplat(r1)
+        0x2820C001: "load_store",  # vmem(r0) = v1
+        0x9181C020: "load_store",  # r0 = memw(r1+#4)
+        0xB0024022: "other",  # r2 = add(r2,#1)
+    }
+    library = ctypes.CDLL(str(link([compile_c(_OF_QEMU, tmp_path / "counts.o")], tmp_path / "counts.so")))
+    library.class_of_word.restype = ctypes.c_char_p
+    assert {word: library.class_of_word(word).decode() for word in words} == words
 
 
 def test_it_loads_no_program_of_another_family() -> None:
