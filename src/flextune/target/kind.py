@@ -34,6 +34,8 @@ class Attribute:
     """Whether values are whole numbers."""
     least: int = 1
     """Of a number."""
+    power_of_2: bool = False
+    """Whether numbers are powers of 2 alone."""
     unit: str = ""
     """Of a number, for messages."""
     in_key: bool = True

@@ -167,6 +167,8 @@ def _check_value(attribute: Attribute, value: Value, most: int, where: str) -> N
         raise UsageError(wanted)
     if isinstance(value, int) and (not attribute.numeric or value < attribute.least):
         raise UsageError(wanted)
+    if isinstance(value, int) and attribute.power_of_2 and value.bit_count() != 1:
+        raise UsageError(wanted)
     if isinstance(value, int) and value > most:
         raise UsageError(f"expected at most {most} for {attribute.key}, got {value} in target {where}")
 

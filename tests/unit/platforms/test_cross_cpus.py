@@ -148,6 +148,9 @@ def test_vectors_of_risc_v_have_a_fixed_length() -> None:
     assert {"-v", "+zve64d", "+zvl256b"} <= set(attributes)
     assert SPACEMIT.vector_bits == 256
     assert "+zve64d" not in riscv_attributes(Target.parse("riscv:cpu=generic-rv64,cores=1"))
+    with pytest.raises(UsageError, match="expected a power of 2 from 64 on for vlen, got 96"):
+        Target.parse("riscv:spacemit-k1,vlen=96")
+    assert "at most 1024 bits" in kinds.unmeasurable(Target.parse("riscv:spacemit-k1,vlen=2048"))
 
 
 def test_half_precision_is_refused_on_risc_v(tmp_path: Path) -> None:

@@ -23,6 +23,11 @@ MACHINE = Machine(
     emulator="qemu-riscv64",
 )
 
+_VLEN = Attribute("vlen", "a power of 2 from 64 on", default=128, least=64, power_of_2=True, unit="bits")
+
+LONGEST_EMULATED = 1024
+"""Bits of a vector register, of QEMU's."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RiscvKind(CpuKind):
@@ -35,7 +40,7 @@ class RiscvKind(CpuKind):
 
 RISCV = RiscvKind(
     "riscv",
-    (*CPU_ATTRIBUTES, Attribute("vlen", "a positive number", default=128, least=64, unit="bits")),
+    (*CPU_ATTRIBUTES, _VLEN),
     FEATURES,
     DEVICES,
     runners=RUNNERS,
