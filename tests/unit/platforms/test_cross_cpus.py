@@ -73,6 +73,15 @@ def test_what_is_missing_is_named_with_the_line_that_installs_it(monkeypatch: py
     assert missing["qemu-aarch64"] == "apt-get install qemu-user"
 
 
+def test_an_emulator_that_cannot_count_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """QEMU 9 refuses plugins of the interface that 8 has."""
+    emulator = tmp_path / "qemu-aarch64"
+    emulator.write_text("#!/bin/sh\necho qemu-aarch64 version 10.0.2\n")
+    emulator.chmod(0o700)
+    monkeypatch.setattr(toolchain.shutil, "which", lambda name: str(emulator))
+    assert "qemu-aarch64 (expected QEMU 7 or 8" in kinds.unmeasurable(RK3588)
+
+
 def test_intrinsics_belong_to_their_family_alone() -> None:
     """Neither has x86 those of Arm, nor Arm those of x86, nor a processor without the feature."""
     for kind in ("arm", "x86"):

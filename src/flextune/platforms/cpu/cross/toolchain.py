@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -19,7 +22,9 @@ PROGRAM_SOURCES = ("kernel_program.c", "services.c", "pool.c")
 BARE_SOURCES = ("bare_program.c",)
 PLUGIN_SOURCE = "instruction_counts.c"
 INSTALL_QEMU = "apt-get install qemu-user"
+OLDER_QEMU = "expected QEMU 7 or 8: later ones load no plugin of the interface by which instructions are counted"
 INSTALL_ZIG = "pip install ziglang"
+_NEWEST_QEMU = 8
 _ZIG = (sys.executable, "-m", "ziglang")
 
 
@@ -35,12 +40,25 @@ def zig_version() -> str:
 
 def machine_needs(machine: Machine) -> tuple[Need, ...]:
     """What building and emulating programs for these processors takes, as the doctor lists it."""
-    found = shutil.which(machine.emulator) or ""
     purpose = f"counting instructions of kernels for {machine.name} without a board"
+    found, how = shutil.which(machine.emulator) or "", INSTALL_QEMU
+    if found and _qemu_version(found) > _NEWEST_QEMU:
+        found, how = "", OLDER_QEMU
     return (
-        Need(machine.emulator, purpose, found, INSTALL_QEMU),
+        Need(machine.emulator, purpose, found, how),
         Need(f"ziglang for {machine.name}", f"linking programs for {machine.name}", zig_version(), INSTALL_ZIG),
     )
+
+
+@cache
+def _qemu_version(program: str) -> int:
+    """The first number of it; 0 where QEMU does not say."""
+    try:
+        ended = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return 0
+    found = re.search(r"version (\d+)", ended.stdout)
+    return int(found[1]) if found else 0
 
 
 def machine_fault(machine: Machine) -> str:
