@@ -148,7 +148,9 @@ def seen_until(process: subprocess.Popen[bytes], source: int, *wanted: bytes) ->
     seen = b""
     while not all(re.search(each, seen) for each in wanted):
         assert select.select([source], [], [], 240)[0], seen
-        seen += os.read(source, 65536)
+        part = os.read(source, 65536)
+        assert part, (seen, process.wait(60))
+        seen += part
     return seen
 
 
@@ -182,7 +184,9 @@ def test_in_a_terminal_until_ctrl_c(tmp_path: Path) -> None:
     assert "\x1b[?25h" in told  # the cursor is back
     with open_database(tmp_path / "r.db", must_exist=True) as database:
         kept = len(database.records())
-    assert f"all {kept} trials of this run" in told
+    counted = re.search(r"all (\d+) trials of this run", told)
+    assert counted is not None
+    assert kept >= int(counted[1]) > 0  # the last ones may have been stored, and not counted yet
 
 
 def test_in_a_pipe_until_it_is_terminated(tmp_path: Path) -> None:
@@ -190,16 +194,18 @@ def test_in_a_pipe_until_it_is_terminated(tmp_path: Path) -> None:
     assert process.stderr is not None
     seen = seen_until(process, process.stderr.fileno(), b"trials: ")
     while not (tmp_path / "r.db").exists():
+        assert process.poll() is None
         time.sleep(0.01)
     with open_database(tmp_path / "r.db") as database:
         while not database.records():
+            assert process.poll() is None
             time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1
     lines = (seen + err).decode().splitlines()
-    assert lines[:2] == [f"{GEMM},dtype=float32: started", lines[1]]
-    assert lines[1].startswith("trials: 0/280 trials")
+    assert lines[0] == f"{GEMM},dtype=float32: started"
+    assert next(line for line in lines if line.startswith("trials: ")).startswith("trials: 0/280 trials")
     assert "kept in r.db" in lines[-1]
     assert b"\x1b" not in seen + err
     assert b"trials" in out

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -57,10 +58,12 @@ def get(address: str, method: str = "GET", host: str = "") -> tuple[int, str]:
 
 
 def events(address: str) -> Iterator[tuple[str, str]]:
-    """Names and data of what the server sends."""
+    """Names and data of what the server sends, which are awaited for two minutes in all."""
+    deadline = time.monotonic() + 120
     with urllib.request.urlopen(f"{address}events", timeout=60) as stream:
         name = ""
         for line in stream:
+            assert time.monotonic() < deadline, "what is awaited does not come"
             field, _, value = line.decode().rstrip("\n").partition(": ")
             if field == "event":
                 name = value
