@@ -22,17 +22,6 @@ HEADER = "flextune_model.h"
 SOURCES = ("pool.c", "services.c", "interpreter.c", "blocks.c", "model.c")
 SYMBOLIC_SOURCES = (*SOURCES, "symbolic.c")
 """Of models that have sizes that differ from run to run."""
-_HEADERS = (
-    "kernel_program.h",
-    "pool.h",
-    "services.h",
-    "program.h",
-    "interpreter.h",
-    "symbolic.h",
-    "blocks.h",
-    "failure.h",
-    HEADER,
-)
 _COMPILE = ("-std=gnu11", "-O2", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra")
 _LINK = ("-shared", "-Wl,-Bsymbolic", "-Wl,-z,nodelete")
 """Of two libraries in one process each uses its own functions; threads of the pool outlive `dlclose`."""
@@ -172,7 +161,7 @@ def digest_library() -> Path:
 
 
 def source_library(source: Path) -> Path:
-    """One C file that stands alone as a shared library, kept in the cache folder."""
+    """One C file, with headers beside it at most, as a shared library, kept in the cache folder."""
     path = _cache_path(str(source), host_toolchain(), ".so")
     if not path.exists():
         _atomically(path, lambda partial: link([_cached(str(source), host_toolchain())], partial))
@@ -195,8 +184,9 @@ def _cache_path(source: str, toolchain: Toolchain, ending: str) -> Path:
 @lru_cache
 def _digest(source: str, command: tuple[str, ...]) -> str:
     digest = hashlib.sha256("\0".join((*command, *_COMPILE, *_LINK)).encode())
-    for name in (source, *_HEADERS):
-        digest.update((include_folder() / name).read_bytes())
+    path = include_folder() / source
+    for each in (path, *sorted(path.parent.glob("*.h"))):
+        digest.update(each.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -60,6 +60,17 @@ def test_a_library_with_something_undefined_is_refused(tmp_path: Path) -> None:
         toolchain.link([compiled], tmp_path / "half.so")
 
 
+def test_a_library_is_made_anew_when_a_header_beside_its_source_changes(own_cache: Path, tmp_path: Path) -> None:
+    source, header = tmp_path / "answer.c", tmp_path / "answer.h"
+    source.write_text(
+        '#include "answer.h"\n__attribute__((visibility("default"))) int answer(void) { return ANSWER; }\n'
+    )
+    for expected in (1, 2):
+        header.write_text(f"#define ANSWER {expected}\n")
+        toolchain._digest.cache_clear()  # as in a new process
+        assert ctypes.CDLL(str(toolchain.source_library(source))).answer() == expected
+
+
 def test_cache_that_cannot_be_written_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FLEXTUNE_CACHE", str(tmp_path / "file"))
