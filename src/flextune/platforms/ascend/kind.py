@@ -29,4 +29,5 @@ ASCEND = TargetKind(
     devices={"910b": "cores=24,vector_cores=48", "910b4": "cores=20,vector_cores=40"},
     runners={"emulation": Scale(Unit.CYCLES, CostOrigin.MODELLED)},
     most=(1 << 31) - 1,
+    host="flextune.platforms.ascend.host:AscendHost",
 )

@@ -15,6 +15,7 @@ from flextune.platforms.ascend.emulation.emulator import EmulationError, compile
 from flextune.platforms.ascend.form import form_of
 from flextune.platforms.ascend.kernel import AscendKernel
 from flextune.platforms.ascend.source import emulated_source
+from flextune.target.kinds import unmeasurable
 from flextune.target.target import Target
 from flextune.testing.platforms import output_fault
 from flextune.trial.measurement import Candidate
@@ -171,6 +172,13 @@ def test_what_was_changed_is_right_as_it_was() -> None:
 def test_what_is_not_computed_is_said(text: str, part: str) -> None:
     with pytest.raises(UsageError, match=part):
         PLATFORM.search_space(parse_workload(text), TARGET)
+
+
+def test_what_is_missing_is_said_before_anything_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert unmeasurable(TARGET) == ""
+    monkeypatch.setenv("PATH", "")
+    assert unmeasurable(TARGET) == "g++ not installed: apt-get install g++"
+    assert unmeasurable(Target.parse("fpga:zu3eg")).startswith("verilator and g++ and make not installed")
 
 
 def test_a_memory_that_is_too_small_is_named() -> None:

@@ -8,26 +8,15 @@ from flextune.errors import BuildError, EnvironmentFault
 from flextune.platforms.cpu.cross.machine import Machine
 from flextune.platforms.cpu.cross.toolchain import machine_fault, machine_needs, prepare
 from flextune.target.kind import Need
-from flextune.target.peak_loops import PeakLoops
+from flextune.target.other_devices import OtherDevices
 from flextune.target.target import Target
 
 
-class CrossHost:
+class CrossHost(OtherDevices):
     """Programs for these processors run in an emulator here."""
 
     def __init__(self, machine: Machine, prepares: Callable[[Machine], None] = prepare) -> None:
         self._machine, self._prepares = machine, prepares
-
-    def detect(self) -> Target | None:
-        return None
-
-    def lacking(self, instructions: Sequence[str]) -> Sequence[str]:
-        """Code for other processors never runs in this process."""
-        return tuple(instructions)
-
-    def peak_loops(self, target: Target, cpus: Sequence[int]) -> PeakLoops:
-        del cpus
-        raise EnvironmentFault(f"the peaks of {target} cannot be measured on this machine")
 
     def unmeasurable(self, target: Target) -> str:
         """What is missing; where nothing is, what all programs share is made now, which no trial has to wait for."""
