@@ -122,6 +122,7 @@ def test_faults_of_products_with_one_panel_a_tile_are_found(search: str, found: 
         (SOFTMAX, r"Exp\(y, y, COLUMNS\);\n      PipeBarrier<PIPE_V>\(\);", "Exp(y, y, COLUMNS);", "no barrier in V"),
         (SOFTMAX, r"arriving\.EnQue\(incoming\);", "", "would wait forever"),
         (SOFTMAX, r"leaving\.FreeTensor\(outgoing\);", "", "would wait forever"),
+        (SOFTMAX, "zeros{true,", "zeros{false,", "zeros fill"),
         (NORM, r"in\[each \* PITCH\]", "in[each * COLUMNS]", "no multiple of 32"),
         (NORM, r"InitBuffer\(workBuffer, WORK_BYTES\)", "InitBuffer(workBuffer, 32)", "of a tensor of 32"),
         (

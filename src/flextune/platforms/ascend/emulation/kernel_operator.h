@@ -180,8 +180,8 @@ constexpr uint32_t in_lines(uint32_t bytes) { return (bytes + 31) / 32 * 32; }
 template <class T>
 void DataCopyPad(const LocalTensor<T> &to, const GlobalTensor<T> &from, const DataCopyExtParams &rows,
                  const DataCopyPadExtParams<T> &pad) {
-  if (pad.leftPadding || (pad.isPad && (rows.blockLen + pad.rightPadding * sizeof(T)) % 32))
-    ascend_fault("DataCopyPad", "fills a row up to 32 bytes, on the right");
+  if (!pad.isPad || pad.leftPadding || pad.paddingValue != 0 || (rows.blockLen + pad.rightPadding * sizeof(T)) % 32)
+    ascend_fault("DataCopyPad", "only rows that zeros fill up to 32 bytes, on the right, are emulated");
   ascend_copy_in(to.local, from.bytes(), rows.blockCount, rows.blockLen, rows.srcStride,
                  in_lines(rows.blockLen) + 32 * rows.dstStride);
 }
