@@ -173,6 +173,7 @@ def small_model(path: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(path))
 
 
+@pytest.mark.slow
 @pytest.mark.hardware("x86")
 def test_from_a_model_to_a_library(tmp_path: Path) -> None:
     small_model(tmp_path / "small.onnx")

@@ -40,6 +40,7 @@ def network(path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_model_is_tuned_over_ranges_and_compiled_by_its_records(tmp_path: Path) -> None:
     model, db, library = network(tmp_path / "rows.onnx"), str(tmp_path / "records.db"), tmp_path / "rows.so"
     runner = CliRunner()
