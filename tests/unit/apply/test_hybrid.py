@@ -207,7 +207,7 @@ SIDES = {
     "two_islands": "own other own other own",
     "branch_around_an_island": "own other own",
     "outputs_of_all_sides": "own other own",
-    "data_dependent_tail": "own procedure other",
+    "data_dependent_tail": "own procedure own",
     "detection_head": "own procedure other",
     "control_flow": "own other",
     "other_domain": "own other own",
