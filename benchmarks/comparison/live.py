@@ -90,7 +90,13 @@ class LiveComparison:
         with tempfile.TemporaryDirectory() as folder, open_database(Path(folder) / "records.db") as database:
             platform = platform_registry.get(self._target.kind)
             run = TuningRun(
-                self._runner, platform, self._target, database, options, provenance(options, self._target), callbacks=(note,)
+                self._runner,
+                platform,
+                self._target,
+                database,
+                options,
+                provenance(options, self._target),
+                callbacks=(note,),
             )
             search = run.open(TuningTask(parse_workload(workload)))
             while search.trials < trials and not search.exhausted:
