@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import string
+from copy import deepcopy
 from typing import Any
 
 Json = Any
@@ -104,7 +105,7 @@ def damaged_json(rng: random.Random, value: Json) -> Json:
     for _ in range(rng.randint(1, 3)):
         places = list(_places(copied))
         if not places:
-            return rng.choice(_ODD_VALUES)
+            return deepcopy(rng.choice(_ODD_VALUES))
         holder, key = rng.choice(places)
         match rng.randrange(6):
             case 0:
@@ -120,7 +121,7 @@ def damaged_json(rng: random.Random, value: Json) -> Json:
             case 4 if isinstance(holder[key], str):
                 holder[key] = damaged_text(rng, holder[key])
             case _:
-                holder[key] = rng.choice(_ODD_VALUES)
+                holder[key] = deepcopy(rng.choice(_ODD_VALUES))  # which may be damaged next
     return copied
 
 

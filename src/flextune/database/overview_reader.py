@@ -41,7 +41,8 @@ class OverviewReader:
         """With the place of the task's first record; None where it has none that can be read."""
         trial = trials_table.c
         query = sql.select(trial.id, trial.candidate, trial.secs, trial.context)
-        rows = self._connection.execute(query.where(trial.context.in_(contexts)).order_by(trial.id)).all()
+        stored = self._connection.execute(query.where(trial.context.in_(contexts)).order_by(trial.id))
+        rows = [row for row in stored if self._reader.has_columns(trials_table, row.id, row.candidate, row.secs)]
         if not rows:
             return None
         places, candidates, secs, context_of = zip(*rows, strict=True)

@@ -133,7 +133,12 @@ class RowReader:
         age = sql.func.row_number().over(partition_by=stored.c.candidate, order_by=newest_first).label("age")
         aged = sql.select(stored, age).subquery()
         query = sql.select(aged).where(aged.c.age == 1, aged.c.status == "ok", aged.c.secs.is_not(None))
-        rows = connection.execute(query.order_by(aged.c.secs, aged.c.era, aged.c.id)).all()
+        found = connection.execute(query.order_by(aged.c.secs, aged.c.era, aged.c.id))
+        rows = [
+            row
+            for row in found
+            if self.has_columns(records_table if row.context is None else trials_table, row.id, row.candidate, row.secs)
+        ]
         scales = {row.candidate.partition("@")[2] for row in rows}
         if scales <= {""}:
             return next(self._readable(connection, rows), None)
@@ -173,6 +178,18 @@ class RowReader:
         """The row of `trials` of this number; None, and a warning, for one that is damaged."""
         return _unless_damaged(lambda: self.parsed(common.record, trials_table, number, text))
 
+    def has_columns(self, table: sql.Table, number: int, candidate: object, secs: object) -> bool:
+        """Whether the columns by which a trial's row is ranked hold what they should; a warning where not."""
+
+        wrong = ""
+        if not isinstance(candidate, str):
+            wrong = f"its candidate is {type(candidate).__name__} instead of text"
+        elif not isinstance(secs, float | int | None):
+            wrong = f"its secs are {type(secs).__name__} instead of a number"
+        if wrong:
+            warnings.warn(f"left out: {self._damage(table, number, wrong, table, 'id')}", stacklevel=5)
+        return not wrong
+
     def _readable(self, connection: sql.Connection, rows: Iterable[Row]) -> Iterator[TuningRecord]:
         commons: dict[int, CommonPart | None] = {}
         for row in rows:
@@ -196,10 +213,13 @@ class RowReader:
         try:
             return parse(_clean(text))
         except FlextuneError as error:
-            raise DamagedError(
-                f"records database {self._name}: row {row_id} of {table.name} is damaged: {error}; remove it with "
-                f"`sqlite3 {self._name} 'DELETE FROM {removed.name} WHERE {by} = {row_id}'`"
-            ) from error
+            raise DamagedError(self._damage(table, row_id, str(error), removed, by)) from error
+
+    def _damage(self, table: sql.Table, row_id: int, reason: str, removed: sql.Table, by: str) -> str:
+        return (
+            f"records database {self._name}: row {row_id} of {table.name} is damaged: {reason}; remove it with "
+            f"`sqlite3 {self._name} 'DELETE FROM {removed.name} WHERE {by} = {row_id}'`"
+        )
 
 
 def _unless_damaged(read: Callable[[], Parsed]) -> Parsed | None:

@@ -232,6 +232,23 @@ def test_the_best_record_is_the_best_that_can_be_read(tmp_path):
         assert database.best(WORKLOAD, TARGET) == min(others, key=lambda record: record.secs)
 
 
+@pytest.mark.parametrize("damage", ["secs = x'ff'", "secs = 'fast'", "candidate = x'ff'"])
+def test_what_rows_are_ranked_by_may_be_damaged(tmp_path, damage):
+    path = filled(tmp_path / "r.db")
+    with open_database(path) as database:
+        best, all_there = database.best(WORKLOAD, TARGET), database.records()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = 1")
+        connection.execute(f"UPDATE trials SET {damage} WHERE candidate = ?", (best.key,))
+    others = [record for record in all_there if record != best]
+    with open_database(path) as database:
+        with pytest.warns(UserWarning, match=r"row \d+ of trials is damaged: its .* instead of"):
+            assert database.best(WORKLOAD, TARGET) == min(others, key=lambda record: record.secs)
+        with pytest.warns(UserWarning, match="instead of"):
+            [overview] = database.overviews()
+        assert overview.candidates == len(others)
+
+
 def test_full_disk_loses_nothing_stored_before(tmp_path):
     path = filled(tmp_path / "r.db", 1)
     database = open_database(path)
