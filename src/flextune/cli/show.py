@@ -51,21 +51,14 @@ def show(
 
 
 def _show_all(path: str, database: Database, decisions: Sequence[Decision], schedule: bool, as_json: bool) -> None:
-    from flextune.cli.show_decisions import OF_RANGES, decision_lines, facts
-    from flextune.cli.show_texts import in_short, model_facts, models_of, task_facts, task_text
+    from flextune.cli.show_decisions import OF_RANGES, decision_lines
+    from flextune.cli.show_texts import in_short, models_of, task_text
 
     tasks = database.overviews(causes=as_json or schedule)
     models = models_of(tasks, decisions)
     ranges = [each for each in decisions if each.KIND == OF_RANGES]
     if as_json:
-        print_json(
-            {
-                "db": path,
-                "models": [model_facts(each) for each in models],
-                "workloads": [task_facts(each) for each in tasks],
-                "ranges": [facts(each) for each in ranges],
-            }
-        )
+        _print_facts(path, models, tasks, ranges)
         return
     texts = [task_text(each, True) for each in tasks] if schedule else in_short(path, models, tasks)
     texts += ["\n".join(decision_lines(each)) for each in ranges]
@@ -75,8 +68,8 @@ def _show_all(path: str, database: Database, decisions: Sequence[Decision], sche
 def _show_one(
     path: str, database: Database, decisions: Sequence[Decision], name: str, schedule: bool, as_json: bool
 ) -> None:
-    from flextune.cli.show_decisions import OF_RANGES, decision_lines, facts, show_these
-    from flextune.cli.show_texts import model_facts, model_text, task_facts, task_text
+    from flextune.cli.show_decisions import OF_RANGES, decision_lines, show_these
+    from flextune.cli.show_texts import model_text, task_text
 
     found = _found(path, database, decisions, name)
     ranges = [each for each in found.decisions if each.KIND == OF_RANGES]
@@ -86,18 +79,27 @@ def _show_one(
     tasks = [_with_causes(database, each) for each in found.tasks]
     models = [found] if found.model else []
     if as_json:
-        print_json(
-            {
-                "db": path,
-                "models": [model_facts(each) for each in models],
-                "workloads": [task_facts(each) for each in tasks],
-                "ranges": [facts(each) for each in ranges],
-            }
-        )
+        _print_facts(path, models, tasks, ranges)
         return
     texts = [model_text(each) for each in models]
     texts += [task_text(each, schedule) for each in tasks] if schedule or not models else []
     print("\n".join([*texts, *("\n".join(decision_lines(each)) for each in ranges)]))
+
+
+def _print_facts(
+    path: str, models: Sequence[Found[TaskOverview]], tasks: Sequence[TaskOverview], ranges: Sequence[Decision]
+) -> None:
+    from flextune.cli.show_decisions import facts
+    from flextune.cli.show_texts import model_facts, task_facts
+
+    print_json(
+        {
+            "db": path,
+            "models": [model_facts(each) for each in models],
+            "workloads": [task_facts(each) for each in tasks],
+            "ranges": [facts(each) for each in ranges],
+        }
+    )
 
 
 def _found(path: str, database: Database, decisions: Sequence[Decision], name: str) -> Found[TaskOverview]:

@@ -8,6 +8,7 @@ import tvm
 
 from flextune.platforms.arm.intrinsics import available_intrinsics, register_intrinsics
 from flextune.platforms.arm.kind import MACHINE, VECTOR_REGISTERS, emulated_cpu, llvm_attributes
+from flextune.platforms.cpu.cross.code_generation import llvm_target
 from flextune.platforms.cpu.cross.compiler import CrossModuleCompiler
 from flextune.platforms.cpu.cross.platform import CrossPlatform, Family
 from flextune.platforms.cpu.limits import CpuLimits
@@ -30,16 +31,7 @@ def generate_space(workload: Workload, target: Target) -> SearchSpace:
 
 def tvm_target(target: Target) -> tvm.target.Target:
     """TVM's form of the target: LLVM for exactly this processor and these features."""
-    return tvm.target.Target(
-        {
-            "kind": "llvm",
-            "mtriple": MACHINE.triple,
-            "mcpu": target.word("cpu"),
-            "mattr": list(llvm_attributes(target)),
-            "num-cores": target.cores,
-            "opt-level": 2,
-        }
-    )
+    return llvm_target(MACHINE.triple, target.word("cpu"), llvm_attributes(target), target.cores)
 
 
 class ArmPlatform(CrossPlatform):

@@ -8,6 +8,7 @@ import tvm
 
 from flextune.errors import UsageError
 from flextune.once import once
+from flextune.platforms.cpu.cross.code_generation import llvm_target
 from flextune.platforms.cpu.cross.platform import CrossPlatform, Family
 from flextune.platforms.cpu.cross.toolchain import link_bare_program
 from flextune.platforms.cpu.dot_products import register_dot_product
@@ -48,16 +49,7 @@ def generate_space(workload: Workload, target: Target) -> SearchSpace:
 
 def tvm_target(target: Target) -> tvm.target.Target:
     """TVM's form of the target."""
-    return tvm.target.Target(
-        {
-            "kind": "llvm",
-            "mtriple": MACHINE.triple,
-            "mcpu": target.word("cpu"),
-            "mattr": list(llvm_attributes(target)),
-            "num-cores": target.cores,
-            "opt-level": 2,
-        }
-    )
+    return llvm_target(MACHINE.triple, target.word("cpu"), llvm_attributes(target), target.cores)
 
 
 class HexagonPlatform(CrossPlatform):

@@ -9,6 +9,7 @@ from typing import Any
 import tvm
 
 from flextune.errors import BuildError, UsageError
+from flextune.platforms.cpu.cross.code_generation import llvm_target
 from flextune.platforms.cpu.cross.compiler import CrossModuleCompiler
 from flextune.platforms.cpu.cross.platform import CrossPlatform, Family
 from flextune.platforms.cpu.limits import CpuLimits
@@ -37,17 +38,7 @@ def tvm_target(target: Target) -> tvm.target.Target:
 
     LLVM's names of processors bring `+v` with them (see `llvm_attributes`), so code is for none in particular.
     """
-    return tvm.target.Target(
-        {
-            "kind": "llvm",
-            "mtriple": MACHINE.triple,
-            "mcpu": "generic-rv64",
-            "mabi": "lp64d",
-            "mattr": list(llvm_attributes(target)),
-            "num-cores": target.cores,
-            "opt-level": 2,
-        }
-    )
+    return llvm_target(MACHINE.triple, "generic-rv64", llvm_attributes(target), target.cores, abi="lp64d")
 
 
 class RiscvPlatform(CrossPlatform):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,12 @@ from flextune.workload.rounding import register_rounding
 
 PIPELINE = "flextune_cross"
 """TVM's pipeline for kernels, with floating-point expressions kept as they are written."""
+
+
+def llvm_target(triple: str, cpu: str, attributes: Sequence[str], cores: int, abi: str = "") -> tvm.target.Target:
+    """TVM's form of a target: LLVM for a processor with these features."""
+    described = {"kind": "llvm", "mtriple": triple, "mcpu": cpu, "mattr": list(attributes)}
+    return tvm.target.Target(described | ({"mabi": abi} if abi else {}) | {"num-cores": cores, "opt-level": 2})
 
 
 def compile_executable(module: Any, described: tvm.target.Target, *, checked: bool = True) -> Any:
