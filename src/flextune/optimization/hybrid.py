@@ -43,7 +43,7 @@ from flextune.tuning.variants.range_options import check_range_options
 _RIVAL_IS_FASTER = "another runtime was shown to be faster"
 _BOTH_ARE_FASTER = "two runtimes were shown to be faster together"
 
-_COMPARED_SHARE = 0.15
+_COMPARED_SHARE = 0.1
 _OPENING_SECS = 5.0
 """Of a budget in minutes, for comparing runtimes: the share, and the seconds before times are taken."""
 

@@ -44,8 +44,11 @@ from flextune.tuning.task_search import TaskSearch, TuningTask
 from flextune.tuning.tasks import TasksResult, tune_tasks
 from flextune.tuning.tune_options import TuneOptions
 
-MODEL_CANDIDATES = 3
-"""Builds of the model in which finalists compete."""
+MODEL_CANDIDATES, LEAST_MODEL_CANDIDATES = 3, 2
+"""Builds of the model in which finalists compete; fewer where that many would take more than `_FINALISTS_SHARE`."""
+
+_FINALISTS_SHARE = 0.125
+"""Of a budget in minutes, for building them, if each takes as long as the default build."""
 
 _COMPARED_BUILDS = 3
 """The default, the best by the trials and the best inside the model."""
@@ -256,7 +259,7 @@ def _choose(
 ) -> tuple[list[Contender], list[GroupDecision]]:
     """The best builds by the trials and inside the model, as far as time allows; what was chosen is recorded."""
     alone = {search.task.workload.key: search.best_secs for search in tuned.searches}
-    tried = model_candidates(selection, tuned.searches, MODEL_CANDIDATES)
+    tried = model_candidates(selection, tuned.searches, _competing_builds(run.options, build_secs))
     built, finalists = measure_in_model(partition, tried, run.contest, run.deadline(), build_secs)
     secs = best_secs(finalists, alone)
     choice = selection.choice(secs)
@@ -323,15 +326,23 @@ class _AfterTrials:
         if self.options.budget.minutes is None:
             return 0.0
         default = {search.task.workload.key: search.space.default for search in searches}
-        tried = model_candidates(self.selection, searches, MODEL_CANDIDATES)
+        competing = _competing_builds(self.options, self.build_secs)
+        tried = model_candidates(self.selection, searches, competing)
         chosen = {(key, str(each.assignment)) for each_model in tried for key, each in each_model.candidates.items()}
         new = len(chosen - {(key, str(assignment)) for key, assignment in default.items()})
-        builds = (MODEL_CANDIDATES + 1) * _LOWERING_SHARE + (1 - _LOWERING_SHARE) * new / max(1, self.kernels)
-        inside = MODEL_CANDIDATES * ROUNDS * (RUNS_PER_ROUND + 1) * self.run_secs
+        builds = (competing + 1) * _LOWERING_SHARE + (1 - _LOWERING_SHARE) * new / max(1, self.kernels)
+        inside = competing * ROUNDS * (RUNS_PER_ROUND + 1) * self.run_secs
         wanted = _BUILDS_TAKE_LONGER * (builds * self.build_secs + inside)
         wanted += self.spent_secs + _comparison_secs(self.options, self.run_secs)
         whole = 60 * self.options.budget.minutes
         return min(wanted, _LARGEST_RESERVE * whole) + _UNFORESEEN * whole
+
+
+def _competing_builds(options: TuneOptions, build_secs: float) -> int:
+    """In how many builds finalists compete: minutes that few builds fill are better spent on more trials."""
+    minutes = options.budget.minutes
+    is_short = minutes is not None and MODEL_CANDIDATES * build_secs > _FINALISTS_SHARE * 60 * minutes
+    return LEAST_MODEL_CANDIDATES if is_short else MODEL_CANDIDATES
 
 
 def _comparison_secs(options: TuneOptions, run_secs: float) -> float:

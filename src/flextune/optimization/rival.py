@@ -94,7 +94,7 @@ def against_rival(
         ours, theirs = contest.admit("as built", build), contest.admit(options.compiler, rival)
         if ours is None or theirs is None:
             return Rivalry(build)
-        match = _Match(split, contest, ours, theirs, began + secs)
+        match = _Match(split, contest, ours, theirs, began, began + secs)
         if match.left_secs <= 0:
             return no_time
         found = match.compared(ours, theirs)
@@ -115,11 +115,17 @@ class _Match:
     contest: Contest
     ours: Contender
     theirs: Contender
+    began: float
     deadline: float
 
     @property
     def left_secs(self) -> float:
         return self.deadline - time.perf_counter()
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether as much time is left as opening and comparing the two has taken: a build of both takes no less."""
+        return self.left_secs >= time.perf_counter() - self.began
 
     def compared(self, first: Contender, other: Contender) -> ABTestResult:
         left = self.left_secs
@@ -130,7 +136,7 @@ class _Match:
         decision, options = alone.decision, self.split.options
         assert decision is not None  # they were compared
         assert options is not None
-        if self.split.whole is None or not found.secs[1] <= _WORTH_SHARING * found.secs[0]:
+        if self.split.whole is None or not found.secs[1] <= _WORTH_SHARING * found.secs[0] or not self.may_go_on:
             return None
         asked = propose(self.split, self.ours, self.contest, parts, self.deadline)
         if asked is None:
