@@ -13,19 +13,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from flextune.errors import EnvironmentFault, WorkerError
+from flextune.errors import WorkerError
 from flextune.measure.builder import ArtifactFolder
-from flextune.measure.ending import Ending, Outcome
+from flextune.measure.ending import Ending
 from flextune.measure.job import Job
 from flextune.measure.launcher import Interpreter, ServiceLauncher
 from flextune.measure.measure_options import MeasureOptions
-from flextune.measure.messages import candidate_text, workload_text
-from flextune.measure.outcome import went_well, what_happened
+from flextune.measure.messages import candidate_text
 from flextune.measure.process_limits import available_processors
 from flextune.measure.services import libraries
 from flextune.measure.slot import Slot
 from flextune.measure.wire import Message
-from flextune.measure.worker_process import Worker, WorkerProcess, wait_any
+from flextune.measure.worker_process import WorkerProcess, wait_any
+from flextune.measure.workload_data import WorkloadData
 from flextune.temporary import PrivateFolder
 from flextune.trial.measurement import Candidate, Measurement
 from flextune.workload.workload import Workload
@@ -34,7 +34,6 @@ MOST_WORKERS = 8
 BATCH_PER_WORKER = 8
 BUILT_TOGETHER = 4
 """Candidates in one module at most: they share what LLVM takes for any module, and are built again when one fails."""
-REFERENCE_TIMEOUT_SECS = 600.0
 _KEPT = 4
 """Kernels that stay built after they were measured, the fastest of a workload: a comparison will want them."""
 _ARTIFACTS = "artifacts"
@@ -63,9 +62,8 @@ class WorkerPool:
         self._folder: PrivateFolder | None = None
         self._given = interpreter
         self._interpreter: Interpreter | None = None
-        self._references: Worker | None = None
+        self._data: WorkloadData | None = None
         self._slots: list[Slot] = []
-        self._folders: dict[str, str] = {}
         self._numbers = 0
         self._kept: dict[Candidate, Job] = {}
         self._deadline = math.inf
@@ -88,7 +86,7 @@ class WorkerPool:
             self._interpreter = self._given or Interpreter(self._cores, path, libraries(kind))
             kernels = ServiceLauncher(self._service, str(self._options), self._interpreter)
             self._slots = [Slot(self._options, kernels, path, index) for index in range(count)]
-            self._references = Worker(ServiceLauncher("references", "", self._interpreter), path / "references.log")
+            self._data = WorkloadData(path, self._interpreter, count)
         for slot in self._slots:
             slot.preload = kind or slot.preload
             slot.start()
@@ -97,12 +95,14 @@ class WorkerPool:
         """End all workers and remove the temporary folder. The pool can be started again."""
         if self._interpreter is not None and self._given is None:
             self._interpreter.close()
-        for worker in filter(None, (*self._slots, self._references)):
-            worker.stop()
+        for slot in self._slots:
+            slot.stop()
+        if self._data is not None:
+            self._data.close()
         if self._folder is not None:
             self._folder.close()
-        self._folder, self._interpreter, self._references = None, None, None
-        self._slots, self._folders, self._kept = [], {}, {}
+        self._folder, self._interpreter, self._data = None, None, None
+        self._slots, self._kept = [], {}
 
     @property
     def worker_pids(self) -> tuple[int, ...]:
@@ -118,7 +118,9 @@ class WorkerPool:
         waiting = iter(candidates)
         self._deadline = time.perf_counter() + secs
         try:
-            while batch := deque(map(self._job, islice(waiting, BATCH_PER_WORKER * len(self._slots)))):
+            while taken := list(islice(waiting, BATCH_PER_WORKER * len(self._slots))):
+                self._make_data(taken)
+                batch = deque(map(self._job, taken))
                 while batch:
                     self._build(batch, self._slots)
                     job = batch.popleft()
@@ -198,24 +200,17 @@ class WorkerPool:
     def _job(self, candidate: Candidate) -> Job:
         return Job(self._number(), candidate, self._data_folder(candidate.workload))
 
+    def _make_data(self, candidates: Sequence[Candidate]) -> None:
+        assert self._data is not None  # made by `start`
+        self._data.make(candidate.workload for candidate in candidates)
+
     def _number(self) -> int:
         self._numbers += 1
         return self._numbers
 
     def _data_folder(self, workload: Workload) -> str:
-        """The folder with inputs and reference of a workload, which a process without a platform makes."""
-        if workload.key not in self._folders:
-            assert self._folder is not None  # made by `start`, as is the worker
-            assert self._references is not None
-            folder = self._folder.path / workload.key
-            folder.mkdir(exist_ok=True)
-            request = {"workload": workload_text(workload), "folder": str(folder)}
-            outcome = self._references.call(request, REFERENCE_TIMEOUT_SECS)
-            if outcome.killed_from_outside:  # by the system for want of memory, or by somebody: once more
-                outcome = self._references.call(request, REFERENCE_TIMEOUT_SECS)
-            _check_reference(workload, outcome)
-            self._folders[workload.key] = str(folder)
-        return self._folders[workload.key]
+        assert self._data is not None  # made by `start`
+        return self._data.folder(workload)
 
     def _build(self, jobs: Iterable[Job], slots: Sequence[Slot]) -> None:
         """Build what is not built yet, and load again what was lost with its worker or is in another one than `slots`.
@@ -312,12 +307,3 @@ def _next_group(waiting: deque[Job], most: int) -> list[Job]:
 def _may_join(first: Job, other: Job) -> bool:
     same = first.folder == other.folder and first.candidate.target == other.candidate.target
     return same and not any(job.alone or job.artifact is not None for job in (first, other))
-
-
-def _check_reference(workload: Workload, outcome: Outcome) -> None:
-    if went_well(outcome):
-        return
-    raise EnvironmentFault(
-        f"the reference of {workload} could not be computed: {what_happened(outcome)}; "
-        "the machine needs memory and temporary disk space for a few times its inputs and outputs"
-    )

@@ -259,7 +259,7 @@ def _choose(
 ) -> tuple[list[Contender], list[GroupDecision]]:
     """The best builds by the trials and inside the model, as far as time allows; what was chosen is recorded."""
     alone = {search.task.workload.key: search.best_secs for search in tuned.searches}
-    tried = model_candidates(selection, tuned.searches, _competing_builds(run.options, build_secs))
+    tried = model_candidates(selection, tuned.searches, competing_builds(run.options, build_secs))
     built, finalists = measure_in_model(partition, tried, run.contest, run.deadline(), build_secs)
     secs = best_secs(finalists, alone)
     choice = selection.choice(secs)
@@ -326,7 +326,7 @@ class _AfterTrials:
         if self.options.budget.minutes is None:
             return 0.0
         default = {search.task.workload.key: search.space.default for search in searches}
-        competing = _competing_builds(self.options, self.build_secs)
+        competing = competing_builds(self.options, self.build_secs)
         tried = model_candidates(self.selection, searches, competing)
         chosen = {(key, str(each.assignment)) for each_model in tried for key, each in each_model.candidates.items()}
         new = len(chosen - {(key, str(assignment)) for key, assignment in default.items()})
@@ -338,7 +338,7 @@ class _AfterTrials:
         return min(wanted, _LARGEST_RESERVE * whole) + _UNFORESEEN * whole
 
 
-def _competing_builds(options: TuneOptions, build_secs: float) -> int:
+def competing_builds(options: TuneOptions, build_secs: float) -> int:
     """In how many builds finalists compete: minutes that few builds fill are better spent on more trials."""
     minutes = options.budget.minutes
     is_short = minutes is not None and MODEL_CANDIDATES * build_secs > _FINALISTS_SHARE * 60 * minutes

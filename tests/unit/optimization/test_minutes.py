@@ -13,7 +13,7 @@ import pytest
 from flextune.apply.executable import Executable
 from flextune.database.store import open_database
 from flextune.importing.model import load_model
-from flextune.optimization.model import OptimizedModel, optimize_model
+from flextune.optimization.model import OptimizedModel, competing_builds, optimize_model
 from flextune.optimization.verdict import recorded_verdict
 from flextune.plan.partition import Partition, partition_model
 from flextune.platforms.null.kernel import null_secs
@@ -137,3 +137,11 @@ def test_the_minutes_are_kept_and_what_could_not_be_compared_is_not_decided(
     assert is_cut in (None, found.is_cut)
     with open_database(str(tmp_path / "records.db")) as database:
         assert (recorded_verdict(partition, database, detect()) is None) == found.is_cut
+
+
+@pytest.mark.parametrize(("minutes", "build_secs", "builds"), [(None, 9.0, 3), (1, 2.0, 3), (1, 4.0, 2), (2, 4.0, 3)])
+def test_finalists_compete_in_fewer_builds_where_these_would_fill_the_minutes(
+    minutes: float | None, build_secs: float, builds: int
+) -> None:
+    options = TuneOptions(Budget(trials=10) if minutes is None else Budget(minutes=minutes))
+    assert competing_builds(options, build_secs) == builds

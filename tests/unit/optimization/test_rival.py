@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from onnx import helper
 
 from flextune.apply import build, hybrid_build
 from flextune.apply.build import Build
+from flextune.apply.executable import Executable
 from flextune.apply.hybrid_build import HybridOptions, SplitModel, split_model
 from flextune.apply.model_runner import LocalModelRunner
 from flextune.database.store import open_database
@@ -30,7 +32,7 @@ from flextune.trial.decision import Decision
 from flextune.trial.runtime_decision import RuntimeDecision
 from flextune.tuning.budget import Budget
 from flextune.tuning.tune_options import TuneOptions
-from tests.unit.optimization.fake_models import FakeModels, Fate
+from tests.unit.optimization.fake_models import FakeModel, FakeModels, Fate
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -155,6 +157,30 @@ def test_what_another_runtime_is_faster_at_is_its_where_that_is_shown(
     session = onnxruntime.InferenceSession(chain().SerializeToString(), providers=["CPUExecutionProvider"])
     for each in (found.build, shipment.build):
         np.testing.assert_allclose(each.executable.run(inputs)["v4"], session.run(None, inputs)[0], 1e-4, 1e-4)
+
+
+class SlowlyOpened(FakeModels):
+    """Takes four seconds of a made-up clock to open a build."""
+
+    now = 0.0
+
+    def open(self, executable: Executable) -> FakeModel:
+        self.now += 4.0
+        return super().open(executable)
+
+
+@pytest.mark.parametrize(("secs", "opened"), [(15.0, 2), (60.0, 4)])
+def test_sharing_is_not_begun_with_less_time_left_than_the_comparison_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secs: float, opened: int
+) -> None:
+    target, split = detect(), split_of(chain(), HybridOptions())
+    build = ship_split(split, target, None)[1].build
+    models = SlowlyOpened(Fate(1.0), Fate(1.5), Fate(1.2, shares=(0.9, 0.02, 0.02, 0.06)), Fate(0.3))
+    monkeypatch.setattr(time, "perf_counter", lambda: models.now)
+    with open_database(tmp_path / "records.db") as database:
+        found = against_rival(split, build, target, database, secs=secs, models=models)
+    assert found.decision is not None
+    assert len(models.opened) == opened
 
 
 @pytest.mark.slow
