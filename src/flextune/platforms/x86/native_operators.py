@@ -21,8 +21,7 @@ from tvm import tirx
 from tvm.ir import Call
 
 from flextune.once import once
-from flextune.platforms.cpu.ieee import as_written
-from flextune.platforms.cpu.scopes import without_scopes
+from flextune.platforms.cpu.finishing import finished
 from flextune.platforms.x86.elementary import erf, exp, tanh
 from flextune.platforms.x86.power import logarithm, power
 from flextune.platforms.x86.rounding_instruction import ROUNDING_FEATURE, rounded
@@ -117,4 +116,4 @@ def _pipeline() -> tuple[tvm.transform.Pass, Callable[[], tvm.transform.Pass], C
 @tirx.transform.prim_func_pass(opt_level=0, name="flextune.x86.OwnOperators")  # type: ignore[untyped-decorator]
 def _with_own_operators(function: PrimFunc, _module: IRModule, _context: tvm.transform.PassContext) -> PrimFunc:
     rounds = ROUNDING_FEATURE in function.attrs["target"].attrs["mattr"]
-    return function.with_body(own_calls(as_written(without_scopes(function.body)), rounds))
+    return function.with_body(own_calls(finished(function.body), rounds))

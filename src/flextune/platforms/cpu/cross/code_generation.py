@@ -10,9 +10,8 @@ import tvm
 from tvm import tirx
 
 from flextune.once import once
-from flextune.platforms.cpu.ieee import as_written
+from flextune.platforms.cpu.finishing import finished
 from flextune.platforms.cpu.object_file import write_object
-from flextune.platforms.cpu.scopes import without_scopes
 from flextune.tvm_types import IRModule, PrimFunc
 from flextune.workload.rounding import register_rounding
 
@@ -49,9 +48,9 @@ def _register() -> None:
 
 def _pipeline() -> tuple[tvm.transform.Pass, Callable[[], tvm.transform.Pass], Callable[[], tvm.transform.Pass]]:
     lower, finish_host, finish_device = tirx.get_tir_pipeline("default")
-    return tvm.transform.Sequential([_as_written, lower]), finish_host, finish_device
+    return tvm.transform.Sequential([_finished, lower]), finish_host, finish_device
 
 
-@tirx.transform.prim_func_pass(opt_level=0, name="flextune.cross.AsWritten")  # type: ignore[untyped-decorator]
-def _as_written(function: PrimFunc, _module: IRModule, _context: tvm.transform.PassContext) -> PrimFunc:
-    return function.with_body(as_written(without_scopes(function.body)))
+@tirx.transform.prim_func_pass(opt_level=0, name="flextune.cross.Finished")  # type: ignore[untyped-decorator]
+def _finished(function: PrimFunc, _module: IRModule, _context: tvm.transform.PassContext) -> PrimFunc:
+    return function.with_body(finished(function.body))

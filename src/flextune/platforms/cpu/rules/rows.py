@@ -25,6 +25,8 @@ RULE = "rows"
 LEAST_ROW = 8
 """Elements of a row that are worth partial results in lanes."""
 _LONG_ROW_VECTORS = 8
+_STEPS_PER_HALVING = 2.0
+"""What moving half of the lanes under the others takes, with combining them, in steps along the row."""
 _TASK_ELEMENTS = 100.0  # what starting a task costs, in elements of a row
 
 
@@ -126,8 +128,8 @@ class RowRule:
         name = self.draft.variable(VariableRole("lanes", block=block.name, prefix=self.prefix), choices)
 
         def estimate(columns: Columns) -> np.ndarray:
-            """One chain of dependent steps along the row, and one over the lanes at its end."""
-            chains = extent / columns[name] + columns[name]
+            """One chain of dependent steps along the row, and one down the tree of lanes at its end."""
+            chains = extent / columns[name] + _STEPS_PER_HALVING * np.log2(columns[name])
             return np.asarray(np.where(columns[name] % full == 0, 1.0, 0.5) / chains)
 
         self.draft.estimates.append(estimate)
