@@ -1,4 +1,4 @@
-# make setup | demo | test | lint | bench | clean.  Needs Python 3.11 or newer, pip and make; the rest it installs in .venv.
+# make setup | demo | test | lint | bench | docs | dist | clean.  Needs Python 3.11 or newer, pip and make; the rest it installs in .venv.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -11,8 +11,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SETUP := $(VENV)/.setup-done
 BENCH_SETUP := $(VENV)/.bench-setup-done
+DOCS_SETUP := $(VENV)/.docs-setup-done
 
-.PHONY: help setup demo test test-slow test-emulated lint bench clean
+.PHONY: help setup demo test test-slow test-emulated lint bench docs dist clean
 
 help:
 	@echo "make demo    tune a real model on this machine, with what comes of it (sets itself up)"
@@ -21,6 +22,8 @@ help:
 	@echo "make test-emulated  those of programs for other processors, where an emulator is installed"
 	@echo "make lint    formatting, lint, types, import rules"
 	@echo "make bench   the benchmarks beside PyTorch, ONNX Runtime, NumPy and TVM's own tuner"
+	@echo "make docs    the documentation as a site, in build/site"
+	@echo "make dist    the wheel, in dist, tried in an empty environment without a compiler"
 	@echo "make setup   only the virtual environment in $(VENV);  make clean  removes it and all caches"
 
 setup: $(SETUP)
@@ -62,6 +65,19 @@ $(BENCH_SETUP): $(SETUP)
 bench: $(BENCH_SETUP)
 	@$(PY) -m benchmarks.kernels
 	@$(PY) -m benchmarks.csp
+
+$(DOCS_SETUP): $(SETUP)
+	@echo "installing what makes the documentation in $(VENV) ..."
+	@$(PY) -m pip install -q --disable-pip-version-check -e '.[docs]'
+	@touch $@
+
+docs: $(DOCS_SETUP)
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build -q --strict
+
+dist: $(SETUP)
+	@rm -rf dist
+	@$(PY) -m pip wheel -q --disable-pip-version-check --no-deps -w dist .
+	@$(PY) -m tests.distribution dist/*.whl
 
 clean:
 	rm -rf $(VENV) demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from flextune.cli.completion import strategy_names_like
+
 WorkloadText = Annotated[
     str,
     typer.Argument(
@@ -31,6 +33,14 @@ DatabasePath = Annotated[
 ]
 TargetText = Annotated[
     str | None, typer.Option("--target", help="Target text as printed by doctor (default: this machine).")
+]
+StrategyName = Annotated[
+    str,
+    typer.Option(
+        "--strategy",
+        help="Search strategy; `flextune strategies` lists them.",
+        autocompletion=strategy_names_like,
+    ),
 ]
 StrategyOptionTexts = Annotated[
     list[str] | None,

@@ -26,6 +26,7 @@ from flextune.cli import (
     accuracy,
     analyze,
     compile_model,
+    completion,
     doctor,
     inspect,
     minimize,
@@ -123,6 +124,7 @@ app.command("show")(show.show)
 app.command("report")(report.report)
 app.command("watch")(watch.watch)
 app.command("compile")(compile_model.compile_model)
+app.command("completion")(completion.completion)
 app.command("replay")(replay.replay)
 app.command("run")(run.run)
 app.add_typer(records.app, name="records")
@@ -163,6 +165,7 @@ def _run(given: Sequence[str]) -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else `nohup` wants it ignored
         signal.signal(signal.SIGHUP, _terminate)
+    completion.answer_shells()
     try:
         app([_DEBUG] * debug + [argument for argument in given if argument != _DEBUG], prog_name="flextune")
         sys.exit(0)

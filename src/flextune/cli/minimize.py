@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flextune.cli.arguments import DatabasePath, Json, StrategyOptionTexts
+from flextune.cli.arguments import DatabasePath, Json, StrategyName, StrategyOptionTexts
 from flextune.cli.output import JsonValue, print_json, seconds, table
 from flextune.errors import FlextuneError, UsageError
 
@@ -39,7 +39,7 @@ def minimize(
         float | None,
         typer.Option("--seconds", help="Wall-clock limit; simulated compile and benchmark time in a replay."),
     ] = None,
-    strategy: Annotated[str, typer.Option(help="Search strategy, see `flextune strategies`.")] = "auto",
+    strategy: StrategyName = "auto",
     strategy_option: StrategyOptionTexts = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     draws: Annotated[

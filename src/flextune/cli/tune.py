@@ -20,6 +20,7 @@ from flextune.cli.arguments import (
     PretrainedPath,
     Providers,
     Shapes,
+    StrategyName,
     StrategyOptionTexts,
     TargetText,
     Values,
@@ -46,7 +47,7 @@ def tune(
         int | None, typer.Option(help="Trials in all, recorded ones counted (default for a workload: 64).")
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Wall-clock limit (default for a model: 2).")] = None,
-    strategy: Annotated[str, typer.Option(help="Search strategy; `flextune strategies` lists them.")] = "auto",
+    strategy: StrategyName = "auto",
     strategy_option: StrategyOptionTexts = None,
     cost_model: Annotated[str, typer.Option(help="Learned cost model: none, trees, gp or mlp.")] = "trees",
     cost_model_option: CostModelOptionTexts = None,
