@@ -29,7 +29,7 @@ class News:
     """What came after a position."""
 
     records: tuple[TuningRecord, ...]
-    """In the order of their commits."""
+    """In the order of time: they may belong before what was read earlier."""
     position: Position
     """Up to which they were read; that of decisions is another one where any were made."""
 
@@ -42,7 +42,9 @@ class Database(ABC):
     * Nothing is changed or removed. The same record given twice is stored once. Two measurements of the same candidate
       are two records: **the latest measurement of a candidate is the one that counts**, so that a finalist which was
       measured again, or found to be wrong, is judged by the better evidence.
-    * Order is the order of commits.
+    * Order is that of the times at which records were measured and decisions made (`trial.chronology`), and among equal
+      times that of commits: what another database measured earlier counts as earlier whenever it arrives. A time in the
+      future, from a clock that is wrong, is earlier than any other.
     * Keys are the workload's and the target's `key`; `None` means "any".
     * A record that is damaged, or that holds a program which does more than compute, is left out of what is read, with
       a warning that names it.
@@ -91,10 +93,9 @@ class Database(ABC):
         """
         return overviews_of(self.records(workload_key, target_key), causes)
 
+    @abstractmethod
     def news(self, since: Position) -> News:
-        """The records after a position."""
-        records = self.records()
-        return News(tuple(records[max(0, since.record) :]), Position(len(records), len(self.decisions(Decision))))
+        """The records that were committed after a position."""
 
     def commit(self, record: TuningRecord) -> bool:
         """Store one record; False when this very record is stored already."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias
 
 from flextune.database.address import DatabaseAddress
 from flextune.database.database import Database
 from flextune.errors import UsageError
+from flextune.trial.chronology import moment_of
 from flextune.trial.decision import Decision
 from flextune.trial.record import TuningRecord
 
@@ -18,7 +19,6 @@ Subject: TypeAlias = tuple[type[Decision], str, str]
 Age: TypeAlias = tuple[datetime, str]
 
 _BATCH = 1000
-_CLOCK_TOLERANCE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ def check_two(first: DatabaseAddress, second: DatabaseAddress) -> None:
 def merge(first: Database, second: Database) -> tuple[Added, Added]:
     """Each gets what only the other has; returns what the first got and what the second got.
 
-    What arrives stands after what was there. Doing it again, also after it was interrupted, adds nothing twice.
+    When something was measured or decided says which is the latest, not when it arrived. Doing it again, also after it
+    was interrupted, adds nothing twice.
     """
     records = (first.records(), second.records())
     decisions = (first.decisions(Decision), second.decisions(Decision))
@@ -70,12 +71,4 @@ def subject(decision: Decision) -> Subject:
 
 def age_of(decision: Decision) -> Age:
     """What decisions are ordered by. One from the future, made by a clock that is wrong, is older than any other."""
-    try:
-        moment = datetime.fromisoformat(decision.created)
-    except ValueError:
-        moment = _LONG_AGO
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (moment if moment < datetime.now(UTC) + _CLOCK_TOLERANCE else _LONG_AGO), decision.to_json()
-
-
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+    return moment_of(decision.created), decision.to_json()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TypeAlias
 
 import sqlalchemy as sql
 
@@ -12,10 +14,17 @@ from flextune.database.overview import RecordColumns, TaskOverview, compared_in,
 from flextune.database.rows import RowReader, of_task
 from flextune.database.schema import contexts_table, trials_table
 from flextune.trial.cause import failure_of
+from flextune.trial.chronology import moment_of, places_in_time
 from flextune.trial.record import TuningRecord
 from flextune.trial.record_parts import CommonPart
 
 _ASKED_AT_ONCE = 500
+_CREATED = '"created":"'
+"""Nothing else in an own part reads like this: a text's quotes are written \\" there."""
+_LONGEST_TIME = 40
+
+_Begin: TypeAlias = tuple[datetime, int]
+"""Of a task: when its first record was made, and that record's place, for those of one moment."""
 
 
 class OverviewReader:
@@ -37,15 +46,17 @@ class OverviewReader:
         found = [self._overview(contexts, causes) for contexts in tasks.values()]
         return [each for _, each in sorted((each for each in found if each is not None), key=lambda each: each[0])]
 
-    def _overview(self, contexts: Mapping[int, CommonPart], causes: bool) -> tuple[int, TaskOverview] | None:
-        """With the place of the task's first record; None where it has none that can be read."""
+    def _overview(self, contexts: Mapping[int, CommonPart], causes: bool) -> tuple[_Begin, TaskOverview] | None:
+        """With when the task began; None where it has no record that can be read."""
         trial = trials_table.c
-        query = sql.select(trial.id, trial.candidate, trial.secs, trial.context)
+        query = sql.select(trial.id, trial.candidate, trial.secs, trial.context, self._created)
         stored = self._connection.execute(query.where(trial.context.in_(contexts)).order_by(trial.id))
         rows = [row for row in stored if self._reader.has_columns(trials_table, row.id, row.candidate, row.secs)]
         if not rows:
             return None
-        places, candidates, secs, context_of = zip(*rows, strict=True)
+        times = [each.partition('"')[0] if isinstance(each, str) else "" for *_, each in rows]
+        order = places_in_time(times)
+        places, candidates, secs, context_of, _ = zip(*(rows[place] for place in order), strict=True)
         marks = {number: compared_in(each.evidence, each.model) for number, each in contexts.items()}
         commons = dict(zip(places, context_of, strict=True))
         columns, deciding = readable(
@@ -56,13 +67,20 @@ class OverviewReader:
             return None
         failed = columns.failed
         texts = self._failures(failed) if causes else []
-        return places[0], TaskOverview(
+        return (moment_of(times[order[0]]), places[0]), TaskOverview(
             deciding=deciding,
             candidates=len(columns.latest),
             failed=len(failed),
             failures=tuple(Counter(texts).most_common()),
             models=frozenset(each.model for each in contexts.values() if each.model),
         )
+
+    @property
+    def _created(self) -> sql.ColumnElement[str]:
+        """When a trial was made, as its own part says, and what follows there: the part itself is not read."""
+        find = sql.func.strpos if self._connection.dialect.name == "postgresql" else sql.func.instr
+        begin = find(trials_table.c.own, _CREATED) + len(_CREATED)
+        return sql.func.substr(trials_table.c.own, begin, _LONGEST_TIME)
 
     def _record(self, common: CommonPart, place: int) -> TuningRecord | None:
         query = sql.select(trials_table.c.own).where(trials_table.c.id == place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from flextune.database.schema import (
     trials_table,
 )
 from flextune.errors import DamagedError, DatabaseError, FlextuneError, UsageError
+from flextune.trial.chronology import places_in_time
 from flextune.trial.evidence import preferred_scale
 from flextune.trial.record import TuningRecord
 from flextune.trial.record_parts import CommonPart, parts_of
@@ -27,6 +29,8 @@ Parsed = TypeVar("Parsed")
 Row = sql.Row[Any]
 
 _ASKED_AT_ONCE = 500
+_CREATED = re.compile(r'"created": ?"([^"]*)"')
+"""Within a text of JSON nothing else reads like this: quotes are written \\" there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ class RowReader:
         has_trials: bool,
         only: range | None = None,
     ) -> list[TuningRecord]:
-        """Those of this workload and target (None: any), in the order they were stored.
+        """Those of this workload and target (None: any), in the order they arrived.
 
         `only` are rows in two parts after its start, its stop being the last one; whole ones come before row 0.
         """
@@ -129,16 +133,19 @@ class RowReader:
     ) -> TuningRecord | None:
         """The fastest of the latest ones of each candidate that can be read, of the preferred scale that any has."""
         stored = self._stored(workload_key, target_key, has_trials)
-        newest_first = (stored.c.era.desc(), stored.c.id.desc())
-        age = sql.func.row_number().over(partition_by=stored.c.candidate, order_by=newest_first).label("age")
-        aged = sql.select(stored, age).subquery()
-        query = sql.select(aged).where(aged.c.age == 1, aged.c.status == "ok", aged.c.secs.is_not(None))
-        found = connection.execute(query.order_by(aged.c.secs, aged.c.era, aged.c.id))
+        times = sql.func.count().over(partition_by=stored.c.candidate).label("times")
+        counted = sql.select(stored, times).subquery()
+        ran = sql.and_(counted.c.status == "ok", counted.c.secs.is_not(None))
+        query = sql.select(counted).where(sql.or_(counted.c.times > 1, ran))
+        found = connection.execute(query.order_by(counted.c.era, counted.c.id)).all()
+        latest = _latest_of_each([row for row in found if row.times > 1])
         rows = [
             row
-            for row in found
+            for row in (*latest, *(row for row in found if row.times == 1))
+            if row.status == "ok" and row.secs is not None
             if self.has_columns(records_table if row.context is None else trials_table, row.id, row.candidate, row.secs)
         ]
+        rows.sort(key=lambda row: (row.secs, row.era, row.id))
         scales = {row.candidate.partition("@")[2] for row in rows}
         if scales <= {""}:
             return next(self._readable(connection, rows), None)
@@ -220,6 +227,18 @@ class RowReader:
             f"records database {self._name}: row {row_id} of {table.name} is damaged: {reason}; remove it with "
             f"`sqlite3 {self._name} 'DELETE FROM {removed.name} WHERE {by} = {row_id}'`"
         )
+
+
+def _latest_of_each(rows: Sequence[Row]) -> list[Row]:
+    """Of rows in the order they arrived, the one of each candidate that was measured last."""
+    order = places_in_time([created_of(row.text) for row in rows])
+    return list({row.candidate: row for row in (rows[place] for place in order)}.values())
+
+
+def created_of(text: object) -> str:
+    """When the record in a row was made, without reading the rest of it; empty where that is damaged."""
+    found = _CREATED.search(text) if isinstance(text, str) else None
+    return "" if found is None else found[1]
 
 
 def _unless_damaged(read: Callable[[], Parsed]) -> Parsed | None:

@@ -94,7 +94,7 @@ def when_restarted(connect: Callable[[], Connected]) -> Connected:
 
 
 def check_server(engine: sql.Engine, address: DatabaseAddress) -> None:
-    """It keeps every letter; and it is told where its clock and this host's differ, by which decisions are compared."""
+    """It keeps every letter; and it is told where its clock and this host's differ: times order what is stored."""
     with engine.connect() as connection:
         encoding = connection.execute(sql.text("SHOW server_encoding")).scalar_one()
         now: datetime = connection.execute(sql.text("SELECT clock_timestamp()")).scalar_one()
@@ -106,8 +106,8 @@ def check_server(engine: sql.Engine, address: DatabaseAddress) -> None:
     ahead = datetime.now(UTC) - now
     if abs(ahead) > _WRONG_CLOCK:
         warnings.warn(
-            f"this host's clock is {_readable(ahead)} the clock of {address}: records keep their order by arrival, but "
-            "the times in them and in decisions are wrong; set the clock",
+            f"this host's clock is {_readable(ahead)} the clock of {address}: by their times records and decisions "
+            "are told to be older or newer than those of others; set the clock",
             stacklevel=4,
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from flextune.database.database import D, Database
+from flextune.database.database import D, Database, News, Position
 from flextune.database.journal import Journal, Step, Waiting, waiting_count
 from flextune.database.merging import Age, Subject, age_of, subject
 from flextune.database.overview import TaskOverview
@@ -82,6 +82,9 @@ class ServerDatabase(Database):
         self, workload_key: str | None = None, target_key: str | None = None, causes: bool = False
     ) -> list[TaskOverview]:
         return self._read(lambda: self._database.overviews(workload_key, target_key, causes))
+
+    def news(self, since: Position) -> News:
+        return self._read(lambda: self._database.news(since))
 
     def best(self, workload_key: str, target_key: str) -> TuningRecord | None:
         return self._read(lambda: self._database.best(workload_key, target_key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from flextune.database.server_database import RepeatableDatabase, ServerDatabase
 from flextune.errors import DatabaseError
 from flextune.garbage import collection_put_off
 from flextune.settings import journal_folder
+from flextune.trial.chronology import from_future, in_order_of_time
 from flextune.trial.decision import Decision
 from flextune.trial.record import TuningRecord
 
@@ -78,7 +80,9 @@ class SqlDatabase(RepeatableDatabase):
 
     def records(self, workload_key: str | None = None, target_key: str | None = None) -> list[TuningRecord]:
         with storage_faults(self.name), collection_put_off(), self._engine.connect() as connection:
-            return self._reader.records(connection, workload_key, target_key, self._has(trials_table))
+            stored = self._reader.records(connection, workload_key, target_key, self._has(trials_table))
+        self._tell_of_clocks(stored)
+        return in_order_of_time(stored)
 
     def overviews(
         self, workload_key: str | None = None, target_key: str | None = None, causes: bool = False
@@ -97,7 +101,8 @@ class SqlDatabase(RepeatableDatabase):
             if record == since.record:
                 return News((), position)
             rows = range(since.record, record)
-            return News(tuple(self._reader.records(connection, None, None, has_trials, rows)), position)
+            found = self._reader.records(connection, None, None, has_trials, rows)
+            return News(tuple(in_order_of_time(found)), position)
 
     def best(self, workload_key: str, target_key: str) -> TuningRecord | None:
         with storage_faults(self.name), self._engine.connect() as connection:
@@ -121,11 +126,20 @@ class SqlDatabase(RepeatableDatabase):
             with self._engine.connect() as connection:
                 rows = connection.execute(query).all()
         found = [self._reader.parsed(Decision.from_json, decisions_table, row.id, row.decision) for row in rows]
-        asked = (each for each in found if isinstance(each, kind))
+        asked = in_order_of_time([each for each in found if isinstance(each, kind)])
         return list({(type(each), each.key, each.target_key): each for each in asked}.values())
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def _tell_of_clocks(self, records: Sequence[TuningRecord]) -> None:
+        if future := from_future(records):
+            warnings.warn(
+                f"records database {self.name}: {len(future)} records have a time in the future, such as "
+                f"{future[-1].created}: the clock of this host, or of the one that measured them, is wrong; they count "
+                "as older than all others, in the order in which they arrived",
+                stacklevel=3,
+            )
 
     @contextmanager
     def _writing(self) -> Iterator[sql.Connection]:

@@ -16,6 +16,7 @@ import os
 import random
 import signal
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
@@ -213,6 +214,39 @@ class DatabaseSuite(ABC):
             database.commit(example_record(3, None, seed=1))
             assert database.best(WORKLOAD, TARGET) == example_record(2, 0.3, seed=1)
 
+    def test_when_it_was_measured_says_what_is_the_latest(self, tmp_path: Path) -> None:
+        """Not when it arrived: what another database has measured earlier may come at any time."""
+        late, early, future = "2025-02-02T10:00:00+00:00", "2025-02-02T10:30:00+02:00", "2125-01-01T00:00:00+00:00"
+        latest = replace(example_record(2, 0.3), created=late)
+        before = replace(example_record(2, 0.1), created=early)
+        wrong = replace(example_record(2, 0.05), created=future)
+        compared = [replace(example_record(tile, 0.4, evidence=Evidence.FINALIST), created=late) for tile in (4, 5)]
+        trials = [replace(example_record(tile, 0.2), created=early) for tile in (4, 5)]
+        with self.open(tmp_path) as database:
+            database.commit_all([latest, *compared])
+            position = database.news(Position()).position
+            database.commit_all([before, *trials])
+            assert database.records() == [before, *trials, latest, *compared]
+            assert best_record(database.records()) == compared[0]
+            assert database.news(position).records == (before, *trials)
+            assert database.best(WORKLOAD, TARGET) == latest
+            database.commit(wrong)
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                assert database.records()[0] == wrong
+            assert any("a time in the future, such as 2125-01-01" in str(each.message) for each in told)
+            assert database.best(WORKLOAD, TARGET) == latest
+            (overview,) = database.overviews()
+            assert (overview.first, overview.latest, best_record(overview.deciding)) == (wrong, late, compared[0])
+
+    def test_when_it_was_decided_says_which_decision_counts(self, tmp_path: Path) -> None:
+        now, early, future = (f"{year}-02-01T00:00:00+00:00" for year in (2026, 2024, 2126))
+        with self.open(tmp_path) as database:
+            database.decide([replace(example_decision("a", "fused"), created=now)])
+            database.decide([replace(example_decision("a", "parts"), created=early)])
+            database.decide([replace(example_decision("a", "parts"), created=future)])
+            assert [each.chosen for each in database.decisions(GroupDecision)] == [FUSED]
+
     def test_measured_lists_each_assignment_once(self, tmp_path: Path) -> None:
         with self.open(tmp_path) as database:
             database.commit_all([example_record(4), example_record(2, None), example_record(4, 0.5, seed=1)])
@@ -287,7 +321,11 @@ def _history(rng: random.Random) -> list[TuningRecord]:
         for n in range(rng.choice((0, 3)))
     ]
     scale = rng.choice((MEASURED_SECONDS, Scale(Unit.INSTRUCTIONS, CostOrigin.SIMULATED)))
-    return [replace(record, unit=scale.unit, origin=scale.origin) for record in (*trials, *compared)]
+    hour = rng.choice((9, 10, 11))
+    records = (replace(each, unit=scale.unit, origin=scale.origin) for each in (*trials, *compared))
+    return [
+        replace(each, created=f"2025-01-31T{hour:02d}:{minute:02d}:00+00:00") for minute, each in enumerate(records)
+    ]
 
 
 class _Writer:

@@ -15,6 +15,7 @@ from flextune.report.bounds import task_bounds
 from flextune.report.contents import contents_about
 from flextune.report.subject import Subject
 from flextune.report.task_history import TaskHistory, task_of
+from flextune.trial.chronology import in_order_of_time
 from flextune.trial.decision import Decision
 from flextune.trial.record import TuningRecord
 
@@ -112,6 +113,8 @@ class Follower:
             task = task_of(record)
             self._records.setdefault(task, []).append(record)
             self._histories.pop(task, None)
+        for task in {task_of(record) for record in news.records}:
+            self._records[task] = in_order_of_time(self._records[task])
         self._position = news.position
         self.version += 1
 

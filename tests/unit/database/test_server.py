@@ -215,7 +215,7 @@ def test_a_decision_that_waited_does_not_count_before_one_made_later(address: st
     with pytest.warns(UserWarning, match="has got the 1 records and decisions"):
         database = open_database(address)
     with database:
-        assert database.decisions(Decision) == [later, example_decision("b", "fused")]
+        assert database.decisions(Decision) == [example_decision("b", "fused"), later]
     assert waiting(journals) == []
 
 

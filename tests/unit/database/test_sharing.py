@@ -68,6 +68,19 @@ def test_a_decision_from_the_future_gives_way(tmp_path: Path) -> None:
         assert first.decisions(Decision) == second.decisions(Decision) == [right]
 
 
+def test_an_earlier_measurement_that_arrives_later_is_not_the_latest(tmp_path: Path) -> None:
+    """Each database has measured the same candidate, and both know afterwards which one was last."""
+    early = replace(example_record(1, 0.1), created="2025-03-01T00:00:00+00:00")
+    late = replace(example_record(1, 0.4, seed=1), created=LATER)
+    with open_database(tmp_path / "a.db") as first, open_database(tmp_path / "b.db") as second:
+        first.commit(late)
+        second.commit(early)
+        assert merge(first, second) == (Added(1, 0), Added(1, 0))
+        for database in (first, second):
+            assert database.best(WORKLOAD, TARGET) == late
+            assert database.records() == [early, late]
+
+
 def test_one_database_is_not_merged_with_itself(tmp_path: Path) -> None:
     open_database(tmp_path / "a.db").close()
     (tmp_path / "link.db").symlink_to(tmp_path / "a.db")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,13 @@ def test_reading_changes_nothing(path: Path, exported: list[TuningRecord]) -> No
 
 
 def test_what_is_written_comes_after_it(path: Path, exported: list[TuningRecord]) -> None:
-    before, new = whole_rows(path), [example_record(tile, secs, seed=9) for tile, secs in ((2, 0.6), (7, 0.5))]
+    before, new = (
+        whole_rows(path),
+        [
+            replace(example_record(tile, secs, seed=9), created=max(each.created for each in exported))
+            for tile, secs in ((2, 0.6), (7, 0.5))
+        ],
+    )
     with open_database(path) as database, open_database(path) as opened_before:
         assert database.commit_all([exported[0], *new]) == 2
         database.decide([example_verdict("new")])
