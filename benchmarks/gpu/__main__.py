@@ -13,16 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.gpu import opencl_members
 from benchmarks.gpu.members import WORKLOADS, Found, check, sample
 from benchmarks.gpu.planted import is_found, planted
 from flextune.errors import EnvironmentFault
 from flextune.platforms.cuda.emulation.emulator import compiler_fault, sanitizer_fault
 from flextune.platforms.cuda.nvrtc import INSTALL, nvrtc_version
+from flextune.platforms.opencl.simulation import simulator_fault
 from flextune.target.target import Target
 from flextune.trial.measurement import Candidate
 
 PLANTED_IN = ("gemm:m=32,n=32,k=64", "gemm:m=48,n=33,k=96,dtype=bfloat16")
 _DRAWN = 20
+_STEPS = 64
+"""Of the first of them: a single step needs one barrier alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for candidate in (_of_several_warps(text, target) for text in PLANTED_IN)
         for fault in planted(candidate)
     ]
+    opencl_found, opencl_faults = opencl_checks(given.each)
+    found, faults = [*found, *opencl_found], [*faults, *opencl_faults]
     for name, seen in faults:
         print(f"planted: {name}: {'found' if seen else 'NOT FOUND'}")
     summary = Summary(
@@ -81,16 +87,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if summary.ok else 1
 
 
+def opencl_checks(each: int) -> tuple[list[Found], list[tuple[str, bool]]]:
+    """Members on PoCL and under oclgrind, and the faults planted in them with whether they were found."""
+    if fault := opencl_members.device_fault():
+        print(f"no OpenCL: {fault}")
+        return [], []
+    simulated = not simulator_fault()
+    if not simulated:
+        print(f"no races of OpenCL are looked for: {simulator_fault()}")
+    texts = tuple(opencl_members.computed_workloads())
+    found = [
+        _noted(opencl_members.check(candidate, simulated=simulated), "OpenCL ")
+        for candidate in sample(texts, opencl_members.POCL, each)
+    ]
+    if not simulated:
+        return found, []
+    candidate = next(
+        each for each in sample(PLANTED_IN[:1], opencl_members.POCL, _DRAWN) if each.assignment["depth"] < _STEPS
+    )
+    faults = [
+        (name, opencl_members.is_found(candidate, source, plan))
+        for name, source, plan in opencl_members.planted(candidate)
+    ]
+    return found, faults
+
+
 def _of_several_warps(text: str, target: Target) -> Candidate:
     """A member whose barriers are all needed: lanes of a single warp meet at its instructions anyway."""
     return next(each for each in sample([text], target, _DRAWN) if each.assignment["threads"] > target.number("warp"))
 
 
 def _checked(candidate: Candidate, with_races: bool, with_compiler: bool) -> Found:
-    found = check(candidate, with_races=with_races, with_compiler=with_compiler)
+    return _noted(check(candidate, with_races=with_races, with_compiler=with_compiler))
+
+
+def _noted(found: Found, what: str = "") -> Found:
     note = found.fault or ("spills" if found.spills else "ok")
     print(
-        f"{found.candidate.workload}: {note}" + (f" [{found.candidate.assignment}]" if found.fault else ""), flush=True
+        f"{what}{found.candidate.workload}: {note}" + (f" [{found.candidate.assignment}]" if found.fault else ""),
+        flush=True,
     )
     return found
 

@@ -10,10 +10,10 @@ import tvm
 
 from flextune.errors import FlextuneError
 from flextune.measure.output_check import check_outputs, poison
+from flextune.platforms import platform_registry
 from flextune.platforms.base import Array
 from flextune.platforms.cuda.emulation.emulator import Emulator, Order
 from flextune.platforms.cuda.nvrtc import compile_cuda
-from flextune.platforms.cuda.platform import CudaPlatform
 from flextune.platforms.cuda.source import cuda_source
 from flextune.platforms.gpu.launch_plan import LaunchPlan
 from flextune.platforms.gpu.serial import serial_form
@@ -87,7 +87,7 @@ def sample(texts: Sequence[str], target: Target, each: int, seed: int = 0) -> It
     """The default of each workload's space, and others drawn from it: together `each`, or all there are."""
     for text in texts:
         workload = parse_workload(text)
-        space = CudaPlatform().search_space(workload, target)
+        space = platform_registry.get(target.kind).search_space(workload, target)
         drawn = space.solutions.sample(np.random.default_rng(seed), min(each - 1, space.solutions.count))
         for assignment in dict.fromkeys((space.default, *drawn)):
             yield Candidate(workload, target, space.trace, assignment)

@@ -61,3 +61,9 @@ class TestAscend(PlatformSuite):
     name = "ascend"
     target = Target.parse("ascend:910b")
     workload = "gemm:m=24,n=40,k=16,dtype=float16"
+
+
+@pytest.mark.emulator("opencl")
+class TestOpenCl(PlatformSuite):
+    name = "opencl"
+    target = Target.parse("opencl:pocl")

@@ -12,6 +12,7 @@ KINDS = {
     "riscv": "flextune.platforms.riscv.kind:RISCV",
     "hexagon": "flextune.platforms.hexagon.kind:HEXAGON",
     "ascend": "flextune.platforms.ascend.kind:ASCEND",
+    "opencl": "flextune.platforms.opencl.kind:OPENCL",
 }
 """Kinds of targets: `flextune.target.kind.TargetKind`."""
 
@@ -25,6 +26,7 @@ PLATFORMS = {
     "riscv": "flextune.platforms.riscv.platform:RiscvPlatform",
     "hexagon": "flextune.platforms.hexagon.platform:HexagonPlatform",
     "ascend": "flextune.platforms.ascend.platform:AscendPlatform",
+    "opencl": "flextune.platforms.opencl.platform:OpenClPlatform",
 }
 """`flextune.platforms.base.Platform`: what makes one."""
 

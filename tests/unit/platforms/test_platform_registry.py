@@ -44,7 +44,18 @@ def test_a_factory_may_be_a_dotted_name() -> None:
 
 
 def test_the_platforms_that_ship() -> None:
-    assert platform_registry.names() == ("arm", "ascend", "cuda", "fpga", "hexagon", "null", "riscv", "vta", "x86")
+    assert platform_registry.names() == (
+        "arm",
+        "ascend",
+        "cuda",
+        "fpga",
+        "hexagon",
+        "null",
+        "opencl",
+        "riscv",
+        "vta",
+        "x86",
+    )
     assert platform_registry.get("null").name == "null"
 
 

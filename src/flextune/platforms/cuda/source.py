@@ -6,7 +6,8 @@ import re
 
 from flextune.errors import BuildError
 from flextune.platforms.cuda.fragments import with_copies, with_fragments, without_copies
-from flextune.platforms.gpu.launch_plan import LaunchPlan, device_source
+from flextune.platforms.gpu.device_source import device_source
+from flextune.platforms.gpu.launch_plan import LaunchPlan
 from flextune.platforms.gpu.tensor_instruction import with_typed_fragments
 from flextune.target.target import Target
 from flextune.tvm_types import IRModule

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flextune.target.target import Target
 from flextune.trial.cost import Cost
 from flextune.workload.elements import WIDE_SUMS
@@ -18,9 +20,12 @@ _PEAKS = {
 }
 
 
-def gpu_cost(work: Work, target: Target) -> Cost:
-    """The cost of one kernel that all multiprocessors share."""
-    peak = target.number(_PEAKS.get(work.dtype, "float32"))
+def gpu_cost(work: Work, target: Target, peaks: Mapping[str, str] = _PEAKS) -> Cost:
+    """The cost of one kernel that all multiprocessors share.
+
+    `peaks` names the target's attribute for products of a dtype, where it is not `float32`.
+    """
+    peak = target.number(peaks.get(work.dtype, "float32"))
     return Cost(
         compute=work.operations / (peak * 1e9),
         memory=work.bytes / (target.number("bandwidth") * 1e9),

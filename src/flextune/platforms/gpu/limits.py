@@ -25,6 +25,8 @@ class GpuLimits:
     """Blocks that run at once at the least."""
     copy_bytes: int = 16
     """The widest load or store of a thread."""
+    reduces_in_shared: bool = False
+    """Whether threads that reduce together exchange their parts in shared memory, as lanes have no other way."""
 
 
 def limits_of(target: Target) -> GpuLimits:

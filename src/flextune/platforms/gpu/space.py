@@ -24,8 +24,8 @@ from flextune.workload.workload import Workload
 RulePass = Callable[[Draft, GpuLimits], None]
 
 
-def gpu_space(workload: Workload, target: Target, limits: GpuLimits) -> SearchSpace:
-    """The space of schedules of `workload` on a GPU with these limits.
+def gpu_space(workload: Workload, target: Target, limits: GpuLimits, *, tensor_cores: bool = True) -> SearchSpace:
+    """The space of schedules of `workload` on a GPU with these limits; `tensor_cores` where its family has NVIDIA's.
 
     Sets of rules are tried from the most to the least demanding, as on CPUs; one whose default schedule TVM rejects is
     passed over. Raises `UsageError` for a program that no rule can give to threads.
@@ -34,7 +34,7 @@ def gpu_space(workload: Workload, target: Target, limits: GpuLimits) -> SearchSp
     if program is None:
         raise UsageError(f"{workload} is no nest of plain loops: there is no GPU schedule for it")
     fault = ""
-    for passes in (_TENSOR, _FULL, _WITHOUT_ROWS, _NESTS, _BARE_NESTS):
+    for passes in (*([_TENSOR] if tensor_cores else []), _FULL, _WITHOUT_ROWS, _NESTS, _BARE_NESTS):
         try:
             return _space(workload, target, program, limits, passes)
         except (ScheduleError, InfeasibleError) as error:

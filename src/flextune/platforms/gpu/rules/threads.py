@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from flextune.analysis.program_facts import BlockFacts, BlockKind, ProgramFacts
-from flextune.csp import Divides, Le, Prod
+from flextune.csp import Divides, Le, Prod, Sum
 from flextune.platforms.gpu.limits import GpuLimits
 from flextune.platforms.gpu.thread_steps import BlockRows, ThreadNest
 from flextune.schedule.space import Columns, Draft, VariableRole
@@ -69,6 +69,8 @@ def apply_rows(draft: Draft, blocks: Sequence[BlockFacts], loops: int, limits: G
         Le(kept, min(limits.shared_bytes, 40960), name="shared_limit", rule=ROW_RULE,
            reason="what a row keeps between its stages is static shared memory, which is 48 KB on every GPU"),
     )  # fmt: skip
+    if limits.reduces_in_shared:
+        _require_trees(draft, blocks, block_threads, kept, limits)
     width = max(math.prod(it.extent for it in (*block.spatial[loops:], *block.reduce)) for block in blocks)
 
     def estimate(columns: Columns) -> np.ndarray:
@@ -81,6 +83,20 @@ def apply_rows(draft: Draft, blocks: Sequence[BlockFacts], loops: int, limits: G
     draft.estimates.append(estimate)
     draft.add(BlockRows(tuple(block.name for block in blocks), loops, rows, threads))
     draft.scheduled |= {block.name for block in blocks}
+
+
+def _require_trees(draft: Draft, blocks: Sequence[BlockFacts], threads: str, kept: str, limits: GpuLimits) -> None:
+    """Every reduction has an element of each of its results for each thread."""
+    trees, shared = (draft.derived(VariableRole(name)) for name in ("tree_bytes", "row_shared_bytes"))
+    reduced = [write for block in blocks if block.reduce for write in block.writes]
+    each = sum(element_type(write.buffer.dtype).bytes for write in reduced)
+    draft.require(
+        Prod(trees, (threads, each), name="tree_bytes_count", rule=ROW_RULE),
+        Sum(shared, (kept, trees), name="row_shared_bytes_sum", rule=ROW_RULE),
+        Le(shared, limits.shared_bytes, name="row_shared_limit", rule=ROW_RULE,
+           reason="what a row keeps, and what its threads exchange as they reduce, fit the "
+           f"{limits.shared_bytes} bytes of a block"),
+    )  # fmt: skip
 
 
 def _kept_bytes(block: BlockFacts, loops: int) -> int:
