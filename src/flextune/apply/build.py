@@ -11,12 +11,14 @@ from typing import Any
 import tvm
 from tvm import relax
 
+from flextune.analysis.sharing import cycles_to_share
 from flextune.analysis.sizes_of_shapes import size_of, variables_in
 from flextune.apply.assemble import assemble
 from flextune.apply.executable import Executable
 from flextune.apply.generic import generic_schedule
 from flextune.apply.in_place import decide_in_place
 from flextune.apply.kernel_objects import InProcess, ObjectWriter
+from flextune.apply.kernel_sharing import with_cycles_to_share
 from flextune.apply.native_build import temporary_folder
 from flextune.apply.program import Size, Step
 from flextune.apply.reading import read_straight_line
@@ -181,7 +183,7 @@ def _scheduled(partition: Partition, task: ModelTask, schedule: Schedule | None,
             continue
         return _candidate(
             task,
-            Replacement(program.module["main"], program.packs, task.workload.key),
+            Replacement(_noted(partition, task, program.module["main"], target), program.packs, task.workload.key),
             origin,
             "; ".join(reasons),
         )
@@ -199,7 +201,8 @@ def _in_variants(partition: Partition, task: ModelTask, variants: Variants, targ
     except FlextuneError as error:
         default = _scheduled(partition, task, None, target)
         return replace(default, built=replace(default.built, reason=f"{Origin.TUNED}: {error}"))
-    functions = tuple((each.module["main"], cost) for each, (_, cost) in zip(programs, variants, strict=True))
+    noted = [_noted(partition, task, each.module["main"], target) for each in programs]
+    functions = tuple((each, cost) for each, (_, cost) in zip(noted, variants, strict=True))
     replacement = Replacement(functions[0][0], programs[0].packs, task.workload.key, functions)
     return _candidate(task, replacement, Origin.TUNED, "")
 
@@ -218,6 +221,13 @@ def _program(partition: Partition, task: ModelTask, schedule: Schedule | None, t
 def _plain(partition: Partition, task: ModelTask) -> PrimFunc:
     """The function of a task without a schedule."""
     return partition.module[task.name].with_attr("global_symbol", "main") if task.sizes else task.workload.prim_func()
+
+
+def _noted(partition: Partition, task: ModelTask, scheduled: PrimFunc, target: Target) -> PrimFunc:
+    """The scheduled function of a task with a note of the sizes, if these differ, that it is for one core at."""
+    if not task.sizes:
+        return scheduled
+    return with_cycles_to_share(scheduled, cycles_to_share(_plain(partition, task), target))
 
 
 @lru_cache(maxsize=256)
@@ -272,7 +282,7 @@ def _buildable(partition: Partition, candidate: _Candidate, target: Target, writ
 
 
 def _generic(partition: Partition, task: ModelTask, target: Target, reason: str) -> _Candidate:
-    function = generic_schedule(_plain(partition, task), target)
+    function = _noted(partition, task, generic_schedule(_plain(partition, task), target), target)
     return _candidate(task, Replacement(function, workload_key=task.workload.key), Origin.GENERIC, reason)
 
 

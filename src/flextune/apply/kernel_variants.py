@@ -27,12 +27,12 @@ def variants_of(
         function = None if step.kernel is None else functions[step.kernel]
         if function is None or _VARIANTS not in (function.attrs or {}):
             continue
-        sizes = _sizes(function, step, tensors)
+        sizes = sizes_in_call(function, step, tensors)
         for name, cost in json.loads(str(function.attrs[_VARIANTS])):
             yield Variant(number, name, DimExpr.parse(cost).substitute(sizes))
 
 
-def _sizes(function: PrimFunc, step: Step, tensors: Sequence[TensorType]) -> dict[str, Size]:
+def sizes_in_call(function: PrimFunc, step: Step, tensors: Sequence[TensorType]) -> dict[str, Size]:
     """What the symbols of a kernel are in this call of it."""
     found: dict[str, Size] = {}
     for parameter, given in zip(function.params, step.parameters, strict=True):

@@ -219,6 +219,8 @@ class Symbolic:
     """Tensors by number whose elements are sizes, and what these are."""
     idle: tuple[tuple[int, Size], ...] = ()
     """Steps by number that are left out where a size is 0: they would write nothing."""
+    alone: tuple[tuple[int, Size], ...] = ()
+    """Steps by number that one thread runs where a number is 0: they end before others would have begun."""
 
 
 @dataclass(frozen=True, slots=True)

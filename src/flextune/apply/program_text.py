@@ -95,7 +95,7 @@ def _steps(program: Program) -> Iterable[str]:
         kernel = "0" if step.kernel is None else f"{KERNEL_PREFIX}{step.kernel}"
         kind, target = _kind(index, step, places)
         count = len(step.parameters)
-        yield f"{{{kind}, {kernel}, {first}, {count}, {target}}}"
+        yield f"{{{kind}, {kernel}, {first}, {count}, {target}, 0}}"
         first += count
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from flextune.analysis.sizes_of_shapes import plain
 from flextune.apply.in_place import Decisions, activation_spans
+from flextune.apply.kernel_sharing import steps_alone
 from flextune.apply.kernel_variants import variants_of
 from flextune.apply.program import Place, PlacedTensor, Port, Program, Size, SizedBuffer, Symbolic
 from flextune.apply.signature import Signature
@@ -30,14 +31,16 @@ def symbolic_program(code: StraightLine, signature: Signature) -> tuple[Program,
     weights = weight_block(code, offsets)
     spans = activation_spans(code, Decisions())
     numbers = {buffer: number for number, buffer in enumerate(spans)}
+    kinds = [kind for kind, _ in code.tensors]
     symbolic = Symbolic(
         signature.dims,
         tuple(SizedBuffer(buffer.byte_count, first, last) for buffer, (first, last) in spans.items()),
         tuple(numbers.get(buffer, -1) for _, buffer in code.tensors),
         (*code.equal, *map(_equal, signature.equal)),
-        tuple(variants_of(code.steps, [kind for kind, _ in code.tensors], code.functions)),
+        tuple(variants_of(code.steps, kinds, code.functions)),
         elements=tuple(_elements(code)),
         idle=tuple(_idle_steps(code, signature.dims)),
+        alone=tuple(steps_alone(code.steps, kinds, code.functions, signature.dims)),
     )
     tensors = tuple(
         PlacedTensor(

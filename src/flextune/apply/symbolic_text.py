@@ -53,6 +53,7 @@ def symbolic_tables(program: Program, kernel_prefix: str) -> Iterator[str]:
         for tensor, sizes in symbolic.elements
     ]
     idle = [f"{{{step}, {numbers.place([size])}}}" for step, size in symbolic.idle]
+    alone = [f"{{{step}, {numbers.place([size], may_be_negative=True)}}}" for step, size in symbolic.alone]
     slices = list(_slices(program, numbers))
     orders = _orders(symbolic)
     yield '#include "symbolic.h"'
@@ -69,6 +70,7 @@ def symbolic_tables(program: Program, kernel_prefix: str) -> Iterator[str]:
     yield table("ft_variant variants", variants)
     yield table("ft_elements elements", elements)
     yield table("ft_idle idle", idle)
+    yield table("ft_idle alone", alone)
     yield table("ft_limit limits", limits)
     yield table("ft_slice slices", slices)
     counts = (
@@ -83,12 +85,13 @@ def symbolic_tables(program: Program, kernel_prefix: str) -> Iterator[str]:
         variants,
         elements,
         idle,
+        alone,
         limits,
         slices,
     )
     yield (
         "static const ft_symbolic symbolic = {symbols, instructions, entries, numbers, axes, sized, buffers, orders, "
-        f"equalities, scalars, variants, elements, idle, limits, slices, {initializer(map(len, counts))}, "
+        f"equalities, scalars, variants, elements, idle, alone, limits, slices, {initializer(map(len, counts))}, "
         "ft_open_forms, ft_find_form, ft_close_forms};"
     )
 

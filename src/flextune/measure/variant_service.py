@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tvm
 
 from flextune.aligned import aligned_copy
+from flextune.analysis.sharing import cycles_to_share
 from flextune.analysis.symbols import bound
 from flextune.errors import FlextuneError
 from flextune.measure.output_check import check_outputs, poison
 from flextune.measure.services import guarded
 from flextune.measure.timing import calls_per_repeat
 from flextune.measure.wire import Message
+from flextune.native.thread_pool import run_alone, use_own_pool
 from flextune.platforms import platform_registry as platforms
 from flextune.platforms.symbolic_kernels import applied
 from flextune.schedule.packing import PackedInput
@@ -22,6 +26,7 @@ from flextune.schedule.trace import Trace
 from flextune.target.target import Target
 from flextune.trial.measurement import Status
 from flextune.tvm_types import DeviceTensor, LoadedModule, PrimFunc
+from flextune.workload.dim_expr import DimExpr
 from flextune.workload.tir import from_prim_func
 from flextune.workload.workload import Workload
 
@@ -31,6 +36,15 @@ SERVICE = "variants"
 MIN_REPEAT_SECS = 2e-3
 _SEED = 20_240
 _KEPT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Kernel:
+    """Compiled code, how it takes constants, and whether it is for certain sizes alone."""
+
+    module: LoadedModule
+    packs: tuple[PackedInput, ...]
+    is_static: bool
 
 
 class VariantService:
@@ -46,10 +60,12 @@ class VariantService:
             platforms.get(what)
 
     def __init__(self, options: str, cores: int) -> None:
-        del options, cores
+        del options
+        use_own_pool(cores)
         self._function: PrimFunc = None
         self._constants: tuple[int, ...] = ()
-        self._kernels: dict[int, tuple[LoadedModule, tuple[PackedInput, ...]]] = {}
+        self._cycles: DimExpr | None = None
+        self._kernels: dict[int, _Kernel] = {}
         self._data: dict[tuple[tuple[str, int], ...], tuple[Workload, list[np.ndarray], list[np.ndarray]]] = {}
         self._actions = {"program": self._program, "build": self._build, "time": self._time}
 
@@ -60,6 +76,7 @@ class VariantService:
     def _program(self, request: Message) -> dict[str, Any]:
         self._function = tvm.ir.load_json(request["function"])
         self._constants = tuple(request["constants"])
+        self._cycles = None
         self._kernels.clear()
         self._data.clear()
         return {}
@@ -69,13 +86,16 @@ class VariantService:
         target = Target.parse(request["target"])
         platforms.get(target.kind)
         trace = Trace.from_json(request["trace"])
-        function = bound(self._function, request["sizes"]) if "sizes" in request else self._function
+        is_static = "sizes" in request
+        function = bound(self._function, request["sizes"]) if is_static else self._function
         try:
             program = applied(function, request["made_at"], trace, request["assignment"], self._constants, target)
         except FlextuneError as error:
             return {"status": Status.INFEASIBLE, "error": str(error)}
         module = platforms.compiler(target.kind).compile(program.module, target).jit()
-        self._kernels[request["id"]] = (module, program.packs)
+        if not is_static and self._cycles is None:
+            self._cycles = cycles_to_share(self._function, target)
+        self._kernels[request["id"]] = _Kernel(module, program.packs, is_static)
         for oldest in list(self._kernels)[:-_KEPT]:
             del self._kernels[oldest]
         return {}
@@ -84,17 +104,22 @@ class VariantService:
         """Seconds a call, one number for each repeat; WRONG_OUTPUT where an element is not what it must be."""
         if request["id"] not in self._kernels:
             return {"status": Status.BUILD_ERROR, "error": "this kernel is no longer there", "lost": True}
-        module, packs = self._kernels[request["id"]]
+        kernel = self._kernels[request["id"]]
         workload, inputs, references = self._reference(tuple(request["sizes"].items()))
-        arguments = _placed(inputs, packs)
+        arguments = _placed(inputs, kernel.packs)
         outputs = [
             aligned_copy(poison(each, spec.element)) for each, spec in zip(references, workload.outputs, strict=True)
         ]
         arguments += [_tensor(each) for each in outputs]
-        module["main"](*arguments)
+        kernel.module["main"](*arguments)
         if error := check_outputs(workload, outputs, references).error:
             return {"status": Status.WRONG_OUTPUT, "error": f"at {dict(request['sizes'])}: {error}"}
-        return {"run_secs": _run_secs(module, arguments, request["repeats"])}
+        with run_alone(not kernel.is_static and self._is_short(request["sizes"])):
+            return {"run_secs": _run_secs(kernel.module, arguments, request["repeats"])}
+
+    def _is_short(self, sizes: Mapping[str, int]) -> bool:
+        """Whether models let one thread run a kernel for all sizes at these; one for them alone decides itself."""
+        return self._cycles is not None and self._cycles.bind(sizes) == 0
 
     def _reference(self, sizes: tuple[tuple[str, int], ...]) -> tuple[Workload, list[np.ndarray], list[np.ndarray]]:
         """The program at these sizes, inputs, and what it gives for them as it is, without a schedule."""

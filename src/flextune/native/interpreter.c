@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "pool.h"
+
 static int64_t nanosecs(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -71,7 +73,10 @@ static int32_t iterate(const ft_run_state *state, int32_t number, int64_t i, int
 
 static int call(const ft_run_state *state, const ft_step *step) {
   ft_any result = {0, 0, NULL};
-  return step->kernel(NULL, &state->arguments[step->first], step->count, &result);
+  if (step->alone) ft_run_alone(1);
+  int status = step->kernel(NULL, &state->arguments[step->first], step->count, &result);
+  if (step->alone) ft_run_alone(0);
+  return status;
 }
 
 static void copy(const ft_run_state *state, const ft_step *step) {

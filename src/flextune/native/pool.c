@@ -48,6 +48,7 @@ static atomic_flag busy = ATOMIC_FLAG_INIT;
 static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
 static _Thread_local int inside; /* a task */
 static _Thread_local int wanted;
+static _Thread_local int alone;
 
 static inline void relax(void) {
 #if defined(__x86_64__)
@@ -157,6 +158,8 @@ int ft_use_threads(int threads) {
   return wanted < available ? wanted : available;
 }
 
+void ft_run_alone(int is_alone) { alone = is_alone; }
+
 void ft_begin_run(void) {
   if (atomic_fetch_add(&runs, 1) == 0 && wanted > 1) wake(wanted);
 }
@@ -187,7 +190,7 @@ int ft_parallel_launch(ft_task task, void *data, int count) {
   int tasks = count > 0 ? count : wanted > 0 ? wanted : atomic_load(&latest_wanted);
   ft_group group = {NULL, 1};
   if (tasks > FT_MAX_THREADS) tasks = FT_MAX_THREADS;
-  if (tasks == 1 || inside || atomic_flag_test_and_set_explicit(&busy, memory_order_acquire))
+  if (tasks == 1 || alone || inside || atomic_flag_test_and_set_explicit(&busy, memory_order_acquire))
     return task(0, &group, data) == 0 ? 0 : -1;
   inside = 1;
   group.num_task = tasks;

@@ -21,6 +21,9 @@ int ft_parallel_launch(ft_task task, void *data, int count);
  * Threads that are missing are started. Returns the number that loops will get. */
 int ft_use_threads(int threads);
 
+/* Whether the calling thread runs its parallel loops alone from now on. */
+void ft_run_alone(int alone);
+
 /* Between these two, idle threads of the pool wait for work without sleeping. Calls nest and may come from any thread. */
 void ft_begin_run(void);
 void ft_end_run(void);

@@ -62,6 +62,7 @@ typedef struct {
   int32_t first;
   int32_t count;
   int32_t target;
+  int32_t alone; /* whether one thread runs the kernel: it ends before others would have begun */
 } ft_step;
 
 /* What happens to a slot before each iteration, which is number i:

@@ -236,7 +236,8 @@ static void choose_kernels(ft_form *form) {
   }
 }
 
-static void leave_out_idle_steps(ft_form *form) {
+/* Leaves out steps that write nothing, and short ones to one thread. */
+static void mark_steps(ft_form *form) {
   const ft_symbolic *symbolic = form->program.symbolic;
   for (int32_t index = 0; index < symbolic->idle_count; ++index) {
     if (form->numbers[symbolic->idle[index].place] != 0) continue;
@@ -244,10 +245,12 @@ static void leave_out_idle_steps(ft_form *form) {
     step->kind = FT_JUMP;
     step->target = symbolic->idle[index].step + 1;
   }
+  for (int32_t index = 0; index < symbolic->alone_count; ++index)
+    form->steps[symbolic->alone[index].step].alone = form->numbers[symbolic->alone[index].place] == 0;
 }
 
 /* Whether steps differ from combination to combination. */
-static int has_steps(const ft_symbolic *symbolic) { return symbolic->variant_count > 0 || symbolic->idle_count > 0; }
+static int has_steps(const ft_symbolic *all) { return all->variant_count + all->idle_count + all->alone_count > 0; }
 
 /* The loops of the program, with moves of their own. */
 static void fill_loops(const ft_program *program, ft_form *form) {
@@ -282,7 +285,7 @@ static int fill_form(ft_forms *forms, ft_form *form) {
   if (form->steps != NULL) {
     memcpy(form->steps, program->steps, (size_t)program->step_count * sizeof *form->steps);
     choose_kernels(form);
-    leave_out_idle_steps(form);
+    mark_steps(form);
     form->program.steps = form->steps;
   }
   fill_loops(program, form);

@@ -72,7 +72,8 @@ typedef struct {
   int32_t value, place;
 } ft_elements;
 
-/* Step number `step` is left out where the number at `place` is 0: it would write nothing. */
+/* Step number `step` is left out where the number at `place` is 0: it would write nothing. In `alone` such a step is not
+ * left out but run by one thread. */
 typedef struct {
   int32_t step, place;
 } ft_idle;
@@ -123,10 +124,11 @@ struct ft_symbolic {
   const ft_variant *variants;
   const ft_elements *elements;
   const ft_idle *idle;
+  const ft_idle *alone;
   const ft_limit *limits;
   const ft_slice *slices;
   int32_t symbol_count, entry_count, size_count, number_count, sized_count, buffer_count, equality_count, scalar_count,
-      variant_count, elements_count, idle_count, limit_count, slice_count;
+      variant_count, elements_count, idle_count, alone_count, limit_count, slice_count;
   ft_forms *(*open)(const ft_program *program);
   ft_form *(*find)(ft_forms *forms, const int64_t *const *shapes);
   void (*close)(ft_forms *forms);

@@ -319,6 +319,34 @@ def test_the_kernel_with_the_least_cost_is_called(tmp_path: Path) -> None:
     library.flextune_close(model)
 
 
+COUNTS = """
+#include "pool.h"
+static int mark(int index, ft_group *group, void *data) { return ((char *)data)[index] = (char)group->num_task, 0; }
+int __tvm_ffi_count(void *self, const ft_any *arguments, int32_t n, ft_any *r) {
+  return (void)self, (void)n, (void)r, ft_parallel_launch(mark, ((ft_tensor *)arguments[0].pointer)->data, 0);
+}
+"""
+
+
+def test_short_steps_are_run_by_one_thread(tmp_path: Path) -> None:
+    """Each task of a step's parallel loop writes how many there are."""
+    n, alone = DimExpr.of("n"), DimExpr.parse("max(n - 10, 0)")
+    symbolic = Symbolic(signature([], [], ["n=2..100"]).dims, (), (-1, -1), alone=((0, alone),))
+    kind = TensorType((n,), "uint8")
+    tensors = (PlacedTensor(kind, Place.INPUT, 0), PlacedTensor(kind, Place.OUTPUT, 0))
+    program = Program(tensors, (Step("count", (1,)),), (Port("x", 0),), (Port("y", 1),), 0, 0, (), symbolic)
+    library, model = _library(program, tmp_path, COUNTS), ctypes.c_void_p()
+    assert library.flextune_open(None, ctypes.byref(model)) == 0
+    assert library.flextune_set_threads(model, 2) == 0
+    for size in (2, 10, 11, 100, 3, 50):
+        written = np.zeros(size, np.uint8)
+        pointer, shape = (ctypes.c_void_p * 1)(written.ctypes.data), (ctypes.c_int64 * 1)(size)
+        table = (ctypes.c_void_p * 1)(ctypes.addressof(shape))
+        assert library.flextune_run_shapes(model, pointer, table, pointer) == 0
+        assert written[0] == (1 if size <= 10 else 2)
+    library.flextune_close(model)
+
+
 MAIN = """
 #include <stdio.h>
 #include <stdlib.h>

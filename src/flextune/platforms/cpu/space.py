@@ -11,6 +11,7 @@ from tvm import s_tir
 from flextune.analysis.blocks import read_program
 from flextune.analysis.program_facts import BlockFacts, BlockKind, ProgramFacts
 from flextune.analysis.roles import role_of
+from flextune.analysis.sharing import work_of
 from flextune.csp import Assignment, Problem
 from flextune.errors import InfeasibleError, ScheduleError
 from flextune.platforms.cpu.limits import CpuLimits
@@ -24,7 +25,6 @@ from flextune.platforms.cpu.rules.register_tile import apply_register_tile
 from flextune.platforms.cpu.rules.rows import LEAST_ROW, RowRule, peel_rows, reduces_contiguously, row_dimensions
 from flextune.platforms.cpu.rules.scans import apply_blocked_scan
 from flextune.platforms.cpu.rules.separable import apply_separable
-from flextune.platforms.cpu.rules.sharing import work_of
 from flextune.platforms.cpu.rules.splits import SPLIT_RULE, peel_odd_columns, split_long_reductions
 from flextune.platforms.cpu.rules.transposed import TransposeRule, transposed_axis
 from flextune.platforms.cpu.rules.winograd import apply_winograd

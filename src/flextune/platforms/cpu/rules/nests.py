@@ -8,9 +8,9 @@ import math
 import numpy as np
 
 from flextune.analysis.program_facts import SPATIAL, BlockFacts, BlockKind
+from flextune.analysis.sharing import work_of
 from flextune.csp import Constraint, Divides, Le, Prod
 from flextune.platforms.cpu.limits import CpuLimits
-from flextune.platforms.cpu.rules.sharing import work_of
 from flextune.schedule.space import Columns, Draft, VariableRole
 from flextune.schedule.steps import Fuse, Loops, Mark, Split
 

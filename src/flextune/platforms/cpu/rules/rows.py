@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from flextune.analysis.program_facts import BlockFacts, BlockKind
+from flextune.analysis.sharing import LAUNCH_CYCLES, is_worth_sharing, work_of
 from flextune.platforms.cpu.limits import CpuLimits
-from flextune.platforms.cpu.rules.sharing import LAUNCH_CYCLES, is_worth_sharing, work_of
 from flextune.schedule.peel import peel_tail, peelable, tail_block_name
 from flextune.schedule.rewriting_steps import PeelTail
 from flextune.schedule.space import Columns, Draft, VariableRole

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from flextune.analysis.footprint import dtype_bits
 from flextune.analysis.program_facts import Access
+from flextune.analysis.sharing import LAUNCH_CYCLES
 from flextune.platforms.cpu.rules.cache_rates import L2_BYTES_PER_CYCLE, L3_BYTES_PER_CYCLE, Floats, load_rate
-from flextune.platforms.cpu.rules.sharing import LAUNCH_CYCLES
 from flextune.platforms.cpu.rules.stage_estimate import stage_cycles
 from flextune.platforms.cpu.rules.tile_geometry import TileGeometry
 from flextune.schedule.space import Columns

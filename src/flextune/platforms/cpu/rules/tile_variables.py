@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from flextune.analysis.sharing import is_worth_sharing
 from flextune.csp import Eq, In, Le, Prod, Select, Sum, When
-from flextune.platforms.cpu.rules.sharing import is_worth_sharing
 from flextune.platforms.cpu.rules.tile_geometry import MAX_WASTE_PERCENT, TileGeometry
 from flextune.schedule.space import Draft
 

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from flextune.analysis.program_facts import BlockFacts, BlockKind, Iterator
+from flextune.analysis.sharing import work_of
 from flextune.platforms.cpu.limits import CpuLimits
 from flextune.platforms.cpu.rules.nests import PARALLEL_ELEMENTS, prefer, share
-from flextune.platforms.cpu.rules.sharing import work_of
 from flextune.schedule.space import Draft, VariableRole
 from flextune.schedule.steps import Choose, Fuse, Loops, Mark, Reorder, Split
 
