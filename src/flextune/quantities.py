@@ -58,6 +58,23 @@ def amount(value: float, scale: Scale = MEASURED_SECONDS) -> str:
     return f"{value:.0f} {scale}" if value >= 1 or not value else f"{value:.4g} {scale}"
 
 
+JOULES_PER_CALL = "joules per call"
+"""The name of this figure among those that are measured beside the time."""
+
+
+def joules(value: float) -> str:
+    """`1.234 mJ`."""
+    for unit, scale in (("J", 1.0), ("mJ", 1e-3), ("µJ", 1e-6)):
+        if value >= scale:
+            return f"{value / scale:.4g} {unit}"
+    return f"{value * 1e9:.3g} nJ"
+
+
+def figure(name: str, value: float) -> str:
+    """What was measured beside the time, or what a cost is made of: `1.234 mJ per call`, `4096 vector`."""
+    return f"{joules(value)} per call" if name == JOULES_PER_CALL else f"{value:.0f} {name}"
+
+
 def seconds(value: float) -> str:
     """`1.234 ms`, `56.7 µs`, `2.50 s`; `-` for what was never measured."""
     if not math.isfinite(value):

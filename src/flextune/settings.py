@@ -40,3 +40,8 @@ def journal_folder() -> Path:
         return Path(own)
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "flextune" / "journal"
+
+
+def powercap_folder() -> Path:
+    """Where the system shows what energy processors have taken: `$FLEXTUNE_POWERCAP`, else `/sys/class/powercap`."""
+    return Path(os.environ.get("FLEXTUNE_POWERCAP") or "/sys/class/powercap")

@@ -28,6 +28,7 @@ from flextune.measure.ending import Ending, Outcome
 from flextune.measure.launcher import Interpreter, ServiceLauncher
 from flextune.measure.outcome import cause_of_end, went_well
 from flextune.measure.worker_process import Worker, WorkerProcess, wait_for
+from flextune.target import energy
 from flextune.target.target import Target
 from flextune.temporary import PrivateFolder
 from flextune.trial.measurement import Status
@@ -63,6 +64,10 @@ class OpenedModel(Protocol):
 
     def run_secs(self) -> float:
         """Seconds of a run: the median of a few."""
+        ...
+
+    def joules(self) -> float | None:
+        """Energy of a run above what the machine takes at rest; None where that cannot be told."""
         ...
 
     def kernel_secs(self, runs: int) -> KernelSecs:
@@ -327,6 +332,12 @@ class _LocalModel:
     def run_secs(self) -> float:
         outcome = self._asked("time")
         return math.inf if outcome is None else float(outcome.reply["secs"])
+
+    def joules(self) -> float | None:
+        if energy.meter() is None:
+            return None
+        outcome = self._asked("energy")
+        return None if outcome is None else outcome.reply["joules"]
 
     def kernel_secs(self, runs: int) -> KernelSecs:
         outcome = self._asked("kernels", runs=runs, warmup=1)

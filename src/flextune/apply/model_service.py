@@ -20,6 +20,7 @@ from flextune.apply.signature import Signature
 from flextune.importing.values import ValueSpec, array_type
 from flextune.measure.services import guarded
 from flextune.measure.wire import Message
+from flextune.target import energy
 from flextune.trial.measurement import Status
 
 SERVICE = "models"
@@ -27,6 +28,9 @@ SERVICE = "models"
 
 INPUTS, EXPECTED = "inputs.npz", "expected.npz"
 """The files of a folder that hold a model's inputs, and what it gives for them."""
+
+ENERGY_SECS = 0.2
+"""A model runs for so long for its energy to be read."""
 
 SECS_PER_TIME = 0.02
 """A time is the median of so many runs as fit in here, one at least."""
@@ -37,7 +41,7 @@ class ModelService:
 
     `objects` compiles kernels (TVM's JSON) to an object file each. `reference` computes what an ONNX model gives for
     the inputs in a folder, `data` reads both. `open` takes a library and its weights under a number; `check`, `adopt`
-    (take its outputs for the reference), `time`, `kernels` and `close` are about that number.
+    (take its outputs for the reference), `time`, `energy`, `kernels` and `close` are about that number.
     """
 
     @staticmethod
@@ -50,6 +54,7 @@ class ModelService:
 
     def __init__(self, options: str, cores: int) -> None:
         del options, cores  # a model says in its signature how many threads it runs on
+        self._idle_watts: float | None = None
         self._open: dict[int, Executable] = {}
         self._inputs: dict[str, np.ndarray] = {}
         self._expected: dict[str, np.ndarray] = {}
@@ -61,6 +66,7 @@ class ModelService:
             "check": self._check,
             "adopt": self._adopt,
             "time": self._time,
+            "energy": self._energy,
             "kernels": self._kernels,
             "close": self._close,
         }
@@ -118,6 +124,21 @@ class ModelService:
         executable = self._open[request["id"]]
         times = executable.benchmark(self._inputs, min_runs=1, min_secs=SECS_PER_TIME, warmup=1).run_secs
         return {"secs": statistics.median(times)}
+
+    def _energy(self, request: Message) -> dict[str, Any]:
+        """Joules of a run; None where that cannot be told."""
+        executable, meter = self._open[request["id"]], energy.meter()
+        if meter is None:
+            return {"joules": None}
+        if self._idle_watts is None:
+            self._idle_watts = meter.idle_watts()
+        executable.run(self._inputs)
+
+        def run() -> float:
+            found = executable.benchmark(self._inputs, min_runs=1, min_secs=ENERGY_SECS, warmup=0)
+            return statistics.median(found.run_secs)
+
+        return {"joules": meter.joules_per_call(run, self._idle_watts)}
 
     def _kernels(self, request: Message) -> dict[str, Any]:
         return {"secs": self._open[request["id"]].kernel_secs(request["runs"], request["warmup"])}

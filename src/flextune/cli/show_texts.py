@@ -10,6 +10,7 @@ from flextune.database.exchange import configuration
 from flextune.database.overview import TaskOverview
 from flextune.errors import FlextuneError
 from flextune.printable import printable
+from flextune.quantities import figure
 from flextune.report.choices import choices
 from flextune.report.comparison import Comparison, compare, how_sure
 from flextune.report.finding import Found, of_model
@@ -102,6 +103,7 @@ def model_text(model: Model) -> str:
         tuned = "not built" if verdict.tuned_secs is None else seconds(verdict.tuned_secs)
         lines.append(f"  default {seconds(verdict.default_secs)}, tuned {tuned}; ships {verdict.shipped}")
         lines.append(f"  {printable(verdict.reason)}")
+        lines += [f"  {detail}" for detail in verdict.details]
         lines += [f"  left out {printable(failure)}" for failure in verdict.failures]
     if runtime is not None:
         lines.append(f"  run by {runtime.chosen}: {printable(runtime.reason)}")
@@ -141,7 +143,7 @@ def task_text(task: TaskOverview, schedule: bool) -> str:
     if best := found.best:
         lines.append(f"  best {_value(best)}  id {best.key}  {best.created}  {_searched(best)}")
         lines.append(f"       {printable(choices(best))}")
-        if parts := ", ".join(f"{count:.0f} {name}" for name, count in best.metrics if not best.of_objective):
+        if parts := ", ".join(figure(name, value) for name, value in best.metrics if not best.of_objective):
             lines.append(f"       {printable(parts)}")
         if schedule and not best.of_objective:
             lines.append(_schedule(best))
@@ -208,6 +210,8 @@ def model_facts(model: Model) -> JsonValue:
         "failed": sum(task.failed for task in model.tasks),
         "default_secs": None if verdict is None else verdict.default_secs,
         "tuned_secs": None if verdict is None else verdict.tuned_secs,
+        "default_joules": None if verdict is None else verdict.default_joules,
+        "tuned_joules": None if verdict is None else verdict.tuned_joules,
         "ships": None if verdict is None else str(verdict.shipped),
         "how_sure": None if verdict is None else verdict.reason,
         "runtime": None if runtime is None else runtime.chosen,

@@ -29,6 +29,7 @@ from flextune.cli.arguments import (
 )
 from flextune.cli.output import amount, print_json, rate
 from flextune.errors import FlextuneError, UsageError
+from flextune.quantities import figure
 
 if TYPE_CHECKING:
     from flextune.cli.live import LiveView
@@ -241,11 +242,13 @@ def _tune_workload(text: str, request: Request, as_json: bool) -> None:
 def _report(result: TuningResult) -> str:
     if result.best is None:
         return f"{result.workload}: none of {result.trials} trials ran"
-    gain, parts = result.default_secs / result.best_secs, ", ".join(f"{v:.0f} {k}" for k, v in result.parts.items())
+    gain = result.default_secs / result.best_secs
+    parts = ", ".join(figure(name, value) for name, value in result.parts.items())
     of_peak = f"{rate(result.best_gflops * 1e9)}  {result.fraction_of_peak:.0%} of peak"
     lines = [
         result.workload,
         f"  best     {amount(result.best_secs, result.scale)}  {of_peak if result.scale.is_time else parts}".rstrip(),
+        *([f"  energy   {parts}, above what the machine takes at rest"] if result.scale.is_time and parts else []),
         f"  default  {amount(result.default_secs, result.scale)}  {gain:.2f}x {_worse(result)} the best",
         f"  trials   {result.trials} ({result.failed} failed) of {result.space_size} in the space, "
         f"{result.trials_per_sec:.1f} per second, {result.elapsed_secs:.1f} s in all",

@@ -91,6 +91,12 @@ class Job:
         self.failed = replace(failed, build_secs=self.build_secs, report=self._report)
         return False
 
+    def take_energy(self, outcome: Outcome) -> None:
+        """What a call takes beside its time. The kernel has run rightly before: nothing comes of it where it fails."""
+        self.elapsed_secs += outcome.elapsed_secs
+        if went_well(outcome):
+            self.parts = tuple({**dict(self.parts), **outcome.reply.get("metrics", {})}.items())
+
     def measurement(self, run_secs: tuple[float, ...]) -> Measurement:
         return Measurement(
             self.candidate.assignment,

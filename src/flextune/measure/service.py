@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from collections import OrderedDict
@@ -23,7 +24,8 @@ from flextune.measure.wire import Message
 from flextune.native.thread_pool import use_own_pool
 from flextune.platforms import platform_registry
 from flextune.platforms.base import CountedKernel, DevicePlatform, Kernel
-from flextune.quantities import CostOrigin, Scale
+from flextune.quantities import JOULES_PER_CALL, CostOrigin, Scale
+from flextune.target import energy
 from flextune.target.kinds import scale_of
 from flextune.trial.artifact import Artifact
 from flextune.trial.measurement import Candidate, Status
@@ -31,6 +33,8 @@ from flextune.workload.workload import Workload
 
 DATA_KEPT = 2
 BIND_EARLY_BYTES = 16 << 20
+ENERGY_SECS = 0.06
+"""A kernel is called for so long for its energy to be read: the counters change every millisecond."""
 
 
 @dataclass(slots=True)
@@ -45,6 +49,8 @@ class _Built:
     """Where the inputs and references of the workload are."""
     scale: Scale
     """What its costs are."""
+    on_device: bool = False
+    """Whether it runs on another device than the processors."""
     bound: KernelData | None = None
     """What its arguments were last bound to."""
     number: int = 0
@@ -68,6 +74,7 @@ class KernelService:
         self._places = ThreadPlaces(cores)  # before the pool: it gives places to threads that are not there yet
         if "tvm" in sys.modules:
             use_own_pool(cores)
+        self._idle_watts: float | None = None
         self._built: dict[int, _Built] = {}
         self._data: OrderedDict[str, KernelData] = OrderedDict()
         self._actions: dict[str, Callable[[Message], dict[str, Any]]] = {
@@ -76,6 +83,7 @@ class KernelService:
             "open": self._open,
             "run": self._run,
             "time": self._time,
+            "energy": self._energy,
             "drop": self._drop,
         }
 
@@ -118,7 +126,9 @@ class KernelService:
     def _add(self, ids: Sequence[int], artifacts: Sequence[Artifact], candidate: Candidate, folder: str) -> None:
         platform = platform_registry.get(candidate.target.kind)
         scale = scale_of(candidate.target)
-        built = [_Built(platform.load(artifact), candidate.workload, folder, scale) for artifact in artifacts]
+        on_device = isinstance(platform, DevicePlatform)
+        loaded = map(platform.load, artifacts)
+        built = [_Built(kernel, candidate.workload, folder, scale, on_device) for kernel in loaded]
         if sum(array.nbytes for array in self._data_of(built[0]).inputs) <= BIND_EARLY_BYTES:
             for each in built:
                 self._bind(each)
@@ -148,6 +158,18 @@ class KernelService:
                 built.number = self._options.number or self._calls(built)
             times = () if built.check.error else _warm_repeat(built)
         return {**_verdict(built.check), "run_secs": times}
+
+    def _energy(self, request: Message) -> dict[str, Any]:
+        """What a call of a kernel takes that was timed before; nothing is said where that cannot be told."""
+        built, meter = self._built[request["id"]], energy.meter()
+        if meter is None or built.on_device or not built.number:
+            return {}
+        if self._idle_watts is None:
+            self._idle_watts = meter.idle_watts()
+        with self._places.caller_pinned(), self._memory_limit():
+            built.kernel.run()
+            joules = meter.joules_per_call(lambda: _called_for(built, ENERGY_SECS), self._idle_watts)
+        return {} if joules is None else {"metrics": {JOULES_PER_CALL: joules}}
 
     def _calls(self, built: _Built) -> int:
         return calls_per_repeat(built.kernel.time(1, 1)[0], self._options.min_repeat_secs)
@@ -195,6 +217,14 @@ def _warm_repeat(built: _Built) -> tuple[float, ...]:
     """One repeat after a call that brings the caches back from the other finalists."""
     built.kernel.run()
     return built.kernel.time(built.number, 1)
+
+
+def _called_for(built: _Built, secs: float) -> float:
+    """Call a kernel for so long; the median seconds of a call."""
+    ends, times = time.perf_counter() + secs, list[float]()
+    while time.perf_counter() < ends:
+        times += built.kernel.time(built.number, 1)
+    return statistics.median(times)
 
 
 def _parts(kernel: Kernel) -> dict[str, float]:

@@ -26,6 +26,8 @@ from flextune.measure.slot import Slot
 from flextune.measure.wire import Message
 from flextune.measure.worker_process import WorkerProcess, wait_any
 from flextune.measure.workload_data import WorkloadData
+from flextune.target import energy
+from flextune.target.kinds import scale_of
 from flextune.temporary import PrivateFolder
 from flextune.trial.measurement import Candidate, Measurement
 from flextune.workload.workload import Workload
@@ -156,12 +158,21 @@ class WorkerPool:
                     self._build(jobs, [slot])
                     if job.failed is None and self._run(job, {"action": "time", "id": job.number}, [slot]):
                         times[job.number] += job.run_secs
+            self._read_energy([job for job in jobs if job.failed is None], slot, deadline)
         except BaseException:
             self._kept = {}
             self._rest()
             raise
         self._kept |= {job.candidate: job for job in jobs if job.failed is None}
         return [job.failed or job.measurement(times[job.number]) for job in jobs]
+
+    def _read_energy(self, jobs: Sequence[Job], slot: Slot, deadline: float) -> None:
+        """What a call of each takes, where this machine can tell, and as long as there is time."""
+        if energy.meter() is None or not jobs or not scale_of(jobs[0].candidate.target).is_time:
+            return
+        for job in jobs:
+            if job.lives_in(slot) and time.perf_counter() < deadline:
+                job.take_energy(slot.call({"action": "energy", "id": job.number}, self._options.run_timeout_secs))
 
     def _kernel(self, candidate: Candidate, slot: Slot) -> Job | None:
         """The job whose kernel of this candidate has been kept in a slot."""

@@ -208,7 +208,12 @@ def _optimized(partition: Partition, run: _Run) -> OptimizedModel:
     run.tell(PhaseBegan(Phase.COMPARISON, name))
     found = _compared(candidates, run.deadline() - time.perf_counter(), run_secs)
     is_cut = found.is_cut or not (others or run.contest.failures)
-    last = None if is_cut else verdict(whole, run.target, found, options.peaks, run.contest.failures)
+    joules = [each.opened.joules for each in candidates]
+    last = (
+        None
+        if is_cut
+        else verdict(whole, run.target, found, options.peaks, run.contest.failures, lambda number: joules[number]())
+    )
     about_all = [] if last is None else [last]
     database.decide(about_all)
     return OptimizedModel(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from flextune.database.database import Database
@@ -19,11 +19,17 @@ from flextune.trial.decision import Shipped, Verdict
 
 
 def verdict(
-    partition: Partition, target: Target, found: ABTestResult, peaks: Peaks | None, failures: Sequence[FailedBuild] = ()
+    partition: Partition,
+    target: Target,
+    found: ABTestResult,
+    peaks: Peaks | None,
+    failures: Sequence[FailedBuild] = (),
+    joules: Callable[[int], float | None] = lambda _: None,
 ) -> Verdict | None:
     """Which build of a model to ship, from the default one and others that took turns with it, in this order.
 
-    `failures` are builds that are out of the running. None for a model that branches, which has no plan to know it by,
+    `failures` are builds that are out of the running, `joules` is the energy of a run of the build with this number.
+    None for a model that branches, which has no plan to know it by,
     and where the default build failed while it was timed, so that there is nothing to be faster than.
     """
     key = _key(partition)
@@ -31,6 +37,7 @@ def verdict(
         return None
     sound = [secs for secs in found.secs[1:] if math.isfinite(secs)]
     tuned_secs = found.secs[found.chosen] if found.chosen else min(sound, default=None)
+    tuned = found.secs.index(tuned_secs, 1) if tuned_secs is not None else None
     estimator = TargetEstimator(target, peaks)
     predicted = sum(task.count * estimator.workload_secs(task.workload) for task in partition.tasks)
     return Verdict(
@@ -42,6 +49,8 @@ def verdict(
         predicted_secs=predicted,
         default_secs=found.secs[0],
         tuned_secs=tuned_secs,
+        default_joules=joules(0),
+        tuned_joules=None if tuned is None else joules(tuned),
         reason=_reason(found, tuned_secs),
         failures=tuple(map(str, failures)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from flextune.quantities import Scale, amount, rate
+from flextune.quantities import Scale, amount, figure, rate
 from flextune.report.bounds import TaskBound
 from flextune.report.choices import choices
 from flextune.report.html import escape
@@ -219,6 +219,7 @@ def _schedule(record: TuningRecord) -> str:
     value = f"{record.secs:.6g}" if record.of_objective else amount(record.secs, record.scale)
     pairs = clipped(choices(record).replace(" ", ",")).split(",")
     lines = [", ".join(pairs[begin : begin + 3]) for begin in range(0, len(pairs), 3)]
+    lines += [figure(name, number) for name, number in record.metrics if not record.of_objective]
     return "<br>".join(map(escape, [value, *lines, "click to copy the command that replays it"]))
 
 

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
-from flextune.settings import cache_folder
+from flextune.settings import cache_folder, powercap_folder
 from flextune.target import kinds
 from flextune.target.detect import detect
+from flextune.target.energy import find_meter
 from flextune.target.host import Host, host
 from flextune.target.kind import Feature
 from flextune.target.peaks import Peaks, measured_peaks
@@ -102,6 +103,7 @@ def doctor_report(*, with_peaks: bool = True, remeasure: bool = False) -> Doctor
         *package_parts(dict(versions)),
         compiler_part(),
         cache_part(cache_folder()),
+        energy_part(powercap_folder()),
         *processor_parts(target),
         *device_parts(target),
     )
@@ -142,6 +144,16 @@ def cache_part(folder: Path) -> Part:
     writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
     how = "set FLEXTUNE_CACHE to a folder that can be written"
     return Part("cache", "measuring this machine's peaks once, not in every run", str(folder) if writable else "", how)
+
+
+def energy_part(folder: Path) -> Part:
+    """Counters of energy in a powercap folder."""
+    meter = find_meter(folder)
+    found = "" if meter is None else ", ".join(zone.name for zone in meter.zones)
+    how = f"a machine whose system shows it in {folder}/intel-rapl:0"
+    if any(folder.glob("intel-rapl:*/energy_uj")):
+        how = f"as root: chmod a+r {folder}/intel-rapl:*/energy_uj"
+    return Part("energy", "joules per call of kernels and models in the records", found, how)
 
 
 def processor_parts(target: Target) -> tuple[Part, ...]:

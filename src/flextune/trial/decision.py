@@ -12,6 +12,7 @@ from flextune.errors import UsageError
 from flextune.plan.alternative import Alternative
 from flextune.plan.layouts.layout_assignment import LayoutAssignment
 from flextune.printable import json_values
+from flextune.quantities import joules
 from flextune.registry import Registry
 from flextune.trial.decided_seconds import seconds, seconds_if_any
 from flextune.trial.format_1 import FORMAT_1, migrated_decision
@@ -274,6 +275,10 @@ class Verdict(Decision):
     """Of the default build, in turns with the tuned one."""
     tuned_secs: float | None
     """Of the tuned build, in turns with the default one; None where nothing but the default was built."""
+    default_joules: float | None = None
+    """Energy of a run of the default build, above what the machine takes at rest; None where that cannot be read."""
+    tuned_joules: float | None = None
+    """The same of the tuned build."""
     failures: tuple[str, ...] = ()
     """In words, which builds crashed, hung, computed something else, or could not be made."""
 
@@ -294,9 +299,17 @@ class Verdict(Decision):
         default = Option(Shipped.DEFAULT.value, self.predicted_secs, self.default_secs)
         return default, Option(Shipped.TUNED.value, self.predicted_secs, self.tuned_secs)
 
+    @property
+    def details(self) -> tuple[str, ...]:
+        """The energy of a run, where it could be read."""
+        named = ((Shipped.DEFAULT, self.default_joules), (Shipped.TUNED, self.tuned_joules))
+        found = ", ".join(f"{name} {joules(value)}" for name, value in named if value is not None)
+        return (f"energy of a run above rest: {found}",) if found else ()
+
     def _own_values(self) -> dict[str, object]:
         names = ("shipped", "kernels", "predicted_secs", "default_secs", "tuned_secs")
-        return {**{name: getattr(self, name) for name in names}, "failures": list(self.failures)}
+        energy = {name: value for name in _JOULES if (value := getattr(self, name)) is not None}
+        return {**{name: getattr(self, name) for name in names}, **energy, "failures": list(self.failures)}
 
     @classmethod
     def _of_values(cls, values: Mapping[str, Any], common: Mapping[str, str]) -> Self:
@@ -307,10 +320,13 @@ class Verdict(Decision):
             predicted_secs=seconds(values["predicted_secs"]),
             default_secs=seconds(values["default_secs"]),
             tuned_secs=seconds_if_any(values["tuned_secs"]),
+            default_joules=seconds_if_any(values.get("default_joules")),
+            tuned_joules=seconds_if_any(values.get("tuned_joules")),
             failures=tuple(map(str, values.get("failures", ()))),
         )
 
 
+_JOULES = ("default_joules", "tuned_joules")
 _COMMON = ("key", "target_key", "model", "reason", "created")
 _HERE: dict[str, type[Decision] | str] = {kind.KIND: kind for kind in (GroupDecision, LayoutDecision, Verdict)}
 _ELSEWHERE = {

@@ -28,6 +28,7 @@ class Fate:
     failure: Failure | None = None
     after: int = 0
     shares: tuple[float, ...] = ()
+    watts: float | None = None
 
 
 class FakeModels(KeptObjects):
@@ -65,6 +66,9 @@ class FakeModel:
     def run_secs(self) -> float:
         self._times += 1
         return math.inf if self.failure else self._fate.secs
+
+    def joules(self) -> float | None:
+        return None if self.failure or self._fate.watts is None else self._fate.secs * self._fate.watts
 
     def kernel_secs(self, runs: int) -> Mapping[str, tuple[float, ...]]:
         self._times += 1

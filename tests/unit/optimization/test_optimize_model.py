@@ -17,7 +17,7 @@ from flextune.optimization.verdict import recorded_verdict
 from flextune.plan.partition import Partition, partition_model
 from flextune.platforms.null.kernel import null_secs
 from flextune.target.detect import detect
-from flextune.trial.decision import Shipped
+from flextune.trial.decision import Shipped, Verdict
 from flextune.trial.measurement import Candidate, Measurement, Status
 from flextune.trial.record import Evidence
 from flextune.tuning.budget import Budget
@@ -104,3 +104,13 @@ def test_another_run_goes_on_from_the_records(partition: Partition, tmp_path: Pa
     assert not second.is_tuned
     with open_database(str(db)) as database:
         assert recorded_verdict(partition, database, detect()) is Shipped.DEFAULT
+
+
+def test_a_verdict_has_the_energy_of_both_builds(partition: Partition, tmp_path: Path) -> None:
+    db = tmp_path / "records.db"
+    optimized(partition, db, FakeModels(Fate(1.0, watts=20.0), Fate(0.5, watts=30.0)))
+    with open_database(str(db)) as database:
+        (found,) = database.decisions(Verdict)
+    assert (found.default_joules, found.tuned_joules) == (20.0, 15.0)
+    assert Verdict.from_json(found.to_json()) == found
+    assert found.details == ("energy of a run above rest: default 20 J, tuned 15 J",)

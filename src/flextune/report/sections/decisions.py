@@ -27,7 +27,8 @@ def decisions(subject: Subject) -> Html:
 def _decision(decision: Decision, name: str) -> Html:
     reason = element("p", f"{decision.reason} ({decision.model}, {decision.created})")
     options = table("Options", ("option", "predicted", "measured"), decision.options[:40], _option_row)
-    return folded(f"{name}: {decision.answer}", reason, options)
+    details = (element("p", each) for each in decision.details)
+    return folded(f"{name}: {decision.answer}", reason, *details, options)
 
 
 def _option_row(option: Option) -> Sequence[str]:

@@ -50,7 +50,8 @@ def _verdict_row(verdict: Verdict) -> Sequence[str]:
     tuned = verdict.tuned_secs
     speedup = f"{verdict.default_secs / tuned:.2f}" if tuned else "-"
     failures = folded(f"{len(verdict.failures)} builds failed", *(element("p", each) for each in verdict.failures))
-    sure = joined(verdict.reason, failures) if verdict.failures else verdict.reason
+    details = (element("p", each) for each in verdict.details)
+    sure = joined(verdict.reason, *details, *([failures] if verdict.failures else []))
     return verdict.model, seconds(verdict.default_secs), _secs(tuned), speedup, str(verdict.shipped), sure
 
 
