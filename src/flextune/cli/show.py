@@ -105,15 +105,15 @@ def _print_facts(
 def _found(path: str, database: Database, decisions: Sequence[Decision], name: str) -> Found[TaskOverview]:
     """What the name stands for. UsageError where that is nothing."""
     from flextune.cli.replay import of_this
-    from flextune.report.finding import Found, find
+    from flextune.report.finding import Found, find, written_out
 
     tasks = database.overviews()
     found = find(name, tasks, decisions)
-    if found is None:
+    if found is None and written_out(name) is None:
         named = of_this([task.first for task in tasks], name)
         keys = {record.workload_key for record in named}
         found = Found("", tuple(task for task in tasks if task.workload_key in keys), ())
-    if not found.tasks and not found.decisions:
+    if found is None or (not found.tasks and not found.decisions):
         raise UsageError(f"no records of {name} in {path}; `flextune show` without a name lists what is there")
     return found
 

@@ -10,6 +10,7 @@ from flextune.cli.output import JsonValue, print_json, seconds, table
 from flextune.database.database import Database
 from flextune.errors import UsageError
 from flextune.printable import printable
+from flextune.report.finding import written_out
 from flextune.trial.decision import Decision
 
 OF_RANGES = "variants"
@@ -21,7 +22,8 @@ def show_decisions(
 ) -> None:
     """In short those of all models; in full those of a model, or on a group by its name or key."""
     names = {} if as_json and about is None else {task.workload_key: task.name for task in database.overviews()}
-    chosen = [each for each in decisions if about is None or about in (each.model, each.key, names.get(each.key))]
+    wanted = set() if about is None else {about, written_out(about) or about}
+    chosen = [each for each in decisions if about is None or wanted & {each.model, each.key, names.get(each.key)}]
     if not chosen:
         of = f" on {about}" if about else ""
         raise UsageError(f"no decisions{of} in {path}; `flextune tune MODEL` makes and records them")

@@ -11,6 +11,7 @@ from flextune.errors import UsageError
 from flextune.trial.decision import Decision, GroupDecision
 from flextune.trial.record import TuningRecord
 from flextune.workload.parse import parse_workload
+from flextune.workload.symbolic_workload import SymbolicWorkload
 
 _LEAST_OF_A_KEY = 4
 
@@ -48,7 +49,21 @@ class Found(Generic[Task]):
 
 def find(about: str, tasks: Sequence[Task], decisions: Sequence[Decision]) -> Found[Task] | None:
     """What a name, a file's name or a key stands for; None where it stands for nothing that is here."""
-    return _of_model(about, tasks, decisions) or _of_task(about, tasks, decisions)
+    return (
+        _of_model(about, tasks, decisions)
+        or _of_model(written_out(about) or "", tasks, decisions)
+        or _of_task(about, tasks, decisions)
+    )
+
+
+def written_out(about: str) -> str | None:
+    """The text of a workload with ranges of sizes as records have it, with all parameters; None for any other text."""
+    if ".." not in about:
+        return None
+    try:
+        return str(SymbolicWorkload.parse(about))
+    except UsageError:
+        return None
 
 
 def of_model(name: str, tasks: Sequence[Task], decisions: Sequence[Decision]) -> Found[Task]:

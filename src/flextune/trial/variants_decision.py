@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -158,11 +159,27 @@ class VariantsDecision(Decision):
             for each in self.verified
         ]
         mean = [] if self.regret is None else [f"regret: {self.regret:.3f}x on average at these sizes"]
-        return (*shown, *choice, *checked, *mean)
+        return (self._trigger(), *self._measured(), *shown, *choice, *checked, *self._gain(), *mean)
 
     def _sizes(self) -> Iterator[str]:
         for name, meaning, (low, high) in zip(self.symbols, self.meanings, self.ranges, strict=True):
             yield f"{name}={low}..{high}" + ("" if meaning == name else f" (that is {meaning})")
+
+    def _trigger(self) -> str:
+        return f"trigger: {', '.join(self.symbols)} {'is' if len(self.symbols) == 1 else 'are'} known only in a run"
+
+    def _measured(self) -> Iterator[str]:
+        """How many schedules were measured how often, and why others were not."""
+        times = sum(len(each.secs) for each in self.candidates)
+        ran = sum(bool(each.secs) for each in self.candidates)
+        yield f"candidates: {len(self.candidates)} schedules, {ran} of them measured, {times} times in all"
+        failed = Counter(each.error for each in self.candidates if each.error)
+        yield from (f"failed: {count} of them: {error}" for error, count in failed.most_common())
+
+    def _gain(self) -> Iterator[str]:
+        if self.verified:
+            gains = [each.default_secs / each.chosen_secs for each in self.verified]
+            yield f"before/after: {statistics.geometric_mean(gains):.3f}x the speed by default at these sizes"
 
     def _described(self, number: int) -> str:
         variant = self.candidates[number].variant

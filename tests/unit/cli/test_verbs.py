@@ -13,8 +13,12 @@ from flextune.cli.replay import best_record, choose_record
 from flextune.database.overview import overviews_of
 from flextune.database.store import open_database
 from flextune.errors import UsageError
+from flextune.schedule.trace import Trace
 from flextune.testing.databases import WORKLOAD, example_decision, example_record, example_verdict
 from flextune.trial.measurement import Status
+from flextune.trial.variant import Variant
+from flextune.trial.variants_decision import VariantsDecision, VariantTimes, Verified
+from flextune.workload.dim_expr import DimExpr
 from flextune.workload.parse import parse_workload
 
 Run = Callable[..., tuple[int, str, str]]
@@ -105,6 +109,44 @@ def test_show_fusion_in_short_and_in_full(run: Run, tmp_path: Path) -> None:
         assert full.splitlines()[0] == "gemm m=64 n=64 k=64  (g, from net)"
         assert "predicted" in full
     assert "no decisions on other" in run("show", "other", "--fusion", "--db", "r.db")[2]
+
+
+RANGES = "gemm:m=1..8,n=16,k=16,dtype=float32"
+
+
+def _of_ranges() -> VariantsDecision:
+    """Two of three schedules, from 5 rows on the second one; the third does not run."""
+    schedules = [Variant((("m", m),), Trace(()), (("tile", m),)) for m in (4, 8, 1)]
+    costs = (DimExpr.parse("7*m"), DimExpr.parse("30"), None)
+    times = ((((1,), 7e-6), ((8,), 6e-5)), (((1,), 3e-5), ((8,), 3e-5)), ())
+    candidates = tuple(map(VariantTimes, schedules, costs, times, ("", "", "no such tile")))
+    return VariantsDecision(
+        key="k", target_key="t", model=RANGES, reason="of a test", created="2026-01-01T00:00:00+00:00", name=RANGES,
+        symbols=("m",), meanings=("m",), ranges=((1, 8),), loss=0.05, candidates=candidates, chosen=(0, 1),
+        verified=(Verified((3,), 2e-5, 1e-5, 4e-5), Verified((7,), 3e-5, 3e-5, 6e-5)),
+    )  # fmt: skip
+
+
+def test_show_of_ranges_says_what_was_tried_chosen_and_gained(run: Run, tmp_path: Path) -> None:
+    with open_database(tmp_path / "r.db") as database:
+        database.decide([_of_ranges()])
+    for arguments in (["gemm:m=1..8,n=16,k=16"], ["gemm:k=16,n=16,m=1..8", "--fusion"], [RANGES], ["k"]):
+        code, out, _ = run("show", *arguments, "--db", "r.db")
+        assert code == 0
+        for part in (
+            "trigger: m is known only in a run",
+            "candidates: 3 schedules, 2 of them measured, 4 times in all",
+            "failed: 1 of them: no such tile",
+            "schedule 1: tile=8, made at m=8",
+            "choice: m from 5: schedule 1",
+            "before/after: 2.000x the speed by default",
+            "regret: 1.414x",
+        ):
+            assert part in out
+    code, _, err = run("show", "gemm:m=1..9,n=16,k=16", "--db", "r.db")
+    assert code == 2
+    assert "no records of gemm:m=1..9,n=16,k=16" in err
+    assert run("show", "gemm:m=9..1,n=16,k=16", "--db", "r.db")[0] == 2
 
 
 def test_show_writes_no_control_characters(run: Run, tmp_path: Path) -> None:
