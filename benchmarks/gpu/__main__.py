@@ -13,13 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.gpu import opencl_members
+from benchmarks.gpu import opencl_members, triton_members
 from benchmarks.gpu.members import WORKLOADS, Found, check, sample
 from benchmarks.gpu.planted import is_found, planted
 from flextune.errors import EnvironmentFault
 from flextune.platforms.cuda.emulation.emulator import compiler_fault, sanitizer_fault
 from flextune.platforms.cuda.nvrtc import INSTALL, nvrtc_version
 from flextune.platforms.opencl.simulation import simulator_fault
+from flextune.platforms.triton.compiler import INSTALL as TRITON_INSTALL
+from flextune.platforms.triton.compiler import version
+from flextune.platforms.triton.interpreter import interpreter_fault
 from flextune.target.target import Target
 from flextune.trial.measurement import Candidate
 
@@ -68,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for fault in planted(candidate)
     ]
     opencl_found, opencl_faults = opencl_checks(given.each)
-    found, faults = [*found, *opencl_found], [*faults, *opencl_faults]
+    found, faults = [*found, *opencl_found, *triton_checks(given.each)], [*faults, *opencl_faults]
     for name, seen in faults:
         print(f"planted: {name}: {'found' if seen else 'NOT FOUND'}")
     summary = Summary(
@@ -110,6 +113,23 @@ def opencl_checks(each: int) -> tuple[list[Found], list[tuple[str, bool]]]:
         for name, source, plan in opencl_members.planted(candidate)
     ]
     return found, faults
+
+
+def triton_checks(each: int) -> list[Found]:
+    """Members in Triton's interpreter, and compiled for GPUs of NVIDIA and AMD."""
+    if not version():
+        print(f"no Triton: {TRITON_INSTALL}")
+        return []
+    if fault := interpreter_fault():
+        print(f"Triton's kernels are not interpreted: {fault}")
+    found = [] if interpreter_fault() else triton_members.interpreted_members(each)
+    return [
+        *(_noted(one, "Triton, interpreted: ") for one in found),
+        *(
+            _noted(one, f"Triton, {one.candidate.target.word('arch')}: ")
+            for one in triton_members.compiled_members(each)
+        ),
+    ]
 
 
 def _of_several_warps(text: str, target: Target) -> Candidate:

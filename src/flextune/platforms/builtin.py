@@ -13,6 +13,8 @@ KINDS = {
     "hexagon": "flextune.platforms.hexagon.kind:HEXAGON",
     "ascend": "flextune.platforms.ascend.kind:ASCEND",
     "opencl": "flextune.platforms.opencl.kind:OPENCL",
+    "triton": "flextune.platforms.triton.kind:TRITON",
+    "rocm": "flextune.platforms.triton.kind:ROCM",
 }
 """Kinds of targets: `flextune.target.kind.TargetKind`."""
 
@@ -27,6 +29,8 @@ PLATFORMS = {
     "hexagon": "flextune.platforms.hexagon.platform:HexagonPlatform",
     "ascend": "flextune.platforms.ascend.platform:AscendPlatform",
     "opencl": "flextune.platforms.opencl.platform:OpenClPlatform",
+    "triton": "flextune.platforms.triton.platform:TritonPlatform",
+    "rocm": "flextune.platforms.triton.platform:RocmPlatform",
 }
 """`flextune.platforms.base.Platform`: what makes one."""
 

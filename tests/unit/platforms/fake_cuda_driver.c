@@ -78,7 +78,7 @@ CUresult cuModuleUnload(void *module) { return module != (void *)1; }
 CUresult cuModuleGetFunction(void **function, void *module, const char *name) {
   strncpy(function_name, name, 63);
   *function = (void *)2;
-  return module != (void *)1 || strcmp(name, "copy");
+  return module != (void *)1 || !strstr("copy gemm finish", name);
 }
 CUresult cuFuncSetAttribute(void *function, int attribute, int value) { return function != (void *)2 || attribute != 8 || value > 166912; }
 CUresult cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from flextune.errors import EnvironmentFault
 from flextune.platforms.base import Array
@@ -22,13 +22,16 @@ class CudaKernel:
     kernel meets its inputs in memory; where several are timed together they find what the run before has left.
     """
 
-    def __init__(self, driver: Driver, device: int, cubin: bytes, plan: LaunchPlan) -> None:
+    def __init__(
+        self, driver: Driver, device: int, cubin: bytes, plan: LaunchPlan, others: Mapping[str, bytes] | None = None
+    ) -> None:
+        """`others` are the cubins of kernels that are not in `cubin`, by name."""
         self._driver, self._plan, self._device = driver, plan, device
         driver.use_device(device)
-        self._module: ctypes.c_void_p | None = None
-        self._module = driver.load_module(cubin)
+        self._modules: list[ctypes.c_void_p] = []
+        main, own = self._loaded(cubin), {name: self._loaded(other) for name, other in (others or {}).items()}
         self._functions = {
-            launch.kernel: driver.function(self._module, launch.kernel, launch.dynamic_shared)
+            launch.kernel: driver.function(own.get(launch.kernel, main), launch.kernel, launch.dynamic_shared)
             for launch in plan.launches
         }
         self._workspaces = {name: self._allocated(size) for name, size in plan.workspaces}
@@ -71,14 +74,17 @@ class CudaKernel:
         for address in (*self._workspaces.values(), *filter(None, (self._flush,))):
             self._driver.free(address)
         self._workspaces, self._flush = {}, 0
-        if self._module is not None:
-            module, self._module = self._module, None
-            self._driver.unload_module(module)
+        while self._modules:
+            self._driver.unload_module(self._modules.pop())
 
     def __del__(self) -> None:
         """A worker has one kernel after the other, and the device's memory is not Python's."""
         with contextlib.suppress(DriverError, AttributeError):  # where the device is lost, or the module was refused
             self.close()
+
+    def _loaded(self, cubin: bytes) -> ctypes.c_void_p:
+        self._modules.append(self._driver.load_module(cubin))
+        return self._modules[-1]
 
     def _secs(self, number: int, start: ctypes.c_void_p, end: ctypes.c_void_p) -> float:
         if number == 1:

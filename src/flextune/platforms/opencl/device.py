@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +10,7 @@ from importlib import import_module, metadata
 from typing import Any
 
 from flextune.errors import EnvironmentFault
+from flextune.temporary import PrivateFolder
 
 PyOpenCl = Any
 """The module pyopencl, and its devices, contexts, queues and buffers: it ships no types of them."""
@@ -41,10 +41,15 @@ class OpenDevice:
 
 
 @cache
+def _cache_folder() -> PrivateFolder:
+    """Goes with this process."""
+    return PrivateFolder(kind="pocl")
+
+
+@cache
 def pyopencl() -> PyOpenCl:
     """The module. Raises `EnvironmentFault` with the line that installs it."""
-    # PoCL keeps what it compiles for ever otherwise; a worker's folder for temporary files goes with the worker
-    os.environ.setdefault("POCL_CACHE_DIR", os.path.join(tempfile.gettempdir(), "pocl"))
+    os.environ.setdefault("POCL_CACHE_DIR", str(_cache_folder().path))  # PoCL keeps all kernels for ever otherwise
     try:
         return import_module("pyopencl")
     except ImportError:

@@ -1,0 +1,1 @@
+"""Products of matrices in Triton, for GPUs of NVIDIA and AMD."""
