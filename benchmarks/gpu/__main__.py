@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = [_checked(each, with_races, with_compiler) for each in sample(WORKLOADS, target, given.each)]
     faults = [
         (fault.name, is_found(fault, candidate, with_races=with_races))
-        for candidate in (_of_several_warps(text, target) for text in PLANTED_IN)
+        for text in PLANTED_IN
+        for candidate in _of_several_warps(text, target)
         for fault in planted(candidate)
     ]
     opencl_found, opencl_faults = opencl_checks(given.each)
@@ -132,9 +133,11 @@ def triton_checks(each: int) -> list[Found]:
     ]
 
 
-def _of_several_warps(text: str, target: Target) -> Candidate:
-    """A member whose barriers are all needed: lanes of a single warp meet at its instructions anyway."""
-    return next(each for each in sample([text], target, _DRAWN) if each.assignment["threads"] > target.number("warp"))
+def _of_several_warps(text: str, target: Target) -> Iterator[Candidate]:
+    """A padded and a swizzled member whose barriers are all needed: lanes of one warp meet at its instructions anyway."""
+    drawn = [each for each in sample([text], target, _DRAWN) if each.assignment["threads"] > target.number("warp")]
+    for swizzled in (0, 1):
+        yield from [each for each in drawn if each.assignment.get("swizzle", 0) == swizzled][:1]
 
 
 def _checked(candidate: Candidate, with_races: bool, with_compiler: bool) -> Found:

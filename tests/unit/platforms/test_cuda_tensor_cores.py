@@ -1,10 +1,14 @@
 """Contractions on tensor cores: which programs take them, and what every instruction computes under emulation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from benchmarks.gpu.members import check, emulated
-from flextune.platforms.cuda.emulation.emulator import compiler_fault, sanitizer_fault
+from benchmarks.gpu.members import check, emulated, prepared
+from benchmarks.gpu.planted import is_found, planted
+from flextune.csp import In
+from flextune.platforms.cuda.emulation.emulator import Emulator, Order, compiler_fault, sanitizer_fault
 from flextune.platforms.cuda.nvrtc import nvrtc_version
 from flextune.platforms.cuda.platform import CudaPlatform
 from flextune.platforms.cuda.source import cuda_source
@@ -16,6 +20,7 @@ from flextune.workload.parse import parse_workload
 
 A100, T4 = Target.parse("cuda:a100"), Target.parse("cuda:t4")
 PLATFORM = CudaPlatform()
+MMA = {kind.name: len(kind.shapes) - 1 for kind in TENSOR_TYPES.values()}
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +94,55 @@ def test_every_instruction_computes_the_product(text):
         if number in (0, len(kind.shapes) - 1):
             said = check(candidate, with_races=False, with_compiler=bool(nvrtc_version()))
             assert (said.fault, said.spills) == ("", 0), candidate.assignment
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize(
+    ("text", "stages"),
+    [
+        ("gemm:m=64,n=64,k=128,dtype=float16_float32,epilogue=bias+relu", 3),
+        ("gemm:m=33,n=40,k=80,ta=1,dtype=bfloat16", 1),
+        ("gemm:m=33,n=40,k=80,tb=1,dtype=int8", 1),
+        ("bmm:b=2,m=33,n=40,k=80,tb=1,dtype=tf32", 2),
+    ],
+)
+def test_swizzled_tiles_are_read_from_all_banks_at_once(text, stages):
+    workload = parse_workload(text)
+    space = PLATFORM.search_space(workload, A100)
+    like = restricted(space.solutions, stages=stages, depth=64, warp_rows=2, warp_columns=1, shape=MMA[workload.dtype])
+    [chosen] = restricted(like, swizzle=1).sample(np.random.default_rng(0), 1)
+    candidate = Candidate(workload, A100, space.trace, chosen)
+    said = check(candidate, with_races=False, with_compiler=bool(nvrtc_version()))
+    assert (said.fault, said.spills) == ("", 0), candidate.assignment
+    assert (chosen["left_pad"], chosen["right_pad"]) == (0, 0)
+    assert conflicts(candidate) == 0
+    [unpadded] = restricted(like, swizzle=0, left_pad=0, right_pad=0).sample(np.random.default_rng(0), 1)
+    assert conflicts(replace(candidate, assignment=unpadded)) > 0
+
+
+def restricted(solutions, **values):
+    return solutions.restrict([In(name, (value,)) for name, value in values.items()])
+
+
+def conflicts(candidate):
+    """How many times more than necessary the banks are read for the operands, as the emulation counts."""
+    source, plan = source_of(candidate)
+    arrays, _ = prepared(candidate.workload, plan, candidate.workload.random_inputs(0))
+    ended = Emulator(source, plan).run(arrays, Order.SHUFFLED)
+    assert ended.matrix_reads > 0
+    return ended.bank_conflicts
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("stages", [1, 2])
+def test_tiles_that_are_swizzled_on_one_side_are_wrong(stages):
+    workload = parse_workload("gemm:m=33,n=40,k=80,dtype=float16_float32")
+    space = PLATFORM.search_space(workload, A100)
+    [chosen] = restricted(space.solutions, swizzle=1, stages=stages, depth=32).sample(np.random.default_rng(0), 1)
+    candidate = Candidate(workload, A100, space.trace, chosen)
+    faults = [each for each in planted(candidate) if "swizzled" in each.name]
+    assert len(faults) == 2
+    assert all(is_found(each, candidate, with_races=False) for each in faults)
 
 
 def source_of(candidate):

@@ -9,6 +9,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+from flextune.platforms.gpu.tensor_instruction import SWIZZLED_STRIDE
 from flextune.platforms.gpu.tensor_types import MMA_SHAPES
 
 _HERE = Path(__file__).parent
@@ -57,7 +58,8 @@ def with_copies(body: str) -> tuple[str, str]:
     """Kernels with our asynchronous copies in place of TVM's; and what declares them."""
     body, count = _COPY.subn(r"flextune::copy_async<\1, \2, \3>(", body)
     body = _WAIT.sub(r"flextune::wait_for_copies<\1>()", _COMMIT.sub("flextune::commit_copies()", body))
-    return body, _text("copies") if count or "flextune::wait_for_copies<" in body else ""
+    needed = count or "flextune::wait_for_copies<" in body or SWIZZLED_STRIDE in body
+    return body, _text("copies") if needed else ""
 
 
 def with_fragments(body: str) -> tuple[str, str]:

@@ -26,22 +26,22 @@ template <> __device__ __forceinline__ unsigned used_bits<precision::tf32>(unsig
 
 __device__ __forceinline__ int lane() { return threadIdx.x; }
 
-template <int K, typename T, typename Place>
-__device__ __forceinline__ void load_matrix(fragment<matrix_a, 16, 8, K, T, row_major>& f, Place p, unsigned stride) {
+template <int K, typename T, typename P, typename S>
+__device__ __forceinline__ void load_matrix(fragment<matrix_a, 16, 8, K, T, row_major>& f, P p, S stride) {
   const unsigned address = __cvta_generic_to_shared(at(p, stride, lane() % 16, lane() / 16 * (K / 2)));
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(f.r[0]), "=r"(f.r[1]), "=r"(f.r[2]), "=r"(f.r[3]) : "r"(address) : "memory");
   for (int i = 0; i < 4; ++i) f.r[i] = used_bits<T>(f.r[i]);
 }
-template <int K, typename T, typename Place>
-__device__ __forceinline__ void load_matrix(fragment<matrix_b, 16, 8, K, T, col_major>& f, Place p, unsigned stride) {
+template <int K, typename T, typename P, typename S>
+__device__ __forceinline__ void load_matrix(fragment<matrix_b, 16, 8, K, T, col_major>& f, P p, S stride) {
   const unsigned address = __cvta_generic_to_shared(at(p, stride, lane() % 8, lane() / 8 % 2 * (K / 2)));
   asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
                : "=r"(f.r[0]), "=r"(f.r[1]) : "r"(address) : "memory");
   for (int i = 0; i < 2; ++i) f.r[i] = used_bits<T>(f.r[i]);
 }
-template <int K, typename T, typename Place>
-__device__ __forceinline__ void load_matrix(fragment<matrix_a, 16, 8, K, T, col_major>& f, Place p, unsigned stride) {
+template <int K, typename T, typename P, typename S>
+__device__ __forceinline__ void load_matrix(fragment<matrix_a, 16, 8, K, T, col_major>& f, P p, S stride) {
   if constexpr (sizeof(typename Stored<T>::type) == 2) {
     const unsigned address =
         __cvta_generic_to_shared(at(p, stride, lane() % 8 + lane() / 16 * 8, lane() / 8 % 2 * 8));
@@ -56,8 +56,8 @@ __device__ __forceinline__ void load_matrix(fragment<matrix_a, 16, 8, K, T, col_
     }
   }
 }
-template <int K, typename T, typename Place>
-__device__ __forceinline__ void load_matrix(fragment<matrix_b, 16, 8, K, T, row_major>& f, Place p, unsigned stride) {
+template <int K, typename T, typename P, typename S>
+__device__ __forceinline__ void load_matrix(fragment<matrix_b, 16, 8, K, T, row_major>& f, P p, S stride) {
   if constexpr (sizeof(typename Stored<T>::type) == 2) {
     const unsigned address = __cvta_generic_to_shared(at(p, stride, lane() % 16, 0));
     asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"

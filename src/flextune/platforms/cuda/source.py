@@ -6,6 +6,7 @@ import re
 
 from flextune.errors import BuildError
 from flextune.platforms.cuda.fragments import with_copies, with_fragments, without_copies
+from flextune.platforms.cuda.swizzle import with_swizzled_stores
 from flextune.platforms.gpu.device_source import device_source
 from flextune.platforms.gpu.launch_plan import LaunchPlan
 from flextune.platforms.gpu.tensor_instruction import with_typed_fragments
@@ -60,7 +61,8 @@ def with_own_prelude(source: str) -> str:
     head = head.replace("#include <math_constants.h>\n", "")  # its names are defined by the prelude
     head = without_copies(head)
     body, copies = with_copies(_EXTREME.sub(r"flextune_\1(", body))
+    body, swizzle = with_swizzled_stores(body)
     body, fragments = with_fragments(body)
     if "wmma" not in fragments:
         head = head.replace("#include <mma.h>\n", "")  # takes NVRTC longer than the kernel
-    return PRELUDE + HEAD_BEGINS + head + HEAD_ENDS + copies + fragments + kernels + body
+    return PRELUDE + HEAD_BEGINS + head + HEAD_ENDS + copies + swizzle + fragments + kernels + body

@@ -25,6 +25,9 @@ from flextune.target.target import Target
 from flextune.tvm_types import Buffer, Expression, IRModule, PrimFunc
 from flextune.workload.tensor_builder import TensorBuilder
 
+SWIZZLED_STRIDE = "flextune::SwizzledStride"
+"""What a load's stride is made of in source where the tile is swizzled."""
+
 _ALIGNMENT = 64
 
 
@@ -41,6 +44,8 @@ class TensorInstruction:
     right_columns_inside: bool
     left: int
     """Which operand of the product, as it is written, holds the rows."""
+    swizzled: bool = False
+    """Whether the pieces of the operands' tiles are exchanged in shared memory: loads say so by their stride."""
 
     @property
     def sums(self) -> str:
@@ -82,7 +87,7 @@ def _defined(instruction: TensorInstruction, role: str) -> str:
     lies = "".join(str(int(each)) for each in (instruction.left_rows_inside, instruction.right_columns_inside))
     shape = ".".join(map(str, instruction.shape))
     types = "-".join((instruction.type_name, *instruction.operands))
-    name = f"flextune.tensor.{role}.{types}.{shape}.{lies}{instruction.left}"
+    name = f"flextune.tensor.{role}.{types}.{shape}.{lies}{instruction.left}{'s' if instruction.swizzled else ''}"
     TensorIntrin.register(name, *makers[role](instruction))
     return name
 
@@ -213,7 +218,10 @@ def _load(
     def code(source: Buffer, destination: Buffer) -> None:
         index = _fragment(destination, shape)
         at = _pointer(source, "r")
-        T.evaluate(T.tvm_load_matrix_sync(destination.data, m, n, k, index, at, source.strides[0], layout))
+        stride = source.strides[0]
+        if of.swizzled:
+            stride = T.call_pure_extern(SWIZZLED_STRIDE, stride, dtype="int32")
+        T.evaluate(T.tvm_load_matrix_sync(destination.data, m, n, k, index, at, stride, layout))
 
     reads = (memory,)
     return _function(reads, fragment, _copied, strided=False), _function(reads, fragment, code, strided=True)

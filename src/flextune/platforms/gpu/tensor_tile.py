@@ -39,6 +39,8 @@ class TensorTile(ContractionStep):
     right_pad: int | str = 0
     stages: int | str = 1
     """How many steps' operands are in shared memory at once: with several, copies of later ones are under way."""
+    swizzle: int | str = 0
+    """1: the tiles' pieces of 16 bytes are exchanged (`swizzle.cuh`), for `ldmatrix` alone, in place of padding."""
 
     def apply(self, program: Program) -> None:
         _TensorSchedule(self, program).apply()
@@ -53,7 +55,7 @@ class _TensorSchedule:
         operands, kind = self._operands()
         self.instruction = TensorInstruction(
             kind.name, kind.shapes[self.numbers["shape"]], operands,
-            axes.left_rows_inside, axes.right_columns_inside, axes.left,
+            axes.left_rows_inside, axes.right_columns_inside, axes.left, bool(self.numbers["swizzle"]),
         )  # fmt: skip
 
     def _operands(self) -> tuple[tuple[str, str], TensorType]:

@@ -31,6 +31,7 @@ extern char* shared_memory;
 void sync_block();
 void sync_warp();
 uint32_t* mail(int lane);  // 8 words of each lane of this warp, which all of its lanes see
+void count_matrix_read(const uint32_t* rows);  // the addresses of its eight rows of 16 bytes
 void cp_async(uint32_t to, const void* from, int bytes, int valid);
 void commit_group();
 void wait_group(int pending);

@@ -43,6 +43,10 @@ class Emulated:
     arrays: Mapping[str, Array]
     races: int
     report: str
+    matrix_reads: int
+    """How many matrices of 8 x 16 bytes `ldmatrix` read."""
+    bank_conflicts: int
+    """How many times more the banks were read for them than once for each."""
 
 
 class Emulator:
@@ -85,7 +89,8 @@ class Emulator:
             for name, path in zip(self._buffers, files, strict=True)
             if name in arrays
         }
-        return Emulated(found, races, ended.stderr)
+        reads, cycles = map(int, ended.stdout.split() or (0, 0))  # nothing where races end it
+        return Emulated(found, races, ended.stderr, reads, cycles - reads)
 
     def close(self) -> None:
         self._folder.close()

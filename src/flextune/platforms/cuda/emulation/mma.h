@@ -110,6 +110,11 @@ void ldmatrix(uint32_t address, Registers&... registers) {
   mail(lane)[0] = address;
   sync_warp();
   uint32_t* out[] = {&registers...};
+  for (int m = 0; lane == 0 && m < Count; ++m) {
+    uint32_t rows[8];
+    for (int row = 0; row < 8; ++row) rows[row] = mail(m * 8 + row)[0];
+    count_matrix_read(rows);
+  }
   for (int m = 0; m < Count; ++m)
     for (int half = 0; half < 2; ++half) {
       const int row = Transposed ? lane % 4 * 2 + half : lane / 4, column = Transposed ? lane / 4 : lane % 4 * 2 + half;

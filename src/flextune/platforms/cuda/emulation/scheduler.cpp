@@ -69,6 +69,7 @@ Thread* current;
 void (*kernel)(char**);
 char** buffers;
 bool eager;
+long matrix_reads, bank_cycles;
 char begun, ended;
 
 void land(const Copy& c) {
@@ -187,6 +188,13 @@ void cp_async(uint32_t to, const void* from, int bytes, int valid) {
   else if (current->copy_count == kCopies) unsupported("too many copies under way");
   else current->copies[current->copy_count++] = copy;
 }
+// banks have 16 bytes of every 128: rows in the same ones, but for those at one address, are read one after the other
+void count_matrix_read(const uint32_t* rows) {
+  int used[8] = {};
+  for (int i = 0; i < 8; ++i)
+    if (std::find(rows, rows + i, rows[i]) == rows + i) ++used[rows[i] / 16 % 8];
+  ++matrix_reads, bank_cycles += *std::max_element(used, used + 8);
+}
 void commit_group() { ++current->open_group; }
 void wait_group(int pending) {
   const int due = current->open_group - pending;
@@ -227,4 +235,5 @@ int main(int argc, char** argv) {
     std::fwrite(data[i], 1, sizes[i], f);
     std::fclose(f);
   }
+  std::printf("%ld %ld\n", emu::matrix_reads, emu::bank_cycles);
 }

@@ -13,7 +13,7 @@ from flextune.platforms.gpu.matrix_form import MatrixAxes
 from flextune.platforms.gpu.rules.contraction import ContractionRule, tile_extents
 from flextune.platforms.gpu.tensor_tile import WARP, TensorTile
 from flextune.platforms.gpu.tensor_types import TensorType, tensor_type
-from flextune.schedule.space import Columns, Draft
+from flextune.schedule.space import Columns, Draft, VariableRole
 from flextune.target.target import Target
 
 RULE = "gpu-tensor-tile"
@@ -23,6 +23,9 @@ _OTHER_REGISTERS = 48
 
 _EXTENTS = (8, 16, 32, 64, 128, 256)
 _LEAST_COPY = 4
+SWIZZLED_BYTES = 128
+"""All banks once: pieces of swizzled tiles stay within so many."""
+
 _WMMA_ALIGNMENT = 32
 """Bytes at whose multiples wmma's tiles begin."""
 
@@ -62,12 +65,14 @@ class _TensorTileRule(ContractionRule):
             "depth": self.variable("depth", *tile_extents(self.steps, (least, 2 * least, 4 * least, 8 * least))),
             **self.copy_variables(),
             "stages": self.variable("stages", *self._stages()),
+            "swizzle": self.variable("swizzle", *((0, 1) if kind.shapes.index(kind.mma) in shapes else (0,))),
         }
         self._require_depth(names)
         self._require_threads(names)
         rows, columns = self._require_extents(names)
         self._require_shared(names, rows, columns)
         self._require_stages(names)
+        self._require_swizzle(names)
         self._estimate(names, rows, columns)
         self.add(TensorTile, names)
 
@@ -172,6 +177,28 @@ class _TensorTileRule(ContractionRule):
                    reason=f"asynchronous copies are of {_LEAST_COPY} bytes or more"),
             )  # fmt: skip
 
+    def _require_swizzle(self, names: dict[str, str]) -> None:
+        """Only `ldmatrix` reads swizzled tiles, which are of whole lines and not padded."""
+        line, pad = self.derived("line_bytes"), self.derived("longest_pad")
+        allowed = self._of_shape(
+            "longest_swizzle", [int(shape == self.kind.mma) for shape in self.kind.shapes], names
+        )
+        widest = self.limits.copy_bytes // min(self.bytes.values())
+        self.draft.require(
+            Le(names["swizzle"], allowed, name=self.label("swizzle_shape"), rule=RULE,
+               reason="wmma reads rows that lie one after the other, ldmatrix any pieces"),
+            Select(line, names["swizzle"], (1, SWIZZLED_BYTES), name=self.label("line_bytes_of"), rule=RULE),
+            Select(pad, names["swizzle"], (widest, 0), name=self.label("longest_pad_of"), rule=RULE),
+        )  # fmt: skip
+        for side in ("left", "right"):
+            total = VariableRole(f"{side}_bytes", prefix=self.prefix).name
+            self.draft.require(
+                Le(names[f"{side}_pad"], pad, name=self.label(f"{side}_swizzle_unpadded"), rule=RULE,
+                   reason="a swizzled tile has no need of padding"),
+                Divides(line, total, name=self.label(f"{side}_swizzle_lines"), rule=RULE,
+                        reason=f"pieces are exchanged within {SWIZZLED_BYTES} bytes, which are of one tile"),
+            )  # fmt: skip
+
     def _estimate(self, names: dict[str, str], rows: str, columns: str) -> None:
         """Reuse of what is copied, and enough blocks to fill the processors."""
         extents, limits = (self.rows, self.columns), self.limits
@@ -183,6 +210,7 @@ class _TensorTileRule(ContractionRule):
             useful = extents[0] * extents[1] / (blocks * r * c)
             wide = columns_of[names["left_vector"]] * columns_of[names["right_vector"]]
             padded = (columns_of[names["left_pad"]] > 0) + (columns_of[names["right_pad"]] > 0) + 1.0
+            padded = padded + 2.0 * columns_of[names["swizzle"]]  # no conflicts on either side
             ahead = np.minimum(columns_of[names["stages"]], 3)
             return np.asarray(useful * filled * (r * c / (r + c)) ** 0.7 * wide**0.2 * padded**0.3 * ahead**0.3)
 
