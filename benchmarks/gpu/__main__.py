@@ -28,6 +28,7 @@ from flextune.trial.measurement import Candidate
 
 PLANTED_IN = ("gemm:m=32,n=32,k=64", "gemm:m=48,n=33,k=96,dtype=bfloat16")
 _DRAWN = 20
+_DRAWN_OF_SEVERAL_WARPS = 100
 _STEPS = 64
 """Of the first of them: a single step needs one barrier alone."""
 
@@ -134,8 +135,9 @@ def triton_checks(each: int) -> list[Found]:
 
 
 def _of_several_warps(text: str, target: Target) -> Iterator[Candidate]:
-    """A padded and a swizzled member whose barriers are all needed: lanes of one warp meet at its instructions anyway."""
-    drawn = [each for each in sample([text], target, _DRAWN) if each.assignment["threads"] > target.number("warp")]
+    """A padded and a swizzled member that need all barriers: lanes of one warp meet at its instructions anyway."""
+    found = sample([text], target, _DRAWN_OF_SEVERAL_WARPS)
+    drawn = [each for each in found if each.assignment["threads"] > target.number("warp")]
     for swizzled in (0, 1):
         yield from [each for each in drawn if each.assignment.get("swizzle", 0) == swizzled][:1]
 

@@ -16,7 +16,9 @@ from flextune.trial.measurement import Candidate
 BARRIER = "__syncthreads();"
 
 _SWIZZLED_STRIDE = re.compile(r"flextune::SwizzledStride\((\d+)\)")
-_STRIDE = re.compile(r"(flextune::load_matrix\([^\n]*?\(\((?P<type>[ \w]+)\*\)buf_dyn_shmem_ptr\)[^\n]*, )(?P<stride>\d+)\);")
+_STRIDE = re.compile(
+    r"(flextune::load_matrix\([^\n]*?\(\((?P<type>[ \w]+)\*\)buf_dyn_shmem_ptr\)[^\n]*, )(?P<stride>\d+)\);"
+)
 _ELEMENT_BYTES = {"half": 2, "ushort": 2, "float": 4, "signed char": 1, "uchar": 1}
 _OFF_BY_BYTES = 8
 

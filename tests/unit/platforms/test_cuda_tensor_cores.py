@@ -100,7 +100,7 @@ def test_every_instruction_computes_the_product(text):
 @pytest.mark.parametrize(
     ("text", "stages"),
     [
-        ("gemm:m=64,n=64,k=128,dtype=float16_float32,epilogue=bias+relu", 3),
+        ("gemm:m=64,n=64,k=160,dtype=float16_float32,epilogue=bias+relu", 3),
         ("gemm:m=33,n=40,k=80,ta=1,dtype=bfloat16", 1),
         ("gemm:m=33,n=40,k=80,tb=1,dtype=int8", 1),
         ("bmm:b=2,m=33,n=40,k=80,tb=1,dtype=tf32", 2),

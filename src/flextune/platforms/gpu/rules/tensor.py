@@ -180,9 +180,7 @@ class _TensorTileRule(ContractionRule):
     def _require_swizzle(self, names: dict[str, str]) -> None:
         """Only `ldmatrix` reads swizzled tiles, which are of whole lines and not padded."""
         line, pad = self.derived("line_bytes"), self.derived("longest_pad")
-        allowed = self._of_shape(
-            "longest_swizzle", [int(shape == self.kind.mma) for shape in self.kind.shapes], names
-        )
+        allowed = self._of_shape("longest_swizzle", [int(shape == self.kind.mma) for shape in self.kind.shapes], names)
         widest = self.limits.copy_bytes // min(self.bytes.values())
         self.draft.require(
             Le(names["swizzle"], allowed, name=self.label("swizzle_shape"), rule=RULE,
