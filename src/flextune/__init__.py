@@ -18,6 +18,7 @@ from flextune.imports import Hiding
 if TYPE_CHECKING:
     from flextune.apply.build import compile_model
     from flextune.apply.executable import load_executable as load
+    from flextune.cli.notebook import NotebookView
     from flextune.compat.flexdsa import FlexDSAOptimizer
     from flextune.csp.parameters import Parameter
     from flextune.database.store import open_database
@@ -42,6 +43,7 @@ _EXPORTS = {
     "Budget": "flextune.tuning.budget:Budget",
     "Command": "flextune.measure.command:Command",
     "FlexDSAOptimizer": "flextune.compat.flexdsa:FlexDSAOptimizer",
+    "NotebookView": "flextune.cli.notebook:NotebookView",
     "Parameter": "flextune.csp.parameters:Parameter",
     "Search": "flextune.tuning.ask_tell:Search",
     "SearchOptions": "flextune.tuning.search_options:SearchOptions",
@@ -62,6 +64,7 @@ __all__ = [
     "Budget",
     "Command",
     "FlexDSAOptimizer",
+    "NotebookView",
     "Parameter",
     "Search",
     "SearchOptions",
