@@ -14,7 +14,7 @@ import tvm_ffi
 from tvm import tirx
 
 from flextune.analysis.symbols import bound, symbols_of, with_sizes
-from flextune.csp import Assignment
+from flextune.csp import Assignment, In
 from flextune.errors import ScheduleError
 from flextune.platforms import platform_registry as platforms
 from flextune.schedule.apply import ScheduledProgram, apply_steps
@@ -27,6 +27,12 @@ from flextune.workload.tir import from_prim_func
 
 _WHOLE = (96, 48, 24, 8)
 """Sizes that many tiles divide: along outer axes nothing is lost by it, and rows can be shared out evenly."""
+
+_TASKS_PER_CORE = 16
+_ABOUT_AS_MUCH = 0.97
+"""Of what a schedule with fewer tasks promises at the sizes that it is made at."""
+_FORM = ("tile", "vectors", "panel")
+"""What variables are for that say what a task computes at a time, and how constants are stored."""
 
 _NEAR = 12
 """Neighbours of a default that are tried where it cannot be applied."""
@@ -68,7 +74,8 @@ def scheduled_by_default(
             reasons.append("no rule knows the program")
             continue
         spaces.append((made_at, space))
-        variant = Variant(tuple(made_at.items()), space.trace, tuple(space.default.items()))
+        default = shared_finely(space, space.default, target)
+        variant = Variant(tuple(made_at.items()), space.trace, tuple(default.items()))
         try:
             return variant, by_variant(function, variant, constants, target)
         except ScheduleError as error:
@@ -79,6 +86,21 @@ def scheduled_by_default(
             with contextlib.suppress(ScheduleError):
                 return variant, by_variant(function, variant, constants, target)
     raise ScheduleError("; ".join(dict.fromkeys(reasons)))
+
+
+def shared_finely(space: SearchSpace, assignment: Assignment, target: Target) -> Assignment:
+    """The same tiles in many tasks, if that promises about as much: of tasks that are as long as suits the sizes of
+    the trace, other sizes have too few for all cores, or a last one that is short."""
+    tasks = next((role.name for role in space.roles if role.purpose == "tasks"), None)
+    if tasks is None or not space.tunable:
+        return assignment
+    names = [role.name for role in space.roles if role.purpose in _FORM]
+    form = [In(name, (assignment[name],)) for name in names if name in assignment]
+    counts = space.solutions.restrict(form).marginal(tasks)
+    more = [count for count in counts if assignment[tasks] < count <= _TASKS_PER_CORE * target.cores]
+    found = space.most_promising(*form, In(tasks, (max(more),))) if more else None
+    is_as_good = found is not None and space.promise(found) >= _ABOUT_AS_MUCH * space.promise(assignment)
+    return found if found is not None and is_as_good else assignment
 
 
 def _near_default(space: SearchSpace) -> list[Assignment]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from flextune.csp import Assignment, In
 from flextune.errors import FlextuneError
-from flextune.platforms.symbolic_kernels import by_variant, scheduled_by_default, space_at, trace_sizes
+from flextune.platforms.symbolic_kernels import by_variant, scheduled_by_default, shared_finely, space_at, trace_sizes
 from flextune.schedule.packing import PackedInput
 from flextune.schedule.space import SearchSpace
 from flextune.target.target import Target
@@ -70,7 +70,7 @@ def _promising(
         made_at, space = _space(function, constants, sizes, target)
         forms = forms or _forms(space)
         for assignment in _assignments(space, forms or [()]):
-            yield Variant(made_at, space.trace, tuple(assignment.items()))
+            yield Variant(made_at, space.trace, tuple(shared_finely(space, assignment, target).items()))
 
 
 def static_schedules(
@@ -94,8 +94,17 @@ def _space(
 
 
 def _forms(space: SearchSpace) -> list[Constraints]:
-    """The most promising widths of packed panels."""
-    return _ranked(space, "panel", ())[:_FORMS]
+    """The most promising widths of packed panels, of those that need no more padding than the first one."""
+    ranked = _ranked(space, "panel", ())
+    lengths = [_packed_length(space, each) for each in ranked]
+    return [each for each, length in zip(ranked, lengths, strict=True) if length <= lengths[0]][:_FORMS]
+
+
+def _packed_length(space: SearchSpace, form: Constraints) -> int:
+    """How long the axis that vectors run along is in panels of this width."""
+    found, (panel,) = space.most_promising(*form), form
+    tiles = [role.name for role in space.roles if role.purpose == "tiles"]
+    return found[tiles[-1]] * found[str(panel.variable)] if found is not None and tiles else 0
 
 
 def _assignments(space: SearchSpace, forms: Sequence[Constraints]) -> Iterator[Assignment]:

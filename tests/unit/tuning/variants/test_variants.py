@@ -11,7 +11,7 @@ import pytest
 from flextune.errors import UsageError
 from flextune.tuning.variants.points import Grid, random_points, windows
 from flextune.tuning.variants.selection import Dispatch, fewest_variants
-from flextune.tuning.variants.tile_model import measured_winners, predicted, work_counts
+from flextune.tuning.variants.tile_model import cost_of, measured_winners, predicted, work_counts
 from flextune.workload.dim import Dim
 from flextune.workload.dim_expr import ceil_div
 
@@ -88,6 +88,26 @@ def test_a_product_of_tiles_is_fitted_in_two_dimensions() -> None:
     known = np.full(secs.shape, np.nan)
     known[:, [0, -1]] = secs[:, [0, -1]]
     np.testing.assert_allclose(predicted(known, counts), secs, rtol=1e-6)
+
+
+def test_costs_are_what_was_measured_and_lie_on_lines_between() -> None:
+    """A kernel that takes three times as long for each tile beyond 64 of them, and 5 us to begin."""
+    rows = [1, 8, 64, 256, 2048, 16384]
+    work = ceil_div("m", 8)
+    counts = work_counts([work], ["m"], [(each,) for each in rows])
+    secs = 5e-6 + 1e-6 * (counts + 2 * np.maximum(counts - 64, 0))
+    cost = cost_of(work, secs[0], counts[0])
+    assert cost is not None
+    for m, expected in zip(rows, secs[0], strict=True):
+        assert cost.bind({"m": m}) == pytest.approx(1e15 * expected, rel=0.02)
+    assert cost.bind({"m": 160}) == pytest.approx(1e15 * (5e-6 + 20e-6), rel=0.01)  # between the third and the fourth
+    assert cost.bind({"m": 32768}) == pytest.approx(1e15 * (5e-6 + 1e-6 * (4096 + 2 * 4032)), rel=0.01)
+    known = np.where(np.arange(len(rows)) == 3, np.nan, secs)
+    between = predicted(known, counts)[0, 3]
+    assert secs[0, 2] < between < secs[0, 4]
+    once = cost_of(work, np.array([np.nan, 2e-6]), np.array([1.0, 4.0]))
+    assert once is not None
+    assert once.bind({"m": 64}) == pytest.approx(4e9, rel=1e-6)
 
 
 def test_the_expression_says_what_the_choice_does() -> None:
