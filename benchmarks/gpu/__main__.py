@@ -1,8 +1,10 @@
 """Check members of the spaces of GPUs on a machine without one.
 
     python -m benchmarks.gpu check [--target cuda:a100] [--each 3] [--json FILE]
+    python -m benchmarks.gpu prepare --output FOLDER [--device h200] [--each 3] [--timed 8]
 
-Exits with 1 where a member is wrong, races or is not as predicted, or a planted fault is not found.
+`prepare` makes the kernels of `benchmarks/gpu/first_run.sh`. `check` exits with 1 where a member is wrong, races or is
+not as predicted, or a planted fault is not found.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 from benchmarks.gpu import opencl_members, triton_members
 from benchmarks.gpu.members import WORKLOADS, Found, check, sample
 from benchmarks.gpu.planted import is_found, planted
+from benchmarks.gpu.prepare import prepare
 from flextune.errors import EnvironmentFault
 from flextune.platforms.cuda.emulation.emulator import compiler_fault, sanitizer_fault
 from flextune.platforms.cuda.nvrtc import INSTALL, nvrtc_version
@@ -52,11 +55,17 @@ class Summary:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
-    parser.add_argument("command", choices=["check"])
+    parser.add_argument("command", choices=["check", "prepare"])
     parser.add_argument("--target", default="cuda:a100")
     parser.add_argument("--each", type=int, default=3, help="members of each workload's space")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("gpu-kernels"), help="where `prepare` writes")
+    parser.add_argument("--device", default="h200", help="that `prepare` makes kernels for")
+    parser.add_argument("--timed", type=int, default=8, help="members of each shape that is timed, for `prepare`")
     given = parser.parse_args(arguments)
+    if given.command == "prepare":
+        print(f"{prepare(given.output, given.device, given.each, given.timed)} bytes in {given.output}")
+        return 0
     target = Target.parse(given.target)
     if fault := compiler_fault():
         raise EnvironmentFault(fault)
