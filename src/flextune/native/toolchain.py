@@ -134,7 +134,7 @@ def linked_bare(
 def host_plugin(source: str) -> Path:
     """One of the runtime's sources as a shared library for a program that has what it leaves undefined; kept."""
     used = host_toolchain()
-    path = _cache_path(source, used, ".so")
+    path = _cache_path((source,), used, ".so")
     if not path.exists():
         compiled = _cached(source, used)
         _atomically(path, lambda partial: _run(used, ["-shared", "-o", str(partial), str(compiled)]))
@@ -149,7 +149,7 @@ def runtime_objects(sources: Sequence[str] = SOURCES, toolchain: Toolchain | Non
 
 def pool_library() -> Path:
     """The thread pool alone as a shared library, kept in the cache folder."""
-    path = _cache_path("pool.c", host_toolchain(), ".so")
+    path = _cache_path(("pool.c",), host_toolchain(), ".so")
     if not path.exists():
         _atomically(path, lambda partial: link([_cached("pool.c", host_toolchain(), exported=True)], partial))
     return path
@@ -160,16 +160,17 @@ def digest_library() -> Path:
     return source_library(include_folder() / "digest.c")
 
 
-def source_library(source: Path) -> Path:
-    """One C file, with headers beside it at most, as a shared library, kept in the cache folder."""
-    path = _cache_path(str(source), host_toolchain(), ".so")
+def source_library(first: Path, *others: Path) -> Path:
+    """C files, with headers beside them at most, as a shared library named by the first, kept in the cache folder."""
+    sources, toolchain = tuple(map(str, (first, *others))), host_toolchain()
+    path = _cache_path(sources, toolchain, ".so")
     if not path.exists():
-        _atomically(path, lambda partial: link([_cached(str(source), host_toolchain())], partial))
+        _atomically(path, lambda partial: link([_cached(each, toolchain) for each in sources], partial))
     return path
 
 
 def _cached(source: str, toolchain: Toolchain, exported: bool = False) -> Path:
-    path = _cache_path(source, toolchain, "-exported.o" if exported else ".o")
+    path = _cache_path((source,), toolchain, "-exported.o" if exported else ".o")
     if not path.exists():
         visible = ("-fvisibility=default",) if exported else ()
         arguments = [*_COMPILE, *visible, "-c", str(include_folder() / source), "-o"]
@@ -177,16 +178,16 @@ def _cached(source: str, toolchain: Toolchain, exported: bool = False) -> Path:
     return path
 
 
-def _cache_path(source: str, toolchain: Toolchain, ending: str) -> Path:
-    return made_cache_folder("native") / f"{Path(source).stem}-{_digest(source, toolchain.command)}{ending}"
+def _cache_path(sources: tuple[str, ...], toolchain: Toolchain, ending: str) -> Path:
+    return made_cache_folder("native") / f"{Path(sources[0]).stem}-{_digest(sources, toolchain.command)}{ending}"
 
 
 @lru_cache
-def _digest(source: str, command: tuple[str, ...]) -> str:
+def _digest(sources: tuple[str, ...], command: tuple[str, ...]) -> str:
     digest = hashlib.sha256("\0".join((*command, *_COMPILE, *_LINK)).encode())
-    path = include_folder() / source
-    for each in (path, *sorted(path.parent.glob("*.h"))):
-        digest.update(each.read_bytes())
+    for path in (include_folder() / source for source in sources):
+        for each in (path, *sorted(path.parent.glob("*.h"))):
+            digest.update(each.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -71,6 +71,17 @@ def test_a_library_is_made_anew_when_a_header_beside_its_source_changes(own_cach
         assert ctypes.CDLL(str(toolchain.source_library(source))).answer() == expected
 
 
+def test_a_library_of_two_files_is_made_anew_when_the_second_changes(own_cache: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "answer.c", tmp_path / "number.c"
+    first.write_text(
+        'int number(void);\n__attribute__((visibility("default"))) int answer(void) { return number(); }\n'
+    )
+    for expected in (1, 2):
+        second.write_text(f"int number(void) {{ return {expected}; }}\n")
+        toolchain._digest.cache_clear()  # as in a new process
+        assert ctypes.CDLL(str(toolchain.source_library(first, second))).answer() == expected
+
+
 def test_cache_that_cannot_be_written_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FLEXTUNE_CACHE", str(tmp_path / "file"))

@@ -1,4 +1,4 @@
-"""Runs programs in the simulator (`simulator.c`), which is compiled once and kept in the cache folder."""
+"""Runs programs in the simulator (`simulator.c`, `instructions.c`), compiled once and kept in the cache folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flextune.errors import FlextuneError
 from flextune.native.toolchain import source_library
 from flextune.platforms.vta.hardware import Hardware
 
-_SOURCE = Path(__file__).with_name("simulator.c")
+_SOURCES = tuple(Path(__file__).with_name(name) for name in ("simulator.c", "instructions.c"))
 _FAULT, _LACKS_MEMORY = 1, 2
 
 
@@ -96,7 +96,7 @@ def _described(hardware: Hardware) -> _Hardware:
 
 @cache
 def _run() -> Callable[..., int]:
-    function = ctypes.CDLL(str(source_library(_SOURCE))).vta_run
+    function = ctypes.CDLL(str(source_library(*_SOURCES))).vta_run
     address, number = ctypes.c_void_p, ctypes.c_uint64
     function.argtypes = [address, address, ctypes.c_uint32, address, number, number, number, address]
     function.restype = ctypes.c_int

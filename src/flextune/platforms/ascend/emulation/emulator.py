@@ -96,7 +96,7 @@ class LoadedKernel:
 
 @cache
 def _emulation() -> Callable[..., int]:
-    library = ctypes.CDLL(str(source_library(_HERE / "emulation.c")), mode=ctypes.RTLD_GLOBAL)
+    library = ctypes.CDLL(str(source_library(_HERE / "emulation.c", _HERE / "instructions.c")), mode=ctypes.RTLD_GLOBAL)
     function = library.ascend_run
     function.restype = ctypes.c_int
     return function
