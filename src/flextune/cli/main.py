@@ -28,6 +28,7 @@ from flextune.cli import (
     compile_model,
     completion,
     doctor,
+    fleet,
     inspect,
     minimize,
     passes,
@@ -125,6 +126,7 @@ app.command("report")(report.report)
 app.command("watch")(watch.watch)
 app.command("compile")(compile_model.compile_model)
 app.command("completion")(completion.completion)
+app.command("fleet")(fleet.fleet)
 app.command("replay")(replay.replay)
 app.command("run")(run.run)
 app.add_typer(records.app, name="records")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +34,8 @@ from flextune.quantities import figure
 
 if TYPE_CHECKING:
     from flextune.cli.live import LiveView
+    from flextune.measure.runner import Runner
+    from flextune.target.target import Target
     from flextune.tuning.budget import Budget
     from flextune.tuning.result import TuningResult
     from flextune.tuning.search_options import SearchOptions
@@ -59,7 +62,11 @@ def tune(
     target: TargetText = None,
     runner: Annotated[
         str | None,
-        typer.Option("--runner", help="What measures a workload for a target that is not this machine, such as qemu."),
+        typer.Option(
+            "--runner",
+            help="What measures a workload: ray or ray:HOST:PORT for a fleet of machines, or for a target that is not "
+            "this machine such as qemu.",
+        ),
     ] = None,
     without: Without = None,
     precision: PrecisionName = "float32",
@@ -222,14 +229,13 @@ def _tune_ranges(text: str, request: Request, as_json: bool) -> None:
 def _tune_workload(text: str, request: Request, as_json: bool) -> None:
     from flextune.cli.inputs import database_path, read_target
     from flextune.cli.live import LiveView
-    from flextune.measure.local import local_runner
-    from flextune.measure.measure_options import MeasureOptions
+    from flextune.measure.fleet.names import is_fleet
     from flextune.target.kinds import scale_of
     from flextune.workload.parse import parse_workload
 
     workload, target, search = parse_workload(text), read_target(request.target), request.search()
-    budget, scale = request.budget, scale_of(target, request.runner)
-    with local_runner(MeasureOptions(), target) as runner:  # first of all: workers load TVM while this process does
+    budget, scale = request.budget, scale_of(target, None if is_fleet(request.runner) else request.runner)
+    with _opened_runner(request.runner, target) as runner:  # first of all: workers load TVM while this process does
         from flextune.database.store import open_database
         from flextune.interface import tune_within
 
@@ -237,6 +243,19 @@ def _tune_workload(text: str, request: Request, as_json: bool) -> None:
             result = tune_within(budget, workload, target, database, search, (view,), runner)
     print_json(result.to_dict()) if as_json else print(_report(result))
     end_with(result.interrupted, result.best is not None, view, kept(result.db, view))
+
+
+def _opened_runner(name: str | None, target: Target) -> AbstractContextManager[Runner]:
+    """What measures: a fleet where one is named, else this machine."""
+    from flextune.measure.fleet.names import is_fleet
+    from flextune.measure.local import local_runner
+    from flextune.measure.measure_options import MeasureOptions
+
+    if name is None or not is_fleet(name):
+        return local_runner(MeasureOptions(), target)
+    from flextune.measure.fleet.opened import fleet_runner
+
+    return fleet_runner(name, MeasureOptions(), target)
 
 
 def _report(result: TuningResult) -> str:

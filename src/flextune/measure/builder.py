@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,16 @@ class Builder(Protocol):
     def build(self, candidates: Sequence[Candidate]) -> Sequence[Artifact]:
         """An artifact of each candidate, all of one target, in order. Raises when one of them cannot be built."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltProgram:
+    """A candidate's program, ready to be loaded."""
+
+    artifact: Artifact
+    """All that is needed to load it."""
+    build_secs: float
+    """What building it took."""
 
 
 class ArtifactFolder:

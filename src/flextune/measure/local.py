@@ -8,7 +8,6 @@ from contextlib import ExitStack, closing, contextmanager
 from flextune.errors import EnvironmentFault
 from flextune.measure.launcher import Interpreter
 from flextune.measure.measure_options import MeasureOptions
-from flextune.measure.runner import Runner
 from flextune.measure.services import libraries
 from flextune.measure.worker_pool import WorkerPool
 from flextune.target.kinds import scale_of, unmeasurable
@@ -30,7 +29,9 @@ def local_processes(target: Target) -> Iterator[Interpreter]:
 
 
 @contextmanager
-def local_runner(options: MeasureOptions, target: Target, interpreter: Interpreter | None = None) -> Iterator[Runner]:
+def local_runner(
+    options: MeasureOptions, target: Target, interpreter: Interpreter | None = None
+) -> Iterator[WorkerPool]:
     """Measures candidates for a target in worker processes of this machine; they end with the `with` statement.
 
     They start at once, in the background, and load the target's platform: what comes next need not wait for them.

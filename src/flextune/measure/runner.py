@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from flextune.trial.measurement import Candidate, Measurement
 
@@ -32,4 +32,19 @@ class Runner(Protocol):
         One measurement per candidate, in order; `run_secs` holds one value per round. After `secs` no other round
         begins, the first one excepted.
         """
+        ...
+
+
+@runtime_checkable
+class RemoteRunner(Protocol):
+    """What a runner has as well whose candidates run on other machines than this one."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of those machines, for the records: `target.host.Host.fingerprint`, which is the same for all of them."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """How many of them measure side by side just now: so many times as many candidates are worth asking for."""
         ...

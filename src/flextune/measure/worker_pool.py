@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from flextune.errors import WorkerError
-from flextune.measure.builder import ArtifactFolder
+from flextune.measure.builder import ArtifactFolder, BuiltProgram
 from flextune.measure.ending import Ending
 from flextune.measure.job import Job
 from flextune.measure.launcher import Interpreter, ServiceLauncher
@@ -69,6 +69,7 @@ class WorkerPool:
         self._numbers = 0
         self._kept: dict[Candidate, Job] = {}
         self._deadline = math.inf
+        self._programs: dict[Candidate, BuiltProgram] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -135,7 +136,28 @@ class WorkerPool:
                     yield measurement
         finally:
             self._deadline = math.inf
+            self._programs = {}
             self._rest()
+
+    def build(self, candidates: Sequence[Candidate]) -> list[BuiltProgram | Measurement]:
+        """For another machine to measure: each candidate's program, or what came of it where it cannot be built."""
+        self._start_for(candidates)
+        self._make_data(candidates)
+        jobs = [self._job(candidate) for candidate in candidates]
+        try:
+            self._build(jobs, self._slots)
+            return [job.failed or self._program(job) for job in jobs]
+        finally:
+            self._rest()
+
+    def _program(self, job: Job) -> BuiltProgram:
+        assert job.artifact is not None  # it was built
+        return BuiltProgram(ArtifactFolder(self._artifacts_path).get(job.artifact), job.build_secs)
+
+    def take_programs(self, programs: Mapping[Candidate, BuiltProgram]) -> None:
+        """What other machines have built for the next call of `measure`: these candidates are only loaded here."""
+        self._start_for(list(programs))
+        self._programs = dict(programs)
 
     def compare(self, candidates: Sequence[Candidate], rounds: int, secs: float = math.inf) -> list[Measurement]:
         """See `Runner.compare`. All are built and timed in one worker, so that they meet the same memory.
@@ -209,7 +231,11 @@ class WorkerPool:
         return job.failed or job.measurement(job.run_secs)
 
     def _job(self, candidate: Candidate) -> Job:
-        return Job(self._number(), candidate, self._data_folder(candidate.workload))
+        job = Job(self._number(), candidate, self._data_folder(candidate.workload))
+        if built := self._programs.get(candidate):
+            job.artifact = ArtifactFolder(self._artifacts_path).put(built.artifact)
+            job.build_secs = built.build_secs
+        return job
 
     def _make_data(self, candidates: Sequence[Candidate]) -> None:
         assert self._data is not None  # made by `start`

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 
 from flextune.database.database import Database
 from flextune.measure.local import local_runner
-from flextune.measure.runner import Runner
+from flextune.measure.runner import RemoteRunner, Runner
 from flextune.platforms import platform_registry
 from flextune.target.host import host
 from flextune.target.kinds import scale_of
@@ -44,7 +45,9 @@ def tune_workload(
     started = time.perf_counter()
     with local_runner(options.measure, target) if runner is None else nullcontext(runner) as measuring:
         platform = platform_registry.get(target.kind)
-        run = TuningRun(measuring, platform, target, database, options, provenance(options, target), callbacks, started)
+        options = for_runner(options, measuring)
+        origin = provenance(options, target, measuring)
+        run = TuningRun(measuring, platform, target, database, options, origin, callbacks, started)
         search = run.open(TuningTask(workload))
         with run.until_interrupted():
             spend_budget(run, search)
@@ -63,7 +66,13 @@ def spend_budget(run: TuningRun, search: TaskSearch) -> None:
     run.compare_finalists(search)
 
 
-def provenance(options: TuneOptions, target: Target) -> Provenance:
+def for_runner(options: TuneOptions, runner: Runner) -> TuneOptions:
+    """With rounds that keep all machines busy on which a runner measures side by side."""
+    width = runner.width if isinstance(runner, RemoteRunner) else 1
+    return options if width <= 1 else replace(options, round_trials=options.round_trials * width)
+
+
+def provenance(options: TuneOptions, target: Target, runner: Runner | None = None) -> Provenance:
     """Who measures in this run: what all of its records have in common."""
     scale = scale_of(target)
     return Provenance(
@@ -75,7 +84,7 @@ def provenance(options: TuneOptions, target: Target) -> Provenance:
         cost_model=options.cost_model,
         cost_model_options=options.cost_model_options,
         pretrained=options.pretrained is not None,
-        host=host().fingerprint,
+        host=runner.fingerprint if isinstance(runner, RemoteRunner) else host().fingerprint,
         unit=scale.unit,
         origin=scale.origin,
     )

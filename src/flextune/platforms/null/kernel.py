@@ -17,6 +17,8 @@ from flextune.platforms.base import Array
 from flextune.workload.workload import Workload
 
 HOG_BYTES = 64 << 20
+PAUSE = "pause_ms"
+"""The name in an assignment that holds how long one call takes, in milliseconds, without any computing."""
 
 
 class Fault(IntEnum):
@@ -80,6 +82,7 @@ class NullKernel:
         self._workload = workload
         self._secs = null_secs(assignment)
         self._fault = fault
+        self._pause_secs = assignment.get(PAUSE, 0) / 1e3
         self._inputs: Sequence[Array] = ()
         self._outputs: Sequence[Array] = ()
 
@@ -88,6 +91,7 @@ class NullKernel:
 
     def run(self) -> None:
         self._fault.strike_run()
+        time.sleep(self._pause_secs)
         for output, values in zip(self._outputs, self._workload.reference(list(self._inputs)), strict=True):
             written = output.size - (self._fault is Fault.UNWRITTEN_OUTPUT)
             output.reshape(-1)[:written] = values.reshape(-1)[:written]
