@@ -41,7 +41,7 @@ def fleet(
         print_json({"fleet": runner, "target": str(wanted), "hosts": shown})
     else:
         rows = [[each.name, each.does, _reference(each), each.target, each.why] for each in found]
-        print(table([["host", "does", "reference", "target", "why"], *rows]))
+        print(table(("host", "does", "reference", "target", "why"), rows))
     if not any(each.does == "times" for each in found):
         raise EnvironmentFault(f"no host of the fleet measures for {wanted}: give the target of its hosts as --target")
 

@@ -46,6 +46,13 @@ def cluster():
     made.shutdown()
 
 
+@pytest.fixture(scope="class")
+def runner(cluster):
+    with fleet_runner(f"ray:{cluster.address}", OPTIONS, NULL) as found:
+        assert found.width == 3
+        yield found
+
+
 def cut_power(victim) -> None:
     """All of a node's processes end at once."""
     raylet = psutil.Process(victim.all_processes["raylet"][0].process.pid)
@@ -69,12 +76,10 @@ class TestRayFleet(RunnerSuite):
     }
     other = null_candidate(2, workload="gemm:m=4,n=8,k=2,dtype=uint8")
 
-    @pytest.fixture(autouse=True, scope="class")
-    def runner(self, cluster, request):
+    @pytest.fixture(autouse=True)
+    def _shared(self, runner):
         """One for all: what a test leaves must not disturb the next one."""
-        with fleet_runner(f"ray:{cluster.address}", OPTIONS, NULL) as request.cls.shared:
-            assert request.cls.shared.width == 3
-            yield
+        self.shared = runner
 
     def open(self):
         return nullcontext(self.shared)
