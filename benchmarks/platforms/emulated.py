@@ -54,8 +54,8 @@ def _of_device(device: Device, trials: int) -> Iterator[PlatformCase]:
             assert found.best is not None
             space = platform_registry.get(target.kind).search_space(workload, target)
             tuned, fault = _counted(space, Candidate(workload, target, space.trace, found.best))
-            default, _ = _counted(space, Candidate(workload, target, space.trace, space.default))
-            yield from _rows(device, workload, tuned, default, not fault)
+            default, usual = _counted(space, Candidate(workload, target, space.trace, space.default))
+            yield from _rows(device, workload, tuned, default, not (fault or usual))
     folder.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -63,6 +64,26 @@ class DevicePlatform(Protocol):
 
     def open_device(self, device: int = 0) -> None:
         """Make this process able to use a device; a worker does so before it limits the memory of candidates."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A kernel as a text for people, or for a vendor's tools."""
+
+    language: str
+    """What it is written in, such as `CUDA C++`."""
+    text: str
+    is_compiled_by_driver: bool = False
+    """Whether that is left to the device: then `build` checks it, and compiles nothing."""
+
+
+@runtime_checkable
+class SourcePlatform(Protocol):
+    """What a platform has as well that can show what it builds."""
+
+    def source(self, candidate: Candidate) -> Source:
+        """The code that `build` compiles, by no tool that is not part of flextune; raises as `build` does."""
         ...
 
 

@@ -38,6 +38,8 @@ class Attribute:
     """Whether numbers are powers of 2 alone."""
     unit: str = ""
     """Of a number, for messages."""
+    choices: tuple[str, ...] = ()
+    """What a name can be; none where that is not known."""
     in_key: bool = True
     """Whether targets that differ in it take different records; else it is printed only where it is not the default."""
 

@@ -165,6 +165,8 @@ def _check_value(attribute: Attribute, value: Value, most: int, where: str) -> N
     wanted = f"expected {attribute.meaning} for {attribute.key}, got {value!r} in target {where}"
     if isinstance(value, str) and (attribute.numeric or not _NAME.fullmatch(value)):
         raise UsageError(wanted)
+    if isinstance(value, str) and attribute.choices:
+        _check_known(value, attribute.choices, attribute.key, where)
     if isinstance(value, int) and (not attribute.numeric or value < attribute.least):
         raise UsageError(wanted)
     if isinstance(value, int) and attribute.power_of_2 and value.bit_count() != 1:

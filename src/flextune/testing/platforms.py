@@ -21,12 +21,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flextune.aligned import aligned_copy
 from flextune.csp.assignment import Assignment
 from flextune.errors import FlextuneError
-from flextune.measure.output_check import check_inputs, check_outputs, poison
+from flextune.measure.kernel_check import output_fault as output_fault
 from flextune.platforms import platform_registry
-from flextune.platforms.base import Array, Kernel
 from flextune.schedule.trace import Trace
 from flextune.target.kinds import scale_of
 from flextune.target.target import Target
@@ -35,22 +33,8 @@ from flextune.trial.cost import CostOrigin, Unit
 from flextune.trial.measurement import Candidate
 from flextune.workload.parse import parse_workload
 from flextune.workload.work import Work
-from flextune.workload.workload import Workload
 
 ILLEGAL = Trace.from_json('[{"step": "mark", "loop": "no_such_loop", "how": "parallel"}]')
-
-
-def output_fault(kernel: Kernel, workload: Workload, seed: int = 0) -> str:
-    """What is wrong with the outputs of a kernel on inputs drawn with this seed; empty when nothing is."""
-    originals = workload.random_inputs(seed)
-    references = workload.reference(originals)
-    inputs = [aligned_copy(array) for array in originals]
-    outputs: list[Array] = [
-        aligned_copy(poison(array, spec.element)) for array, spec in zip(references, workload.outputs, strict=True)
-    ]
-    kernel.bind(inputs, outputs)
-    kernel.run()
-    return check_inputs(workload, inputs, originals).error or check_outputs(workload, outputs, references).error
 
 
 class PlatformSuite:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import networkx
 import numpy as np
 import onnx
 import pytest
+import tvm
+import tvm_ffi.libinfo
 
 import flextune
 from flextune.compat.networkx_graph import model_of_graph
@@ -72,10 +77,115 @@ def test_passes_can_be_switched_off() -> None:
         flextune.FlexDSAOptimizer(without=["convolutions"])
 
 
-@pytest.mark.parametrize("platform", ["huawei", "nvidia", "rockchip", "qualcomm", "amd", "xilinx"])
-def test_platforms_without_a_back_end_say_so(platform: str) -> None:
-    with pytest.raises(UsageError, match=f"'{platform}' has no back end here"):
-        flextune.FlexDSAOptimizer(platform=platform)
+def transformer_rows() -> onnx.ModelProto:
+    """A product with bias and relu, a layer norm and a softmax."""
+    values = {
+        "w": random_array(1, 40, 24),
+        "b": random_array(2, 24),
+        "s": random_array(3, 24),
+        "t": random_array(4, 24),
+    }
+    nodes = [
+        onnx.helper.make_node("MatMul", ["x", "w"], ["a"]),
+        onnx.helper.make_node("Add", ["a", "b"], ["c"]),
+        onnx.helper.make_node("Relu", ["c"], ["d"]),
+        onnx.helper.make_node("LayerNormalization", ["d", "s", "t"], ["e"]),
+        onnx.helper.make_node("Softmax", ["e"], ["y"]),
+    ]
+    return _model(nodes, ("x", onnx.TensorProto.FLOAT, [2, 6, 40]), ("y", onnx.TensorProto.FLOAT, [2, 6, 24]), values)
+
+
+def whole_numbers(zero: int = 0) -> onnx.ModelProto:
+    values = {
+        "w": np.random.default_rng(1).integers(-128, 128, (40, 24)).astype(np.int8),
+        "z": np.array(zero, np.uint8),
+    }
+    nodes = [onnx.helper.make_node("MatMulInteger", ["x", "w", "z"], ["y"])]
+    return _model(nodes, ("x", onnx.TensorProto.UINT8, [12, 40]), ("y", onnx.TensorProto.INT32, [12, 24]), values)
+
+
+def _model(
+    nodes: list[onnx.NodeProto],
+    entry: tuple[str, int, list[int]],
+    result: tuple[str, int, list[int]],
+    values: Mapping[str, np.ndarray],
+) -> onnx.ModelProto:
+    inputs, outputs = ([onnx.helper.make_tensor_value_info(*each)] for each in (entry, result))
+    initializers = [onnx.numpy_helper.from_array(array, name) for name, array in values.items()]
+    graph = onnx.helper.make_graph(nodes, "g", inputs, outputs, initializers)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+
+
+@pytest.mark.parametrize(
+    ("platform", "languages"),
+    [
+        ("huawei", {"Ascend C"}),
+        ("nvidia", {"CUDA C++"}),
+        ("amd", {"OpenCL C"}),
+        ("rockchip", {"assembly of Arm (AArch64)"}),
+        ("qualcomm", {"assembly of Arm (AArch64)"}),
+        ("xilinx", {"assembly of Arm (AArch64)"}),
+        ("cpu", {"assembly of x86"}),
+    ],
+)
+def test_every_platform_has_code_for_every_group(platform: str, languages: set[str]) -> None:
+    model = transformer_rows()
+    optimized = flextune.FlexDSAOptimizer(platform=platform, check=platform == "cpu").optimize(model)
+    assert set(optimized.groups) == set(optimized.kernels)
+    assert {code.source.language for code in optimized.groups.values()} == languages
+    assert all(len(code.source.text) > 200 for code in optimized.groups.values())
+    placed = {data["device"] for _, data in optimized.graph.nodes(data=True) if data["kind"] == "kernel"}
+    assert placed == {code.device for code in optimized.groups.values()}
+    if platform == "cpu":
+        assert all(check.is_done for code in optimized.groups.values() for check in code.checks)
+    inputs = optimized.executable.random_inputs(0)
+    np.testing.assert_allclose(optimized.executable.run(inputs)["y"], evaluate(model, inputs)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_group_says_why_it_is_not_on_the_accelerator_and_what_was_not_made() -> None:
+    optimized = flextune.FlexDSAOptimizer(platform="qualcomm", check=False).optimize(transformer_rows())
+    assert all("not on hexagon" in code.notes[0] for code in optimized.groups.values())
+    assert len(optimized.missing) == 1
+    assert "context binary" in optimized.missing[0]
+
+
+@pytest.mark.parametrize("zero", [0, 7])
+def test_products_of_whole_numbers_go_to_the_overlay(zero: int) -> None:
+    optimized = flextune.FlexDSAOptimizer(platform="xilinx", check=False).optimize(whole_numbers(zero))
+    [code] = [each for each in optimized.groups.values() if each.source.language == "Verilog"]
+    assert str(code.workload) == "gemm:m=12,n=24,k=40,dtype=int8"
+    assert "the host adds a vector" in code.notes[0]
+    assert "module overlay #(parameter ROWS = " in code.source.text
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
+def test_ascend_kernels_are_executed_and_products_say_what_rounding_costs() -> None:
+    optimized = flextune.FlexDSAOptimizer(platform="huawei").optimize(transformer_rows())
+    for code in optimized.groups.values():
+        assert [str(check).partition(":")[0] for check in code.checks] == ["compiled", "executed"]
+        assert all(check.is_done for check in code.checks), code.checks
+    [product] = [each for each in optimized.groups.values() if each.workload and each.workload.operator == "gemm"]
+    assert "rounded to float16, it differs by up to" in product.notes[0]
+
+
+def test_another_epsilon_than_the_usual_one_is_no_operator_with_that_name() -> None:
+    model = transformer_rows()
+    model.graph.node[3].attribute.append(onnx.helper.make_attribute("epsilon", 1e-3))
+    optimized = flextune.FlexDSAOptimizer(platform="huawei", check=False).optimize(model)
+    norm = next(code for name, code in optimized.groups.items() if "layer_norm" in name)
+    assert norm.source.language == "assembly of Arm (AArch64)"
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc")
+@pytest.mark.parametrize("make", [transformer_rows, whole_numbers])
+def test_code_in_c_is_what_a_compiler_takes(make: Callable[[], onnx.ModelProto], tmp_path: Path) -> None:
+    optimized = flextune.FlexDSAOptimizer().optimize(make())
+    includes = [f"-I{tvm_ffi.libinfo.find_include_path()}", f"-I{Path(tvm.__file__).parent / 'include'}"]
+    for kernel in optimized.kernels:
+        (tmp_path / "kernel.c").write_text(optimized.code(kernel, "c"))
+        command = ["gcc", "-fsyntax-only", "-Werror=implicit-function-declaration", *includes, "kernel.c"]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
 
 
 def test_unknown_platforms_and_graphs() -> None:

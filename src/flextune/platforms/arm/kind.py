@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flextune.platforms.arm.devices import DEVICES
+from flextune.platforms.arm.devices import DEVICES, PROCESSORS
 from flextune.platforms.cpu.cross.machine import RUNNERS, Machine
-from flextune.platforms.cpu.kind import CPU_ATTRIBUTES, CpuKind
+from flextune.platforms.cpu.kind import CpuKind, cpu_attributes
 from flextune.target.kind import Feature
 from flextune.target.target import Target
 
@@ -45,7 +45,7 @@ class ArmKind(CpuKind):
 
 ARM = ArmKind(
     "arm",
-    CPU_ATTRIBUTES,
+    cpu_attributes(PROCESSORS),
     FEATURES,
     DEVICES,
     runners=RUNNERS,

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from flextune.errors import ScheduleError
 from flextune.platforms.ascend.artifact import artifact_of, opened
-from flextune.platforms.ascend.form import FRACTAL
+from flextune.platforms.ascend.form import FRACTAL, form_of
 from flextune.platforms.ascend.kernel import AscendKernel
+from flextune.platforms.ascend.source import source_of
 from flextune.platforms.ascend.space import ascend_space
-from flextune.platforms.base import Kernel
+from flextune.platforms.base import Kernel, Source
 from flextune.schedule.space import SearchSpace
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
@@ -34,6 +35,10 @@ class AscendPlatform:
 
     def build(self, candidates: Sequence[Candidate]) -> Sequence[Artifact]:
         return [_built(candidate) for candidate in candidates]
+
+    def source(self, candidate: Candidate) -> Source:
+        """See `flextune.platforms.base.SourcePlatform`."""
+        return Source("Ascend C", source_of(form_of(candidate.workload), candidate.assignment))
 
     def load(self, artifact: Artifact, device: int = 0) -> Kernel:
         del device  # the emulation is one as good as another

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flextune.target.host import Host
 from flextune.target.kind import Attribute, Cache, TargetKind
@@ -21,6 +21,11 @@ CPU_ATTRIBUTES = (
 )
 """`cpu` is LLVM's name. `cores` counts physical cores. `l1` (data) and `l2` are bytes per core, `l3` those of one
 instance of the last cache level. `memory` is 0 where it is not known."""
+
+
+def cpu_attributes(names: Sequence[str]) -> tuple[Attribute, ...]:
+    """Of a family whose processors are these: LLVM takes any other name for its generic one, and says nothing."""
+    return (replace(CPU_ATTRIBUTES[0], choices=tuple(names)), *CPU_ATTRIBUTES[1:])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 
 from flextune.errors import BuildError
-from flextune.platforms.base import Kernel
+from flextune.platforms.base import Kernel, Source
 from flextune.platforms.cuda.driver import open_driver
 from flextune.platforms.cuda.kernel import CudaKernel
 from flextune.platforms.cuda.nvrtc import Resources, compile_cuda
@@ -16,7 +16,7 @@ from flextune.platforms.gpu.estimate import gpu_cost
 from flextune.platforms.gpu.launch_plan import LaunchPlan
 from flextune.platforms.gpu.limits import limits_of
 from flextune.platforms.gpu.space import gpu_space
-from flextune.schedule.apply import apply_trace
+from flextune.schedule.apply import ScheduledProgram, apply_trace
 from flextune.schedule.space import SearchSpace
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
@@ -40,6 +40,10 @@ class CudaPlatform:
     def build(self, candidates: Sequence[Candidate]) -> Sequence[Artifact]:
         return [build_candidate(candidate) for candidate in candidates]
 
+    def source(self, candidate: Candidate) -> Source:
+        """See `flextune.platforms.base.SourcePlatform`."""
+        return Source("CUDA C++", _source(candidate)[1])
+
     def load(self, artifact: Artifact, device: int = 0) -> Kernel:
         cubin, plan = opened(artifact)
         return CudaKernel(open_driver(), device, cubin, plan)
@@ -58,8 +62,7 @@ def build_candidate(candidate: Candidate) -> Artifact:
 
     Raises `BuildError` where a block would use more than the device has: no compiler refuses that.
     """
-    program = apply_trace(candidate.workload, candidate.trace, candidate.assignment, candidate.target)
-    source, plan = cuda_source(program.module, candidate.target)
+    program, source, plan = _source(candidate)
     compiled = compile_cuda(source, candidate.target.word("arch"))
     check_limits(plan, compiled.resources, candidate.target)
     content = {"cubin": base64.b64encode(compiled.cubin).decode(), "plan": plan.to_json()}
@@ -71,6 +74,11 @@ def build_candidate(candidate: Candidate) -> Artifact:
         warnings=compiled.warnings,
     )
     return Artifact(KIND, json.dumps(content).encode(), "main", tuple(program.packs), report)
+
+
+def _source(candidate: Candidate) -> tuple[ScheduledProgram, str, LaunchPlan]:
+    program = apply_trace(candidate.workload, candidate.trace, candidate.assignment, candidate.target)
+    return program, *cuda_source(program.module, candidate.target)
 
 
 def check_limits(plan: LaunchPlan, resources: Resources, target: Target) -> None:

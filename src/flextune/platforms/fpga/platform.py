@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flextune.errors import ScheduleError
-from flextune.platforms.base import Kernel
+from flextune.platforms.base import Kernel, Source
 from flextune.platforms.fpga.artifact import artifact_of, opened
 from flextune.platforms.fpga.kernel import FpgaKernel
+from flextune.platforms.fpga.listing import listing_of
 from flextune.platforms.fpga.space import SIDES, fpga_space, schedule_of, sizes_of
 from flextune.platforms.fpga.verilator import program_of
 from flextune.schedule.space import SearchSpace
@@ -35,6 +36,10 @@ class FpgaPlatform:
                 raise ScheduleError(f"fpga takes no steps, got {candidate.trace.to_json()}")
             program_of(schedule_of(sizes_of(candidate.workload), candidate.assignment).overlay)
         return [artifact_of(candidate) for candidate in candidates]
+
+    def source(self, candidate: Candidate) -> Source:
+        """See `flextune.platforms.base.SourcePlatform`."""
+        return Source("Verilog", listing_of(schedule_of(sizes_of(candidate.workload), candidate.assignment)))
 
     def load(self, artifact: Artifact, device: int = 0) -> Kernel:
         del device

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flextune.platforms.cpu.cross.machine import RUNNERS, Machine
-from flextune.platforms.cpu.kind import CPU_ATTRIBUTES, CpuKind
+from flextune.platforms.cpu.kind import CpuKind, cpu_attributes
 from flextune.target.kind import Feature
 from flextune.target.target import Target
 
 FEATURES = (Feature("hvx"),)
 """`hvx` is Hexagon Vector eXtensions with registers of 128 bytes; of their floating point nothing is used."""
+
+PROCESSORS = tuple(f"hexagonv{version}" for version in (65, 66, 67, 68, 69, 71, 73, 75, 79))
+"""LLVM's names of those with vectors of 128 bytes."""
 
 DEVICES = {
     "v66": "cpu=hexagonv66,cores=1,features=hvx,l1=32768,l2=1048576,l3=1048576",
@@ -40,7 +43,7 @@ class HexagonKind(CpuKind):
 
 HEXAGON = HexagonKind(
     "hexagon",
-    CPU_ATTRIBUTES,
+    cpu_attributes(PROCESSORS),
     FEATURES,
     DEVICES,
     runners=RUNNERS,

@@ -43,6 +43,8 @@ DEVICES = {
     "thread_registers=255,l2=33554432,bandwidth=20,float32=100",
     "mali-g610": "device=mali-g610,units=4,features=fp16,threads=1024,warp=16,shared=32768,registers=65536,"
     "thread_registers=64,l2=1048576,bandwidth=34,float32=512",
+    "radeon-rx7900xtx": "device=gfx1100,units=96,features=fp16+fp64,threads=256,warp=32,shared=65536,registers=98304,"
+    "thread_registers=256,l2=6291456,bandwidth=960,float32=61400",
 }
 
 

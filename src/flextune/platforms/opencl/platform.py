@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from flextune.errors import BuildError, UsageError
-from flextune.platforms.base import Kernel
+from flextune.platforms.base import Kernel, Source
 from flextune.platforms.gpu.estimate import gpu_cost
 from flextune.platforms.gpu.launch_plan import LaunchPlan
 from flextune.platforms.gpu.limits import GpuLimits
@@ -42,6 +42,10 @@ class OpenClPlatform:
 
     def build(self, candidates: Sequence[Candidate]) -> Sequence[Artifact]:
         return [build_candidate(candidate) for candidate in candidates]
+
+    def source(self, candidate: Candidate) -> Source:
+        """See `flextune.platforms.base.SourcePlatform`."""
+        return Source("OpenCL C", opened(build_candidate(candidate))[1], is_compiled_by_driver=True)
 
     def load(self, artifact: Artifact, device: int = 0) -> Kernel:
         name, source, plan = opened(artifact)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import tvm
 
 from flextune.errors import BuildError
-from flextune.platforms.base import Kernel
+from flextune.platforms.base import Kernel, Source
 from flextune.platforms.cpu.estimate import cpu_cost
 from flextune.platforms.cpu.shared_library import compiler_reports, load_module, machine_code
 from flextune.platforms.cpu.tvm_kernel import TvmKernel
@@ -49,6 +49,12 @@ class X86Platform:
             Artifact(kind, content, name, tuple(program.packs), report)
             for (name, program), report in zip(programs.items(), reports, strict=True)
         ]
+
+    def source(self, candidate: Candidate) -> Source:
+        """See `flextune.platforms.base.SourcePlatform`."""
+        function = _program(candidate).module["main"].with_attr("global_symbol", "main0")
+        executable = compile_executable(function, candidate.target, checked=False)
+        return Source("assembly of x86", str(executable.mod.inspect_source("asm")))
 
     def load(self, artifact: Artifact, device: int = 0) -> Kernel:
         del device  # there is one CPU

@@ -9,8 +9,8 @@ from pathlib import Path
 import tvm
 
 from flextune.errors import BuildError
-from flextune.platforms.base import Kernel
-from flextune.platforms.cpu.cross.code_generation import write_kernels
+from flextune.platforms.base import Kernel, Source
+from flextune.platforms.cpu.cross.code_generation import compile_executable, write_kernels
 from flextune.platforms.cpu.cross.emulated_kernel import EmulatedKernel
 from flextune.platforms.cpu.cross.machine import Machine
 from flextune.platforms.cpu.cross.toolchain import link_program
@@ -72,6 +72,12 @@ class CrossPlatform:
             ).read_bytes()
         kind = f"{self.kind}, {self._family.emulated_cpu(target)}"
         return [Artifact(kind, linked, name, tuple(program.packs)) for name, program in programs.items()]
+
+    def source(self, candidate: Candidate) -> Source:
+        """See `flextune.platforms.base.SourcePlatform`."""
+        function = _program(candidate).module["main"].with_attr("global_symbol", "main0")
+        executable = compile_executable(function, self._family.described(candidate.target), checked=False)
+        return Source(f"assembly of {self._family.machine.name}", str(executable.mod.inspect_source("asm")))
 
     def load(self, artifact: Artifact, device: int = 0) -> Kernel:
         del device  # the emulator
