@@ -207,3 +207,11 @@ def test_reading_a_target_loads_neither_tvm_nor_numpy() -> None:
         "sys.exit(any(name in sys.modules for name in ('tvm', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_unknown_processor_of_arm_is_refused() -> None:
+    with pytest.raises(UsageError, match="unknown cpu 'foo'"):
+        Target.parse("arm:cpu=foo,cores=2")
+    with pytest.raises(UsageError, match="did you mean .*cortex-a76"):
+        Target.parse("arm:rk3588,cpu=cortex-a67")
+    assert Target.parse("arm:cpu=cortex-a55,cores=2").word("cpu") == "cortex-a55"
