@@ -212,6 +212,6 @@ def test_reading_a_target_loads_neither_tvm_nor_numpy() -> None:
 def test_an_unknown_processor_of_arm_is_refused() -> None:
     with pytest.raises(UsageError, match="unknown cpu 'foo'"):
         Target.parse("arm:cpu=foo,cores=2")
-    with pytest.raises(UsageError, match="did you mean .*cortex-a76"):
+    with pytest.raises(UsageError, match=r"did you mean .*cortex-a76"):
         Target.parse("arm:rk3588,cpu=cortex-a67")
     assert Target.parse("arm:cpu=cortex-a55,cores=2").word("cpu") == "cortex-a55"
