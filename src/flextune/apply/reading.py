@@ -206,10 +206,12 @@ class _Reader:
         if len(arguments) != 1 or isinstance(wanted, relax.TupleType):
             return False
         given, made = self.code.tensors[arguments[0]][0].byte_count, self._type_of(wanted).byte_count
-        if given == made:
-            return bool(relax.analysis.has_reshape_pattern(self.module[name]))
         is_known = isinstance(given, int) and isinstance(made, int)
-        return not is_known and operators_in_name(name) == "reshape"
+        if given != made and is_known:
+            return False
+        if operators_in_name(name.removesuffix("_scheduled")) == "reshape" and not is_known:
+            return True
+        return given == made and bool(relax.analysis.has_reshape_pattern(self.module[name]))
 
     def _same_bytes(self, tensor: Any, kind: TensorType) -> int:
         buffer = self.code.tensors[self._one(tensor)][1]

@@ -15,6 +15,7 @@ from tvm import DataType, te, tirx, topi
 
 from flextune.lowering.convolution import legalize_convolution
 from flextune.lowering.gather_scatter import GATHER_SCATTER
+from flextune.lowering.reshaping import legalize_reshape
 from flextune.tvm_types import Expression, Reducer, RelaxBuilder, RelaxCall, RelaxExpr, Tensor
 from flextune.workload.extremes import LEAST, MOST, extreme
 
@@ -216,6 +217,7 @@ LEGALIZATIONS["relax.divide"] = _with_zero(lambda left, right: tirx.Div(_opaque(
 LEGALIZATIONS["relax.nn.leakyrelu"] = _leaky_relu
 LEGALIZATIONS["relax.shape_to_tensor"] = lambda _, call: call
 LEGALIZATIONS["relax.nn.conv2d"] = legalize_convolution
+LEGALIZATIONS["relax.reshape"] = legalize_reshape
 LEGALIZATIONS |= GATHER_SCATTER
 LEGALIZATIONS["relax.where"] = _elementwise("where", lambda condition, left, right: tirx.Select(condition, left, right))
 """For `relax.transform.LegalizeOps`; operators that are not here are TVM's."""

@@ -11,7 +11,7 @@ import contextlib
 import io
 import re
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import onnx
 import tvm
@@ -41,7 +41,7 @@ from flextune.lowering.precision.precision import FLOAT32, Precision
 from flextune.lowering.precision.quantized import integer_products
 from flextune.lowering.precision.stored_weights import keep_half_weights, keep_quantized_weights
 from flextune.lowering.regions import with_body
-from flextune.lowering.sized_import import sized_importer
+from flextune.lowering.sized_import import NO_MULTIPLES, sized_importer
 from flextune.lowering.stitching import bodies, import_graph
 from flextune.lowering.symbolic_shapes import check_known_sizes
 from flextune.tvm_types import IRModule, RelaxExpr
@@ -71,7 +71,8 @@ def relax_operators(
     if not model.dims:
         return _operators(graph, model.name, passes, without, observe)
     check_symbolic(graph)
-    module = _operators(graph, model.name, passes, without, observe)
+    multiples = {dim.name: dim.multiple for dim in model.dims if dim.multiple > 1}
+    module = _operators(graph, model.name, passes, without, observe, multiples=multiples)
     check_known_sizes(module, model.name)
     return module
 
@@ -93,16 +94,18 @@ def _operators(
     without: Collection[str],
     observe: Observer[IRModule] | None = None,
     prefix: str = "",
+    multiples: Mapping[str, int] = NO_MULTIPLES,
 ) -> IRModule:
     """A simplified graph as Relax `main`, and the bodies of its loops and branches as other functions.
 
     The names of regions begin with `prefix`, which differs between graphs of a model. Bodies compute in float32.
+    `multiples` says of dimensions of inputs what divides them.
     """
-    module = import_graph(graph, lambda part: import_onnx(part, name), prefix)
+    module = import_graph(graph, lambda part: import_onnx(part, name, multiples), prefix)
     with tvm_errors():
         module = run_passes(passes, module, without, observe)
     for region, function, body in bodies(graph, prefix):
-        inner = _operators(body, name, PASSES, without, prefix=f"{function}_")
+        inner = _operators(body, name, PASSES, without, prefix=f"{function}_", multiples=multiples)
         module = with_body(module, function, inner, "" if region.form is None else str(region.form))
     return module
 
@@ -119,22 +122,22 @@ def invalid_models(model: Model) -> Iterator[None]:
         raise ModelError(f"model {model.name!r} cannot be read: {reason}") from error
 
 
-def import_onnx(graph: OnnxGraph, name: str) -> tvm.IRModule:
+def import_onnx(graph: OnnxGraph, name: str, multiples: Mapping[str, int] = NO_MULTIPLES) -> tvm.IRModule:
     """Relax `main` with the graph's constants as Relax constants.
 
     Large constants are imported as parameters and bound afterwards: the importer would copy them several times.
     """
     proto = graph.skeleton()
-    module = _from_onnx(proto, name)
+    module = _from_onnx(proto, name, multiples)
     parameters = dict(zip((value.name for value in proto.graph.input), module["main"].params, strict=True))
     bound = {parameters[key]: tvm.runtime.tensor(graph.constants[key]) for key in parameters if key in graph.constants}
     return relax.transform.BindParams("main", bound)(module)
 
 
-def _from_onnx(proto: onnx.ModelProto, name: str) -> tvm.IRModule:
+def _from_onnx(proto: onnx.ModelProto, name: str, multiples: Mapping[str, int]) -> tvm.IRModule:
     """TVM's ONNX importer; what it prints is caught, and any failure becomes one ModelError."""
     said = io.StringIO()
-    importer = sized_importer(proto) if _is_symbolic(proto) else ONNXGraphImporter(None, "float32")
+    importer = sized_importer(proto, multiples) if _is_symbolic(proto) else ONNXGraphImporter(None, "float32")
     opset = next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
     try:
         with contextlib.redirect_stdout(said), warnings.catch_warnings(), complete_blocks(importer.bb):

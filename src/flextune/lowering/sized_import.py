@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import onnx
 from tvm import relax
@@ -12,22 +13,31 @@ from flextune.errors import ModelError
 from flextune.importing.onnx_graph import attribute
 from flextune.importing.shapes.names import input_shapes
 from flextune.importing.sized.nodes import is_sized, sizes_of
-from flextune.lowering.size_expressions import SizeVariables
+from flextune.lowering.size_expressions import EqualSizes, SizeVariables
 from flextune.lowering.sized_kernels import iota, pad_to, slice_to, tile_to
 from flextune.tvm_types import PrimFunc, RelaxExpr
 
+NO_MULTIPLES: Mapping[str, int] = MappingProxyType({})
 
-def sized_importer(proto: onnx.ModelProto) -> ONNXGraphImporter:
-    """TVM's importer, for a model whose inputs have sizes that are expressions, or whose nodes say sizes."""
+
+def sized_importer(proto: onnx.ModelProto, multiples: Mapping[str, int] = NO_MULTIPLES) -> ONNXGraphImporter:
+    """TVM's importer, for a model whose inputs have sizes that are expressions, or whose nodes say sizes.
+
+    `multiples` says of dimensions what divides them.
+    """
     variables = SizeVariables()
     shapes = {name: shape for name, shape in input_shapes(proto.graph.input).items() if shape is not None}
-    return _SizedImporter({name: variables.shape(shape) for name, shape in shapes.items()}, variables)
+    given = {name: variables.shape(shape) for name, shape in shapes.items()}
+    return _SizedImporter(given, variables, EqualSizes(variables, multiples) if multiples else None)
 
 
 class _SizedImporter(ONNXGraphImporter):  # type: ignore[misc]
-    def __init__(self, shapes: Mapping[str, list[RelaxExpr]], variables: SizeVariables) -> None:
+    def __init__(
+        self, shapes: Mapping[str, list[RelaxExpr]], variables: SizeVariables, equal: EqualSizes | None
+    ) -> None:
         super().__init__(shapes, "float32")
         self._variables = variables
+        self._equal = equal
 
     def _check_for_unsupported_ops(self, graph: onnx.GraphProto) -> None:
         super()._check_for_unsupported_ops(onnx.GraphProto(node=[node for node in graph.node if not is_sized(node)]))
@@ -38,6 +48,20 @@ class _SizedImporter(ONNXGraphImporter):  # type: ignore[misc]
                 self._nodes[node.output[0]] = self.bb.emit(self._value(node))
             else:
                 super()._construct_nodes(onnx.GraphProto(node=[node]))
+            if self._equal is not None:
+                for name in node.output:
+                    self._nodes[name] = self._written_alike(self._nodes.get(name), self._equal)
+
+    def _written_alike(self, value: RelaxExpr | None, equal: EqualSizes) -> RelaxExpr | None:
+        """A value with sizes as they are written elsewhere: the importer compares them, and knows no multiples."""
+        shape = getattr(getattr(value, "ty", None), "shape", None)
+        if not isinstance(shape, relax.ShapeExpr):
+            return value
+        sizes = list(shape.values)
+        written = [equal.first(size) for size in sizes]
+        if all(mine is size for mine, size in zip(written, sizes, strict=True)):
+            return value
+        return self.bb.emit(relax.op.reshape(value, relax.ShapeExpr(written)))
 
     def _value(self, node: onnx.NodeProto) -> RelaxExpr:
         convert = _CONVERSIONS.get(node.op_type)
@@ -46,7 +70,8 @@ class _SizedImporter(ONNXGraphImporter):  # type: ignore[misc]
         return convert(self, node)
 
     def shape(self, node: onnx.NodeProto) -> relax.ShapeExpr:
-        return relax.ShapeExpr(self._variables.shape(sizes_of(node)))
+        sizes = self._variables.shape(sizes_of(node))
+        return relax.ShapeExpr(sizes if self._equal is None else [self._equal.first(size) for size in sizes])
 
     def input(self, node: onnx.NodeProto, position: int = 0) -> RelaxExpr:
         return self._nodes[node.input[position]]

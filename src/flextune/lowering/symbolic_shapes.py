@@ -8,6 +8,7 @@ all sizes: equal shapes there are equal expressions.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import tvm_ffi
 from tvm import relax, tirx
@@ -19,6 +20,8 @@ from flextune.importing.shapes.table import Demand
 from flextune.importing.shapes.tracker import track_shapes
 from flextune.lowering.calls import CallSite, argument_types
 from flextune.tvm_types import Expression, IRModule, PrimFunc, RelaxType, Variable
+
+_NO_MULTIPLES: Mapping[str, int] = MappingProxyType({})
 
 Sizes = Mapping[str, int]
 """A representative size of each symbol of a model, by its name."""
@@ -68,16 +71,19 @@ def at_sizes(module: IRModule, sizes: Sizes) -> IRModule:
     return relax.transform.BindSymbolicVars({name: sizes[name] for name in names}, "main")(module)
 
 
-def generic_sizes(ranges: Mapping[str, tuple[int, int]], taken: Collection[int] = ()) -> dict[str, int]:
+def generic_sizes(
+    ranges: Mapping[str, tuple[int, int]], taken: Collection[int] = (), multiples: Mapping[str, int] = _NO_MULTIPLES
+) -> dict[str, int]:
     """A size of each symbol for plans: a prime near the middle of its range (that of logarithms), none of them twice.
 
-    It may be beyond the end of a short range: it is the form of the program that is asked for, not its time.
+    Where `multiples` says what divides a symbol, so many times a prime. It may be beyond the end of a short range: it
+    is the form of the program that is asked for, not its time.
     """
     used, found = set(taken), dict[str, int]()
     for name, (low, high) in ranges.items():
-        found[name] = next(
-            size for size in _primes_near(round((max(low, 1) * max(high, 1)) ** 0.5)) if size not in used
-        )
+        times = multiples.get(name, 1)
+        middle = round((max(low, 1) * max(high, 1)) ** 0.5) // times
+        found[name] = next(prime * times for prime in _primes_near(middle) if prime * times not in used)
         used.add(found[name])
     return found
 
@@ -91,7 +97,8 @@ def sizes_for_plans(model: Model) -> dict[str, int]:
     dims = {dim.name: dim for dim in model.dims}
     equal = [each for each in track_shapes(model.proto, dims).demands if each.right is not None]
     fixed = {name: value for each in equal for name, value in _decided(each)}
-    primes = generic_sizes({dim.name: (dim.sizes[0], dim.sizes[-1]) for dim in model.dims})
+    ranges = {dim.name: (dim.sizes[0], dim.sizes[-1]) for dim in model.dims}
+    primes = generic_sizes(ranges, multiples={dim.name: dim.multiple for dim in model.dims})
     for scale in _SCALES:
         sizes = {name: fixed.get(name, size * scale) for name, size in primes.items()}
         if all(each.names <= sizes.keys() and each.holds(sizes) for each in equal):

@@ -36,4 +36,4 @@ def _plan_sizes(model: Model, examples: Mapping[str, Any]) -> dict[str, int]:
         for expected, size in zip(spec.axis_sizes, examples[spec.name].shape, strict=True):
             if not isinstance(expected, int) and expected.name in near:
                 near[expected.name] = (size, size)
-    return generic_sizes(near)
+    return generic_sizes(near, multiples={dim.name: dim.multiple for dim in model.dims})
