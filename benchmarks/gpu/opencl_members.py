@@ -24,6 +24,10 @@ POCL = Target.parse("opencl:pocl")
 BARRIER = re.compile(re.escape("barrier(CLK_LOCAL_MEM_FENCE);"))
 
 
+SIMULATED_FLOPS = 100_000
+"""Larger workloads take oclgrind too long: they are run on PoCL alone."""
+
+
 def device_fault() -> str:
     """Why OpenCL kernels cannot run here; empty where they can."""
     return unmeasurable(POCL)
@@ -40,8 +44,9 @@ def computed_workloads() -> Iterator[str]:
 
 
 def check(candidate: Candidate, *, simulated: bool) -> Found:
-    """A member on PoCL and, where `simulated`, under oclgrind; what stops either is a wrong member."""
+    """A member on PoCL and, if it is `simulated` and small, under oclgrind; what stops either is a wrong member."""
     workload, inputs = candidate.workload, candidate.workload.random_inputs(0)
+    simulated = simulated and workload.flops <= SIMULATED_FLOPS
     try:
         [artifact] = OpenClPlatform().build([candidate])
         wrong = device_wrong(workload, artifact, inputs)
