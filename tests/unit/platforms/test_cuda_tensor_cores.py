@@ -103,6 +103,8 @@ def test_every_instruction_computes_the_product(text):
         ("gemm:m=64,n=64,k=160,dtype=float16_float32,epilogue=bias+relu", 3),
         ("gemm:m=33,n=40,k=80,ta=1,dtype=bfloat16", 1),
         ("gemm:m=33,n=40,k=80,tb=1,dtype=int8", 1),
+        ("gemm:m=33,n=40,k=80,tb=1,dtype=uint8", 1),
+        ("gemm:m=33,n=40,k=80,tb=1,dtype=uint8", 2),
         ("bmm:b=2,m=33,n=40,k=80,tb=1,dtype=tf32", 2),
     ],
 )

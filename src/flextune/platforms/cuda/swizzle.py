@@ -8,14 +8,19 @@ from pathlib import Path
 from flextune.errors import BuildError
 from flextune.platforms.gpu.tensor_instruction import SWIZZLED_STRIDE
 
+_MEMORY = r"(?:\(\([\w ]+\*\)buf_dyn_shmem_ptr\)|buf_dyn_shmem_ptr)"
+"""As elements of some type; bytes have no cast."""
+
 _STORE = re.compile(
-    r"^(\s*)(\*\((?P<vector>[\w ]+)\*\)\(\(\((?P<wide>[\w ]+)\*\)buf_dyn_shmem_ptr\) \+ \((?P<first>.*?)\)\)"
-    r"|\(\((?P<single>[\w ]+)\*\)buf_dyn_shmem_ptr\)\[(?P<index>.*?)\]) = ",
+    rf"^(\s*)(?:\*(?P<vector>\([\w ]+\*\))\((?P<place>{_MEMORY} \+ \(.*?\))\)"
+    rf"|(?P<elements>{_MEMORY})\[(?P<index>.*?)\]) = ",
     re.MULTILINE,
 )
 """A store to shared memory: of several elements, or of one. Sums are stored by instructions."""
 
-_OTHER_STORE = re.compile(r"^\s*[*(](?!flextune::)[^=]*buf_dyn_shmem_ptr[^=]* = ", re.MULTILINE)
+_OTHER_STORE = re.compile(
+    r"^\s*(?!\*flextune::swizzled)[*(]*(?:\([\w ]+\*\)\(*)*buf_dyn_shmem_ptr\b.* = ", re.MULTILINE
+)
 _OPERATION = "flextune::copy_async<"
 
 
@@ -37,8 +42,6 @@ def _swizzled(kernel: str) -> str:
 
 
 def _store(match: re.Match[str]) -> str:
-    if match["vector"]:
-        place = f"({match['vector']}*)((({match['wide']}*)buf_dyn_shmem_ptr) + ({match['first']}))"
-    else:
-        place = f"(({match['single']}*)buf_dyn_shmem_ptr) + ({match['index']})"
+    several, one = match["vector"], f"{match['elements']} + ({match['index']})"
+    place = f"{several}({match['place']})" if several else one
     return f"{match[1]}*flextune::swizzled({place}) = "
