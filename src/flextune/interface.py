@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from flextune.errors import UsageError
 from flextune.lowering.precision.precision import Precision
 from flextune.measure.launcher import Interpreter
 from flextune.measure.local import local_processes
+from flextune.measure.measure_options import MeasureOptions
 from flextune.measure.runner import Runner
 from flextune.optimization.hybrid import Lowering, OptimizedSplit, optimize_split, ship_split
 from flextune.optimization.model import OptimizedModel
@@ -246,9 +247,10 @@ def tune_within(
     search: SearchOptions | None = None,
     callbacks: Collection[Callback] = (),
     runner: Runner | None = None,
+    measure: MeasureOptions | None = None,
 ) -> TuningResult:
-    """As `tune`, with a budget, several callbacks, and perhaps a `runner` that measures, which stays open."""
-    options = (search or SearchOptions()).tune_options(budget)
+    """As `tune`, with a budget, several callbacks, and perhaps a `runner` that measures so, which stays open."""
+    options = replace((search or SearchOptions()).tune_options(budget), measure=measure or MeasureOptions())
     with opened(database) as records:
         result = tune_workload(workload, target, options, records, tuple(callbacks), records.name, runner)
     # After the run: measuring the peaks for the first time takes seconds, in which a killed run would have nothing.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from flextune.errors import EnvironmentFault
@@ -26,6 +27,11 @@ def made_cache_folder(name: str) -> Path:
             f"cannot make {folder}: {error.strerror}; set FLEXTUNE_CACHE to a writable folder"
         ) from error
     return folder
+
+
+def ssh_command() -> tuple[str, ...]:
+    """What reaches boards: `$FLEXTUNE_SSH`, a command as a shell reads it (`ssh -F FILE`), else `ssh`."""
+    return tuple(shlex.split(os.environ.get("FLEXTUNE_SSH", ""))) or ("ssh",)
 
 
 def default_database() -> str:

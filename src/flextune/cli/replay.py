@@ -24,12 +24,15 @@ def replay(
     records: Annotated[
         Path | None, typer.Option("--records", help="Take the record from this JSON Lines file instead of a database.")
     ] = None,
+    runner: Annotated[
+        str | None, typer.Option("--runner", help="What measures for another target than this machine: qemu, ssh:HOST.")
+    ] = None,
     db: DatabasePath = None,
     as_json: Json = False,
 ) -> None:
     """Build a record again, check its output and time it; exit code 1 when it fails or computes something else."""
     record = choose_record(read_records(records, db), what)
-    measurement = measure_record(record)
+    measurement = measure_record(record, runner)
     if as_json:
         print_json(
             {
@@ -120,14 +123,22 @@ def recorded_candidate(record: TuningRecord) -> Candidate:
     return candidate
 
 
-def measure_record(record: TuningRecord) -> Measurement:
-    """One checked measurement of the recorded candidate on this machine."""
+def measure_record(record: TuningRecord, runner: str | None = None) -> Measurement:
+    """One checked measurement of the recorded candidate, on this machine or by another runner of its target.
+
+    Raises `UsageError` where that gives other numbers than those on record.
+    """
     from flextune.measure.local import local_runner
     from flextune.measure.measure_options import MeasureOptions
+    from flextune.target.kinds import runner_of, scale_of
 
     candidate = recorded_candidate(record)
-    with local_runner(MeasureOptions(workers=1), candidate.target) as runner:
-        return next(iter(runner.measure([candidate])))
+    name, scale = runner_of(candidate.target, runner), scale_of(candidate.target, runner)
+    if scale != record.scale:
+        raise UsageError(f"record {record.key} is of {record.scale}, and {name} gives {scale}: choose another --runner")
+    options = MeasureOptions(workers=1, runner="" if runner is None else name)
+    with local_runner(options, candidate.target) as opened:
+        return next(iter(opened.measure([candidate])))
 
 
 def costs(record: TuningRecord, measurement: Measurement) -> dict[str, JsonValue]:
@@ -138,10 +149,7 @@ def costs(record: TuningRecord, measurement: Measurement) -> dict[str, JsonValue
 
 
 def _text(record: TuningRecord, measurement: Measurement) -> str:
-    from flextune.target.kinds import scale_of
-    from flextune.target.target import Target
-
-    now = amount(measurement.secs, scale_of(Target.parse(record.target)))
+    now = amount(measurement.secs, record.scale)
     checked = "output correct" if measurement.ok else f"{measurement.status}: {measurement.error}"
     return "\n".join(
         (

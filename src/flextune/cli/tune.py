@@ -34,6 +34,7 @@ from flextune.quantities import figure
 
 if TYPE_CHECKING:
     from flextune.cli.live import LiveView
+    from flextune.measure.measure_options import MeasureOptions
     from flextune.measure.runner import Runner
     from flextune.target.target import Target
     from flextune.tuning.budget import Budget
@@ -65,7 +66,7 @@ def tune(
         typer.Option(
             "--runner",
             help="What measures a workload: ray or ray:HOST:PORT for a fleet of machines, or for a target that is not "
-            "this machine such as qemu.",
+            "this machine such as qemu or ssh:HOST, a board.",
         ),
     ] = None,
     without: Without = None,
@@ -234,28 +235,37 @@ def _tune_workload(text: str, request: Request, as_json: bool) -> None:
     from flextune.workload.parse import parse_workload
 
     workload, target, search = parse_workload(text), read_target(request.target), request.search()
-    budget, scale = request.budget, scale_of(target, None if is_fleet(request.runner) else request.runner)
-    with _opened_runner(request.runner, target) as runner:  # first of all: workers load TVM while this process does
+    name = None if is_fleet(request.runner) else request.runner
+    budget, scale, measure = request.budget, scale_of(target, name), _measure_options(target, name)
+    with _opened_runner(request.runner, measure, target) as runner:  # first of all: workers load TVM meanwhile
         from flextune.database.store import open_database
         from flextune.interface import tune_within
 
         with open_database(database_path(request.db)) as database, LiveView(budget, str(workload), scale=scale) as view:
-            result = tune_within(budget, workload, target, database, search, (view,), runner)
+            result = tune_within(budget, workload, target, database, search, (view,), runner, measure)
     print_json(result.to_dict()) if as_json else print(_report(result))
     end_with(result.interrupted, result.best is not None, view, kept(result.db, view))
 
 
-def _opened_runner(name: str | None, target: Target) -> AbstractContextManager[Runner]:
-    """What measures: a fleet where one is named, else this machine."""
+def _measure_options(target: Target, runner: str | None) -> MeasureOptions:
+    """How to measure; a board is named, so that records say which."""
+    from flextune.measure.measure_options import MeasureOptions
+    from flextune.target.kinds import board_of
+
+    board = board_of(target, runner)
+    return MeasureOptions(runner="" if board is None else str(board))
+
+
+def _opened_runner(name: str | None, options: MeasureOptions, target: Target) -> AbstractContextManager[Runner]:
+    """What measures: a fleet where one is named, else this machine, which asks a board where the options name one."""
     from flextune.measure.fleet.names import is_fleet
     from flextune.measure.local import local_runner
-    from flextune.measure.measure_options import MeasureOptions
 
     if name is None or not is_fleet(name):
-        return local_runner(MeasureOptions(), target)
+        return local_runner(options, target)
     from flextune.measure.fleet.opened import fleet_runner
 
-    return fleet_runner(name, MeasureOptions(), target)
+    return fleet_runner(name, options, target)
 
 
 def _report(result: TuningResult) -> str:
@@ -263,7 +273,8 @@ def _report(result: TuningResult) -> str:
         return f"{result.workload}: none of {result.trials} trials ran"
     gain = result.default_secs / result.best_secs
     parts = ", ".join(figure(name, value) for name, value in result.parts.items())
-    of_peak = f"{rate(result.best_gflops * 1e9)}  {result.fraction_of_peak:.0%} of peak"
+    share = f"  {result.fraction_of_peak:.0%} of peak" if result.fraction_of_peak else ""
+    of_peak = f"{rate(result.best_gflops * 1e9)}{share}"
     lines = [
         result.workload,
         f"  best     {amount(result.best_secs, result.scale)}  {of_peak if result.scale.is_time else parts}".rstrip(),

@@ -35,10 +35,10 @@ def local_runner(
     """Measures candidates for a target in worker processes of this machine; they end with the `with` statement.
 
     They start at once, in the background, and load the target's platform: what comes next need not wait for them.
-    `interpreter` forks them, one of their own where none is given. Raises `EnvironmentFault` where this machine has no
-    device of such a target.
+    `interpreter` forks them, one of their own where none is given. Where `options` name a board as the runner, programs
+    run there. Raises `EnvironmentFault` where there is no device of such a target.
     """
-    if fault := unmeasurable(target):
+    if fault := unmeasurable(target, options.runner or None):
         raise EnvironmentFault(fault)
     patient = options if scale_of(target).is_time else options.patient()
     with WorkerPool(patient, target.cores, interpreter=interpreter) as pool:

@@ -47,15 +47,20 @@ class MeasureOptions:
     """Over the incumbent's time: beyond, measuring stops early."""
     noise: float = 0.02
     """The fraction by which times differ by chance."""
+    runner: str = ""
+    """What measures (`flextune.target.kinds.runner_of`); empty for what usually does for such a target."""
 
     def __post_init__(self) -> None:
         _at_least(self, 0, ("workers", "number", "min_repeat_secs", "repeats_secs", "noise"))
         _at_least(self, 1, ("repeats", "slow_factor"))
         _at_least(self, 16 * MEBIBYTE, ("memory_bytes",))
         _at_least(self, 0.05, ("build_timeout_secs", "run_timeout_secs"))
+        if "," in self.runner:
+            raise UsageError(f"expected the name of a runner, which has no comma, got {self.runner!r}")
 
     def __str__(self) -> str:
-        return ",".join(f"{field.name}={_number_text(getattr(self, field.name))}" for field in fields(self))
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return ",".join(f"{name}={_number_text(value)}" for name, value in values.items() if value != "")
 
     def patient(self) -> MeasureOptions:
         """The same for programs that run slowly here, in an emulator or a simulator, and are measured once."""
@@ -71,8 +76,10 @@ class MeasureOptions:
     def parse(cls, text: str) -> MeasureOptions:
         """Inverse of `str`; what is left out has its default. Raises `UsageError`."""
         defaults = cls()
-        kinds: dict[str, type[float]] = {field.name: type(getattr(defaults, field.name)) for field in fields(cls)}
-        values: dict[str, float] = {}
+        kinds: dict[str, type[float] | type[str]] = {
+            field.name: type(getattr(defaults, field.name)) for field in fields(cls)
+        }
+        values: dict[str, float | str] = {}
         for part in filter(None, text.split(",")):
             name, _, value = part.partition("=")
             if name not in kinds:
@@ -93,5 +100,5 @@ def _at_least(options: MeasureOptions, least: float, names: tuple[str, ...]) -> 
             raise UsageError(f"measuring option {name} must be at least {least:g}, got {value}")
 
 
-def _number_text(value: float) -> str:
+def _number_text(value: float | str) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -23,10 +23,11 @@ from flextune.measure.timing import calls_per_repeat, timed_secs
 from flextune.measure.wire import Message
 from flextune.native.thread_pool import use_own_pool
 from flextune.platforms import platform_registry
-from flextune.platforms.base import CountedKernel, DevicePlatform, Kernel
+from flextune.platforms.base import BoardPlatform, CountedKernel, DevicePlatform, Kernel
 from flextune.quantities import JOULES_PER_CALL, CostOrigin, Scale
 from flextune.target import energy
-from flextune.target.kinds import scale_of
+from flextune.target.kinds import board_of, scale_of
+from flextune.target.target import Target
 from flextune.trial.artifact import Artifact
 from flextune.trial.measurement import Candidate, Status
 from flextune.workload.workload import Workload
@@ -125,14 +126,22 @@ class KernelService:
 
     def _add(self, ids: Sequence[int], artifacts: Sequence[Artifact], candidate: Candidate, folder: str) -> None:
         platform = platform_registry.get(candidate.target.kind)
-        scale = scale_of(candidate.target)
+        scale = scale_of(candidate.target, self._options.runner or None)
         on_device = isinstance(platform, DevicePlatform)
-        loaded = map(platform.load, artifacts)
+        loaded = [self._loaded(artifact, candidate.target) for artifact in artifacts]
         built = [_Built(kernel, candidate.workload, folder, scale, on_device) for kernel in loaded]
         if sum(array.nbytes for array in self._data_of(built[0]).inputs) <= BIND_EARLY_BYTES:
             for each in built:
                 self._bind(each)
         self._built.update(zip(ids, built, strict=True))
+
+    def _loaded(self, artifact: Artifact, target: Target) -> Kernel:
+        platform = platform_registry.get(target.kind)
+        board = board_of(target, self._options.runner or None)
+        if board is None:
+            return platform.load(artifact)
+        assert isinstance(platform, BoardPlatform)  # its kind has boards
+        return platform.load_on(board, artifact, target, self._options.run_timeout_secs)
 
     def _run(self, request: Message) -> dict[str, Any]:
         """Check and time. The kernel is kept, as after `_time`, until it is dropped."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from flextune.target.board import Board
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
 from flextune.trial.artifact import Artifact
@@ -84,6 +85,15 @@ class SourcePlatform(Protocol):
 
     def source(self, candidate: Candidate) -> Source:
         """The code that `build` compiles, by no tool that is not part of flextune; raises as `build` does."""
+        ...
+
+
+@runtime_checkable
+class BoardPlatform(Protocol):
+    """What a platform has as well whose programs run on other machines (`TargetKind.boards`)."""
+
+    def load_on(self, board: Board, artifact: Artifact, target: Target, limit_secs: float) -> Kernel:
+        """The program on a board, on all cores of the target; it is killed there after `limit_secs`."""
         ...
 
 

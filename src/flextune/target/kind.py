@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from flextune.quantities import MEASURED_SECONDS, Scale
 
 if TYPE_CHECKING:
+    from flextune.target.board import Board
     from flextune.target.host import Host
     from flextune.target.peak_loops import PeakLoops
     from flextune.target.target import Target
@@ -91,6 +92,8 @@ class TargetKind:
     """The device that messages name."""
     runners: Mapping[str, Scale] = field(default_factory=lambda: {LOCAL: MEASURED_SECONDS})
     """What measures programs for these targets, by name, and what its numbers are; the first where none is named."""
+    boards: bool = False
+    """Whether programs for these targets run on other machines, by the runners `ssh:HOST`, which measure seconds."""
     most: int = sys.maxsize
     """That any number of its targets can be: what the fields of its simulator or emulation hold."""
     host: str = ""
@@ -125,6 +128,14 @@ class Need:
     found: str
     how: str
     """The one line that installs it."""
+
+
+class BoardSupport(Protocol):
+    """What a family has as well whose programs run on boards (`TargetKind.boards`)."""
+
+    def unreachable(self, target: Target, board: Board) -> str:
+        """Why programs for a target cannot be made here or run on this board, and what to do; empty where they can."""
+        ...
 
 
 class HostSupport(Protocol):

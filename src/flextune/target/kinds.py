@@ -10,9 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from flextune.errors import UsageError
-from flextune.quantities import Scale
+from flextune.quantities import MEASURED_SECONDS, Scale
 from flextune.registry import Registry, nearest
-from flextune.target.kind import LOCAL, HostSupport, TargetKind
+from flextune.target.board import EXAMPLE, PREFIX, Board
+from flextune.target.kind import LOCAL, BoardSupport, HostSupport, TargetKind
 
 if TYPE_CHECKING:
     from flextune.target.target import Target
@@ -78,15 +79,19 @@ def runner_of(target: Target, name: str | None = None) -> str:
 
     Raises `UsageError` with those that there are for any other name.
     """
-    known = tuple(get(target.kind).runners)
-    if name is not None and name not in known:
-        raise UsageError(f"unknown runner {name!r} for targets of kind {target.kind}: {nearest(name, known)}")
-    return known[0] if name is None else name
+    kind = get(target.kind)
+    known = tuple(kind.runners)
+    if name is None or name in known:
+        return name or known[0]
+    if kind.boards and name.startswith(PREFIX):
+        return str(Board.parse(name))
+    there = (*known, EXAMPLE) if kind.boards else known
+    raise UsageError(f"unknown runner {name!r} for targets of kind {target.kind}: {nearest(name, there)}")
 
 
 def scale_of(target: Target, runner: str | None = None) -> Scale:
     """What the numbers are that programs for a target get from a runner, the usual one where none is named."""
-    return get(target.kind).runners[runner_of(target, runner)]
+    return get(target.kind).runners.get(runner_of(target, runner), MEASURED_SECONDS)
 
 
 def runs_here(target: Target) -> bool:
@@ -103,7 +108,15 @@ def check_models_run(target: Target) -> None:
         )
 
 
-def unmeasurable(target: Target) -> str:
-    """Why nothing can be timed for a target on this machine, and what to do; empty where it is not known to be so."""
+def board_of(target: Target, runner: str | None) -> Board | None:
+    """The board that this runner is; None for all other runners."""
+    name = runner_of(target, runner)
+    return Board.parse(name) if name.startswith(PREFIX) else None
+
+
+def unmeasurable(target: Target, runner: str | None = None) -> str:
+    """Why a runner can measure nothing for a target, and what to do; empty where it is not known to be so."""
     kind = get(target.kind)
+    if board := board_of(target, runner):
+        return cast(BoardSupport, host_support(kind)).unreachable(target, board)
     return host_support(kind).unmeasurable(target) if kind.host else ""

@@ -111,9 +111,16 @@ def _dimensions(access: Access) -> Iterator[tuple[tuple[str, int], ...]]:
             yield tuple((term.iterator, term.coefficient) for term in terms if term.divisor == 1)
 
 
-def check_target(model: PretrainedModel | None, target: Target) -> None:
-    """Raises `UsageError` for a model of another target: its times say nothing about this one's."""
-    if model is not None and model.training.target != target.key:
+def check_target(model: PretrainedModel | None, target: Target, runner: str | None = None) -> None:
+    """Raises `UsageError` for a model of another target or of another unit than the runner's."""
+    if model is None:
+        return
+    if kinds.scale_of(target, runner) != kinds.scale_of(target):
+        raise UsageError(
+            f"pretrained models of {target.kind} are made from {kinds.scale_of(target)}, and {runner} gives "
+            f"{kinds.scale_of(target, runner)}: leave --pretrained out"
+        )
+    if model.training.target != target.key:
         raise UsageError(
             f"the pretrained model is of the target {model.training.target}, this run is for {target.key}; "
             "take a model that `flextune pretrain` made from records of this target"

@@ -41,7 +41,7 @@ def tune_workload(
     The result is never slower than the default schedule, which is measured first and again with the finalists.
     `runner` measures, this machine where none is given; it stays open.
     """
-    check_target(options.pretrained, target)
+    check_target(options.pretrained, target, options.measure.runner or None)
     started = time.perf_counter()
     with local_runner(options.measure, target) if runner is None else nullcontext(runner) as measuring:
         platform = platform_registry.get(target.kind)
@@ -74,7 +74,7 @@ def for_runner(options: TuneOptions, runner: Runner) -> TuneOptions:
 
 def provenance(options: TuneOptions, target: Target, runner: Runner | None = None) -> Provenance:
     """Who measures in this run: what all of its records have in common."""
-    scale = scale_of(target)
+    scale = scale_of(target, options.measure.runner or None)
     return Provenance(
         protocol=str(options.measure),
         versions=installed_versions(),

@@ -57,8 +57,8 @@ def test_features_that_a_processor_lacks_are_switched_off() -> None:
 def test_their_runner_counts_instructions() -> None:
     scale = kinds.scale_of(RK3588, "qemu")
     assert (scale.unit, scale.origin) == (Unit.INSTRUCTIONS, CostOrigin.SIMULATED)
-    with pytest.raises(UsageError, match=r"unknown runner 'ssh:board'.*qemu"):
-        kinds.runner_of(RK3588, "ssh:board")
+    with pytest.raises(UsageError, match=r"unknown runner 'board'.*qemu, ssh:HOST"):
+        kinds.runner_of(RK3588, "board")
     with pytest.raises(UsageError, match=r"unknown runner 'qemu'.*local"):
         kinds.runner_of(Target.parse("null:cpu=any,cores=1"), "qemu")
 

@@ -49,6 +49,7 @@ ARM = ArmKind(
     FEATURES,
     DEVICES,
     runners=RUNNERS,
+    boards=True,
     host="flextune.platforms.arm.host:ArmHost",
 )
 

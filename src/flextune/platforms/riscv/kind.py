@@ -44,6 +44,7 @@ RISCV = RiscvKind(
     FEATURES,
     DEVICES,
     runners=RUNNERS,
+    boards=True,
     host="flextune.platforms.riscv.host:RiscvHost",
 )
 

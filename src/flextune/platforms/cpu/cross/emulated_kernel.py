@@ -10,15 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from flextune.errors import BuildError, EnvironmentFault
+from flextune.errors import EnvironmentFault
 from flextune.platforms.base import Array
 from flextune.platforms.cpu.cross.machine import Machine
+from flextune.platforms.cpu.cross.program_arguments import ProgramArguments
 from flextune.platforms.cpu.cross.toolchain import INSTALL_QEMU, counting_plugin
 from flextune.temporary import PrivateFolder
 from flextune.trial.artifact import Artifact
-
-_TYPE_CODES = {"i": 0, "u": 1, "b": 1, "f": 2}
-"""DLPack's, by NumPy's kind of type."""
 
 
 class EmulatedKernel:
@@ -26,36 +24,32 @@ class EmulatedKernel:
 
     def __init__(self, machine: Machine, cpu: str, artifact: Artifact) -> None:
         self._machine, self._cpu, self._entry = machine, cpu, artifact.entry
-        self._packs = {pack.index: pack for pack in artifact.packs}
+        self._packs = artifact.packs
         self._folder = PrivateFolder(kind="emulated")
         self._program = self._folder.path / "program"
         self._program.write_bytes(artifact.content)
         self._program.chmod(0o700)
         self._bound: tuple[Array, ...] = ()
-        self._placed: list[Array] = []
+        self._given = ProgramArguments((), ())
         self._parts: dict[str, float] = {}
 
     def bind(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         """Constants that the program wants packed are packed here; the rest is read again before every run."""
         self._bound = (*inputs, *outputs)
-        self._placed = [
-            np.ascontiguousarray(self._packs[index].pack(array)) if index in self._packs else array
-            for index, array in enumerate(self._bound)
-        ]
-        rows = [self._row(index, array) for index, array in enumerate(self._placed)]
-        self._arguments.write_text("".join(rows), encoding="utf-8")
-        for index in self._packs:
-            self._placed[index].tofile(self._file(index))
+        self._given = ProgramArguments(self._packs, self._bound)
+        paths = [os.fspath(self._file(index)) for index in range(len(self._bound))]
+        self._arguments.write_text(self._given.list_text(paths), encoding="utf-8")
+        for index in self._given.packed:
+            self._given.arrays[index].tofile(self._file(index))
         self._parts = {}
 
     def run(self) -> None:
-        for index, array in enumerate(self._placed):
-            if index not in self._packs:
-                array.tofile(self._file(index))
+        arrays = {index: self._given.arrays[index] for index in self._given.returned}
+        for index, array in arrays.items():
+            array.tofile(self._file(index))
         self._call()
-        for index, array in enumerate(self._placed):
-            if index not in self._packs:  # inputs too: they are checked
-                array[...] = np.fromfile(self._file(index), array.dtype).reshape(array.shape)
+        for index, array in arrays.items():
+            array[...] = np.fromfile(self._file(index), array.dtype).reshape(array.shape)
 
     def time(self, number: int, repeats: int) -> tuple[float, ...]:
         """Instructions of one call, which are the same in every repeat."""
@@ -103,9 +97,3 @@ class EmulatedKernel:
 
     def _file(self, index: int) -> Path:
         return self._folder.path / f"{index}.bin"
-
-    def _row(self, index: int, array: Array) -> str:
-        if array.dtype.kind not in _TYPE_CODES:
-            raise BuildError(f"argument {index} is of {array.dtype}, which no kernel takes")
-        words = (_TYPE_CODES[array.dtype.kind], array.dtype.itemsize * 8, array.ndim, *array.shape)
-        return f"{' '.join(map(str, words))} {os.fspath(self._file(index))}\n"

@@ -10,6 +10,7 @@ import tvm
 
 from flextune.errors import BuildError
 from flextune.platforms.base import Kernel, Source
+from flextune.platforms.cpu.cross.board_kernel import BoardKernel
 from flextune.platforms.cpu.cross.code_generation import compile_executable, write_kernels
 from flextune.platforms.cpu.cross.emulated_kernel import EmulatedKernel
 from flextune.platforms.cpu.cross.machine import Machine
@@ -17,6 +18,7 @@ from flextune.platforms.cpu.cross.toolchain import link_program
 from flextune.platforms.cpu.estimate import cpu_cost
 from flextune.schedule.apply import ScheduledProgram, apply_trace
 from flextune.schedule.space import SearchSpace
+from flextune.target.board import Board
 from flextune.target.peaks import Peaks
 from flextune.target.target import Target
 from flextune.temporary import PrivateFolder
@@ -81,10 +83,18 @@ class CrossPlatform:
 
     def load(self, artifact: Artifact, device: int = 0) -> Kernel:
         del device  # the emulator
+        return EmulatedKernel(self._family.machine, self._emulated_cpu(artifact), artifact)
+
+    def load_on(self, board: Board, artifact: Artifact, target: Target, limit_secs: float) -> Kernel:
+        """See `flextune.platforms.base.BoardPlatform`."""
+        self._emulated_cpu(artifact)
+        return BoardKernel(board, artifact, target.cores, limit_secs)
+
+    def _emulated_cpu(self, artifact: Artifact) -> str:
         kind, _, cpu = artifact.kind.partition(", ")
         if kind != self.kind:
             raise BuildError(f"expected a {self.kind}, got {artifact.kind!r}")
-        return EmulatedKernel(self._family.machine, cpu, artifact)
+        return cpu
 
     def estimate(self, work: Work, target: Target, peaks: Peaks | None = None) -> Cost:
         return cpu_cost(work, target, peaks)

@@ -113,11 +113,18 @@ def counting_plugin() -> Path:
 
 
 def prepare(machine: Machine) -> None:
-    """Make what all programs for these processors share: it takes a minute the first time, and no trial's time."""
-    marker = made_cache_folder("zig") / f"{machine.program}-{zig_version()}.made"
+    """Make what all programs for an emulator share: it takes a minute the first time, and no trial's time."""
     counting_plugin()
-    if marker.exists():
-        return
+    smallest_program(machine)
+
+
+def smallest_program(machine: Machine) -> Path:
+    """A program that does nothing, made once: so the C library that all programs share is there."""
+    marker = made_cache_folder("zig") / f"{machine.program}-{zig_version()}.made"
+    program = marker.with_suffix(".out")
+    if marker.exists() and program.exists():
+        return program
     print(f"flextune: building a C library for {machine.name}, once: it takes a minute", file=sys.stderr, flush=True)  # noqa: T201
-    linked_program(program_toolchain(machine), (), (), "int main(void) { return 0; }", marker.with_suffix(".out"))
+    linked_program(program_toolchain(machine), (), (), "int main(void) { return 0; }", program)
     marker.touch()
+    return program
