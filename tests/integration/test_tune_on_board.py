@@ -18,11 +18,12 @@ from flextune.trial.measurement import Status
 
 WORKLOAD = "gemm:m=16,n=24,k=8"
 
+# It dies a second after the program has begun, which this side knows by then.
 DIES_ONCE = """\
 #!/bin/sh
 n=$(ls {counts} | wc -l)
 : >{counts}/$n
-[ "$n" -ne 4 ] || {{ kill -9 "$(cut -d' ' -f4 /proc/$PPID/stat)"; exit 1; }}
+[ "$n" -ne 4 ] || {{ sleep 1; kill -9 "$(cut -d' ' -f4 /proc/$PPID/stat)"; exit 1; }}
 exec qemu-aarch64 -cpu cortex-a76 "$@"
 """
 

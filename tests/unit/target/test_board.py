@@ -81,7 +81,7 @@ def test_a_program_that_fails_says_why(server: SshServer) -> None:
 
 def test_a_board_that_dies_loses_one_program_and_is_waited_for(server: SshServer) -> None:
     board = Board.parse(server.runner)
-    dies = Call((("program", b'#!/bin/sh\nkill -9 "$(cut -d" " -f4 /proc/$PPID/stat)"; sleep 9\n'),), ())
+    dies = Call((("program", b'#!/bin/sh\nsleep 1; kill -9 "$(cut -d" " -f4 /proc/$PPID/stat)"; sleep 9\n'),), ())
     with pytest.raises(BoardError, match="was lost while a program ran there"):
         board.run(dies)
     assert board.run(TWICE)[0] == "hello, it's $HOME\n"
