@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def test_the_faster_one_of_both_is_shipped_and_recorded(make: type[onnx.ModelPro
         inputs = executable.random_inputs(1)
         wanted = session.run(None, inputs)[0]
         for chosen in ("onnxruntime", "flextune"):
-            database.decide([replace(found.runtime, chosen=chosen, created="2999")])
+            database.decide([replace(found.runtime, chosen=chosen, created=datetime.now(UTC).isoformat())])
             again = split_of(make(), HybridOptions())
             known = recorded_runtime(again, target, database)
             assert known is not None
