@@ -45,6 +45,7 @@ def pyramid() -> Case:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_maps_of_different_strides_fit(target: Target) -> None:
     case = pyramid()
     executable = compiled(case, target)

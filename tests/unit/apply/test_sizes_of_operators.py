@@ -225,6 +225,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_parameters_that_depend_on_sizes(name: str, target: Target) -> None:
     executable = compiled(CASES[name], target)

@@ -44,6 +44,7 @@ def check(operator: TunedOperator, reference: Callable[[np.ndarray], np.ndarray]
         np.testing.assert_allclose(operator(x), reference(x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_programs_tuned_together_are_right_at_all_sizes(tmp_path: Path) -> None:
     builders = [ops.build_layernorm_program(), ops.build_reduce_program("max")]
     search = searcher(builders, tmp_path / "record.json")

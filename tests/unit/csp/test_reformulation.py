@@ -109,6 +109,7 @@ def reads_something(rule: str) -> bool:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, suppress_health_check=lenient, deadline=None)
 @given(
     st.fixed_dictionaries({**dict.fromkeys(NAMES, NUMBERS), "t": TEXTS, "u": TEXTS}),

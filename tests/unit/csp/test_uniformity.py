@@ -49,6 +49,7 @@ def test_every_solution_is_as_likely(problem: Problem, seed: int) -> None:
     assert abs(deviations(observed, np.full(solutions.count, 40.0))) < 5.5  # 1 in 10^7 for a uniform sampler
 
 
+@pytest.mark.slow
 @settings(max_examples=100, suppress_health_check=_lenient)
 @given(problems(max_constraints=2), st.data())
 def test_each_restriction_has_its_uniform_sample(problem: Problem, data: st.DataObject) -> None:

@@ -122,6 +122,7 @@ def test_the_first_of_the_least_cost_is_taken(decisions: dict[str, VariantsDecis
         assert [each.at((*rest, size)) for size in (1, 8, 9, 40)] == [0, 0, 1, 1]
 
 
+@pytest.mark.slow
 def test_records_are_followed_for_ranges_that_they_hold(
     partition: Partition, decisions: dict[str, VariantsDecision], tmp_path: Path
 ) -> None:

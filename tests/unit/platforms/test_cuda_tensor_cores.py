@@ -152,6 +152,7 @@ def source_of(candidate):
     return cuda_source(program.module, candidate.target)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("sanitizer")
 def test_copies_under_way_are_waited_for():
     workload = parse_workload("gemm:m=33,n=40,k=80,dtype=float16_float32")

@@ -194,6 +194,7 @@ def test_huge_extents(text: str) -> None:
     apply_trace(space.workload, space.trace, space.default, space.target)
 
 
+@pytest.mark.slow
 def test_shapes_by_name() -> None:
     """A sample of the shipped shapes: all are tunable, and their defaults and some members apply."""
     rng = np.random.default_rng(5)

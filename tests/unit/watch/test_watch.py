@@ -125,6 +125,7 @@ def test_what_it_refuses(tmp_path: Path) -> None:
         assert "choose another with --port" in taken.stderr
 
 
+@pytest.mark.slow
 @in_a_browser
 def test_a_run_in_a_browser(tmp_path: Path) -> None:
     """Starts before there is a database, sees a run begin and end, the server go and come back, and loses nothing."""

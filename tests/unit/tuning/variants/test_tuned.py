@@ -25,6 +25,7 @@ from flextune.workload.dim_expr import DimExpr, ceil_div
 from flextune.workload.symbolic_workload import SymbolicWorkload
 
 
+@pytest.mark.slow
 def test_a_workload_is_tuned_over_its_range_and_recorded(tmp_path: Path) -> None:
     path = str(tmp_path / "records.db")
     found = tune_ranges("gemm:m=1..48,n=32,k=32", 0.15, database=path)
