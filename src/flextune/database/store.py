@@ -26,6 +26,7 @@ from flextune.settings import journal_folder
 from flextune.trial.chronology import from_future, in_order_of_time
 from flextune.trial.decision import Decision
 from flextune.trial.record import TuningRecord
+from flextune.uninterrupted import entered_and_ended_whole
 
 
 def open_database(path: str | Path, must_exist: bool = False, only_read: bool = False) -> Database:
@@ -146,7 +147,7 @@ class SqlDatabase(RepeatableDatabase):
         """One step of writing, with the step to this version where that is still to be made."""
         self._writer.begin()
         try:
-            with storage_faults(self.name), self._engine.begin() as connection:
+            with storage_faults(self.name), entered_and_ended_whole(self._engine.begin()) as connection:
                 lock_writing(connection)
                 if self._version < VERSION:
                     upgrade(connection)
