@@ -41,6 +41,9 @@ KEPT_PLANS = 4096
 
 _KEPT_PLACES = 4 * KEPT_BUILDS
 
+_OTHER_SIZES = 2
+"""At so many combinations of sizes a build for ranges is compared with PyTorch before it is used."""
+
 BuildKey = tuple[bytes, tuple[float, ...], Sizes]
 """What the weights hold, the real numbers among the inputs, and the sizes of a build that is for one combination."""
 
@@ -270,14 +273,23 @@ class CompiledGraph:
         return self._captured[1]
 
     def _verify_at_other_sizes(self, made: GraphBuild, inputs: Sequence[Any], has_products: bool) -> None:
-        """Compare at sizes that nothing was built with, where PyTorch runs the graph at them."""
+        """Compare at sizes that nothing was built with, where PyTorch runs the graph at them.
+
+        ModelError where it differs, and where PyTorch ran at no other sizes: nobody would know.
+        """
+        compared = 0
         for others in self._sizes.others(inputs):
+            if compared == _OTHER_SIZES:
+                return
             values = resized(self._torch, self._sizes, inputs, others)
             try:
                 self._graph.forward(*values)
             except Exception:  # noqa: BLE001  # Dynamo has more demands on sizes than their ranges
                 continue
             self._verify(made, self._plan_at(others), values, has_products)
+            compared += 1
+        if not compared:
+            raise ModelError("at none of the other sizes that were tried PyTorch ran it, so that it cannot be compared")
 
     def _verify(self, made: GraphBuild, plan: OutputPlan, inputs: Sequence[Any], has_products: bool) -> None:
         def run(values: Sequence[Any]) -> Sequence[Any]:

@@ -84,10 +84,16 @@ class GraphSizes:
         return place
 
     def others(self, inputs: Sequence[Any]) -> Iterator[Sizes]:
-        """Combinations of sizes that differ from those of the inputs, and in each symbol by another number."""
+        """Combinations of sizes that differ from those of the inputs.
+
+        First those that differ in each symbol by another number, then multiples, as graphs may ask for.
+        """
         sizes = self.read(inputs)
         yield tuple(size + number for number, size in enumerate(sizes, 1))
         yield tuple(2 * size + 2 * number + 1 for number, size in enumerate(reversed(sizes)))[::-1]
+        yield tuple((number + 1) * size for number, size in enumerate(sizes, 1))
+        yield tuple(2 * size for size in sizes)
+        yield tuple(3 * size for size in sizes)
 
     def by_symbol(self, sizes: Sizes) -> dict[str, int]:
         return dict(zip(self.places, sizes, strict=True))

@@ -139,6 +139,19 @@ def test_a_graph_that_has_no_build_for_ranges_is_built_for_its_sizes(torch, comp
         torch.testing.assert_close(fast(torch.ones(4), 30), torch.full((4,), 30.0))
 
 
+def test_a_build_that_could_not_be_compared_at_other_sizes_is_not_used_at_them(
+    torch, compiled, newly_built, monkeypatch
+) -> None:
+    """Where PyTorch refuses all the sizes that are tried, there is one build for each size."""
+    monkeypatch.setattr("flextune.torch_backend.graph_sizes.GraphSizes.others", lambda sizes, inputs: iter(()))
+    net = torch.nn.Linear(8, 4).eval()
+    fast = compiled(net, dynamic=True)
+    with pytest.warns(UserWarning, match="for each of its sizes.*cannot be compared"):
+        agree(torch, fast, net, (torch.randn(3, 8),))
+    agree(torch, fast, net, (torch.randn(5, 8),))
+    assert newly_built() >= 2
+
+
 def test_sizes_beyond_a_build_run_in_pytorch(torch, compiled, newly_built) -> None:
     linear = torch.nn.Linear(2, 2).eval()
     fast = compiled(linear, dynamic=True)
