@@ -10,7 +10,7 @@ import tvm_ffi
 from tvm import tirx
 from tvm.ir import Call
 
-from flextune.tvm_types import Expression, Variable
+from flextune.tvm_types import Expression, TirTree, Variable
 
 Array = np.ndarray
 Bindings = Mapping[
@@ -93,3 +93,10 @@ def variables_of(expression: Expression, bindings: Bindings) -> list[Variable]:
         known = variables_of(bindings[variable], bindings) if variable in bindings else [variable]
         found += [one for one in known if not any(one.same_as(other) for other in found)]
     return found
+
+
+def mentions(tree: TirTree, variable: Variable) -> bool:
+    """Whether an expression or a statement uses a variable."""
+    found: list[Variable] = []
+    tvm_ffi.structural_walk(tree, (tirx.Var, found.append))
+    return any(each.same_as(variable) for each in found)

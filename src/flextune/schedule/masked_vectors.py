@@ -18,6 +18,7 @@ from tvm import tirx
 from tvm.ir import Call, Range, TensorLoad
 from tvm.s_tir import SBlock, SBlockRealize
 
+from flextune.analysis.indices import mentions
 from flextune.target.target import Target
 from flextune.tvm_types import Buffer, BufferLoad, BufferRegion, Expression, Statement, TirTree, Variable
 
@@ -103,7 +104,7 @@ class _Vector:
 
     def _is_given(self, load: BufferLoad) -> bool:
         """Whether it is no accumulator, and another element in each lane."""
-        return str(load.source.scope()) != "local" and any(_reads(index, self.lane) for index in load.indices)
+        return str(load.source.scope()) != "local" and any(mentions(index, self.lane) for index in load.indices)
 
     def _loaded(self, load: BufferLoad) -> BufferLoad:
         """A load in the loop: of what was loaded before, where it is such."""
@@ -117,7 +118,7 @@ class _Vector:
         *outer, last = indices
         step = tvm.sym.detect_linear_equation(last, [self.lane])
         dense = len(step) == 2 and isinstance(step[0], tirx.IntImm) and int(step[0]) == 1
-        if not dense or any(_reads(index, self.lane) for index in outer):
+        if not dense or any(mentions(index, self.lane) for index in outer):
             raise _NoVectorError
         if str(buffer.ty.dtype) not in _MASKED or str(buffer.scope()) == "local":
             raise _NoVectorError
@@ -156,16 +157,10 @@ class _Vector:
         parts = []
         for part in region.region:
             begin = _replaced(part.min, names)
-            more = self.lanes - 1 if _reads(begin, self.lane) else 0
+            more = self.lanes - 1 if mentions(begin, self.lane) else 0
             parts.append(Range.from_min_extent(self._first(begin), part.extent + more))
         return tirx.BufferRegion(region.source, parts)
 
 
 def _replaced(tree: TirTree, values: dict[Variable, Expression]) -> TirTree:
     return tvm_ffi.structural_map(tree, (tirx.Var, lambda variable: values.get(variable, variable)))
-
-
-def _reads(tree: TirTree, variable: Variable) -> bool:
-    found: list[Variable] = []
-    tvm_ffi.structural_walk(tree, (tirx.Var, found.append))
-    return any(each.same_as(variable) for each in found)

@@ -23,6 +23,7 @@ import tvm_ffi
 from tvm import tirx
 from tvm.s_tir import SBlock, SBlockRealize
 
+from flextune.analysis.indices import mentions
 from flextune.schedule.masked_vectors import masked_vector
 from flextune.tvm_types import Block, Buffer, Expression, ForKind, PrimFunc, Statement, TirTree, Variable
 
@@ -43,7 +44,7 @@ def _split(loop: Statement, parameters: list[Buffer], masked: bool) -> Statement
     if loop.kind != tirx.ForKind.VECTORIZED or not isinstance(loop.body, SBlockRealize):
         return loop
     guards = list(_conjuncts(loop.body.predicate))
-    of_lanes = [guard for guard in guards if _reads(guard, loop.loop_var)]
+    of_lanes = [guard for guard in guards if mentions(guard, loop.loop_var)]
     if not of_lanes or any(_growth(guard, loop.loop_var) is None for guard in of_lanes):
         return loop
     last = loop.extent - 1
@@ -73,7 +74,7 @@ def _last_vector(
     An axis of symbolic length may be shorter than a vector: then it is computed lane by lane.
     """
     guard, copy = of_lanes[0], _Copy(loop)
-    places = [place for place, value in enumerate(loop.body.iter_values) if _reads(value, loop.loop_var)]
+    places = [place for place, value in enumerate(loop.body.iter_values) if mentions(value, loop.loop_var)]
     if len(of_lanes) != 1 or len(places) != 1 or not _may_repeat(loop.body.block, parameters):
         return None
     last = guard.b - loop.extent
@@ -176,17 +177,11 @@ def _conjuncts(guard: Expression) -> Iterator[Expression]:
 
 def _growth(guard: Expression, variable: Variable) -> int | None:
     """By how much the left side of `a < b` grows per step of a variable that the right side does not read."""
-    if not isinstance(guard, tirx.LT) or _reads(guard.b, variable):
+    if not isinstance(guard, tirx.LT) or mentions(guard.b, variable):
         return None
     parts = tvm.sym.detect_linear_equation(guard.a, [variable])
     step = int(parts[0]) if len(parts) == 2 and isinstance(parts[0], tirx.IntImm) else 0
     return step if step > 0 else None
-
-
-def _reads(tree: TirTree, variable: Variable) -> bool:
-    found: list[Variable] = []
-    tvm_ffi.structural_walk(tree, (tirx.Var, found.append))
-    return any(each.same_as(variable) for each in found)
 
 
 def _replacing(values: dict[Variable, Expression]) -> Callable[[Variable], Expression]:

@@ -21,6 +21,7 @@ from tvm import tirx
 from tvm.ir import Range, TensorLoad
 from tvm.s_tir import SBlock, SBlockRealize
 
+from flextune.analysis.indices import mentions
 from flextune.tvm_types import Buffer, BufferLoad, BufferRegion, Expression, Statement, Variable
 
 _LEAST_LANES = 4
@@ -70,9 +71,9 @@ def _lanes_of(loop: Statement) -> _Lanes | None:
     total = next((load for load in loads if load.source.same_as(store.buffer)), None)
     if part is None or total is None or len(loads) < 2 or not all(_is_either(load, part, total) for load in loads):
         return None
-    if not tvm_ffi.structural_equal(list(total.indices), list(store.indices)) or _reads(
-        store.value, reduced[0].var, part
-    ):
+    if not tvm_ffi.structural_equal(list(total.indices), list(store.indices)):
+        return None
+    if _reads(store.value, reduced[0].var):
         return None
     return _Lanes(loop, inside, inner, reduced[0].var, part, total)
 
@@ -89,23 +90,17 @@ def _is_always(predicate: Expression) -> bool:
 def _is_lane(load: BufferLoad, lane: Variable) -> bool:
     """Whether it is the local partial result of a lane, which is the last index."""
     *outer, last = load.indices
-    return str(load.source.scope()) == "local" and last.same_as(lane) and not any(_mentions(i, lane) for i in outer)
+    return str(load.source.scope()) == "local" and last.same_as(lane) and not any(mentions(i, lane) for i in outer)
 
 
 def _is_either(load: BufferLoad, part: BufferLoad, total: BufferLoad) -> bool:
     return any(tvm_ffi.structural_equal(load, each, map_free_vars=False) for each in (part, total))
 
 
-def _reads(value: Expression, lane: Variable, part: BufferLoad) -> bool:
-    """Whether a value depends on the lane otherwise than by the lane's partial result."""
+def _reads(value: Expression, lane: Variable) -> bool:
+    """Whether a value depends on the lane otherwise than by what it loads."""
     without = tvm_ffi.structural_map(value, (TensorLoad, lambda load: tirx.const(0, str(load.ty))))
-    return _mentions(without, lane) or any(_mentions(index, lane) for index in part.indices[:-1])
-
-
-def _mentions(tree: Expression, variable: Variable) -> bool:
-    found: list[Variable] = []
-    tvm_ffi.structural_walk(tree, (tirx.Var, found.append))
-    return any(each.same_as(variable) for each in found)
+    return mentions(without, lane)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,13 +29,14 @@ class GpuLimits:
     """Whether threads that reduce together exchange their parts in shared memory, as lanes have no other way."""
 
 
-def limits_of(target: Target) -> GpuLimits:
-    """The limits that a target's text states."""
+def limits_of(target: Target, processors: str = "sms", *, reduces_in_shared: bool = False) -> GpuLimits:
+    """The limits that a target's text states; `processors` is what it calls them."""
     return GpuLimits(
         threads=target.number("threads"),
         warp=target.number("warp"),
         shared_bytes=target.number("shared"),
         thread_registers=target.number("thread_registers"),
         block_registers=target.number("registers"),
-        processors=target.number("sms"),
+        processors=target.number(processors),
+        reduces_in_shared=reduces_in_shared,
     )

@@ -9,7 +9,7 @@ from flextune.errors import BuildError, UsageError
 from flextune.platforms.base import Kernel, Source
 from flextune.platforms.gpu.estimate import gpu_cost
 from flextune.platforms.gpu.launch_plan import LaunchPlan
-from flextune.platforms.gpu.limits import GpuLimits
+from flextune.platforms.gpu.limits import limits_of
 from flextune.platforms.gpu.space import gpu_space
 from flextune.platforms.opencl.device import found_devices, open_device
 from flextune.platforms.opencl.kernel import OpenClKernel
@@ -38,7 +38,7 @@ class OpenClPlatform:
 
     def search_space(self, workload: Workload, target: Target) -> SearchSpace:
         require_types(workload, target)
-        return gpu_space(workload, target, limits_of(target), tensor_cores=False)
+        return gpu_space(workload, target, limits_of(target, "units", reduces_in_shared=True), tensor_cores=False)
 
     def build(self, candidates: Sequence[Candidate]) -> Sequence[Artifact]:
         return [build_candidate(candidate) for candidate in candidates]
@@ -68,19 +68,6 @@ def require_types(workload: Workload, target: Target) -> None:
         feature = TYPES.get(spec.dtype)
         if feature is not None and not target.has(feature):
             raise UsageError(f"{workload} has numbers of {spec.dtype}, which {target} lacks (feature {feature})")
-
-
-def limits_of(target: Target) -> GpuLimits:
-    """The limits that a target's text states."""
-    return GpuLimits(
-        threads=target.number("threads"),
-        warp=target.number("warp"),
-        shared_bytes=target.number("shared"),
-        thread_registers=target.number("thread_registers"),
-        block_registers=target.number("registers"),
-        processors=target.number("units"),
-        reduces_in_shared=True,
-    )
 
 
 def build_candidate(candidate: Candidate) -> Artifact:
